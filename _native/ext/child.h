@@ -1,0 +1,11 @@
+#pragma once
+
+#include <stdint.h>
+
+/* shared between the caller, which is suspended, and its child */
+struct clib_spawn_call {
+    int exe_fd, control_fd, null_fd;
+    int32_t err; /* what the child could not do, 0 once it has become the helper */
+};
+
+int clib_spawn_child(void *call);

@@ -1,0 +1,35 @@
+/* The conversation that a container's life is, and the layout of a plan.
+ *
+ *   caller                          shim (helper, fd 3)                 container's first process
+ *     | socketpair, sendmsg:          |                                       |
+ *     |   LAUNCH {flags} + fds        |                                       |
+ *     | clib_spawn ------------------>| maps the plan, binds shim.sock        |
+ *     |                               | clone3 ------------------------------>| ops[0..before)
+ *     |                               |                 FAILED {stage, ...} <-| an op failed
+ *     |<--------------------- FAILED  |                                       |
+ *     |                               |                         TERMINAL+fd <-| CLIB_OP_CONSOLE
+ *     |                               |                             CREATED <-| HOLD: waits before exec
+ *     |<-------------------- CREATED  | writes `started`                      |
+ *     | START ----------------------->| START ------------------------------->| execve
+ *     |                               |                   end of file (CLOEXEC): exec has succeeded
+ *     |<-------------------- STARTED  | writes `started`                      | the user's program
+ *     | SIGNAL, RESIZE, STATE ------->|                                       |
+ *     |<----------------------- DONE  |                                       |
+ *     |                               |<--------------------------- SIGCHLD --| ends
+ *     |                               | drains stdio, writes `exit`           .
+ *     |<--------------------- EXITED  | ops[before..before + after)
+ *     |<---------------- end of file  | ends
+ *
+ * Any process may connect to shim.sock and take the caller's place; messages are one SOCK_SEQPACKET datagram each. */
+#pragma once
+
+#include <stdint.h>
+
+#include "native.cdef.h"
+
+_Static_assert(sizeof(struct clib_error) == 12, "fixed width");
+_Static_assert(sizeof(struct clib_op) == 48, "fixed width");
+_Static_assert(sizeof(struct clib_plan) == 32, "fixed width");
+_Static_assert(sizeof(struct clib_message) == 40, "fixed width");
+
+enum { CLIB_CONTROL_FD = 3, CLIB_MAX_FDS = 8 };

@@ -1,0 +1,108 @@
+#include "base.h"
+
+#include <linux/stat.h>
+
+void *memcpy(void *restrict to, const void *restrict from, size_t size) {
+    char *t = to;
+    const char *f = from;
+    while (size--)
+        *t++ = *f++;
+    return to;
+}
+
+void *memmove(void *to, const void *from, size_t size) {
+    char *t = to;
+    const char *f = from;
+    if (t <= f || t >= f + size)
+        return memcpy(to, from, size);
+    while (size--)
+        t[size] = f[size];
+    return to;
+}
+
+void *memset(void *to, int byte, size_t size) {
+    char *t = to;
+    while (size--)
+        *t++ = (char)byte;
+    return to;
+}
+
+int memcmp(const void *a, const void *b, size_t size) {
+    const unsigned char *x = a, *y = b;
+    for (size_t i = 0; i < size; i++)
+        if (x[i] != y[i])
+            return x[i] - y[i];
+    return 0;
+}
+
+size_t text_length(const char *text) {
+    size_t length = 0;
+    while (text[length])
+        length++;
+    return length;
+}
+
+const char *find_byte(const char *from, const char *end, char byte) {
+    while (from < end && *from != byte)
+        from++;
+    return from;
+}
+
+int text_equal(const char *a, const char *b) {
+    size_t length = text_length(a);
+    return length == text_length(b) && memcmp(a, b, length) == 0;
+}
+
+size_t format_decimal(char *to, uint64_t value) {
+    char digits[20];
+    size_t count = 0;
+    do {
+        digits[count++] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    for (size_t i = 0; i < count; i++)
+        to[i] = digits[count - 1 - i];
+    return count;
+}
+
+uint64_t parse_decimal(const char *text, const char **end) {
+    uint64_t value = 0;
+    while (*text >= '0' && *text <= '9')
+        value = value * 10 + (uint64_t)(*text++ - '0');
+    *end = text;
+    return value;
+}
+
+int file_facts(int fd, struct file_facts *facts) {
+    struct statx stat;
+    long result = sys(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_MODE, &stat);
+    if (result < 0)
+        return (int)result;
+    facts->mode = stat.stx_mode;
+    facts->major = stat.stx_rdev_major;
+    facts->minor = stat.stx_rdev_minor;
+    facts->mount_root = !!(stat.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+    return 0;
+}
+
+long read_file(int dir_fd, const char *path, char *to, size_t size) {
+    cleanup_close int fd = (int)sys(openat, dir_fd, path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fd;
+    size_t filled = 0;
+    while (filled + 1 < size) {
+        long got = sys(read, fd, to + filled, size - 1 - filled);
+        if (got < 0)
+            return got;
+        if (got == 0)
+            break;
+        filled += (size_t)got;
+    }
+    to[filled] = 0;
+    return (long)filled;
+}
+
+_Noreturn void leave(int status) {
+    for (;;)
+        sys(exit_group, status);
+}

@@ -1,0 +1,58 @@
+/* Ops that run while the host's tree is still visible: cgroups, namespaces, and what hangs on them. */
+#include "init.h"
+
+#include <linux/if.h>
+#include <linux/sched.h>
+#include <linux/socket.h>
+#include <linux/sockios.h>
+
+static int write_text(const char *path, const char *text, size_t length) {
+    cleanup_close int fd = (int)sys(openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fd;
+    long written = sys(write, fd, text, length);
+    return written < 0 ? (int)written : 0;
+}
+
+/* A single-threaded process that moves itself is spared the lock that moving another takes: 0.03 ms, not 1 to 28. */
+int op_cgroup_join(const char *path) {
+    return write_text(path, "0", 1);
+}
+
+int op_unshare(uint64_t flags) {
+    return (int)sys(unshare, flags);
+}
+
+int op_setns(const char *path, uint64_t flag) {
+    cleanup_close int fd = (int)sys(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? fd : (int)sys(setns, fd, flag);
+}
+
+int op_join(struct init *init, uint64_t flags) {
+    long joined = sys(setns, INIT_TARGET_FD, flags);
+    if (joined < 0)
+        return (int)joined;
+    init->root = (int)sys(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return init->root < 0 ? init->root : 0;
+}
+
+int op_oom_score_adj(int64_t value) {
+    char text[24];
+    size_t length = 0;
+    if (value < 0)
+        text[length++] = '-';
+    length += format_decimal(text + length, (uint64_t)(value < 0 ? -value : value));
+    return write_text("/proc/self/oom_score_adj", text, length);
+}
+
+int op_loopback_up(void) {
+    cleanup_close int socket = (int)sys(socket, AF_INET, 2 /* SOCK_DGRAM */ | O_CLOEXEC, 0);
+    if (socket < 0)
+        return socket;
+    struct ifreq request = {.ifr_name = "lo"};
+    long result = sys(ioctl, socket, SIOCGIFFLAGS, &request);
+    if (result < 0)
+        return (int)result;
+    request.ifr_flags |= IFF_UP;
+    return (int)sys(ioctl, socket, SIOCSIFFLAGS, &request);
+}

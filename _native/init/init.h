@@ -1,0 +1,65 @@
+/* The container's first process (or an exec's): runs the plan's ops in its new namespaces, then becomes the user's
+ * program. It inherits nothing but its stdio, INIT_SYNC_FD and, to join namespaces, INIT_TARGET_FD. */
+#pragma once
+
+#include "base.h"
+#include "plan.h"
+
+enum { INIT_SYNC_FD = 3, INIT_TARGET_FD = 4 };
+
+struct init {
+    const struct plan *plan;
+    uint32_t launch_flags;
+    int rows, columns;
+    int root;  /* the container's root: a mount before PIVOT, "/" after it */
+    int null;  /* a detached clone of /dev/null, for masks */
+    int empty; /* a detached, empty, read-only tmpfs, for masks */
+};
+
+/* runs as the cloned child; never returns */
+_Noreturn void init_main(const struct plan *plan, uint32_t launch_flags, int rows, int columns);
+
+/* Each op returns 0 or -errno. */
+
+/* host.c: before the root is changed */
+int op_cgroup_join(const char *path);
+int op_unshare(uint64_t flags);
+int op_setns(const char *path, uint64_t flag);
+int op_join(struct init *init, uint64_t flags);
+int op_oom_score_adj(int64_t value);
+int op_loopback_up(void);
+
+/* root.c */
+int op_propagation(uint64_t flags);
+int op_root_bind(struct init *init, const struct clib_op *op);
+int op_root_overlay(struct init *init, const struct clib_op *op);
+int op_pivot(struct init *init, uint64_t read_only);
+
+/* mounts.c */
+int op_mount(struct init *init, const struct clib_op *op);
+int op_bind(struct init *init, const struct clib_op *op);
+int op_mask(struct init *init, const char *path);
+int op_readonly(struct init *init, const char *path);
+
+/* nodes.c */
+int op_mknod(struct init *init, const struct clib_op *op);
+int op_symlink(struct init *init, const char *text, const char *path);
+int op_mkdir(struct init *init, const struct clib_op *op);
+int op_sysctl(struct init *init, const char *path, const char *value);
+
+/* console.c */
+int op_console(struct init *init, const struct clib_op *op);
+
+/* process.c */
+int op_session_keyring(const char *name);
+int op_rlimit(const struct clib_op *op);
+int op_cap_bounding(uint64_t kept);
+int op_user(struct init *init, const struct clib_op *op);
+int op_capabilities(struct init *init, const struct clib_op *op);
+int op_no_new_privs(void);
+int op_seccomp(struct init *init, const struct clib_op *op);
+int op_chdir(struct init *init, const struct clib_op *op);
+int op_parent_death(uint64_t signal);
+
+/* exec.c: waits for START where the launch says so; does not return when it succeeds */
+int op_exec(struct init *init, const struct clib_op *op);

@@ -1,0 +1,61 @@
+/* Files that the container's root needs: devices, links, directories; and sysctls, which are files too. */
+#include "init.h"
+
+#include "path.h"
+
+#include <asm/statfs.h>
+#include <linux/magic.h>
+
+static int own(int parent, const char *name, uint64_t owner) {
+    if (!owner)
+        return 0;
+    return (int)sys(fchownat, parent, name, owner >> 32, owner & 0xffffffff, AT_SYMLINK_NOFOLLOW);
+}
+
+int op_mknod(struct init *init, const struct clib_op *op) {
+    const char *name;
+    cleanup_close int parent = path_open_parent(init->root, op_text(init->plan, op, 1), &name);
+    if (parent < 0)
+        return parent;
+    long made = sys(mknodat, parent, name, op->number[0], op->number[1]);
+    return made < 0 ? (int)made : own(parent, name, op->number[2]);
+}
+
+int op_symlink(struct init *init, const char *text, const char *path) {
+    const char *name;
+    cleanup_close int parent = path_open_parent(init->root, path, &name);
+    if (parent < 0)
+        return parent;
+    long made = sys(symlinkat, text, parent, name);
+    return made == -EEXIST ? 0 : (int)made;
+}
+
+int op_mkdir(struct init *init, const struct clib_op *op) {
+    const char *name;
+    cleanup_close int parent = path_open_parent(init->root, op_text(init->plan, op, 1), &name);
+    if (parent < 0)
+        return parent;
+    long made = sys(mkdirat, parent, name, op->number[0]);
+    if (made == -EEXIST)
+        return 0;
+    return made < 0 ? (int)made : own(parent, name, op->number[2]);
+}
+
+/* A write that an image could lead elsewhere is a write to the host: the path has no symlink, and the file is proc's
+ * (CVE-2019-16884, CVE-2025-52881). */
+int op_sysctl(struct init *init, const char *path, const char *value) {
+    cleanup_close int proc = path_open(init->root, "/proc/sys", O_PATH | O_DIRECTORY, PATH_NO_SYMLINKS);
+    if (proc < 0)
+        return proc;
+    cleanup_close int fd = path_open(proc, path, O_WRONLY, PATH_NO_SYMLINKS);
+    if (fd < 0)
+        return fd;
+    struct statfs facts;
+    long result = sys(fstatfs, fd, &facts);
+    if (result < 0)
+        return (int)result;
+    if (facts.f_type != PROC_SUPER_MAGIC)
+        return -ELOOP;
+    result = sys(write, fd, value, text_length(value));
+    return result < 0 ? (int)result : 0;
+}

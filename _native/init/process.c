@@ -1,0 +1,112 @@
+/* What the user's program will be: limits, user, capabilities, filter. */
+#include "init.h"
+
+#include "path.h"
+
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/keyctl.h>
+#include <linux/prctl.h>
+#include <linux/resource.h>
+#include <linux/seccomp.h>
+
+enum { CAP_WORDS = 2, CAP_BITS = 64, MAX_GROUPS = 1024 };
+
+int op_session_keyring(const char *name) {
+    long result = sys(keyctl, KEYCTL_JOIN_SESSION_KEYRING, name);
+    return result == -ENOSYS ? 0 : result < 0 ? (int)result : 0;
+}
+
+int op_rlimit(const struct clib_op *op) {
+    struct rlimit64 limit = {.rlim_cur = op->number[1], .rlim_max = op->number[2]};
+    return (int)sys(prlimit64, 0, op->number[0], &limit, 0);
+}
+
+int op_cap_bounding(uint64_t kept) {
+    for (uint64_t cap = 0; cap < CAP_BITS; cap++) {
+        if (kept >> cap & 1)
+            continue;
+        long result = sys(prctl, PR_CAPBSET_DROP, cap, 0, 0, 0);
+        if (result == -EINVAL) /* beyond the last one that this kernel has */
+            return 0;
+        if (result < 0)
+            return (int)result;
+    }
+    return 0;
+}
+
+int op_user(struct init *init, const struct clib_op *op) {
+    uint32_t groups[MAX_GROUPS];
+    if (op->size > sizeof groups)
+        return -EINVAL;
+    memcpy(groups, init->plan->blob + op->text[2], op->size);
+    long result = sys(prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0);
+    if (result == 0)
+        result = sys(setgroups, op->size / sizeof groups[0], groups);
+    if (result == 0)
+        result = sys(setresgid, op->number[1], op->number[1], op->number[1]);
+    if (result == 0)
+        result = sys(setresuid, op->number[0], op->number[0], op->number[0]);
+    return (int)result;
+}
+
+int op_capabilities(struct init *init, const struct clib_op *op) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[CAP_WORDS];
+    for (int word = 0; word < CAP_WORDS; word++)
+        data[word] = (struct __user_cap_data_struct){
+            .effective = (uint32_t)(op->number[0] >> 32 * word),
+            .permitted = (uint32_t)(op->number[1] >> 32 * word),
+            .inheritable = (uint32_t)(op->number[2] >> 32 * word),
+        };
+    long result = sys(capset, &header, data);
+    if (result == 0)
+        result = sys(prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    uint64_t ambient = 0;
+    if (op->size == sizeof ambient)
+        memcpy(&ambient, init->plan->blob + op->text[2], sizeof ambient);
+    for (uint64_t cap = 0; result == 0 && cap < CAP_BITS; cap++)
+        if (ambient >> cap & 1)
+            result = sys(prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);
+    return (int)result;
+}
+
+int op_no_new_privs(void) {
+    return (int)sys(prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+}
+
+int op_seccomp(struct init *init, const struct clib_op *op) {
+    struct sock_fprog program = {
+        .len = (unsigned short)(op->size / sizeof(struct sock_filter)),
+        .filter = (struct sock_filter *)(uintptr_t)(init->plan->blob + op->text[2]),
+    };
+    return (int)sys(seccomp, SECCOMP_SET_MODE_FILTER, op->number[0], &program);
+}
+
+/* The directory must be inside the container: one that was opened on the host before would not be (CVE-2024-21626). */
+static int check_inside(void) {
+    char cwd[4096];
+    long length = sys(getcwd, cwd, sizeof cwd);
+    if (length < 0)
+        return (int)length;
+    return cwd[0] == '/' ? 0 : -ENOENT;
+}
+
+int op_chdir(struct init *init, const struct clib_op *op) {
+    const char *path = op_text(init->plan, op, 0);
+    long result = sys(chdir, path);
+    if (result == -ENOENT && op->number[0]) {
+        cleanup_close int made = path_ensure(init->root, path, 1, PATH_FOLLOW);
+        result = made < 0 ? made : sys(chdir, path);
+    }
+    return result < 0 ? (int)result : check_inside();
+}
+
+/* Set last: a change of user clears it. The shim may have died before; then the socket to it has ended. */
+int op_parent_death(uint64_t signal) {
+    long result = sys(prctl, PR_SET_PDEATHSIG, signal, 0, 0, 0);
+    if (result < 0)
+        return (int)result;
+    char byte;
+    return sys(recvfrom, INIT_SYNC_FD, &byte, 1, 0x42 /* MSG_DONTWAIT | MSG_PEEK */, 0, 0) == 0 ? -EOWNERDEAD : 0;
+}

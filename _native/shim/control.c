@@ -1,0 +1,141 @@
+/* Clients: the launcher on descriptor 3, and whoever connects to shim.sock. */
+#include "shim.h"
+
+#include <asm/ioctls.h>
+#include <asm/termios.h>
+#include <linux/signal.h>
+#include <linux/socket.h>
+#include <linux/un.h>
+
+enum { BACKLOG = 64 };
+
+int control_listen(struct shim *shim) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX_, .sun_path = "shim.sock"};
+    /* bound by a relative name: a path of any length must fit */
+    long result = sys(fchdir, shim->directory);
+    if (result < 0)
+        return (int)result;
+    sys(unlinkat, shim->directory, "shim.sock", 0);
+    cleanup_close int listener = (int)sys(socket, AF_UNIX_, SOCK_SEQPACKET_ | O_CLOEXEC | O_NONBLOCK, 0);
+    if (listener < 0)
+        return listener;
+    if ((result = sys(bind, listener, &address, sizeof address)) < 0 || (result = sys(listen, listener, BACKLOG)) < 0)
+        return (int)result;
+    shim->listener = take_fd(&listener);
+    return 0;
+}
+
+static void drop(struct client *client) {
+    close_fd(&client->fd);
+    *client = (struct client){.fd = -1};
+}
+
+void control_accept(struct shim *shim) {
+    int fd = (int)sys(accept4, shim->listener, 0, 0, O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return;
+    for (int i = 0; i < SHIM_CLIENTS; i++) {
+        if (shim->clients[i].fd < 0) {
+            shim->clients[i] = (struct client){.fd = fd};
+            return;
+        }
+    }
+    sys(close, fd); /* too many at once: the client tries again */
+}
+
+struct clib_message control_state(const struct shim *shim) {
+    return (struct clib_message){
+        .kind = shim->phase == PHASE_LAUNCHING || shim->phase == PHASE_CREATED ? CLIB_MESSAGE_CREATED
+                                                                               : CLIB_MESSAGE_STARTED,
+        .version = CLIB_PROTOCOL_VERSION,
+        .value = {shim->pid},
+        .number = {shim->start_time},
+    };
+}
+
+/* to everyone who waits for how it goes on */
+void control_broadcast(struct shim *shim, const struct clib_message *message) {
+    for (int i = 0; i < SHIM_CLIENTS; i++)
+        if (shim->clients[i].fd >= 0 && shim->clients[i].waiting)
+            channel_send(shim->clients[i].fd, message, -1);
+}
+
+static int deliver_signal(struct shim *shim, int signal, int everyone) {
+    if (shim->phase == PHASE_ENDING)
+        return -ESRCH;
+    if (everyone && signal == SIGKILL)
+        after_kill(shim);
+    return (int)sys(pidfd_send_signal, shim->pidfd, signal, 0, 0);
+}
+
+static int resize(struct shim *shim, int rows, int columns) {
+    if (shim->terminal < 0)
+        return -ENOTTY;
+    struct winsize size = {.ws_row = (unsigned short)rows, .ws_col = (unsigned short)columns};
+    return (int)sys(ioctl, shim->terminal, TIOCSWINSZ, &size);
+}
+
+static int start(struct shim *shim, const struct clib_message *message) {
+    if (shim->phase != PHASE_CREATED)
+        return -EINVAL;
+    shim->phase = PHASE_LAUNCHING;
+    return channel_send(shim->sync, message, -1);
+}
+
+static void answer(struct client *client, int error) {
+    struct clib_message done = {.kind = CLIB_MESSAGE_DONE, .version = CLIB_PROTOCOL_VERSION, .value = {-error}};
+    if (channel_send(client->fd, &done, -1) < 0)
+        drop(client);
+}
+
+static void handle(struct shim *shim, struct client *client, const struct clib_message *message) {
+    switch ((enum clib_message_kind)message->kind) {
+    case CLIB_MESSAGE_START: {
+        int result = start(shim, message);
+        if (result < 0)
+            answer(client, result);
+        else
+            client->waiting = 1; /* STARTED or FAILED follows */
+        return;
+    }
+    case CLIB_MESSAGE_SIGNAL:
+        answer(client, deliver_signal(shim, message->value[0], message->value[1]));
+        return;
+    case CLIB_MESSAGE_RESIZE:
+        answer(client, resize(shim, message->value[0], message->value[1]));
+        return;
+    case CLIB_MESSAGE_WAIT:
+        client->waiting = 1;
+        return;
+    case CLIB_MESSAGE_STATE: {
+        struct clib_message state = control_state(shim);
+        channel_send(client->fd, &state, -1);
+        return;
+    }
+    case CLIB_MESSAGE_NONE:
+    case CLIB_MESSAGE_LAUNCH:
+    case CLIB_MESSAGE_CREATED:
+    case CLIB_MESSAGE_STARTED:
+    case CLIB_MESSAGE_FAILED:
+    case CLIB_MESSAGE_EXITED:
+    case CLIB_MESSAGE_DONE:
+    case CLIB_MESSAGE_TERMINAL:
+        answer(client, -EPROTO);
+        return;
+    }
+    answer(client, -EPROTO);
+}
+
+void control_serve(struct shim *shim, struct client *client) {
+    struct clib_message message;
+    int fds[CLIB_MAX_FDS], count;
+    int result = channel_receive(client->fd, &message, fds, &count, 0x40 /* MSG_DONTWAIT */);
+    for (int i = 0; i < count; i++)
+        sys(close, fds[i]);
+    if (result == -EAGAIN)
+        return;
+    if (result <= 0)
+        drop(client);
+    else
+        handle(shim, client, &message);
+}

@@ -1,0 +1,123 @@
+/* From the launch message to the container's first process. */
+#include "shim.h"
+
+#include "init.h"
+
+#include <linux/sched.h>
+#include <linux/signal.h>
+#include <linux/socket.h>
+
+enum { FD_PARKING = 32 };
+
+static int count_bits(uint32_t flags) {
+    int count = 0;
+    for (; flags; flags &= flags - 1)
+        count++;
+    return count;
+}
+
+int launch_receive(struct shim *shim, enum clib_stage *stage) {
+    struct clib_message message;
+    int fds[CLIB_MAX_FDS], count, next = 0;
+    *stage = CLIB_STAGE_LAUNCH;
+    int result = channel_receive(CLIB_CONTROL_FD, &message, fds, &count, 0);
+    if (result <= 0)
+        return result < 0 ? result : -ECONNRESET;
+    shim->flags = (uint32_t)message.value[0];
+    shim->rows = message.value[1];
+    shim->columns = message.value[2];
+    if (message.kind != CLIB_MESSAGE_LAUNCH || count != count_bits(shim->flags & 0xff) ||
+        !(shim->flags & CLIB_LAUNCH_PLAN))
+        return -EPROTO;
+    cleanup_close int plan = fds[next++];
+    int *places[] = {&shim->directory, &shim->owner,    &shim->target,  &shim->cgroup,
+                     &shim->stdio[0],  &shim->stdio[1], &shim->stdio[2]};
+    for (int bit = 0; bit < 7; bit++)
+        if (shim->flags & (uint32_t)CLIB_LAUNCH_DIRECTORY << bit)
+            *places[bit] = fds[next++];
+    return plan_map(plan, &shim->plan);
+}
+
+/* A process enters a pid namespace by being born in it, so what joins one is the shim, for its child. */
+static int join_pid_namespace(struct shim *shim) {
+    for (uint32_t i = 0; i < shim->plan.header->before_count; i++) {
+        const struct clib_op *op = &shim->plan.ops[i];
+        if (op->kind == CLIB_OP_JOIN && op->number[0] & CLONE_NEWPID)
+            return (int)sys(setns, shim->target, CLONE_NEWPID);
+        if (op->kind == CLIB_OP_SETNS && op->number[0] == CLONE_NEWPID) {
+            cleanup_close int fd = (int)sys(openat, AT_FDCWD, op_text(&shim->plan, op, 0), O_RDONLY | O_CLOEXEC);
+            return fd < 0 ? fd : (int)sys(setns, fd, CLONE_NEWPID);
+        }
+    }
+    return 0;
+}
+
+/* puts fd at number `at`; the descriptors were parked above every such number first */
+static void place(int fd, int at, int flags) {
+    if (fd >= 0)
+        sys(dup3, fd, at, flags);
+}
+
+static int park(int fd) {
+    return fd < 0 ? -1 : (int)sys(fcntl, fd, F_DUPFD_CLOEXEC, FD_PARKING);
+}
+
+static _Noreturn void become_init(const struct shim *shim, const int child[3], int sync) {
+    int parked[3] = {park(child[0]), park(child[1]), park(child[2])};
+    int parked_sync = park(sync), parked_target = park(shim->target);
+    for (int i = 0; i < 3; i++)
+        place(parked[i], i, 0);
+    place(parked_sync, INIT_SYNC_FD, O_CLOEXEC);
+    place(parked_target, INIT_TARGET_FD, O_CLOEXEC);
+    init_main(&shim->plan, shim->flags, shim->rows, shim->columns);
+}
+
+static int clone_init(struct shim *shim, const int child[3], int sync) {
+    struct clone_args arguments = {
+        .flags = shim->plan.header->clone_flags | CLONE_PIDFD,
+        .pidfd = (uint64_t)(uintptr_t)&shim->pidfd,
+        .exit_signal = SIGCHLD,
+    };
+    if (shim->flags & CLIB_LAUNCH_CGROUP) {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = (uint64_t)shim->cgroup;
+    }
+    long pid = sys(clone3, &arguments, sizeof arguments);
+    if (pid == 0)
+        become_init(shim, child, sync);
+    if (pid < 0)
+        return (int)pid;
+    shim->pid = (int)pid;
+    return 0;
+}
+
+static void close_all(int *fds, int count) {
+    for (int i = 0; i < count; i++)
+        close_fd(&fds[i]);
+}
+
+int launch_start(struct shim *shim, enum clib_stage *stage) {
+    int child[3] = {-1, -1, -1}, pair[2];
+    *stage = CLIB_STAGE_SOCKET;
+    int result = shim->directory >= 0 ? control_listen(shim) : 0;
+    if (result < 0)
+        return result;
+    *stage = CLIB_STAGE_STDIO;
+    if ((result = stdio_open(shim, child)) < 0)
+        return result;
+    *stage = CLIB_STAGE_NAMESPACE;
+    if ((result = join_pid_namespace(shim)) < 0)
+        return result;
+    *stage = CLIB_STAGE_CLONE;
+    if ((result = (int)sys(socketpair, AF_UNIX_, SOCK_SEQPACKET_ | O_CLOEXEC, 0, pair)) < 0)
+        return result;
+    shim->sync = pair[0];
+    result = clone_init(shim, child, pair[1]);
+    close_fd(&pair[1]);
+    close_all(child, 3);
+    close_fd(&shim->cgroup);
+    close_fd(&shim->target);
+    shim->cgroup = shim->target = -1;
+    shim->start_time = result < 0 ? 0 : process_start_time(shim->pid);
+    return result;
+}

@@ -1,0 +1,137 @@
+/* The loop: one poll over everything that can happen to a container. */
+#include "shim.h"
+
+#include <linux/poll.h>
+#include <linux/signal.h>
+#include <linux/time_types.h>
+#include <linux/wait.h>
+
+enum { SLOT_SIGNALS, SLOT_LISTENER, SLOT_OWNER, SLOT_SYNC, SLOT_PUMPS, SLOT_CLIENTS = SLOT_PUMPS + SHIM_PUMPS };
+enum { SLOTS = SLOT_CLIENTS + SHIM_CLIENTS, IDLE_NS = 500000000, SIGNAL_INFO_SIZE = 128 };
+
+/* polls; returns how many descriptors are ready */
+static long wait_for_events(const struct shim *shim, struct pollfd *slots, int may_sleep) {
+    slots[SLOT_SIGNALS] = (struct pollfd){shim->signals, POLLIN, 0};
+    slots[SLOT_LISTENER] = (struct pollfd){shim->listener, POLLIN, 0};
+    slots[SLOT_OWNER] = (struct pollfd){shim->owner, POLLIN, 0};
+    slots[SLOT_SYNC] = (struct pollfd){shim->sync, POLLIN, 0};
+    int buffers = 0;
+    for (int i = 0; i < SHIM_PUMPS; i++) {
+        struct pollfd *slot = &slots[SLOT_PUMPS + i];
+        slot->revents = 0;
+        slot->fd = pump_wants(&shim->pumps[i], &slot->events);
+        buffers += shim->pumps[i].buffer != NULL;
+    }
+    for (int i = 0; i < SHIM_CLIENTS; i++)
+        slots[SLOT_CLIENTS + i] = (struct pollfd){shim->clients[i].fd, POLLIN, 0};
+    struct __kernel_timespec now = {0}, idle = {.tv_nsec = IDLE_NS};
+    return sys(ppoll, slots, SLOTS, !may_sleep ? &now : buffers ? &idle : 0, 0, 0);
+}
+
+static void record_start(struct shim *shim) {
+    struct clib_message state = control_state(shim);
+    record_write(shim, "started", &state);
+    shim->recorded = 1;
+    control_broadcast(shim, &state);
+}
+
+/* what the container's first process says while it runs its ops */
+static void serve_init(struct shim *shim) {
+    struct clib_message message;
+    int fds[CLIB_MAX_FDS], count;
+    int result = channel_receive(shim->sync, &message, fds, &count, 0);
+    if (result <= 0) { /* closed by its exec; or it was killed, which its exit status will say */
+        close_fd(&shim->sync);
+        shim->sync = -1;
+        if (shim->end.kind == CLIB_MESSAGE_NONE && shim->phase != PHASE_ENDING) {
+            shim->phase = PHASE_RUNNING;
+            record_start(shim);
+        }
+    } else if (message.kind == CLIB_MESSAGE_TERMINAL && count == 1) {
+        if (shim->flags & CLIB_LAUNCH_LOG)
+            stdio_attach_terminal(shim, fds[0]);
+        else {
+            channel_send(shim->clients[0].fd, &message, fds[0]);
+            sys(close, fds[0]);
+        }
+    } else if (message.kind == CLIB_MESSAGE_CREATED) {
+        shim->phase = PHASE_CREATED;
+        record_start(shim);
+    } else if (message.kind == CLIB_MESSAGE_FAILED) {
+        shim->end = message;
+    }
+}
+
+static void reap(struct shim *shim) {
+    char info[SIGNAL_INFO_SIZE];
+    sys(read, shim->signals, info, sizeof info);
+    int status;
+    long pid;
+    while ((pid = sys(wait4, -1, &status, WNOHANG, 0)) > 0) {
+        if (pid != shim->pid)
+            continue; /* an orphan of a container without a pid namespace of its own */
+        while (shim->sync >= 0)
+            serve_init(shim);
+        shim->phase = PHASE_ENDING;
+        if (shim->end.kind != CLIB_MESSAGE_NONE)
+            continue;
+        int signal = status & 0x7f;
+        struct {
+            int64_t seconds, nanoseconds;
+        } now;
+        sys(clock_gettime, 0 /* CLOCK_REALTIME */, &now);
+        shim->end = (struct clib_message){
+            .kind = CLIB_MESSAGE_EXITED,
+            .version = CLIB_PROTOCOL_VERSION,
+            .value = {signal ? 128 + signal : status >> 8 & 0xff, signal},
+            .number = {now.seconds * 1000000000 + now.nanoseconds},
+        };
+    }
+    if (shim->phase == PHASE_ENDING)
+        after_kill(shim);
+}
+
+static int streams_open(const struct shim *shim) {
+    return shim->pumps[0].from >= 0 || shim->pumps[1].from >= 0;
+}
+
+static void end_with_owner(struct shim *shim) {
+    close_fd(&shim->owner);
+    shim->owner = -1;
+    if (shim->phase != PHASE_ENDING) {
+        after_kill(shim);
+        sys(pidfd_send_signal, shim->pidfd, SIGKILL, 0, 0);
+    }
+}
+
+static void serve(struct shim *shim, const struct pollfd *slots) {
+    for (int i = 0; i < SHIM_PUMPS; i++)
+        if (slots[SLOT_PUMPS + i].revents)
+            pump_run(shim, &shim->pumps[i]);
+    if (slots[SLOT_OWNER].revents)
+        end_with_owner(shim);
+    if (slots[SLOT_SYNC].revents && shim->sync >= 0)
+        serve_init(shim);
+    if (slots[SLOT_SIGNALS].revents)
+        reap(shim);
+    for (int i = 0; i < SHIM_CLIENTS; i++)
+        if (slots[SLOT_CLIENTS + i].revents)
+            control_serve(shim, &shim->clients[i]);
+    if (slots[SLOT_LISTENER].revents)
+        control_accept(shim);
+}
+
+void loop_run(struct shim *shim) {
+    struct pollfd slots[SLOTS];
+    while (shim->phase != PHASE_ENDING || streams_open(shim)) {
+        int ending = shim->phase == PHASE_ENDING;
+        int stuck = 0; /* output that a client has still to take is waited for, whatever holds the pipe is not */
+        for (int i = 0; i < 2; i++)
+            stuck |= shim->pumps[i].start < shim->pumps[i].end;
+        long ready = wait_for_events(shim, slots, !ending || stuck);
+        if (ready > 0)
+            serve(shim, slots);
+        for (int i = 0; ready == 0 && i < SHIM_PUMPS; i++)
+            ending && !stuck ? pump_close(&shim->pumps[i]) : pump_release(&shim->pumps[i]);
+    }
+}

@@ -1,0 +1,88 @@
+/* The helper: shim of one container or exec. Started with descriptor 3 as its control socket and nothing else; see
+ * wire.h for the conversation. */
+#include "shim.h"
+
+#include <linux/close_range.h>
+#include <linux/prctl.h>
+#include <linux/signal.h>
+
+void helper_main(void);
+
+static int prepare(struct shim *shim) {
+    /* nothing inside the container may look at this process or its memory while they share a namespace */
+    sys(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
+    sys(prctl, PR_SET_NAME, "containerlib", 0, 0, 0);
+    sys(prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    sys(close_range, CLIB_CONTROL_FD, ~0u, CLOSE_RANGE_CLOEXEC);
+    uint64_t every = ~0ull, child = 1ull << (SIGCHLD - 1);
+    sys(rt_sigprocmask, SIG_SETMASK, &every, 0, sizeof every);
+    /* an inherited SIG_IGN would make the kernel reap, and lose, the exit status */
+    struct {
+        void *handler;
+        unsigned long flags;
+        void *restorer;
+        uint64_t mask;
+    } defaults = {0};
+    sys(rt_sigaction, SIGCHLD, &defaults, 0, sizeof defaults.mask);
+    shim->signals = (int)sys(signalfd4, -1, &child, sizeof child, O_CLOEXEC | O_NONBLOCK);
+    return shim->signals < 0 ? shim->signals : 0;
+}
+
+static struct shim new_shim(void) {
+    struct shim shim = {
+        .directory = -1,
+        .owner = -1,
+        .target = -1,
+        .cgroup = -1,
+        .stdio = {-1, -1, -1},
+        .log = -1,
+        .listener = -1,
+        .signals = -1,
+        .sync = -1,
+        .terminal = -1,
+        .pidfd = -1,
+    };
+    for (int i = 0; i < SHIM_CLIENTS; i++)
+        shim.clients[i].fd = -1;
+    for (int i = 0; i < SHIM_PUMPS; i++)
+        shim.pumps[i] = (struct pump){.from = -1, .to = -1};
+    shim.clients[0] = (struct client){.fd = CLIB_CONTROL_FD, .waiting = 1};
+    return shim;
+}
+
+/* the end of a container, told in the order in which it may be relied on */
+static void finish(struct shim *shim) {
+    if (shim->end.kind == CLIB_MESSAGE_EXITED)
+        shim->end.value[2] = after_oom_kills(shim);
+    if (shim->recorded || shim->end.kind == CLIB_MESSAGE_EXITED)
+        record_write(shim, "exit", &shim->end);
+    if (shim->end.kind == CLIB_MESSAGE_FAILED) /* it must not be heard of before it is gone */
+        after_remove(shim);
+    control_broadcast(shim, &shim->end);
+    after_remove(shim);
+    if (shim->listener >= 0)
+        sys(unlinkat, shim->directory, "shim.sock", 0);
+}
+
+void helper_main(void) {
+    struct shim shim = new_shim();
+    enum clib_stage stage = CLIB_STAGE_LAUNCH;
+    int result = prepare(&shim);
+    if (result == 0)
+        result = launch_receive(&shim, &stage);
+    if (result == 0)
+        result = launch_start(&shim, &stage);
+    if (result == 0)
+        loop_run(&shim);
+    else
+        shim.end = (struct clib_message){
+            .kind = CLIB_MESSAGE_FAILED,
+            .version = CLIB_PROTOCOL_VERSION,
+            .value = {stage, -result, -1},
+        };
+    if (shim.plan.header)
+        finish(&shim);
+    else
+        control_broadcast(&shim, &shim.end);
+    leave(0);
+}

@@ -1,0 +1,82 @@
+/* The supervisor of one container or exec: a single-threaded loop that holds the stdio open, writes the log, reaps,
+ * answers clients and cleans up. It is what makes "daemonless" true: nothing of the caller needs to be alive. */
+#pragma once
+
+#include "base.h"
+#include "channel.h"
+#include "plan.h"
+
+enum { SHIM_CLIENTS = 32, SHIM_PUMPS = 3, SHIM_BUFFER = 65536 };
+
+/* one direction of stdio: bytes come in at `from`, go to the log under a stream's name, and on to `to` */
+struct pump {
+    int from;
+    int to;
+    const char *stream; /* "stdout", "stderr", or NULL: not logged */
+    char *buffer;       /* SHIM_BUFFER bytes, mapped while needed */
+    size_t start, end;  /* what `to` has still to take */
+};
+
+struct client {
+    int fd; /* -1: free */
+    int waiting;
+};
+
+enum phase {
+    PHASE_LAUNCHING, /* ops are running */
+    PHASE_CREATED,   /* ready, waits for START */
+    PHASE_RUNNING,   /* the user's program */
+    PHASE_ENDING,    /* its first process is reaped, stdio is drained */
+};
+
+struct shim {
+    struct plan plan;
+    uint32_t flags; /* enum clib_launch_flag */
+    int rows, columns;
+    enum phase phase;
+    int recorded; /* `started` is on disk: an end needs its record too */
+    int directory, owner, target, cgroup;
+    int stdio[3];
+    int log, listener, signals, sync, terminal;
+    int pid, pidfd;
+    int64_t start_time;
+    struct clib_message end; /* EXITED or FAILED, once it is known */
+    struct client clients[SHIM_CLIENTS];
+    struct pump pumps[SHIM_PUMPS];
+};
+
+/* Each returns 0 or -errno unless it says otherwise. */
+
+/* launch.c: from the launch message to a running first process; on failure *stage says where */
+int launch_receive(struct shim *shim, enum clib_stage *stage);
+int launch_start(struct shim *shim, enum clib_stage *stage);
+
+/* stdio.c */
+int stdio_open(struct shim *shim, int child[3]);
+void stdio_attach_terminal(struct shim *shim, int master);
+int pump_wants(const struct pump *pump, short *events); /* the descriptor to poll, or -1 */
+void pump_run(struct shim *shim, struct pump *pump);
+void pump_close(struct pump *pump);
+void pump_release(struct pump *pump);
+
+/* log.c */
+void log_write(int log, const char *stream, const char *bytes, size_t size);
+
+/* record.c */
+int record_write(const struct shim *shim, const char *name, const struct clib_message *message);
+int64_t process_start_time(int pid);
+
+/* control.c */
+int control_listen(struct shim *shim);
+void control_accept(struct shim *shim);
+void control_serve(struct shim *shim, struct client *client);
+void control_broadcast(struct shim *shim, const struct clib_message *message);
+struct clib_message control_state(const struct shim *shim);
+
+/* after.c */
+void after_kill(const struct shim *shim);
+int after_oom_kills(const struct shim *shim);
+void after_remove(const struct shim *shim);
+
+/* loop.c */
+void loop_run(struct shim *shim);

@@ -1,0 +1,118 @@
+"""A container engine as a library: no daemon, no runtime binary, in the caller's own process.
+
+    import containerlib as cl
+
+    with cl.Engine() as engine:
+        print(engine.container("alpine:3.20").run("uname", "-sr").text)
+
+Each name is loaded when it is first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from containerlib.engine.completed import Completed
+    from containerlib.engine.prune import PruneReport
+    from containerlib.errors import (
+        AlreadyExists,
+        BuildError,
+        Conflict,
+        Error,
+        ExitError,
+        InvalidArgument,
+        NotFound,
+        RegistryError,
+        StageError,
+        Timeout,
+        Unauthorized,
+        Unavailable,
+        Unsupported,
+    )
+    from containerlib.fluent.container import Container
+    from containerlib.fluent.default import container, default_engine, host_image, image, volume
+    from containerlib.fluent.engine import Engine
+    from containerlib.fluent.image import HostImage, Image, ImageRecipe
+    from containerlib.fluent.mounts import Tmpfs, tmpfs
+    from containerlib.fluent.process import Process
+    from containerlib.fluent.recipe import ContainerRecipe
+    from containerlib.fluent.volume import Volume, VolumeRecipe
+    from containerlib.images import Progress
+    from containerlib.spec.auth import BasicAuth
+    from containerlib.spec.lifecycle import State
+    from containerlib.spec.status import ExitStatus, LogRecord
+
+__all__ = [
+    "AlreadyExists",
+    "BasicAuth",
+    "BuildError",
+    "Completed",
+    "Conflict",
+    "Container",
+    "ContainerRecipe",
+    "Engine",
+    "Error",
+    "ExitError",
+    "ExitStatus",
+    "HostImage",
+    "Image",
+    "ImageRecipe",
+    "InvalidArgument",
+    "LogRecord",
+    "NotFound",
+    "Process",
+    "Progress",
+    "PruneReport",
+    "RegistryError",
+    "StageError",
+    "State",
+    "Timeout",
+    "Tmpfs",
+    "Unauthorized",
+    "Unavailable",
+    "Unsupported",
+    "Volume",
+    "VolumeRecipe",
+    "container",
+    "default_engine",
+    "host_image",
+    "image",
+    "tmpfs",
+    "volume",
+]
+
+if not TYPE_CHECKING:  # a type checker sees the imports above, and would take any name for granted with this
+    _HOMES = {
+        "engine.completed": "Completed",
+        "engine.prune": "PruneReport",
+        "errors": (
+            "AlreadyExists BuildError Conflict Error ExitError InvalidArgument NotFound RegistryError "
+            "StageError Timeout Unauthorized Unavailable Unsupported"
+        ),
+        "fluent.container": "Container",
+        "fluent.default": "container default_engine host_image image volume",
+        "fluent.engine": "Engine",
+        "fluent.image": "HostImage Image ImageRecipe",
+        "fluent.mounts": "Tmpfs tmpfs",
+        "fluent.process": "Process",
+        "fluent.recipe": "ContainerRecipe",
+        "fluent.volume": "Volume VolumeRecipe",
+        "images": "Progress",
+        "spec.auth": "BasicAuth",
+        "spec.lifecycle": "State",
+        "spec.status": "ExitStatus LogRecord",
+    }
+
+    def __getattr__(name: str) -> object:
+        from importlib import import_module  # noqa: PLC0415 - nothing is loaded before it is used
+
+        for home, names in _HOMES.items():
+            if name in names.split():
+                value = getattr(import_module(f"{__name__}.{home}"), name)
+                globals()[name] = value
+                return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

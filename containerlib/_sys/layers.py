@@ -1,0 +1,166 @@
+"""Applies the tar archive of an OCI layer to a directory, as bytes arrive.
+
+    with LayerWriter(directory, lowers=[parent, grandparent]) as writer:
+        for chunk in decompressed:
+            writer.feed(chunk)
+        stats = writer.finish()
+
+The work is done in C, with the GIL released. No entry can reach outside `directory`, whatever it is called, and every
+kind of growth has a bound. Whiteouts are written as overlay reads them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+from attrs import frozen
+
+from containerlib import _native
+from containerlib.errors import InvalidArgument, StageError, printable
+
+__all__ = ["LayerLimits", "LayerStats", "LayerWriter"]
+
+ffi: Any = _native.ffi
+lib: Any = _native.lib
+
+_PATH_BYTES = 4096
+
+
+@frozen
+class LayerLimits:
+    """What one layer may ask for. Reaching a bound raises; it never truncates."""
+
+    max_entries: int = 500_000  # directories that the archive only implies are counted too
+    max_bytes: int = 64 << 30  # of content written; holes are not counted
+    max_path_bytes: int = 4095
+    max_pax_bytes: int = 1 << 20
+    max_xattr_bytes: int = 64 << 10  # names and values of one entry
+
+
+@frozen
+class LayerStats:
+    entries: int
+    bytes: int
+    skipped_xattrs: int = 0  # attributes that the file system of the directory does not take
+
+
+class LayerWriter:
+    """One layer on its way into one directory. Not for two threads at once.
+
+    `directory` exists and is empty, and is the caller's to remove after a failure. `lowers` are the directories of the
+    layers below, top first: what the archive leaves unsaid (a missing parent, the target of a hard link) is as there.
+    Device nodes, owners other than the caller and whiteouts need CAP_MKNOD, CAP_CHOWN and CAP_SYS_ADMIN.
+
+    Raises: StageError where a directory cannot be opened.
+    Spec: image-spec layer.md
+    """
+
+    def __init__(self, directory: str, *, lowers: Sequence[str] = (), limits: LayerLimits | None = None) -> None:
+        limits = limits or LayerLimits()
+        error = ffi.new("struct clib_layer_error *")
+        bounds = ffi.new(
+            "struct clib_layer_limits *",
+            [
+                limits.max_entries,
+                limits.max_bytes,
+                limits.max_path_bytes,
+                limits.max_pax_bytes,
+                limits.max_xattr_bytes,
+            ],
+        )
+        names = [ffi.new("char[]", os.fsencode(lower)) for lower in lowers]
+        self._limits = limits
+        self._error = error
+        self._layer = lib.clib_layer_open(
+            ffi.new("char[]", os.fsencode(directory)), ffi.new("char *[]", names), len(names), bounds, error
+        )
+        if self._layer == ffi.NULL:
+            raise StageError("layer", error.err, _first_missing(directory, *lowers))
+
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
+        """Applies the next bytes of the archive, of any length; `data` is not kept.
+
+        Raises: InvalidArgument for an archive that is malformed, hostile or beyond its limits; StageError where the
+            system refuses.
+        """
+        buffer = ffi.from_buffer(data)
+        if lib.clib_layer_feed(self._open(), buffer, len(buffer), self._error):
+            raise self._failure()
+
+    def finish(self) -> LayerStats:
+        """Checks that the archive is complete and gives the directories their times.
+
+        Raises: as `feed`.
+        """
+        stats = ffi.new("struct clib_layer_stats *")
+        if lib.clib_layer_finish(self._open(), stats, self._error):
+            raise self._failure()
+        return LayerStats(stats.entries, stats.bytes, stats.skipped_xattrs)
+
+    def close(self) -> None:
+        """Frees what the writer holds; what it wrote stays."""
+        layer, self._layer = self._layer, ffi.NULL
+        lib.clib_layer_close(layer)
+
+    def __enter__(self) -> LayerWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_layer", None):
+            self.close()
+
+    def _open(self) -> Any:
+        if self._layer == ffi.NULL:
+            raise ValueError("the layer writer is closed")
+        return self._layer
+
+    def _failure(self) -> InvalidArgument | StageError:
+        buffer = ffi.new("char[]", _PATH_BYTES)
+        lib.clib_layer_error_path(self._layer, buffer, _PATH_BYTES)
+        path = printable(os.fsdecode(ffi.string(buffer)).encode("utf-8", "replace").decode())
+        kind, number = self._error.kind, self._error.err
+        if kind == lib.CLIB_LAYER_SYSTEM:
+            return StageError("layer", number, path)
+        where = f"entry {path!r}: " if path else ""
+        return InvalidArgument(where + _reason(kind, self._limits), field="layer")
+
+
+def _first_missing(*directories: str) -> str:
+    return next((each for each in directories if not os.path.isdir(each)), directories[0])  # noqa: PTH112 - no pathlib here
+
+
+def _reason(kind: int, limits: LayerLimits) -> str:
+    bounds = {
+        lib.CLIB_LAYER_MAX_ENTRIES: f"the layer has more than {limits.max_entries} entries",
+        lib.CLIB_LAYER_MAX_BYTES: f"the layer has more than {limits.max_bytes} bytes of content",
+        lib.CLIB_LAYER_MAX_PAX: f"its extended header has more than {limits.max_pax_bytes} bytes",
+        lib.CLIB_LAYER_MAX_XATTR: f"its extended attributes have more than {limits.max_xattr_bytes} bytes",
+        lib.CLIB_LAYER_MAX_SEGMENTS: "it is a sparse file of too many parts",
+        lib.CLIB_LAYER_NAME_LENGTH: f"a name in it is longer than {limits.max_path_bytes} bytes or a part than 255",
+    }
+    return bounds.get(kind) or _REASONS[kind]
+
+
+_REASONS = {
+    lib.CLIB_LAYER_TRUNCATED: "the archive ends inside an entry",
+    lib.CLIB_LAYER_CHECKSUM: "the block after it is no tar header: its checksum is wrong",
+    lib.CLIB_LAYER_NUMBER: "a number in its header is malformed or out of range",
+    lib.CLIB_LAYER_TYPE: "its type is none that a layer has",
+    lib.CLIB_LAYER_PAX: "its extended header is malformed",
+    lib.CLIB_LAYER_SPARSE: "its map of a sparse file contradicts itself",
+    lib.CLIB_LAYER_NAME: 'a name in it is empty, or has a NUL or ".." in it',
+    lib.CLIB_LAYER_WHITEOUT_NAME: 'after ".wh." comes the name of one file',
+    lib.CLIB_LAYER_WHITEOUT_DEVICE: "a character device 0/0 would delete what the layers below have: that takes a .wh. file",
+    lib.CLIB_LAYER_LINK: "its hard link's target is missing, a directory, or outside the layer",
+    lib.CLIB_LAYER_PARENT: "a part of its path is not a directory",
+    lib.CLIB_LAYER_LOOP: "its path leads through too many symbolic links",
+    lib.CLIB_LAYER_XATTR: "the kernel refuses one of its extended attributes as malformed",
+}

@@ -1,0 +1,96 @@
+"""What a configuration needs to know of this machine, as one value that is passed in.
+
+`HostFacts.current()` reads it once per process; tests make their own.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import stat
+from pathlib import Path
+
+from attrs import frozen
+
+from containerlib.bundles.capabilities import names_of
+from containerlib.spec.runtime import Device
+
+__all__ = ["HostFacts", "host_devices"]
+
+_GO_ARCHITECTURES = {
+    "x86_64": "amd64",
+    "aarch64": "arm64",
+    "armv7l": "arm",
+    "armv6l": "arm",
+    "i686": "386",
+    "ppc64le": "ppc64le",
+    "s390x": "s390x",
+    "riscv64": "riscv64",
+    "loongarch64": "loong64",
+}
+_SKIPPED_DIRECTORIES = frozenset({"pts", "shm", "fd", "mqueue"})
+
+
+@frozen
+class HostFacts:
+    """Facts that do not change while a process lives.
+
+    `bounding` is the process's own capability bounding set: the kernel gives no container more than that.
+    `architecture` is in OCI's words ("amd64"), `kernel` is (major, minor).
+    """
+
+    bounding: frozenset[str]
+    architecture: str
+    kernel: tuple[int, int]
+
+    @classmethod
+    @functools.cache
+    def current(cls) -> HostFacts:
+        major, minor = platform.release().split(".")[:2]
+        digits = "".join(c for c in minor if c.isdigit())
+        machine = platform.machine()
+        return cls(
+            bounding=names_of(_bounding_mask(Path("/proc/self/status").read_text())),
+            architecture=_GO_ARCHITECTURES.get(machine, machine),
+            kernel=(int(major), int(digits or 0)),
+        )
+
+
+def _bounding_mask(status: str) -> int:
+    for line in status.splitlines():
+        if line.startswith("CapBnd:"):
+            return int(line.split()[1], 16)
+    return 0
+
+
+def host_devices(directory: str = "/dev") -> list[Device]:
+    """Every block and character device below `directory`, without terminals: what a privileged container is given."""
+    found: list[Device] = []
+    for current, directories, files in os.walk(directory):
+        directories[:] = sorted(
+            d for d in directories if d not in _SKIPPED_DIRECTORIES and not d.startswith(".")
+        )
+        for name in sorted(files):
+            device = _device(f"{current}/{name}")
+            if device is not None and name != "console":
+                found.append(device)
+    return found
+
+
+def _device(path: str) -> Device | None:
+    try:
+        status = os.lstat(path)
+    except OSError:  # gone since it was listed
+        return None
+    if not stat.S_ISBLK(status.st_mode) and not stat.S_ISCHR(status.st_mode):
+        return None
+    return {
+        "path": path,
+        "type": "b" if stat.S_ISBLK(status.st_mode) else "c",
+        "major": os.major(status.st_rdev),
+        "minor": os.minor(status.st_rdev),
+        "fileMode": stat.S_IMODE(status.st_mode),
+        "uid": status.st_uid,
+        "gid": status.st_gid,
+    }

@@ -1,0 +1,103 @@
+"""The mounts of a container: Docker's default ones, the files that the engine supplies, and those that were asked for.
+
+Spec: runtime-spec config.md#mounts
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Sequence
+
+from containerlib.errors import InvalidArgument
+from containerlib.spec.options import ContainerOptions, MountOption
+from containerlib.spec.runtime import Mount
+
+__all__ = ["mounts_of"]
+
+_RECURSIVE_READ_ONLY = (5, 12)
+"""mount_setattr(2), which a read-only bind needs to cover the mounts below its source too."""
+_SAFE = ("nosuid", "noexec", "nodev")
+
+_DEFAULT: tuple[Mount, ...] = (
+    {"destination": "/proc", "type": "proc", "source": "proc", "options": [*_SAFE]},
+    {
+        "destination": "/dev",
+        "type": "tmpfs",
+        "source": "tmpfs",
+        "options": ["nosuid", "strictatime", "mode=755", "size=65536k"],
+    },
+    {
+        "destination": "/dev/pts",
+        "type": "devpts",
+        "source": "devpts",
+        "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+    },
+    {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": [*_SAFE, "ro"]},
+    {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", *_SAFE]},
+    {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": [*_SAFE]},
+    {
+        "destination": "/dev/shm",  # noqa: S108 - a path in the container
+        "type": "tmpfs",
+        "source": "shm",
+        "options": [*_SAFE, "mode=1777", "size=67108864"],
+    },
+)
+
+
+def mounts_of(options: ContainerOptions, extra: Sequence[Mount], kernel: tuple[int, int]) -> list[Mount]:
+    """All mounts, in the order in which they are to be made.
+
+    A mount that was asked for takes the place of a default one with the same destination, and one on /dev
+    of all that lie below it. Default mounts come first, then `extra`, then the others, parents before
+    children.
+
+    Raises: InvalidArgument(field="mounts").
+    """
+    defaults: Iterable[Mount] = _writable(_DEFAULT) if options.privileged else _DEFAULT
+    if not options.mounts:
+        return [*defaults, *extra]
+    asked = [_mount(option, kernel) for option in options.mounts]
+    targets = [mount["destination"] for mount in asked]
+    if len(set(targets)) < len(targets):
+        twice = next(target for target in targets if targets.count(target) > 1)
+        raise InvalidArgument(f"two mounts on {twice}", field="mounts")
+    hidden = set(targets)
+    kept = [m for m in (*defaults, *extra) if not _is_hidden(m["destination"], hidden)]
+    return [*kept, *sorted(asked, key=lambda mount: mount["destination"].count("/"))]
+
+
+def _is_hidden(destination: str, targets: set[str]) -> bool:
+    return destination in targets or ("/dev" in targets and destination.startswith("/dev/"))
+
+
+def _writable(mounts: Iterable[Mount]) -> list[Mount]:
+    return [{**mount, "options": [o for o in mount["options"] if o != "ro"]} for mount in mounts]
+
+
+def _mount(option: MountOption, kernel: tuple[int, int]) -> Mount:
+    target = posixpath.normpath(option.target)
+    if not option.target.startswith("/") or target in ("/", "//"):
+        raise InvalidArgument(
+            f"{option.target!r} is not a place for a mount: it is absolute, and not the root", field="mounts"
+        )
+    if option.kind == "tmpfs":
+        return {"destination": target, "type": "tmpfs", "source": "tmpfs", "options": _tmpfs_options(option)}
+    if not option.source.startswith("/"):
+        raise InvalidArgument(
+            f"{option.source!r}: the source of a bind is an absolute host path", field="mounts"
+        )
+    options = ["rbind", "rprivate", *_access(option, kernel), *option.options]
+    return {"destination": target, "type": "bind", "source": option.source, "options": options}
+
+
+def _access(option: MountOption, kernel: tuple[int, int]) -> tuple[str, ...]:
+    if not option.read_only:
+        return ("rw",)
+    return ("ro", "rro") if kernel >= _RECURSIVE_READ_ONLY else ("ro",)
+
+
+def _tmpfs_options(option: MountOption) -> list[str]:
+    options = [*_SAFE, "ro" if option.read_only else "rw"]
+    if option.size_bytes is not None:
+        options.append(f"size={option.size_bytes}")
+    return [*options, *option.options]

@@ -1,0 +1,106 @@
+"""Who a container runs as: `"name"`, `"uid"`, `"user:group"`, resolved in the image's own /etc/passwd and /etc/group.
+
+The rules are Docker's: the first line that matches by name or number wins; a number needs no line; without
+a group the user's own group counts, and the groups that list the user are supplementary; with a group they
+are not.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+
+from attrs import frozen
+
+from containerlib.bundles.layered import LayeredTree
+from containerlib.errors import InvalidArgument, NotFound
+
+__all__ = ["ResolvedUser", "resolve_user"]
+
+_MAX_ID = 2**31 - 1
+
+
+@frozen
+class ResolvedUser:
+    uid: int = 0
+    gid: int = 0
+    additional_gids: tuple[int, ...] = ()
+    """Supplementary groups, the primary one among them (a permission that is denied to a group must stay denied)."""
+    home: str = "/"
+
+
+@frozen
+class _Passwd:
+    name: str
+    uid: int
+    gid: int
+    home: str
+
+
+@frozen
+class _Group:
+    name: str
+    gid: int
+    members: tuple[str, ...]
+
+
+def resolve_user(text: str | None, layers: Sequence[str]) -> ResolvedUser:
+    """The user that `text` (empty: root) names in the image whose layers, top first, are `layers`.
+
+    Raises: NotFound for a name that the image lacks; InvalidArgument(field="user") for a number that is out
+    of range.
+    """
+    user, _, group = (text or "").partition(":")
+    with LayeredTree(layers) as tree:
+        return _resolve(user, group, tree.read("etc/passwd"), tree.read("etc/group"))
+
+
+@functools.lru_cache(maxsize=32)
+def _resolve(user: str, group: str, passwd_file: bytes | None, group_file: bytes | None) -> ResolvedUser:
+    """Kept by the files' content: a start parses nothing, and a changed file counts at once."""
+    users, groups = list(_passwd(passwd_file)), list(_groups(group_file))
+    wanted = user or "0"
+    entry = next((e for e in users if e.name == user or str(e.uid) == wanted), None)
+    if entry is None:
+        entry = _Passwd("", _number(wanted, "user", "/etc/passwd"), 0, "/")
+    if group:
+        gid = next((g.gid for g in groups if g.name == group or str(g.gid) == group), None)
+        if gid is None:
+            gid = _number(group, "group", "/etc/group")
+        supplementary: list[int] = []
+    else:
+        gid = entry.gid
+        supplementary = [g.gid for g in groups if entry.name and entry.name in g.members]
+    return ResolvedUser(entry.uid, gid, tuple(dict.fromkeys([gid, *supplementary])), entry.home or "/")
+
+
+def _number(text: str, kind: str, file: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise NotFound(
+            f"there is no {kind} {text!r} in the image's {file}: add it to the image, or give a number"
+        )
+    if int(text) > _MAX_ID:
+        raise InvalidArgument(f"{text} is no id: the highest is {_MAX_ID}", field="user")
+    return int(text)
+
+
+def _passwd(data: bytes | None) -> Iterator[_Passwd]:
+    for fields in _lines(data, 4):
+        if fields[2].isdigit() and fields[3].isdigit():
+            home = fields[5] if len(fields) > 5 else ""
+            yield _Passwd(fields[0], int(fields[2]), int(fields[3]), home)
+
+
+def _groups(data: bytes | None) -> Iterator[_Group]:
+    for fields in _lines(data, 3):
+        if fields[2].isdigit():
+            members = tuple(filter(None, fields[3].split(","))) if len(fields) > 3 else ()
+            yield _Group(fields[0], int(fields[2]), members)
+
+
+def _lines(data: bytes | None, least: int) -> Iterator[list[str]]:
+    """Fields of each usable line; ids that no kernel could take (and so no digits beyond ten) make a line unusable."""
+    for line in (data or b"").decode(errors="replace").splitlines():
+        fields = [field.strip() for field in line.split(":")]
+        if len(fields) >= least and fields[0] and all(len(f) <= 10 for f in fields[2:least]):
+            yield fields

@@ -1,0 +1,115 @@
+"""A program whose standard streams are pipes in this process."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, BinaryIO
+
+from containerlib.engine.streams import Pipes, log_tail
+from containerlib.errors import Timeout
+from containerlib.spec.status import ExitStatus
+
+if TYPE_CHECKING:
+    from containerlib.runtime import Supervisor
+
+__all__ = ["Attached"]
+
+
+class Attached:
+    """A running program, its supervisor and our ends of its streams. Safe to use from many threads.
+
+    `after` is called once, when the program has ended and this object is closed or has seen it.
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        pipes: Pipes,
+        *,
+        argv: tuple[str, ...],
+        after: Callable[[], None] = lambda: None,
+    ) -> None:
+        pipes.close_child()
+        self.argv = argv
+        self.stdin: BinaryIO = os.fdopen(pipes.take("stdin"), "wb", buffering=0)
+        self.stdout: BinaryIO = os.fdopen(pipes.take("stdout"), "rb")
+        self.stderr: BinaryIO = os.fdopen(pipes.take("stderr"), "rb")
+        self._supervisor = supervisor
+        self._after: Callable[[], None] | None = after
+        self._status: ExitStatus | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def pid(self) -> int:
+        """The program's process id on the host."""
+        return self._supervisor.pid
+
+    def poll(self) -> ExitStatus | None:
+        """How the program ended, or None while it runs."""
+        with self._lock:
+            if self._status is None:
+                self._status = self._supervisor.poll()
+            if self._status is not None:
+                self._finish()
+            return self._status
+
+    def wait(self, timeout: float | None = None) -> ExitStatus:
+        """Waits for the end. A program that fills a pipe which nobody reads never comes to it.
+
+        Raises: Timeout.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        poll = select.poll()
+        if (status := self.poll()) is not None:
+            return status
+        poll.register(self._supervisor.fileno(), select.POLLIN)
+        while (status := self.poll()) is None:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise Timeout(
+                    f"{' '.join(self.argv)!r} still runs after {timeout:g} s", log_tail=log_tail(b"", b"")
+                )
+            poll.poll(None if left is None else int(left * 1000) + 1)
+        return status
+
+    def signal(self, number: int) -> None:
+        """Sends a signal; a program that has ended gets none."""
+        with self._lock:
+            if self._status is None:
+                self._supervisor.signal(number)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Tells the program's terminal its size."""
+        with self._lock:
+            if self._status is None:
+                self._supervisor.resize(rows, columns)
+
+    def close(self) -> None:
+        """Kills the program if it runs, waits for its end and closes the streams."""
+        try:
+            if self.poll() is None:
+                with self._lock:
+                    self._supervisor.signal(signal.SIGKILL, everyone=True)
+                self.wait()
+        finally:
+            self._supervisor.close()
+            for stream in (self.stdin, self.stdout, self.stderr):
+                _close(stream)
+
+    def _finish(self) -> None:
+        after, self._after = self._after, None
+        if after is not None:
+            self._supervisor.finished()
+            after()
+
+
+def _close(stream: BinaryIO) -> None:
+    try:
+        stream.close()
+    except BrokenPipeError:
+        return  # what the program did not read before its end

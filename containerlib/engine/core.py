@@ -1,0 +1,93 @@
+"""The state that every use case works on: one directory, its database and the stores over it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from containerlib.engine.owner import Owner, this_process
+from containerlib.errors import StageError, Unsupported
+from containerlib.images import ImageStore
+from containerlib.store import Store
+from containerlib.volumes import VolumeStore
+
+if TYPE_CHECKING:
+    from containerlib.engine.instance import Instance
+
+__all__ = ["Core", "default_root", "require_privilege"]
+
+_CAP_SYS_ADMIN = 21
+
+
+class Core:
+    """An open state directory. Safe to use from many threads; other processes may have it open too.
+
+    `owned` are the containers that this object started and that are to end with it.
+
+    Raises: StageError(stage="state") where the directory cannot be made or written.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.process = this_process()
+        self.containers = f"{root}/containers"
+        self.seccomp_cache = f"{root}/seccomp"
+        _make_state(root, self.containers, self.seccomp_cache)
+        self.store = Store(Path(root))
+        self.images = ImageStore(Path(root), self.store)
+        self.volumes = VolumeStore(Path(root), self.store)
+        # Several roots share the host's one cgroup tree: the tag keeps the prune of one away from the others.
+        self.cgroup_tag = hashlib.sha256(os.path.realpath(root).encode()).hexdigest()[:8]
+        self.owned: dict[str, Instance] = {}
+        self.lock = threading.Lock()
+
+    @property
+    def owner(self) -> Owner:
+        """The process whose end ends the containers that are started now."""
+        return self.process
+
+    def directory(self, container_id: str) -> str:
+        """Where all that a container has on disk is."""
+        return f"{self.containers}/{container_id}"
+
+    def cgroup_path(self, container_id: str) -> str:
+        """The container's cgroup below the mount of each hierarchy."""
+        return f"/containerlib/{self.cgroup_tag}-{container_id}"
+
+    def close(self) -> None:
+        """Lets go of the database. Containers stay as they are."""
+        self.store.close()
+
+
+def default_root() -> str:
+    """`/var/lib/containerlib` for root, `$XDG_DATA_HOME/containerlib` for everybody else."""
+    if os.geteuid() == 0:
+        return "/var/lib/containerlib"
+    data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")  # noqa: PTH111
+    return f"{data}/containerlib"
+
+
+def require_privilege() -> None:
+    """Raises Unsupported where this process may not make containers, and says what to do."""
+    with open("/proc/thread-self/status", "rb", buffering=0) as file:
+        status = file.read(16384)
+    start = status.index(b"CapEff:") + 7
+    effective = int(status[start : status.index(b"\n", start)], 16)
+    if not effective >> _CAP_SYS_ADMIN & 1:
+        raise Unsupported(
+            "starting a container needs root (CAP_SYS_ADMIN), which this process does not have: run it as "
+            "root, e.g. with sudo. Images are pulled and listed without; rootless containers arrive later."
+        )
+
+
+def _make_state(*directories: str) -> None:
+    for directory in directories:
+        try:
+            os.makedirs(directory, mode=0o711, exist_ok=True)  # noqa: PTH103
+        except OSError as error:
+            raise StageError(
+                "state", error.errno or 0, directory, advice="choose another place with Engine(root=...)"
+            ) from error

@@ -1,0 +1,133 @@
+"""Another process in a container that runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import cast
+
+from attrs import frozen
+
+from containerlib import runtime
+from containerlib.bundles.users import resolve_user
+from containerlib.engine.attached import Attached
+from containerlib.engine.completed import Completed, checked
+from containerlib.engine.instance import Instance
+from containerlib.engine.launch import TERMINAL_SIZE
+from containerlib.engine.streams import Pipes, communicate
+from containerlib.engine.undo import clean_up
+from containerlib.errors import Conflict
+from containerlib.runtime import Stdio, Supervisor
+from containerlib.spec.lifecycle import State, check
+from containerlib.spec.runtime import Capabilities, Process, User
+
+__all__ = ["ExecOptions", "execute", "spawn"]
+
+
+@frozen
+class ExecOptions:
+    """A command for a container that runs. None or empty: as the container's own first process has it."""
+
+    argv: tuple[str, ...]
+    user: str | None = None
+    workdir: str | None = None
+    env: tuple[tuple[str, str], ...] = ()
+    tty: bool = False
+
+
+def execute(
+    instance: Instance,
+    options: ExecOptions,
+    *,
+    stdin: bytes | None = None,
+    must_succeed: bool = True,
+    timeout: float | None = None,
+) -> Completed:
+    """Runs the command to its end.
+
+    Raises: ExitError where `must_succeed` and the exit code is not 0; Timeout after `timeout` seconds, when
+    the command is killed; Conflict where the container does not run; StageError where the command cannot be
+    started.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    subject = f"{' '.join(options.argv)!r} in {instance.subject}"
+    with Pipes(stdin=stdin is not None) as pipes:
+        supervisor = _start(instance, options, pipes.child)
+        try:
+            pipes.close_child()
+            status, stdout, stderr = communicate(supervisor, pipes, stdin, deadline, subject)
+            supervisor.finished()
+        except BaseException as error:
+            clean_up(error, lambda: _kill(supervisor))
+            raise
+        finally:
+            supervisor.close()
+    return checked(Completed(status.exit_code, stdout, stderr, status), options.argv, check=must_succeed)
+
+
+def spawn(instance: Instance, options: ExecOptions) -> Attached:
+    """Starts the command with pipes on its standard streams.
+
+    Raises: as `execute`.
+    """
+    with Pipes(stdin=True) as pipes:
+        return Attached(_start(instance, options, pipes.child), pipes, argv=options.argv)
+
+
+def _start(instance: Instance, options: ExecOptions, stdio: Stdio) -> Supervisor:
+    check("exec", instance.state, instance.subject)
+    return runtime.execute(
+        instance.directory,
+        instance.spec,
+        _process(instance, options),
+        cgroup=instance.cgroup,
+        stdio=stdio,
+        terminal=TERMINAL_SIZE if options.tty else None,
+        owned=True,
+    )
+
+
+def _kill(supervisor: Supervisor) -> None:
+    if supervisor.poll() is None:
+        supervisor.signal(9, everyone=True)
+        supervisor.wait(30.0)
+    supervisor.finished()
+
+
+def _process(instance: Instance, options: ExecOptions) -> Process:
+    """The container's own process with another command, and what else was asked for."""
+    own = instance.spec["process"]
+    process = cast(Process, {**own, "args": list(options.argv), "terminal": options.tty})
+    env = dict(entry.partition("=")[::2] for entry in own.get("env", []))
+    if options.workdir is not None:
+        process["cwd"] = options.workdir
+    if options.user is not None:
+        env["HOME"] = _change_user(instance, process, options.user)
+    process["env"] = [f"{name}={value}" for name, value in _merged(env, options).items()]
+    return process
+
+
+def _merged(env: Mapping[str, str], options: ExecOptions) -> dict[str, str]:
+    terminal = {"TERM": "xterm"} if options.tty else {}
+    return {**terminal, **env, **dict(options.env)}
+
+
+def _change_user(instance: Instance, process: Process, text: str) -> str:
+    """Puts the user into `process` and returns their home.
+
+    Names are looked up in the running container's own files: /proc/PID/root is opened once, and what is
+    below it is resolved inside it, so that no link in the container leads to the host's files.
+    """
+    supervisor = runtime.connect(instance.directory)
+    if supervisor is None:
+        raise Conflict(f"cannot exec {instance.subject}: it is stopped", state=State.STOPPED.value)
+    try:
+        user = resolve_user(text, (f"/proc/{supervisor.pid}/root/.",))
+    finally:
+        supervisor.close()
+    process["user"] = User(uid=user.uid, gid=user.gid, additionalGids=list(user.additional_gids))
+    capabilities = process.get("capabilities")
+    if user.uid and capabilities is not None:
+        # What execve(2) would leave to a user other than root; Docker drops the same.
+        process["capabilities"] = Capabilities(bounding=capabilities.get("bounding", []))
+    return user.home

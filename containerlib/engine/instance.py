@@ -1,0 +1,114 @@
+"""One container that exists: its record, its place on disk, and what the kernel says of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from attrs import asdict, define, field, frozen
+
+from containerlib import runtime
+from containerlib.errors import NotFound
+from containerlib.runtime.cgroups import ContainerCgroup
+from containerlib.spec.lifecycle import State
+from containerlib.spec.runtime import Spec
+from containerlib.store import ContainerRecord
+
+if TYPE_CHECKING:
+    from containerlib.engine.core import Core
+
+__all__ = ["Instance", "Memo"]
+
+
+@frozen
+class Memo:
+    """What later verbs need to know of the recipe, kept as JSON in the container's record."""
+
+    detached: bool = False
+    host: bool = False
+    tty: bool = False
+    stdin: bool = False
+    stop_signal: str | None = None
+    stop_timeout: float | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    volumes: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """Only what is not the default: most containers need no more than `{}`."""
+        return json.dumps({name: value for name, value in asdict(self).items() if value})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        known: dict[str, Any] = json.loads(text)
+        known["labels"] = tuple((name, value) for name, value in known.get("labels", ()))
+        known["volumes"] = tuple(known.get("volumes", ()))
+        return cls(**known)
+
+
+@define(eq=False)
+class Instance:
+    """A container by its record.
+
+    Holds no descriptor: every verb asks the shim afresh, from any process or thread.
+    """
+
+    core: Core
+    record: ContainerRecord
+    memo: Memo
+    _spec: Spec | None = field(default=None, repr=False)
+    _cgroup: ContainerCgroup | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, core: Core, record: ContainerRecord) -> Self:
+        return cls(core, record, Memo.from_json(record.options_json))
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def subject(self) -> str:
+        """How messages call it."""
+        return f"container {self.record.name!r}"
+
+    @property
+    def directory(self) -> str:
+        return self.core.directory(self.record.id)
+
+    @property
+    def cgroup(self) -> ContainerCgroup:
+        """The container's control groups; the object remembers which it made."""
+        if self._cgroup is None:
+            self._cgroup = ContainerCgroup(self.core.cgroup_path(self.record.id))
+        return self._cgroup
+
+    @property
+    def state(self) -> State:
+        """The truth of this moment.
+
+        Raises: NotFound where the container has been removed.
+        """
+        if not os.path.isdir(self.directory):  # noqa: PTH112 - hot path
+            raise self.gone()
+        return runtime.state(self.directory)
+
+    @property
+    def spec(self) -> Spec:
+        """The container's config.json, read once.
+
+        Raises: NotFound where the container has been removed.
+        """
+        if self._spec is None:
+            try:
+                with open(f"{self.directory}/config.json", "rb") as file:
+                    self._spec = cast(Spec, json.load(file))
+            except FileNotFoundError as error:
+                raise self.gone() from error
+        return self._spec
+
+    def gone(self) -> NotFound:
+        """The error that says so."""
+        return NotFound(
+            f"{self.subject} is no longer there: it was removed; engine.containers.list() shows what is"
+        )

@@ -1,0 +1,195 @@
+"""From an order to a running container.
+
+    record in the database -> directory -> config.json -> cgroup -> runtime
+
+The record comes first and goes last. It names the process that is at work, so that a kill -9 at any step
+leaves something that reconcile finds: a record whose owner is dead, and under its id all the rest.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from containerlib import runtime
+from containerlib.bundles.config import make_config
+from containerlib.bundles.users import resolve_user
+from containerlib.bundles.write import write
+from containerlib.engine.core import require_privilege
+from containerlib.engine.instance import Instance, Memo
+from containerlib.engine.names import new_id, new_name
+from containerlib.engine.sources import HostSource, ImageSource, Resolved, resolve
+from containerlib.engine.tree import remove_tree
+from containerlib.engine.undo import Undo
+from containerlib.errors import AlreadyExists, NotFound, StageError
+from containerlib.runtime import Stdio, Supervisor
+from containerlib.spec.options import ContainerOptions, MountOption
+from containerlib.store import ContainerRecord
+
+if TYPE_CHECKING:
+    from containerlib.engine.core import Core
+    from containerlib.spec.runtime import Mount, Spec
+
+__all__ = ["TERMINAL_SIZE", "Order", "launch"]
+
+TERMINAL_SIZE = (24, 80)
+"""Rows and columns of a new terminal."""
+
+
+@frozen
+class Order:
+    """A container to be made.
+
+    `detached`: it outlives this process. `auto_remove`: it is removed when it has ended. `hold`: it stops at
+    OCI's "created".
+    """
+
+    source: ImageSource
+    options: ContainerOptions
+    detached: bool = False
+    auto_remove: bool = False
+    hold: bool = False
+
+    def with_argv(self, argv: tuple[str, ...]) -> Order:
+        """The order with an argv given to a verb: it replaces the image's command, as with docker."""
+        return evolve(self, options=evolve(self.options, command=argv)) if argv else self
+
+
+def launch(core: Core, order: Order, stdio: Stdio | None = None) -> tuple[Instance, Supervisor]:
+    """Makes the container and starts its program, or leaves nothing behind.
+
+    The descriptors of `stdio` are borrowed. The caller closes the supervisor, which does not end the
+    container.
+
+    Raises: NotFound (image, user, mount source), AlreadyExists (name), StageError, Unsupported, what a pull
+    raises.
+    """
+    require_privilege()
+    image = resolve(core, order.source)
+    options = _with_bound_volumes(core, order.options)
+    with Undo() as undo:
+        instance = _register(core, order, image)
+        undo.add(partial(core.store.containers.remove, instance.id))
+        undo.add(partial(remove_tree, instance.directory))
+        _make_directory(instance.directory, image)
+        instance._spec = _write_bundle(instance, image, options)
+        supervisor = start_bundle(instance, image, stdio, hold=order.hold, undo=undo)
+    return instance, supervisor
+
+
+def start_bundle(
+    instance: Instance, image: Resolved, stdio: Stdio | None, *, hold: bool, undo: Undo
+) -> Supervisor:
+    """Starts what the container's directory describes, in a new cgroup."""
+    spec = instance.spec
+    cgroup = instance.cgroup
+    undo.add(cgroup.remove)
+    cgroup.create(spec.get("linux", {}).get("resources", {}))
+    return runtime.create(
+        instance.directory,
+        directory=instance.directory,
+        root=image.overlay(instance.directory),
+        cgroup=cgroup,
+        owned=not instance.memo.detached,
+        stdio=stdio or Stdio(),
+        terminal=TERMINAL_SIZE if instance.memo.tty else None,
+        hold=hold,
+        spec=spec,
+        seccomp_cache=instance.core.seccomp_cache,
+    )
+
+
+def _register(core: Core, order: Order, image: Resolved) -> Instance:
+    """The record, under the asked name or the first generated one that is free."""
+    options = order.options
+    memo = Memo(
+        detached=order.detached,
+        host=isinstance(order.source, HostSource),
+        tty=options.tty,
+        stdin=options.stdin,
+        stop_signal=options.stop_signal or image.config.stop_signal,
+        stop_timeout=options.stop_timeout,
+        labels=options.labels,
+        volumes=tuple(mount.source for mount in options.mounts if mount.kind == "volume"),
+    )
+    record = ContainerRecord(
+        id=new_id(),
+        name=options.name or new_name(),
+        image_id=image.id,
+        image_reference=image.reference,
+        options_json=memo.to_json(),
+        created_at=datetime.now(UTC),
+        owner_pid=core.owner.pid,
+        owner_start_time=core.owner.start_time,
+        auto_remove=order.auto_remove,
+    )
+    try:
+        core.store.containers.add(record)
+    except AlreadyExists as error:
+        if options.name:
+            raise AlreadyExists(
+                f"the name {options.name!r} is taken by another container: choose another, or remove that "
+                f"one with engine.containers.get({options.name!r}).remove(force=True)"
+            ) from error
+        record = evolve(record, name=new_name(unique=True))
+        core.store.containers.add(record)
+    return Instance(core, record, memo)
+
+
+def _make_directory(directory: str, image: Resolved) -> None:
+    try:
+        os.mkdir(directory, 0o700)  # noqa: PTH102 - hot path
+        os.mkdir(f"{directory}/rootfs", 0o755)  # noqa: PTH102
+        if not image.private:
+            _make_upper(directory, image.layers)
+    except OSError as error:
+        raise StageError("state", error.errno or 0, str(error.filename or directory)) from error
+
+
+def _make_upper(directory: str, layers: tuple[str, ...]) -> None:
+    """The writable layer. Its own mode and owner are what the container sees on "/": the image's."""
+    upper = f"{directory}/upper"
+    os.mkdir(upper, 0o755)  # noqa: PTH102 - hot path
+    os.mkdir(f"{directory}/work", 0o700)  # noqa: PTH102
+    root = os.stat(layers[0])  # noqa: PTH116
+    os.chmod(upper, root.st_mode & 0o7777)  # noqa: PTH101
+    if root.st_uid or root.st_gid:
+        os.chown(upper, root.st_uid, root.st_gid)
+
+
+def _write_bundle(instance: Instance, image: Resolved, options: ContainerOptions) -> Spec:
+    spec = make_config(
+        image.config,
+        options,
+        user=resolve_user(options.user or image.config.user, image.layers),
+        extra_mounts=_network_files(instance, options),
+        cgroups_path=instance.core.cgroup_path(instance.id),
+        container_id=instance.id,
+    )
+    write(instance.directory, spec)
+    return spec
+
+
+def _network_files(instance: Instance, options: ContainerOptions) -> list[Mount]:
+    raise NotImplementedError
+
+
+def _with_bound_volumes(core: Core, options: ContainerOptions) -> ContainerOptions:
+    """`options` with every volume as a bind of its directory, made where it is not there yet."""
+    if not options.mounts:
+        return options
+    return evolve(options, mounts=tuple(_bound(core, mount) for mount in options.mounts))
+
+
+def _bound(core: Core, mount: MountOption) -> MountOption:
+    if mount.kind == "volume":
+        return evolve(mount, kind="bind", source=core.volumes.ensure(mount.source))
+    if mount.kind == "bind" and not os.path.lexists(mount.source):
+        raise NotFound(
+            f"the mount source {mount.source} (for {mount.target}) is not there: make it first, on the host"
+        )
+    return mount

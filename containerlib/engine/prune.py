@@ -1,0 +1,100 @@
+"""Back to clean: everything under one root that nothing refers to any more."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from containerlib.engine.instance import Instance
+from containerlib.engine.reconcile import is_left_over
+from containerlib.engine.stop import discard
+from containerlib.engine.tree import remove_tree
+from containerlib.errors import Error
+from containerlib.runtime.cgroup_layout import Layout
+from containerlib.runtime.cgroups import ContainerCgroup
+
+if TYPE_CHECKING:
+    from containerlib.engine.core import Core
+    from containerlib.images import PruneReport as ImagePruneReport
+
+__all__ = ["PruneReport", "prune"]
+
+
+@frozen
+class PruneReport:
+    """What was removed. `failures` are sentences on what could not be."""
+
+    containers: tuple[str, ...]
+    """Names of containers that should have ended with their owners."""
+    directories: tuple[str, ...]
+    """Paths that belonged to no container."""
+    cgroups: tuple[str, ...]
+    """Control groups that belonged to no container."""
+    images: ImagePruneReport
+    failures: tuple[str, ...] = ()
+
+
+def prune(core: Core) -> PruneReport:
+    """Removes what dead processes left. Containers, images and volumes that are in order are not touched."""
+    failures: list[str] = []
+    containers = _containers(core, failures)
+    # Looked at before the records: a container that appears in between has its record first.
+    directories = _names(core.containers)
+    groups = Layout.host().children(os.path.dirname(core.cgroup_path("")))  # noqa: PTH120
+    known = {record.id for record in core.store.containers.list()}
+    return PruneReport(
+        containers=tuple(containers),
+        directories=tuple(_directories(core, directories - known, failures)),
+        cgroups=tuple(_cgroups(core, groups, known, failures)),
+        images=core.images.prune(),
+        failures=tuple(failures),
+    )
+
+
+def _containers(core: Core, failures: list[str]) -> list[str]:
+    removed = []
+    for record in core.store.containers.list():
+        if is_left_over(core, record):
+            try:
+                discard(Instance.of(core, record))
+            except (Error, OSError) as error:
+                failures.append(f"container {record.name!r}: {error}")
+            else:
+                removed.append(record.name)
+    return removed
+
+
+def _directories(core: Core, names: set[str], failures: list[str]) -> list[str]:
+    removed = []
+    for path in sorted(core.directory(name) for name in names):
+        try:
+            remove_tree(path)
+        except OSError as error:
+            failures.append(f"directory {path}: {error}")
+        else:
+            removed.append(path)
+    return removed
+
+
+def _cgroups(core: Core, names: set[str], known: set[str], failures: list[str]) -> list[str]:
+    prefix = os.path.basename(core.cgroup_path(""))  # noqa: PTH119 - a cgroup's path is no file's
+    removed = []
+    for container_id in sorted(name.removeprefix(prefix) for name in names if name.startswith(prefix)):
+        if container_id in known:
+            continue
+        group = ContainerCgroup(core.cgroup_path(container_id))
+        try:
+            group.kill()
+            group.remove()
+        except (Error, OSError) as error:
+            failures.append(f"cgroup {group.path}: {error}")
+        else:
+            removed.append(group.path)
+    return removed
+
+
+def _names(directory: str) -> set[str]:
+    with os.scandir(directory) as entries:
+        return {entry.name for entry in entries}

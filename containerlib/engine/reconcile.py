@@ -1,0 +1,86 @@
+"""What a killed process left: found by its owner's death, and removed."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from containerlib import runtime
+from containerlib.engine.core import Core
+from containerlib.engine.instance import Instance
+from containerlib.engine.owner import Owner, is_alive
+from containerlib.engine.stop import discard
+from containerlib.engine.undo import clean_up
+from containerlib.errors import Error
+from containerlib.spec.lifecycle import State
+
+if TYPE_CHECKING:
+    from containerlib.store import ContainerRecord
+
+__all__ = ["close", "is_left_over", "open_core", "reconcile"]
+
+
+def open_core(root: str) -> Core:
+    """The state under `root`, without what dead processes left there.
+
+    Raises: StageError(stage="state") where the directory cannot be made or written.
+    """
+    core = Core(root)
+    try:
+        reconcile(core)
+    except BaseException as error:
+        clean_up(error, core.close)
+        raise
+    return core
+
+
+def close(core: Core) -> None:
+    """Ends and removes the containers that end with `core`, then lets go of its database."""
+    try:
+        if core.process.pid == os.getpid():
+            for instance in list(core.owned.values()):
+                discard(instance)
+    finally:
+        core.close()
+
+
+def reconcile(core: Core) -> list[str]:
+    """Removes the containers that should have ended with their owners; the names of those removed.
+
+    Costs a read of /proc for each owner. What cannot be removed now is left to `prune`, which says why.
+    """
+    removed = []
+    for record in core.store.containers.list():
+        if not is_left_over(core, record):
+            continue
+        try:
+            discard(Instance.of(core, record))
+        except (Error, OSError):
+            continue
+        removed.append(record.name)
+    return removed
+
+
+def is_left_over(core: Core, record: ContainerRecord) -> bool:
+    """Whether nobody will ever use the container: its owner is dead, and it was not to outlive it.
+
+    A detached container stays, unless its owner died before it was started.
+    """
+    if record.owner_pid is None or record.owner_start_time is None:
+        return False
+    if is_alive(Owner(record.owner_pid, record.owner_start_time)):
+        return False
+    instance = Instance.of(core, record)
+    if not instance.memo.detached:
+        return True
+    if record.auto_remove and runtime.state(instance.directory) is State.STOPPED:
+        return True
+    return not _was_started(instance)
+
+
+def _was_started(instance: Instance) -> bool:
+    directory = instance.directory
+    return os.path.lexists(f"{directory}/started") or runtime.state(directory) not in (
+        State.CREATING,
+        State.STOPPED,
+    )

@@ -1,0 +1,57 @@
+"""A container for the time of one command."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from containerlib.engine.attached import Attached
+from containerlib.engine.completed import Completed, checked
+from containerlib.engine.launch import Order, launch
+from containerlib.engine.stop import discard
+from containerlib.engine.streams import Pipes, communicate
+from containerlib.engine.undo import clean_up
+
+if TYPE_CHECKING:
+    from containerlib.engine.core import Core
+
+__all__ = ["run", "spawn"]
+
+
+def run(
+    core: Core, order: Order, *, stdin: bytes | None = None, check: bool = True, timeout: float | None = None
+) -> Completed:
+    """Starts the container, gives it `stdin`, collects what it writes, and removes it, whatever happens.
+
+    Raises: ExitError where `check` and the exit code is not 0; Timeout after `timeout` seconds; what
+    `launch` raises.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    with Pipes(stdin=stdin is not None) as pipes:
+        instance, supervisor = launch(core, evolve(order, auto_remove=True), pipes.child)
+        try:
+            pipes.close_child()
+            status, stdout, stderr = communicate(supervisor, pipes, stdin, deadline, instance.subject)
+        except BaseException as error:
+            clean_up(error, partial(discard, instance, supervisor), supervisor.close)
+            raise
+    try:
+        discard(instance, supervisor)
+    finally:
+        supervisor.close()
+    completed = Completed(status.exit_code, stdout, stderr, status)
+    return checked(completed, instance.spec["process"]["args"], check=check)
+
+
+def spawn(core: Core, order: Order) -> Attached:
+    """Starts the container with pipes on its standard streams; it is removed when it has ended.
+
+    Raises: what `launch` raises.
+    """
+    with Pipes(stdin=True) as pipes:
+        instance, supervisor = launch(core, evolve(order, auto_remove=True), pipes.child)
+        argv = tuple(instance.spec["process"]["args"])
+        return Attached(supervisor, pipes, argv=argv, after=partial(discard, instance, supervisor))

@@ -1,0 +1,75 @@
+"""Containers that live on after the call that made them."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from containerlib import runtime
+from containerlib.engine.core import require_privilege
+from containerlib.engine.launch import launch, start_bundle
+from containerlib.engine.sources import resolve_again
+from containerlib.engine.undo import Undo
+from containerlib.errors import Conflict
+from containerlib.spec.lifecycle import State, check
+
+if TYPE_CHECKING:
+    from containerlib.engine.core import Core
+    from containerlib.engine.instance import Instance
+    from containerlib.engine.launch import Order
+
+__all__ = ["create", "restart", "start"]
+
+
+def start(core: Core, order: Order) -> Instance:
+    """Starts a container and returns while it runs. It ends with `core` unless the order says detached.
+
+    Raises: what `launch` raises.
+    """
+    instance, supervisor = launch(core, order)
+    supervisor.close()
+    _own(instance)
+    return instance
+
+
+def create(core: Core, order: Order) -> Instance:
+    """Makes a container up to OCI's "created": all is set up, and its program waits for `restart`.
+
+    Raises: what `launch` raises.
+    """
+    return start(core, evolve(order, hold=True))
+
+
+def restart(instance: Instance) -> None:
+    """Starts a container that is created, or that has stopped: with the same bundle, on what it wrote.
+
+    Raises: Conflict where it runs; what the runtime raises.
+    """
+    state = instance.state
+    if state is State.STOPPED:
+        _start_again(instance)
+        return
+    check("start", state, instance.subject)
+    supervisor = runtime.connect(instance.directory)
+    if supervisor is None:
+        raise Conflict(f"cannot start {instance.subject}: it is stopped", state=State.STOPPED.value)
+    with contextlib.closing(supervisor):
+        supervisor.start()
+
+
+def _start_again(instance: Instance) -> None:
+    require_privilege()
+    core = instance.core
+    image = resolve_again(core, instance.record.image_id, instance.record.image_reference)
+    owner = core.owner
+    core.store.containers.adopt(instance.id, owner.pid, owner.start_time)
+    with Undo() as undo:
+        start_bundle(instance, image, None, hold=False, undo=undo).close()
+    _own(instance)
+
+
+def _own(instance: Instance) -> None:
+    if not instance.memo.detached:
+        instance.core.owned[instance.id] = instance

@@ -1,0 +1,218 @@
+"""The end of containers: signals, the stop sequence, waiting, removal; from any process with the root."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from containerlib import runtime, shim
+from containerlib.engine.signals import hears, parse_signal
+from containerlib.engine.tree import remove_tree
+from containerlib.engine.undo import clean_up
+from containerlib.errors import Conflict, NotFound, StageError, Timeout, Unavailable, printable
+from containerlib.runtime import Supervisor
+from containerlib.spec.lifecycle import State, check
+from containerlib.spec.status import ExitStatus
+
+if TYPE_CHECKING:
+    from containerlib.engine.instance import Instance
+
+__all__ = ["DEFAULT_GRACE", "discard", "kill", "leave", "pause", "remove", "resume", "stop", "tail", "wait"]
+
+DEFAULT_GRACE = 10.0
+"""Seconds between the stop signal and SIGKILL, as in Docker."""
+_KILL_PATIENCE = 30.0
+_DEFAULT_SIGNAL = "TERM"
+
+
+def wait(instance: Instance, timeout: float | None = None) -> ExitStatus:
+    """The container's end, waited for in this or any other process.
+
+    Raises: Timeout with the log's last lines; Unavailable where no record of the end was left.
+    """
+    with _connected(instance) as supervisor:
+        if supervisor is not None:
+            try:
+                status = supervisor.wait(timeout)
+            except Timeout as error:
+                raise Timeout(
+                    f"{instance.subject} still runs after {timeout:g} s", log_tail=tail(instance)
+                ) from error
+            supervisor.finished()
+            return status
+    return _recorded_end(instance)
+
+
+def kill(instance: Instance, number: int) -> None:
+    """Sends a signal to the container's first process. A paused container gets it once it is resumed.
+
+    Raises: Conflict where it has ended.
+    """
+    check("kill", instance.state, instance.subject)
+    with _connected(instance) as supervisor:
+        if supervisor is None:
+            raise Conflict(f"cannot kill {instance.subject}: it is stopped", state=State.STOPPED.value)
+        supervisor.signal(number)
+    if number == signal.SIGKILL:
+        # A frozen task of cgroup v1 does not even die.
+        _thaw(instance)
+
+
+def stop(instance: Instance, timeout: float | None = None) -> ExitStatus:
+    """The stop signal, `timeout` seconds of grace, then SIGKILL. A stopped container stays so.
+
+    There is no grace for a program that neither catches nor blocks the signal: the kernel would not deliver
+    it.
+    """
+    state = instance.state
+    with _connected(instance) as supervisor:
+        if supervisor is None or state is State.STOPPED:
+            return _recorded_end(instance)
+        if state is State.PAUSED:
+            _thaw(instance)
+        grace = _grace(instance, timeout)
+        number = parse_signal(instance.memo.stop_signal or _DEFAULT_SIGNAL, field="stop_signal")
+        if grace > 0 and state is not State.CREATED and hears(supervisor.pid, number):
+            with contextlib.suppress(Timeout):
+                supervisor.signal(number)
+                return _ended(supervisor, grace)
+        return _kill_all(instance, supervisor)
+
+
+def pause(instance: Instance) -> None:
+    """Freezes every process of the container.
+
+    Raises: Conflict where it does not run.
+    """
+    check("pause", instance.state, instance.subject)
+    instance.cgroup.freeze()
+
+
+def resume(instance: Instance) -> None:
+    """Lets a paused container run on.
+
+    Raises: Conflict where it is not paused.
+    """
+    check("resume", instance.state, instance.subject)
+    instance.cgroup.thaw()
+
+
+def remove(instance: Instance, *, force: bool = False) -> None:
+    """Removes the container and all that it wrote; with `force`, also one that runs.
+
+    Raises: NotFound where it has been removed; Conflict where it runs.
+    """
+    state = instance.state
+    if not force and state in (State.RUNNING, State.PAUSED):
+        raise Conflict(
+            f"cannot remove {instance.subject}: it is {state.value}; stop() it first, or remove(force=True)",
+            state=state.value,
+        )
+    discard(instance)
+
+
+def discard(instance: Instance, supervisor: Supervisor | None = None) -> None:
+    """Ends what is left of the container and forgets it. What somebody else has removed already is fine."""
+    if supervisor is not None:
+        _end(instance, supervisor)
+    else:
+        with _connected(instance) as found:
+            if found is not None:
+                _end(instance, found)
+            elif instance.cgroup.pids():
+                # The shim was killed: its container is dying, or out of its reach.
+                instance.cgroup.kill()
+    _remove_directory(instance.directory)
+    instance.cgroup.remove()
+    with contextlib.suppress(NotFound):
+        instance.core.store.containers.remove(instance.id)
+    instance.core.owned.pop(instance.id, None)
+
+
+def leave(instance: Instance, error: BaseException | None) -> None:
+    """The end of a `with` block: stops and removes the container, unless it is detached or gone already.
+
+    Where the block failed there is no grace, and what fails here is a note on that.
+    """
+    if instance.memo.detached:
+        return
+    if error is not None:
+        clean_up(error, partial(discard, instance))
+        return
+    with contextlib.suppress(NotFound, Unavailable):
+        stop(instance)
+    discard(instance)
+
+
+def _end(instance: Instance, supervisor: Supervisor) -> None:
+    if supervisor.poll() is None:
+        _kill_all(instance, supervisor)
+    else:
+        supervisor.finished()
+
+
+def _kill_all(instance: Instance, supervisor: Supervisor) -> ExitStatus:
+    supervisor.signal(signal.SIGKILL, everyone=True)
+    _thaw(instance)
+    return _ended(supervisor, _KILL_PATIENCE)
+
+
+def _ended(supervisor: Supervisor, timeout: float) -> ExitStatus:
+    status = supervisor.wait(timeout)
+    supervisor.finished()
+    return status
+
+
+def _thaw(instance: Instance) -> None:
+    if instance.cgroup.frozen:
+        instance.cgroup.thaw()
+
+
+def _grace(instance: Instance, timeout: float | None) -> float:
+    if timeout is not None:
+        return timeout
+    recipe = instance.memo.stop_timeout
+    return DEFAULT_GRACE if recipe is None else recipe
+
+
+def _connected(instance: Instance) -> contextlib.AbstractContextManager[Supervisor | None]:
+    supervisor = runtime.connect(instance.directory)
+    return contextlib.nullcontext() if supervisor is None else contextlib.closing(supervisor)
+
+
+def _recorded_end(instance: Instance) -> ExitStatus:
+    status = shim.read_exit(instance.directory)
+    if status is not None:
+        return status
+    if not os.path.isdir(instance.directory):  # noqa: PTH112
+        raise instance.gone()
+    raise Unavailable(
+        f"how {instance.subject} ended is not known: its supervisor was killed before it could record it; "
+        "remove() it, or start() it again"
+    )
+
+
+def tail(instance: Instance) -> list[str]:
+    _, stderr = output = shim.read_log_bytes(instance.directory)
+    text = (stderr or output[0])[-4096:].decode(errors="replace")
+    return [printable(line) for line in text.splitlines()[-10:]]
+
+
+def _remove_directory(directory: str) -> None:
+    """Removes the container's directory; once more where the shim's last record came in between."""
+    deadline = time.monotonic() + 2.0
+    while True:
+        try:
+            remove_tree(directory)
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise StageError(
+                    "state", error.errno or 0, directory, advice="engine.prune() tries again"
+                ) from error
+            time.sleep(0.005)
+        else:
+            return

@@ -1,0 +1,185 @@
+"""Pipes to a program in a container, and the loop that feeds and drains them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from containerlib.errors import Timeout, printable
+from containerlib.runtime import Stdio, Supervisor
+from containerlib.spec.status import ExitStatus
+
+__all__ = ["Pipes", "communicate", "log_tail"]
+
+_CHUNK = 65536
+_CAPACITY = 1 << 20
+_TAIL_LINES = 10
+
+
+class Pipes:
+    """Both ends of a program's standard streams. Whatever is still open is closed at the end of the block.
+
+    Without `stdin` the program reads from /dev/null. The ends are -1 where there is none, or none any more.
+    """
+
+    def __init__(self, *, stdin: bool) -> None:
+        self.stdin = self.stdout = self.stderr = -1
+        self._child = [-1, -1, -1]
+        try:
+            if stdin:
+                self._child[0], self.stdin = os.pipe2(os.O_CLOEXEC)
+            self.stdout, self._child[1] = os.pipe2(os.O_CLOEXEC)
+            self.stderr, self._child[2] = os.pipe2(os.O_CLOEXEC)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def child(self) -> Stdio:
+        """The program's ends, for a launch to borrow."""
+        stdin, stdout, stderr = self._child
+        return Stdio(stdin=None if stdin < 0 else stdin, stdout=stdout, stderr=stderr)
+
+    def close_child(self) -> None:
+        """Closes the program's ends here: only then does its end show as the end of the streams."""
+        for index, descriptor in enumerate(self._child):
+            self._child[index] = -1
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def take(self, name: str) -> int:
+        """Hands over one of our ends ("stdin", "stdout", "stderr"): the caller closes it."""
+        descriptor: int = getattr(self, name)
+        setattr(self, name, -1)
+        return descriptor
+
+    def close(self) -> None:
+        """Closes every end that is still here."""
+        self.close_child()
+        for name in ("stdin", "stdout", "stderr"):
+            if (descriptor := self.take(name)) >= 0:
+                os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def communicate(
+    supervisor: Supervisor, pipes: Pipes, data: bytes | None, deadline: float | None, subject: str
+) -> tuple[ExitStatus, bytes, bytes]:
+    """Writes `data`, reads both streams to their end and waits for the program's: one loop, no thread.
+
+    `deadline` is on time.monotonic()'s clock.
+
+    Raises: Timeout, with the last lines that were written; the program still runs then.
+    """
+    pump = _Pump(supervisor, pipes, data)
+    while pump.is_busy:
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            raise Timeout(
+                f"{subject} did not end in the time allowed, and was killed", log_tail=log_tail(*pump.output)
+            )
+        pump.turn(left)
+    assert pump.status is not None  # noqa: S101 - for the type checker: busy until then
+    stdout, stderr = pump.output
+    return pump.status, stdout, stderr
+
+
+def log_tail(stdout: bytes, stderr: bytes) -> Sequence[str]:
+    """The last lines of what a program wrote, on standard error if there is anything."""
+    text = (stderr or stdout)[-4096:].decode(errors="replace")
+    return [printable(line) for line in text.splitlines()[-_TAIL_LINES:]]
+
+
+class _Pump:
+    """The state of one `communicate`: what is still open, what has been read, how it ended."""
+
+    def __init__(self, supervisor: Supervisor, pipes: Pipes, data: bytes | None) -> None:
+        self.status: ExitStatus | None = None
+        self._supervisor = supervisor
+        self._pipes = pipes
+        self._unsent = memoryview(data or b"")
+        self._read: dict[int, list[bytes]] = {pipes.stdout: [], pipes.stderr: []}
+        self._streams = (pipes.stdout, pipes.stderr)
+        self._open = set(self._streams)
+        self._poll = select.poll()
+        self._poll.register(supervisor.fileno(), select.POLLIN)
+        for stream in self._streams:
+            self._poll.register(stream, select.POLLIN)
+        self._start_feeding()
+
+    @property
+    def is_busy(self) -> bool:
+        return self.status is None or bool(self._open)
+
+    @property
+    def output(self) -> tuple[bytes, bytes]:
+        stdout, stderr = (b"".join(self._read[stream]) for stream in self._streams)
+        return stdout, stderr
+
+    def turn(self, timeout: float | None) -> None:
+        """Waits for something to happen, and sees to it."""
+        for descriptor, _ in self._poll.poll(None if timeout is None else int(timeout * 1000) + 1):
+            if descriptor in self._open:
+                self._drain(descriptor)
+            elif descriptor == self._pipes.stdin:
+                self._feed()
+            else:
+                self._look()
+
+    def _start_feeding(self) -> None:
+        if self._pipes.stdin < 0:
+            return
+        if not self._unsent:
+            self._stop_feeding()
+            return
+        os.set_blocking(self._pipes.stdin, False)
+        if len(self._unsent) > _CHUNK:
+            _widen(self._pipes.stdin)
+        self._poll.register(self._pipes.stdin, select.POLLOUT)
+
+    def _feed(self) -> None:
+        try:
+            self._unsent = self._unsent[os.write(self._pipes.stdin, self._unsent[:_CAPACITY]) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            # The program does not want the rest: as in a shell pipe, that is its business.
+            self._unsent = self._unsent[:0]
+        if not self._unsent:
+            self._poll.unregister(self._pipes.stdin)
+            self._stop_feeding()
+
+    def _stop_feeding(self) -> None:
+        os.close(self._pipes.take("stdin"))
+
+    def _drain(self, stream: int) -> None:
+        data = os.read(stream, _CHUNK)
+        if data:
+            self._read[stream].append(data)
+        else:
+            self._poll.unregister(stream)
+            self._open.discard(stream)
+
+    def _look(self) -> None:
+        self.status = self._supervisor.poll()
+        if self.status is not None:
+            self._poll.unregister(self._supervisor.fileno())
+
+
+def _widen(pipe: int) -> None:
+    try:
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _CAPACITY)
+    except OSError:
+        return  # over pipe-user-pages-soft: the pipe works as it is

@@ -1,0 +1,82 @@
+"""Removal of a directory tree that a hostile container filled."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+
+__all__ = ["remove_tree"]
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def remove_tree(path: str) -> None:
+    """Removes `path` and all below it; a path that is not there is fine.
+
+    Never follows a symbolic link and needs two descriptors at any depth: a directory that is not empty is
+    first moved up beside the others. shutil.rmtree recurses, and a container may nest deeper than Python
+    does.
+
+    Raises: OSError (ENOTEMPTY where somebody adds files at the same time).
+    """
+    try:
+        top = os.open(path, _DIRECTORY)
+    except FileNotFoundError:
+        return
+    try:
+        _empty_top(top)
+    finally:
+        os.close(top)
+    with contextlib.suppress(FileNotFoundError):
+        os.rmdir(path)  # noqa: PTH106 - hot path
+
+
+def _empty_top(top: int) -> None:
+    prefix = f".remove-{secrets.token_hex(8)}-"
+    waiting = _empty(top)
+    moved = 0
+    while waiting:
+        name = waiting.pop()
+        try:
+            directory = os.open(name, _DIRECTORY, dir_fd=top)
+        except FileNotFoundError:
+            continue
+        try:
+            for child in _empty(directory):
+                moved += 1
+                aside = f"{prefix}{moved}"
+                os.rename(child, aside, src_dir_fd=directory, dst_dir_fd=top)
+                waiting.append(aside)
+        finally:
+            os.close(directory)
+        _remove_directory(name, top)
+
+
+def _empty(directory: int) -> list[str]:
+    """Removes what can be removed at once, and returns the directories that are not empty."""
+    full: list[str] = []
+    with os.scandir(directory) as entries:
+        listing = list(entries)
+    for entry in listing:
+        try:
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.name, dir_fd=directory)
+            elif not _remove_directory(entry.name, directory):
+                full.append(entry.name)
+        except FileNotFoundError:
+            continue
+    return full
+
+
+def _remove_directory(name: str, parent: int) -> bool:
+    try:
+        os.rmdir(name, dir_fd=parent)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True

@@ -1,0 +1,177 @@
+"""Checks and normal forms of what a recipe's words take: pure, and before anything is done.
+
+Every function raises InvalidArgument with the word's name as its `field`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+from containerlib.engine.signals import parse_signal
+from containerlib.errors import InvalidArgument
+from containerlib.spec.options import Limits
+from containerlib.units import Size, parse_size
+
+__all__ = [
+    "argv",
+    "capabilities",
+    "command",
+    "container_path",
+    "host_path",
+    "hostname",
+    "limits",
+    "merge_pairs",
+    "rlimit",
+    "seconds",
+    "stop_signal",
+    "text",
+]
+
+_CAPABILITIES = (
+    "AUDIT_CONTROL AUDIT_READ AUDIT_WRITE BLOCK_SUSPEND BPF CHECKPOINT_RESTORE CHOWN DAC_OVERRIDE "
+    "DAC_READ_SEARCH FOWNER FSETID IPC_LOCK IPC_OWNER KILL LEASE LINUX_IMMUTABLE MAC_ADMIN "
+    "MAC_OVERRIDE MKNOD NET_ADMIN NET_BIND_SERVICE NET_BROADCAST NET_RAW PERFMON SETFCAP SETGID "
+    "SETPCAP SETUID SYSLOG SYS_ADMIN SYS_BOOT SYS_CHROOT SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE "
+    "SYS_RAWIO SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG WAKE_ALARM"
+)
+_RLIMITS = (
+    "AS CORE CPU DATA FSIZE LOCKS MEMLOCK MSGQUEUE NICE NOFILE NPROC RSS RTPRIO RTTIME SIGPENDING STACK"
+)
+_HOST_LABEL = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?")
+_LARGEST = 2**64 - 1
+
+
+def text(value: object, *, field: str) -> str:
+    """`value` where it is a str that the kernel can take."""
+    if not isinstance(value, str):
+        raise InvalidArgument(f"{value!r} is not a str: write {str(value)!r}", field=field)
+    if "\0" in value:
+        raise InvalidArgument(f"{value!r} holds a NUL byte", field=field)
+    return value
+
+
+def argv(words: tuple[str, ...], *, field: str = "argv") -> tuple[str, ...]:
+    """An argument vector: one str a word, never a shell line."""
+    for word in words:
+        text(word, field=field)
+    return words
+
+
+def command(words: tuple[str, ...]) -> tuple[str, ...]:
+    """An argument vector with a program in it."""
+    if not words or not words[0]:
+        raise InvalidArgument("there is no program to run: give its name and arguments", field="argv")
+    return argv(words)
+
+
+def merge_pairs(
+    old: tuple[tuple[str, str], ...], mapping: Mapping[str, str], more: Mapping[str, str], *, field: str
+) -> tuple[tuple[str, str], ...]:
+    """`old` with the pairs of both mappings: a name that is there keeps its place and takes the new value."""
+    merged = dict(old)
+    for name, value in {**mapping, **more}.items():
+        if not text(name, field=field) or (field == "env" and "=" in name):
+            raise InvalidArgument(f"{name!r} is not a name", field=field)
+        merged[name] = text(value, field=field)
+    return tuple(merged.items())
+
+
+def capabilities(names: tuple[str, ...], *, field: str) -> tuple[str, ...]:
+    """`("net_admin", "CAP_KILL")` as `("CAP_NET_ADMIN", "CAP_KILL")`; `"ALL"` stays."""
+    normal: dict[str, None] = {}
+    for name in names:
+        short = text(name, field=field).upper().removeprefix("CAP_")
+        if short == "ALL":
+            normal["ALL"] = None
+        elif short in _CAPABILITIES.split():
+            normal[f"CAP_{short}"] = None
+        else:
+            raise InvalidArgument(f"{name!r} is not a capability: see capabilities(7)", field=field)
+    return tuple(normal)
+
+
+def container_path(path: str | os.PathLike[str], *, field: str) -> str:
+    """An absolute path inside the container, normalised."""
+    value = text(os.fspath(path), field=field)
+    if not value.startswith("/"):
+        raise InvalidArgument(f'{value!r} is not an absolute path: write "/{value}"', field=field)
+    return "/" + os.path.normpath(value).lstrip("/")
+
+
+def host_path(path: str | os.PathLike[str], *, field: str) -> str:
+    """An absolute path on the host. A relative one would depend on where the program happens to run."""
+    value = text(os.fspath(path), field=field)
+    if not value.startswith("/"):
+        raise InvalidArgument(
+            f"{value!r} is not an absolute path: write Path({value!r}).resolve(), "
+            f"or engine.volume({value!r}) where a volume is meant",
+            field=field,
+        )
+    return value
+
+
+def hostname(name: str) -> str:
+    """A host name of RFC 1123, with '_' as Docker allows; at most 63 bytes, the kernel's bound is 64."""
+    labels = text(name, field="hostname").split(".")
+    if len(name) > 63 or not all(_HOST_LABEL.fullmatch(label) for label in labels):
+        raise InvalidArgument(f"{name!r} is not a host name of at most 63 characters", field="hostname")
+    return name
+
+
+def limits(
+    old: Limits, *, memory: Size | None, swap: Size | None, cpus: float | None, pids: int | None
+) -> Limits:
+    """`old` with every value that is not None."""
+    return Limits(
+        memory_bytes=old.memory_bytes if memory is None else _positive_size(memory, "memory"),
+        swap_bytes=old.swap_bytes if swap is None else parse_size(swap, field="swap"),
+        cpus=old.cpus if cpus is None else _cpus(cpus),
+        pids=old.pids if pids is None else _pids(pids),
+    )
+
+
+def _positive_size(value: Size, field: str) -> int:
+    size_bytes = parse_size(value, field=field)
+    if size_bytes == 0:
+        raise InvalidArgument("a limit of 0 bytes lets nothing run", field=field)
+    return size_bytes
+
+
+def _cpus(value: float) -> float:
+    # The kernel's smallest quota is 1 ms in a period of 100 ms.
+    if not 0.01 <= value < float("inf"):
+        raise InvalidArgument(f"{value!r} is not a number of processors: at least 0.01", field="cpus")
+    return float(value)
+
+
+def _pids(value: int) -> int:
+    if value < 1:
+        raise InvalidArgument(f"{value!r} processes: a container needs one at least", field="pids")
+    return value
+
+
+def rlimit(name: str, soft: int, hard: int | None) -> tuple[str, int, int]:
+    """`("nofile", 1024, None)` as `("RLIMIT_NOFILE", 1024, 1024)`; -1 is no limit."""
+    short = text(name, field="rlimit").upper().removeprefix("RLIMIT_")
+    if short not in _RLIMITS.split():
+        raise InvalidArgument(f"{name!r} is not a resource limit: see getrlimit(2)", field="rlimit")
+    low, high = (_LARGEST if value == -1 else value for value in (soft, soft if hard is None else hard))
+    if not 0 <= low <= high <= _LARGEST:
+        raise InvalidArgument(
+            f"the soft limit {soft} of {short} is above the hard limit {hard}", field="rlimit"
+        )
+    return (f"RLIMIT_{short}", low, high)
+
+
+def seconds(value: float, *, field: str = "timeout") -> float:
+    """A duration."""
+    if not 0 <= value < float("inf"):
+        raise InvalidArgument(f"{value!r} is not a number of seconds", field=field)
+    return float(value)
+
+
+def stop_signal(value: int | str) -> str:
+    """A signal as the text that image configurations have: its number."""
+    return str(parse_signal(value, field="stop_signal"))

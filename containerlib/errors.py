@@ -1,0 +1,185 @@
+"""Everything that containerlib raises, as kinds and not as call sites.
+
+    Error
+    ├── InvalidArgument (ValueError)   .field
+    ├── NotFound
+    ├── AlreadyExists
+    ├── Conflict                       .state
+    ├── Unauthorized
+    ├── Unavailable
+    ├── Unsupported
+    ├── Timeout (TimeoutError)         .log_tail
+    ├── RegistryError                  .status .code .request
+    ├── ExitError                      .argv .exit_code .stdout .stderr
+    ├── BuildError                     .step .line .log_tail
+    └── StageError (OSError)           .stage .errno .detail
+
+Facts are attributes, the message is derived from them, and `http_status` is what an HTTP adapter answers. Context is
+added where a layer ends, by `raise ... from`; what fails during clean-up is added with `add_note`, so that it never
+hides the cause.
+"""
+
+from __future__ import annotations
+
+import errno as _errno
+import os
+from collections.abc import Sequence
+
+__all__ = [
+    "AlreadyExists",
+    "BuildError",
+    "Conflict",
+    "Error",
+    "ExitError",
+    "InvalidArgument",
+    "NotFound",
+    "RegistryError",
+    "StageError",
+    "Timeout",
+    "Unauthorized",
+    "Unavailable",
+    "Unsupported",
+]
+
+
+class Error(Exception):
+    """The base of all of them."""
+
+    http_status = 500
+
+
+class InvalidArgument(Error, ValueError):
+    """A value that cannot be right, found before anything was done with it."""
+
+    http_status = 400
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        super().__init__(f"{field}: {message}" if field else message)
+        self.field = field
+
+
+class NotFound(Error):
+    """A named thing that is not there."""
+
+    http_status = 404
+
+
+class AlreadyExists(Error):
+    """A name that is taken."""
+
+    http_status = 409
+
+
+class Conflict(Error):
+    """The thing is there, but its state does not allow what was asked."""
+
+    http_status = 409
+
+    def __init__(self, message: str, *, state: str = "") -> None:
+        super().__init__(message)
+        self.state = state
+
+
+class Unauthorized(Error):
+    """Credentials are missing, wrong, or not enough."""
+
+    http_status = 401
+
+
+class Unavailable(Error):
+    """Something that should answer does not; trying again later may help."""
+
+    http_status = 503
+
+
+class Unsupported(Error):
+    """This kernel, host or driver cannot do it."""
+
+    http_status = 501
+
+
+class Timeout(Error, TimeoutError):  # noqa: N818 - DESIGN's name
+    """The time that the caller allowed is over."""
+
+    http_status = 504
+
+    def __init__(self, message: str, *, log_tail: Sequence[str] = ()) -> None:
+        super().__init__("\n".join([message, *(f"  | {line}" for line in log_tail)]))
+        self.log_tail = tuple(log_tail)
+
+
+class RegistryError(Error):
+    """A registry answered, and not with what the distribution specification says.
+
+    `status` is the HTTP status (0: none was received), `code` the registry's own (`MANIFEST_UNKNOWN`) or ours
+    (`DIGEST_INVALID`, `SIZE_INVALID`, `MALFORMED`), `request` the method and URL without credentials.
+    """
+
+    http_status = 502
+
+    def __init__(self, message: str, *, status: int = 0, code: str = "", request: str = "") -> None:
+        parts = [message]
+        if code or status:
+            parts.append(f"({' '.join(str(part) for part in (status or '', code) if part)})")
+        if request:
+            parts.append(f"in answer to {request}")
+        super().__init__(" ".join(parts))
+        self.status = status
+        self.code = code
+        self.request = request
+
+
+class ExitError(Error):
+    """A command in a container ended with a status other than zero."""
+
+    def __init__(self, argv: Sequence[str], exit_code: int, stdout: bytes = b"", stderr: bytes = b"") -> None:
+        self.argv = tuple(argv)
+        self.exit_code = exit_code
+        self.stdout = stdout
+        self.stderr = stderr
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        tail = self.stderr[-2000:].decode(errors="replace").splitlines()[-10:]
+        lines = [f"{' '.join(self.argv)!s} exited with {self.exit_code}"]
+        return "\n".join(lines + [f"  | {printable(line)}" for line in tail])
+
+
+class BuildError(Error):
+    """A build step failed."""
+
+    def __init__(self, message: str, *, step: int, line: int = 0, log_tail: Sequence[str] = ()) -> None:
+        super().__init__("\n".join([f"step {step}: {message}", *(f"  | {line_}" for line_ in log_tail)]))
+        self.step = step
+        self.line = line
+        self.log_tail = tuple(log_tail)
+
+
+class StageError(Error, OSError):
+    """The kernel refused a step: which one (`stage`), why (`errno`), and on what (`detail`).
+
+    `exit_code` is what a command line would exit with: 127 where the command was not found, 126 where it could not
+    be executed, 125 for every other stage.
+    """
+
+    def __init__(self, stage: str, errno: int, detail: str = "", *, advice: str = "") -> None:
+        name = _errno.errorcode.get(errno, str(errno))
+        message = f"{stage}: {detail}: {name} ({os.strerror(errno)})" if detail else f"{stage}: {name} ({os.strerror(errno)})"
+        super().__init__(errno, f"{message}; {advice}" if advice else message)
+        self.stage = stage
+        self.detail = detail
+        self._text = self.args[1]
+
+    def __str__(self) -> str:
+        return str(self._text)
+
+    @property
+    def exit_code(self) -> int:
+        if self.stage != "exec":
+            return 125
+        return 127 if self.errno in (_errno.ENOENT, _errno.ENOTDIR) else 126
+
+
+def printable(text: str) -> str:
+    """`text` with control characters escaped: what a container wrote must not drive the reader's terminal."""
+    return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,232 @@
+"""A container that exists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from containerlib.engine import execute, listing, ready, start, stop, words
+from containerlib.engine.execute import ExecOptions
+from containerlib.engine.signals import parse_signal
+from containerlib.errors import NotFound
+from containerlib.fluent.process import Process
+
+if TYPE_CHECKING:
+    from containerlib.engine.completed import Completed
+    from containerlib.engine.instance import Instance
+    from containerlib.fluent.engine import Engine
+    from containerlib.spec.lifecycle import State
+    from containerlib.spec.status import ExitStatus, LogRecord
+
+__all__ = ["Container", "ContainerCollection"]
+
+
+class Container:
+    """A container, whatever its state: a handle that any process with the same root can have.
+
+    As a context manager it is stopped and removed at the end of the block, unless it was started with
+    `detach`. Handles are equal where they are of the same container. Every verb raises NotFound once it has
+    been removed.
+    """
+
+    def __init__(self, engine: Engine, instance: Instance) -> None:
+        self.engine = engine
+        self._instance = instance
+
+    @property
+    def id(self) -> str:
+        """64 hexadecimal digits."""
+        return self._instance.id
+
+    @property
+    def name(self) -> str:
+        """The name for people, given or made up."""
+        return self._instance.record.name
+
+    @property
+    def image(self) -> str:
+        """The reference that it was made from; `"host"` for the machine's own file system."""
+        return self._instance.record.image_reference
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The recipe's labels."""
+        return dict(self._instance.memo.labels)
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was made, in UTC."""
+        return self._instance.record.created_at
+
+    @property
+    def detached(self) -> bool:
+        """Whether it outlives the process that started it."""
+        return self._instance.memo.detached
+
+    @property
+    def state(self) -> State:
+        """What the kernel says at this moment."""
+        return self._instance.state
+
+    def start(self) -> None:
+        """Lets a created container's program run, or starts a stopped one again, on the files that it left.
+
+        Raises: Conflict where it runs; StageError.
+        """
+        start.restart(self._instance)
+
+    def wait(self, timeout: float | None = None) -> ExitStatus:
+        """Waits at most `timeout` seconds for its end, whichever process started it.
+
+        Raises: Timeout, with the last lines of the log; Unavailable where its supervisor was killed.
+        """
+        return stop.wait(self._instance, timeout)
+
+    def wait_for(
+        self,
+        *,
+        log: str | None = None,
+        exec: Sequence[str] | None = None,  # noqa: A002 - DESIGN's name
+        timeout: float = 30.0,
+    ) -> None:
+        """Waits until a line of its log contains `log`, and then until the command `exec` exits with 0 in it.
+
+        Raises: Timeout with the log's last lines, after `timeout` seconds; Conflict where it ends first.
+        """
+        command = None if exec is None else ExecOptions(words.command(tuple(exec)))
+        ready.wait_for(self._instance, log=log, command=command, timeout=timeout)
+
+    def stop(self, timeout: float | None = None) -> ExitStatus:
+        """Sends the stop signal, waits `timeout` seconds (None: the recipe's, or 10), then kills.
+
+        A program that neither catches nor blocks the signal is killed at once: as the first process of its
+        pid namespace it would never get it. A container that has ended is left as it is.
+        """
+        return stop.stop(self._instance, timeout)
+
+    def kill(self, signal: int | str = "KILL") -> None:
+        """Sends a signal to its first process.
+
+        Raises: InvalidArgument; Conflict where it has ended.
+        """
+        stop.kill(self._instance, parse_signal(signal))
+
+    def pause(self) -> None:
+        """Freezes all of its processes.
+
+        Raises: Conflict where it does not run.
+        """
+        stop.pause(self._instance)
+
+    def resume(self) -> None:
+        """Lets it run on.
+
+        Raises: Conflict where it is not paused.
+        """
+        stop.resume(self._instance)
+
+    def logs(self, *, follow: bool = False, since: datetime | None = None) -> Iterator[LogRecord]:
+        """The lines that it wrote, in order; with `follow`, also those to come, until it ends."""
+        return listing.logs(self._instance, follow=follow, since=since)
+
+    def exec(
+        self,
+        *argv: str,
+        input: bytes | None = None,  # noqa: A002 - subprocess's name
+        user: str | int | None = None,
+        workdir: str | None = None,
+        env: Mapping[str, str] | None = None,
+        tty: bool = False,
+        check: bool = True,
+        timeout: float | None = None,
+    ) -> Completed:
+        """Runs one more command in it, to the command's end; what is not given is as for its first process.
+
+        Raises: ExitError where the exit code is not 0, unless `check` is False; Timeout after `timeout`
+        seconds, when the command is killed; Conflict where the container does not run; StageError where the
+        command cannot be started (`exit_code` 127: not found, 126: not executable).
+        """
+        options = _exec_options(argv, user, workdir, env, tty=tty)
+        return execute.execute(self._instance, options, stdin=input, must_succeed=check, timeout=timeout)
+
+    def spawn(
+        self,
+        *argv: str,
+        user: str | int | None = None,
+        workdir: str | None = None,
+        env: Mapping[str, str] | None = None,
+        tty: bool = False,
+    ) -> Process:
+        """Starts one more command in it, with pipes on its standard streams.
+
+        Raises: Conflict where it does not run; StageError.
+        """
+        return Process(execute.spawn(self._instance, _exec_options(argv, user, workdir, env, tty=tty)))
+
+    def remove(self, *, force: bool = False) -> None:
+        """Removes it and all that it wrote; with `force`, also while it runs.
+
+        Raises: Conflict where it runs.
+        """
+        stop.remove(self._instance, force=force)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        stop.leave(self._instance, error)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Container) and (self.engine, self.id) == (other.engine, other.id)
+
+    def __hash__(self) -> int:
+        return hash((self.engine, self.id))
+
+    def __repr__(self) -> str:
+        try:
+            state = self.state.value
+        except NotFound:
+            state = "removed"
+        return f"<Container {self.name!r} {self.id[:12]} of {self.image} {state}>"
+
+
+class ContainerCollection:
+    """The containers of an engine: `engine.containers`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def get(self, name_or_id: str) -> Container:
+        """The container of that name or id, or the only one whose id starts so.
+
+        Raises: NotFound; InvalidArgument where several ids start so.
+        """
+        return Container(self.engine, listing.find(self.engine.core, name_or_id))
+
+    def list(self) -> list[Container]:
+        """All containers in whatever state, the oldest first."""
+        return [Container(self.engine, instance) for instance in listing.list_all(self.engine.core)]
+
+    def __repr__(self) -> str:
+        return f"<ContainerCollection of {self.engine!r}>"
+
+
+def _exec_options(
+    argv: tuple[str, ...],
+    user: str | int | None,
+    workdir: str | None,
+    env: Mapping[str, str] | None,
+    *,
+    tty: bool,
+) -> ExecOptions:
+    return ExecOptions(
+        argv=words.command(argv),
+        user=None if user is None else words.text(str(user), field="user"),
+        workdir=None if workdir is None else words.container_path(workdir, field="workdir"),
+        env=words.merge_pairs((), env or {}, {}, field="env"),
+        tty=tty,
+    )

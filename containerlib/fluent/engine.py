@@ -1,0 +1,145 @@
+"""The engine: where recipes begin."""
+
+from __future__ import annotations
+
+import os
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self
+
+from containerlib.engine import reconcile
+from containerlib.engine.core import default_root
+from containerlib.engine.prune import prune
+from containerlib.engine.sources import HostSource, StoredSource, check_reference
+from containerlib.errors import InvalidArgument
+from containerlib.fluent.container import ContainerCollection
+from containerlib.fluent.image import HostImage, Image, ImageCollection, ImageRecipe
+from containerlib.fluent.recipe import ContainerRecipe
+from containerlib.fluent.volume import VolumeCollection, VolumeRecipe
+
+if TYPE_CHECKING:
+    from containerlib.engine.core import Core
+    from containerlib.engine.prune import PruneReport
+
+__all__ = ["Engine"]
+
+
+class Engine:
+    """A container engine over one state directory. The first verb opens it; to make the object does nothing.
+
+        with Engine() as engine:
+            print(engine.container("alpine:3.20").run("uname", "-sr").text)
+
+    `root` None is /var/lib/containerlib for root and $XDG_DATA_HOME/containerlib for everybody else. Several
+    engines, in several processes, may have the same root. An engine is safe to use from many threads,
+    hashes, and pickles by root and driver. As a context manager it is closed at the end.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str] | None = None, driver: Literal["native"] = "native"
+    ) -> None:
+        if driver != "native":
+            raise InvalidArgument(f'{driver!r} is not a driver: "native" is the only one', field="driver")
+        self.root: str = os.path.abspath(default_root() if root is None else root)  # noqa: PTH100
+        self.driver: Literal["native"] = driver
+        self._core: Core | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def core(self) -> Core:
+        """The open state, for the layer below; opened afresh after a fork.
+
+        Raises: StageError(stage="state") where the state directory cannot be made or written.
+        """
+        core = self._core
+        if core is not None and core.process.pid == os.getpid():
+            return core
+        with self._lock:
+            if self._core is None or self._core.process.pid != os.getpid():
+                self._core = reconcile.open_core(self.root)
+            return self._core
+
+    def container(self, image: str | ImageRecipe | Image | HostImage, /) -> ContainerRecipe:
+        """The recipe of a container: `engine.container("alpine:3.20")`.
+
+        An image that is named by reference is pulled when it is missing.
+
+        Raises: InvalidArgument for what is not a reference.
+        """
+        match image:
+            case HostImage():
+                return ContainerRecipe(self, HostSource())
+            case Image():
+                return ContainerRecipe(self, StoredSource(image.id, "never"))
+            case ImageRecipe():
+                return ContainerRecipe(self, StoredSource(image.reference))
+            case _:
+                return ContainerRecipe(self, StoredSource(check_reference(image)))
+
+    def image(self, reference: str, /) -> ImageRecipe:
+        """The image of that reference, here or in a registry: `engine.image("redis:7").pull()`.
+
+        Raises: InvalidArgument for what is not a reference.
+        """
+        return ImageRecipe(self, reference)
+
+    def host_image(self) -> HostImage:
+        """The running machine's own file system as an image, which needs no registry."""
+        return HostImage(self)
+
+    def volume(self, name: str, /) -> VolumeRecipe:
+        """A volume by name, to create or to mount.
+
+        Raises: InvalidArgument.
+        """
+        return VolumeRecipe(self, name)
+
+    @property
+    def containers(self) -> ContainerCollection:
+        """The containers under this root."""
+        return ContainerCollection(self)
+
+    @property
+    def images(self) -> ImageCollection:
+        """The images under this root."""
+        return ImageCollection(self)
+
+    @property
+    def volumes(self) -> VolumeCollection:
+        """The volumes under this root."""
+        return VolumeCollection(self)
+
+    def prune(self) -> PruneReport:
+        """Removes what killed processes left behind, and nothing that is in order."""
+        return prune(self.core)
+
+    def close(self) -> None:
+        """Ends and removes this engine's containers that are not detached, and closes its database.
+
+        A verb that comes later opens the state again.
+        """
+        with self._lock:
+            core, self._core = self._core, None
+        if core is not None:
+            reconcile.close(core)
+
+    def __enter__(self) -> Self:
+        _ = self.core
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Engine) and (self.root, self.driver) == (other.root, other.driver)
+
+    def __hash__(self) -> int:
+        return hash((self.root, self.driver))
+
+    def __reduce__(self) -> tuple[type[Engine], tuple[str, str]]:
+        return (Engine, (self.root, self.driver))
+
+    def __repr__(self) -> str:
+        return f"Engine({self.root!r})"

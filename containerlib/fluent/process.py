@@ -1,0 +1,82 @@
+"""A program in a container, with its standard streams here."""
+
+from __future__ import annotations
+
+import signal
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+from containerlib.engine.signals import parse_signal
+
+if TYPE_CHECKING:
+    from containerlib.engine.attached import Attached
+    from containerlib.spec.status import ExitStatus
+
+__all__ = ["Process"]
+
+
+class Process:
+    """A running program, in the manner of subprocess.Popen. At the end of a `with` block it is killed.
+
+    `stdin` is unbuffered; `stdout` and `stderr` are buffered binary files. With a terminal, `stdout` has
+    both and `stderr` is empty. A program that fills a pipe which nobody reads waits for ever.
+    """
+
+    def __init__(self, attached: Attached) -> None:
+        self._attached = attached
+        self.args = attached.argv
+        self.stdin: BinaryIO = attached.stdin
+        self.stdout: BinaryIO = attached.stdout
+        self.stderr: BinaryIO = attached.stderr
+
+    @property
+    def pid(self) -> int:
+        """The program's process id as the host sees it."""
+        return self._attached.pid
+
+    def poll(self) -> ExitStatus | None:
+        """How the program ended, or None while it runs."""
+        return self._attached.poll()
+
+    def wait(self, timeout: float | None = None) -> ExitStatus:
+        """Waits at most `timeout` seconds for the program's end.
+
+        Raises: Timeout.
+        """
+        return self._attached.wait(timeout)
+
+    def send_signal(self, signal: int | str) -> None:
+        """Sends a signal, e.g. `"HUP"`; a program that has ended gets none.
+
+        Raises: InvalidArgument.
+        """
+        self._attached.signal(parse_signal(signal))
+
+    def terminate(self) -> None:
+        """Sends SIGTERM."""
+        self._attached.signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Sends SIGKILL."""
+        self._attached.signal(signal.SIGKILL)
+
+    def resize(self, *, rows: int, columns: int) -> None:
+        """Tells the program's terminal its size; without a terminal it does nothing."""
+        self._attached.resize(rows, columns)
+
+    def close(self) -> None:
+        """Kills the program if it still runs, and closes the streams."""
+        self._attached.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        status = self.poll()
+        state = "running" if status is None else f"exited with {status.exit_code}"
+        return f"<Process {' '.join(self.args)!r} {state}>"

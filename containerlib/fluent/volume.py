@@ -1,0 +1,81 @@
+"""Volumes: directories with a name that outlive containers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import evolve, field, frozen
+
+from containerlib.engine import words
+from containerlib.engine.names import check_name
+
+if TYPE_CHECKING:
+    from containerlib.fluent.engine import Engine
+    from containerlib.store import VolumeRecord
+
+__all__ = ["Volume", "VolumeCollection", "VolumeRecipe"]
+
+
+@frozen
+class VolumeRecipe:
+    """A volume to be made, or that is there. Mounting the recipe makes the volume where it is missing."""
+
+    engine: Engine
+    name: str = field(validator=lambda _, __, name: check_name(name))
+    labels: tuple[tuple[str, str], ...] = ()
+
+    def label(self, mapping: Mapping[str, str] | None = None, /, **labels: str) -> VolumeRecipe:
+        """Adds labels."""
+        return evolve(self, labels=words.merge_pairs(self.labels, mapping or {}, labels, field="label"))
+
+    def create(self) -> Volume:
+        """Makes the volume.
+
+        Raises: AlreadyExists.
+        """
+        return Volume(self.engine, self.engine.core.volumes.create(self.name, dict(self.labels)))
+
+
+@frozen
+class Volume:
+    """A volume that is there."""
+
+    engine: Engine
+    record: VolumeRecord = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.record.name
+
+    @property
+    def path(self) -> Path:
+        """Its directory on the host."""
+        return Path(self.engine.core.volumes.path(self.name))
+
+    def remove(self) -> None:
+        """Removes the volume and what is in it.
+
+        Raises: NotFound; Conflict where a container mounts it.
+        """
+        self.engine.core.volumes.remove(self.name)
+
+
+@frozen
+class VolumeCollection:
+    """The volumes of an engine: `engine.volumes`."""
+
+    engine: Engine
+
+    def get(self, name: str) -> Volume:
+        """The volume of that name.
+
+        Raises: NotFound.
+        """
+        return Volume(self.engine, self.engine.core.volumes.get(name))
+
+    def list(self) -> list[Volume]:
+        """All volumes, by name."""
+        return [Volume(self.engine, record) for record in self.engine.core.volumes.list()]

@@ -1,0 +1,16 @@
+"""Container images: pulled from registries, loaded from archives, kept as blobs and as unpacked layers.
+
+store = Store(root)
+images = ImageStore(root, store)
+record = images.pull("redis:7")                     # or images.load("redis.tar")
+lowerdirs = images.layers(record)                   # for an overlay, the top one first
+images.tag("redis:7", "localhost:5000/redis:mine")
+images.remove("redis:7")
+"""
+
+from __future__ import annotations
+
+from containerlib.images.image_store import ImageStore
+from containerlib.images.records import ImageRecord, Progress, PruneReport
+
+__all__ = ["ImageRecord", "ImageStore", "Progress", "PruneReport"]

@@ -1,0 +1,162 @@
+"""What `load` reads: a layout's directory, or a tar archive of one, or of `docker save`'s older form.
+
+A bundle of files is a `Files`: names to bytes, and nothing is ever extracted. An archive is read once from end to end
+for the places of its members; after that each member is a range of the archive.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import stat
+import tarfile
+from collections.abc import Iterator
+from typing import Protocol
+
+from containerlib.errors import InvalidArgument, NotFound, StageError
+from containerlib.images.decoding import decoded
+from containerlib.images.unpacking import ALWAYS_ALLOWED_BYTES, MAX_RATIO
+
+__all__ = ["ArchiveFiles", "DirectoryFiles", "Files", "decompress", "open_files"]
+
+_PIECE = 256 * 1024
+_MAX_MEMBERS = 100_000
+_MAX_LINKS = 8
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")
+
+
+class Files(Protocol):
+    """Files by name, relative and with `/`. Safe for several threads at once."""
+
+    def size(self, name: str) -> int | None:
+        """The file's bytes; None where there is no such file."""
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """Raises: NotFound."""
+
+    def close(self) -> None: ...
+
+
+class DirectoryFiles:
+    """A directory."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def size(self, name: str) -> int | None:
+        try:
+            status = os.stat(os.path.join(self._path, name))
+        except (OSError, ValueError):
+            return None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        if self.size(name) is None:
+            raise NotFound(f"{self._path} has no file {name!r}: it is not a whole image layout")
+        with open(os.path.join(self._path, name), "rb", buffering=0) as file:
+            while chunk := file.read(_PIECE):
+                yield chunk
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class ArchiveFiles:
+    """An uncompressed tar archive. Takes over `fd`."""
+
+    def __init__(self, fd: int, path: str) -> None:
+        self._fd = fd
+        self._path = path
+        self._members: dict[str, tuple[int, int]] = {}
+        self._links: dict[str, str] = {}
+        try:
+            self._scan()
+        except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
+            os.close(fd)
+            raise InvalidArgument(f"{path} is not a whole tar archive: {error}", field="path") from error
+
+    def _scan(self) -> None:
+        with open(self._fd, "rb", closefd=False) as file, tarfile.open(fileobj=file, mode="r:") as archive:
+            for count, member in enumerate(archive):
+                if count >= _MAX_MEMBERS:
+                    raise ValueError(f"more than {_MAX_MEMBERS} members")
+                archive.members.clear()  # tarfile keeps every member otherwise
+                name = posixpath.normpath(member.name)
+                if member.isreg() and not member.issparse():
+                    self._members[name] = (member.offset_data, member.size)
+                elif member.issym():
+                    target = posixpath.join(posixpath.dirname(name), member.linkname)
+                    self._links[name] = posixpath.normpath(target)
+                elif member.islnk():
+                    self._links[name] = posixpath.normpath(member.linkname)
+
+    def size(self, name: str) -> int | None:
+        place = self._place(name)
+        return place[1] if place else None
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        place = self._place(name)
+        if place is None:
+            raise NotFound(f"{self._path} has no member {name!r}: it is not a whole image archive")
+        offset, left = place
+        while left:
+            chunk = os.pread(self._fd, min(left, _PIECE), offset)
+            if not chunk:
+                raise InvalidArgument(f"{self._path} ends inside {name!r}", field="path")
+            yield chunk
+            offset, left = offset + len(chunk), left - len(chunk)
+
+    def _place(self, name: str) -> tuple[int, int] | None:
+        """Where the member is; links are names of other members, and lead nowhere else."""
+        name = posixpath.normpath(name)
+        for _ in range(_MAX_LINKS):
+            if name in self._members:
+                return self._members[name]
+            if name not in self._links:
+                return None
+            name = self._links[name]
+        return None
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def open_files(path: str, scratch: str) -> Files:
+    """The files of the directory or archive at `path`; a compressed archive is unpacked to `scratch` first.
+
+    Raises: NotFound, InvalidArgument; StageError(stage="load") where it cannot be read.
+    """
+    if os.path.isdir(path):
+        return DirectoryFiles(path)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError as error:
+        raise NotFound(f"there is no file or directory {path!r} to load an image from") from error
+    except OSError as error:
+        raise StageError("load", error.errno or 0, path) from error
+    if os.pread(fd, 4, 0).startswith(_COMPRESSED):
+        try:
+            fd = decompress(fd, scratch)
+        except OSError as error:
+            raise StageError("load", error.errno or 0, scratch, advice="free some space there") from error
+    return ArchiveFiles(fd, path)
+
+
+def decompress(fd: int, scratch: str) -> int:
+    """The decompressed content of `fd`, which it closes, in the new file `scratch`; a descriptor of it."""
+    limit = max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * os.fstat(fd).st_size)
+    target = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(fd, "rb", buffering=0) as source:
+            size = 0
+            for piece in decoded(iter(lambda: source.read(_PIECE), b"")):
+                size += len(piece)
+                if size > limit:
+                    raise InvalidArgument(f"it unpacks to more than {limit} bytes", field="path")
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(target, view) :]
+    except BaseException:
+        os.close(target)
+        raise
+    return target

@@ -1,0 +1,148 @@
+"""From a manifest to an image that is here: the one way in, for pull and load.
+
+    download threads     layer 3 ------+
+                         layer 2 ---+  |        each blob into a file of its own (ingest.py)
+                         layer 1 -+ |  |
+    this thread                   unpack 1, 2, 3, each following its file while it grows (unpacking.py);
+                                  then, in one transaction: names for the blobs, the snapshots and the image
+
+Until that transaction there are only temporary names, which belong to a lease (leases.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from containerlib.errors import InvalidArgument, RegistryError, Unsupported
+from containerlib.images.records import Progress
+from containerlib.images.root import ImageRoot
+from containerlib.images.snapshots import Drafts
+from containerlib.images.transfers import Fetch, Transfer, Transfers
+from containerlib.images.unpacking import LayerWriterFactory, unpack
+from containerlib.spec.digest import Digest
+from containerlib.spec.image import ImageConfig, Manifest, MediaType
+from containerlib.store import Content, ImageRow
+
+__all__ = ["MAX_DOCUMENT", "MAX_LAYERS", "assemble"]
+
+MAX_DOCUMENT = 4 * 1024 * 1024
+"""The largest manifest or config that is read, in bytes."""
+MAX_LAYERS = 500
+"""What the kernel's overlay can stack (OVL_MAX_STACK)."""
+
+Report = Callable[[Progress], None]
+
+
+def assemble(
+    root: ImageRoot,
+    manifest: Manifest,
+    fetch: Fetch,
+    *,
+    references: Sequence[str],
+    writer: LayerWriterFactory,
+    report: Report,
+) -> str:
+    """Fetches, unpacks and records the image under `references`; returns its id. Blocks.
+
+    Whatever it raises, nothing of it is left; blobs and snapshots that were here before are not made again.
+    """
+    with root.lease() as lease, Transfers(root.content, lease, fetch, report) as transfers:
+        config = _config(manifest, transfers)
+        chain = config.chain_ids()
+        contents = _contents(manifest, chain)
+        lease.keep(contents)
+        with Drafts(root.snapshots, lease) as drafts:
+            _unpack_all(manifest, config, transfers, drafts, root, writer, report)
+            transfers.put(manifest.descriptor(), manifest.to_bytes())
+            drafts.sync()
+            with root.table.transaction():
+                transfers.adopt()
+                drafts.adopt()
+                image_id = _record(root, manifest, chain, contents)
+                for reference in references:
+                    root.table.refer(reference, image_id)
+                root.write_index()
+    report(Progress("done", image_id, 0, 0))
+    return image_id
+
+
+def _config(manifest: Manifest, transfers: Transfers) -> ImageConfig:
+    """Fetches the config and holds it against the manifest."""
+    if manifest.config.media_type not in MediaType.CONFIGS or not all(
+        MediaType.is_layer(layer.media_type) for layer in manifest.layers
+    ):
+        raise Unsupported(
+            f"this is an artifact of type {manifest.config.media_type[:100]!r}, not an image that can run"
+        )
+    if manifest.config.size > MAX_DOCUMENT:
+        raise InvalidArgument(
+            f"more than {MAX_DOCUMENT} bytes, so not a config", field="manifest.config.size"
+        )
+    config = ImageConfig.from_bytes(transfers.read(manifest.config))
+    if len(config.diff_ids) != len(manifest.layers):
+        raise InvalidArgument(
+            f"{len(config.diff_ids)} layers, and the manifest has {len(manifest.layers)}",
+            field="config.rootfs.diff_ids",
+        )
+    if len(config.diff_ids) > MAX_LAYERS:
+        raise InvalidArgument(
+            f"more than {MAX_LAYERS} layers cannot be stacked", field="config.rootfs.diff_ids"
+        )
+    return config
+
+
+def _unpack_all(
+    manifest: Manifest,
+    config: ImageConfig,
+    transfers: Transfers,
+    drafts: Drafts,
+    root: ImageRoot,
+    writer: LayerWriterFactory,
+    report: Report,
+) -> None:
+    """Starts every download, and unpacks in order: a layer may need to see those below it."""
+    incoming = [transfers.start(layer) for layer in manifest.layers]
+    chain = config.chain_ids()
+    for i, transfer in enumerate(incoming):
+        if not root.table.has_snapshot(chain[i]):
+            digest = str(manifest.layers[i].digest)
+            size = unpack(
+                transfer,
+                drafts.make(chain[i]),
+                lowers=tuple(drafts.directory(below) for below in reversed(chain[:i])),
+                diff_id=Digest.parse(config.diff_ids[i]),
+                compressed_size=manifest.layers[i].size,
+                writer=writer,
+                progress=lambda done, digest=digest: report(Progress("unpack", digest, done, 0)),
+            )
+            drafts.done(chain[i], size)
+    for transfer in incoming:
+        transfer.wait()
+
+
+def _record(root: ImageRoot, manifest: Manifest, chain: Sequence[str], contents: Sequence[Content]) -> str:
+    descriptor = manifest.descriptor()
+    sizes = root.table.snapshot_sizes()
+    row = ImageRow(
+        id=str(manifest.config.digest),
+        manifest_digest=str(descriptor.digest),
+        manifest_media_type=descriptor.media_type,
+        manifest_size=descriptor.size,
+        size_bytes=sum(sizes[chain_id] for chain_id in chain),
+        chain=tuple(chain),
+        created_at=time.time(),
+    )
+    root.table.put(row, contents)
+    return row.id
+
+
+def _contents(manifest: Manifest, chain: Sequence[str]) -> list[Content]:
+    """What the image keeps from collection."""
+    digests = [
+        manifest.config.digest,
+        manifest.descriptor().digest,
+        *(layer.digest for layer in manifest.layers),
+    ]
+    blobs: list[Content] = [("blob", str(digest)) for digest in digests]
+    return [*blobs, *(("snapshot", chain_id) for chain_id in chain)]

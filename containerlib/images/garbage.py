@@ -1,0 +1,89 @@
+"""What no image and no lease keeps is cleared away: after a removal, and after a process that was killed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from containerlib.images.leases import Lease, lease_of, sweep
+from containerlib.images.records import PruneReport
+from containerlib.images.root import ImageRoot
+from containerlib.images.trees import remove_tree
+
+__all__ = ["clear_temporary", "collect"]
+
+
+def collect(root: ImageRoot) -> PruneReport:
+    """Removes every blob and snapshot that nothing keeps, and what dead processes left.
+
+    In a transaction they only lose their names; the slow removal comes after it.
+    """
+    with root.lease() as lease:
+        sweep(root.leases, root.table)
+        with root.table.transaction():
+            snapshots = _unname_snapshots(root, lease)
+            blobs = _unname_blobs(root, lease)
+    report = clear_temporary(root)
+    ours = {name for name in report.temporary if lease_of(name) == lease.id}
+    return PruneReport(
+        temporary=tuple(name for name in report.temporary if name not in ours),
+        blobs=tuple(blobs),
+        snapshots=tuple(snapshots),
+        reclaimed_bytes=report.reclaimed_bytes,
+    )
+
+
+def clear_temporary(root: ImageRoot) -> PruneReport:
+    """Removes temporary files and directories whose lease has ended."""
+    # Listed before the living leases are: what is made in between is in neither list or in both.
+    names = [
+        (directory, name)
+        for directory in (root.content.ingest, root.snapshots.path)
+        for name in _in(directory)
+    ]
+    live = sweep(root.leases, root.table)
+    dead = [(directory, name) for directory, name in names if _is_dead(name, live)]
+    size = 0
+    for directory, name in dead:
+        path = os.path.join(directory, name)
+        try:
+            if os.path.isdir(path):
+                size += remove_tree(path)
+            else:
+                size += os.stat(path).st_size
+                os.unlink(path)
+        except FileNotFoundError:  # another process clears as well
+            continue
+    return PruneReport(temporary=tuple(name for _, name in dead), reclaimed_bytes=size)
+
+
+def _unname_snapshots(root: ImageRoot, lease: Lease) -> list[str]:
+    kept = {root.snapshots.directory(chain_id) for chain_id in root.table.kept("snapshot")}
+    kept &= {root.snapshots.directory(chain_id) for chain_id in root.table.snapshot_sizes()}
+    dropped = []
+    for name in _in(root.snapshots.path):
+        path = os.path.join(root.snapshots.path, name)
+        if lease_of(name) is None and path not in kept:
+            os.rename(path, lease.temporary(root.snapshots.path))
+            root.table.delete_snapshot(f"sha256:{name}")
+            dropped.append(f"sha256:{name}")
+    return dropped
+
+
+def _unname_blobs(root: ImageRoot, lease: Lease) -> list[str]:
+    kept = root.table.kept("blob")
+    dropped = []
+    for digest in root.content.digests():
+        if str(digest) not in kept:
+            os.rename(root.content.blob_path(digest), lease.temporary(root.content.ingest))
+            dropped.append(str(digest))
+    return dropped
+
+
+def _is_dead(name: str, live: set[str]) -> bool:
+    lease = lease_of(name)
+    return lease is not None and lease not in live
+
+
+def _in(directory: str) -> Iterable[str]:
+    return sorted(os.listdir(directory))

@@ -1,0 +1,141 @@
+"""HTTP as registries need it: patient with what passes, careful with who gets credentials.
+
+    with Http(transport=None, retry=Retry()) as http:
+        with http.get(url, headers={"Authorization": ...}) as response:
+            for chunk in response.iter_raw(): ...
+
+Only this module imports httpx, and only what talks to a registry imports this module.
+"""
+
+from __future__ import annotations
+
+import random
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+from attrs import field, frozen
+
+from containerlib.errors import RegistryError, Unavailable
+from containerlib.images.hosts import is_loopback, origin
+
+__all__ = ["Http", "Retry", "request_line"]
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MAX_REDIRECTS = 5
+_PASSING = frozenset({408, 429, 500, 502, 503, 504})
+_TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+
+
+@frozen
+class Retry:
+    """How often and how long: `attempts` in all, the pause doubling from `first_delay` up to `max_delay` seconds."""
+
+    attempts: int = 5
+    first_delay: float = 0.2
+    max_delay: float = 10.0
+    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+
+    def pause(self, attempt: int, retry_after: str = "") -> None:
+        """Sleeps before the attempt after `attempt` (from 0); as long as the server asks, within `max_delay`."""
+        delay = self.first_delay * 2**attempt * random.uniform(0.5, 1.0)  # noqa: S311 - spreads clients
+        if retry_after.isdecimal():
+            delay = max(delay, float(retry_after))
+        self.sleep(min(delay, self.max_delay))
+
+
+class Http:
+    """One client and its connections; safe for several threads at once."""
+
+    def __init__(self, *, transport: httpx.BaseTransport | None = None, retry: Retry, local: bool) -> None:
+        self.retry = retry
+        self._client = httpx.Client(
+            transport=transport,
+            # The system's certificates, as every other tool here; a loopback registry is not behind a proxy.
+            verify=False if local else ssl.create_default_context(),  # noqa: S501 - there is no TLS on loopback
+            trust_env=not local,
+            timeout=_TIMEOUT,
+            headers={"User-Agent": "containerlib", "Accept-Encoding": "identity"},
+        )
+
+    @contextmanager
+    def get(self, url: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+        """The answer to a GET, its body still to be read: 2xx, or a 4xx for the caller to judge.
+
+        Redirects are followed, without credentials once the host is another. Passing trouble is tried again.
+
+        Raises: Unavailable where no answer can be had; RegistryError for trouble that does not pass.
+        """
+        response = self._answer(url, headers)
+        try:
+            yield response
+        finally:
+            response.close()
+
+    def _answer(self, url: str, headers: Mapping[str, str]) -> httpx.Response:
+        for attempt in range(self.retry.attempts):
+            last = attempt == self.retry.attempts - 1
+            try:
+                response = self._follow(url, headers)
+            except httpx.TransportError as error:
+                if last:
+                    raise _unreachable(url, error) from error
+                self.retry.pause(attempt)
+                continue
+            if response.status_code not in _PASSING or last:
+                return response
+            response.close()
+            self.retry.pause(attempt, response.headers.get("Retry-After", ""))
+        raise AssertionError("unreachable")
+
+    def _follow(self, url: str, headers: Mapping[str, str]) -> httpx.Response:
+        start = origin(url)
+        for _ in range(_MAX_REDIRECTS + 1):
+            if origin(url) != start:
+                headers = {name: value for name, value in headers.items() if name != "Authorization"}
+            response = self._client.send(self._client.build_request("GET", url, headers=headers), stream=True)
+            if response.status_code not in _REDIRECTS or "Location" not in response.headers:
+                return response
+            response.close()
+            url = _checked_redirect(url, response.headers["Location"])
+        raise RegistryError("too many redirects", code="MALFORMED", request=request_line(url))
+
+    def __enter__(self) -> Http:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+
+def request_line(url: str) -> str:
+    """The request for an error's text: without the query, where signed URLs have their secrets."""
+    parts = urlsplit(url)
+    return f"GET {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _checked_redirect(url: str, location: str) -> str:
+    """Where `location` leads. Raises: RegistryError where that would be a step down from TLS."""
+    target = urljoin(url, location)
+    parts = urlsplit(target)
+    plain_allowed = url.startswith("http:") and is_loopback(parts.hostname or "")
+    if parts.scheme != "https" and not (parts.scheme == "http" and plain_allowed):
+        raise RegistryError(
+            f"a redirect to {request_line(target)[4:]!r} was not followed: it is not https",
+            code="MALFORMED",
+            request=request_line(url),
+        )
+    return target
+
+
+def _unreachable(url: str, error: httpx.TransportError) -> Unavailable:
+    host = urlsplit(url).netloc
+    why = str(error) or type(error).__name__
+    return Unavailable(
+        f"{host} cannot be reached ({why}): check its name, the network and proxy settings, and try again"
+    )

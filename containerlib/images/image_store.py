@@ -1,0 +1,239 @@
+"""The face of the layer: every image of one root."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from containerlib.errors import Conflict, Error, InvalidArgument, NotFound
+from containerlib.images.archives import open_files
+from containerlib.images.garbage import clear_temporary, collect
+from containerlib.images.loading import load
+from containerlib.images.records import ImageRecord, Progress, PruneReport
+from containerlib.images.root import ImageRoot
+from containerlib.images.unpacking import LayerWriterFactory, default_writer
+from containerlib.spec.auth import BasicAuth
+from containerlib.spec.digest import Digest
+from containerlib.spec.image_config import ImageConfig
+from containerlib.spec.platform import Platform
+from containerlib.spec.reference import Reference
+from containerlib.store import ImageRow, Store
+
+if TYPE_CHECKING:
+    import httpx
+
+    from containerlib.images.http import Retry
+
+__all__ = ["ImageStore"]
+
+Report = Callable[[Progress], None]
+_ID_DIGITS = frozenset("0123456789abcdef")
+
+
+class ImageStore:
+    """Images by reference or id.
+
+    Threads and processes may use one root at once. `transport`, `retry` and `layer_writer` are for tests: what to
+    reach registries through, how patiently, and what to unpack with.
+
+    Raises: StageError(stage="state") where `root` cannot be written.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        store: Store,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        retry: Retry | None = None,
+        layer_writer: LayerWriterFactory = default_writer,
+    ) -> None:
+        self._root = ImageRoot.open(os.path.abspath(root), store.images)
+        self._table = store.images
+        self._transport = transport
+        self._retry = retry
+        self._writer = layer_writer
+        self._config = lru_cache(maxsize=256)(self._read_config)
+
+    def pull(
+        self,
+        reference: str,
+        *,
+        auth: BasicAuth | None = None,
+        platform: str | None = None,
+        progress: Report | None = None,
+    ) -> ImageRecord:
+        """Makes the image of `reference` be here, unpacked; what is here already is not fetched again. Blocks.
+
+        HTTPS, or plain HTTP for a registry on loopback. Of an index the image for `platform`, by default the best for
+        this machine. `progress` is called from several threads, one at a time; what it raises ends the pull.
+
+        Raises: NotFound, Unauthorized, Unavailable, RegistryError; InvalidArgument(field="layer") for a hostile layer;
+        StageError for a full disk and the like. Nothing is left behind then.
+        """
+        from containerlib.images.pulling import pull  # noqa: PLC0415 - httpx takes 100 ms to import
+        from containerlib.images.registry import Registry  # noqa: PLC0415
+
+        parsed = Reference.parse(reference)
+        platforms = _platforms(platform)
+        with Registry(parsed.registry, auth=auth, transport=self._transport, retry=self._retry) as registry:
+            with _Cleanup(self._root):
+                image_id = pull(
+                    self._root,
+                    registry,
+                    parsed,
+                    platforms=platforms,
+                    writer=self._writer,
+                    report=_one_at_a_time(progress),
+                )
+        return self._by_full_id(image_id)
+
+    def load(
+        self, path: str | os.PathLike[str], *, platform: str | None = None, progress: Report | None = None
+    ) -> list[ImageRecord]:
+        """Every image of a `docker save` archive, or of an OCI layout as a directory or archive. Blocks.
+
+        Raises: as `pull`, without the network's.
+        """
+        with _Cleanup(self._root), self._root.lease() as lease:
+            files = open_files(os.fspath(path), lease.temporary(self._root.content.ingest))
+            try:
+                ids = load(
+                    self._root,
+                    files,
+                    platforms=_platforms(platform),
+                    writer=self._writer,
+                    report=_one_at_a_time(progress),
+                )
+            finally:
+                files.close()
+        return [self._by_full_id(image_id) for image_id in ids]
+
+    def get(self, name_or_id: str) -> ImageRecord:
+        """The image of that reference, id, or start of an id. No I/O but the database's.
+
+        Raises: NotFound; InvalidArgument where it can be no reference, or several ids start so.
+        """
+        return self._record(self._row(name_or_id))
+
+    def list(self) -> list[ImageRecord]:
+        """Every image, the newest first."""
+        return [self._record(row) for row in self._table.list()]
+
+    def layers(self, record: ImageRecord) -> tuple[str, ...]:
+        """The directories of its layers, the top one first: an overlay's lowerdir. Not to be written to."""
+        return record.layer_dirs
+
+    def tag(self, image: str, reference: str) -> ImageRecord:
+        """Gives the image another name; an image that had it keeps its other names.
+
+        Raises: NotFound; InvalidArgument for a reference with a digest.
+        """
+        name = Reference.parse(reference)
+        if name.digest is not None:
+            raise InvalidArgument(f"{reference!r} has a digest, and a tag has none", field="reference")
+        with self._table.transaction():
+            row = self._row(image)
+            self._table.refer(str(name), row.id)
+            self._root.write_index()
+        return self._by_full_id(row.id)
+
+    def remove(self, name_or_id: str, *, in_use: Callable[[str], bool] = lambda _: False) -> None:
+        """Takes the name away; with the last name, or by id, the image and what it shares with no other.
+
+        Raises: NotFound; Conflict where the image would go and `in_use` says of its id that it is in use.
+        """
+        with self._table.transaction():
+            row = self._row(name_or_id)
+            name = _reference_in(row, name_or_id)
+            if name is not None and len(row.references) > 1:
+                self._table.unrefer(name)
+            elif in_use(row.id):
+                raise Conflict(
+                    f"the image {name_or_id} is in use: remove its containers first", state="in use"
+                )
+            else:
+                self._table.delete(row.id)
+            self._root.write_index()
+        collect(self._root)
+
+    def prune(self) -> PruneReport:
+        """Clears away what killed processes left: temporary files, and contents that no image keeps."""
+        return collect(self._root)
+
+    def _row(self, name_or_id: str) -> ImageRow:
+        """The image by its full id, its reference, or the start of its id, in this order as in Docker."""
+        start = name_or_id.removeprefix("sha256:")
+        is_id = len(start) >= 4 and not set(start) - _ID_DIGITS
+        if not (is_id and len(start) == 64) and not name_or_id.startswith("sha256:"):
+            row = self._table.by_reference(str(Reference.parse(name_or_id)))
+            if row is not None:
+                return row
+        rows = self._table.by_id(f"sha256:{start}") if is_id else ()
+        if len(rows) > 1:
+            raise InvalidArgument(f"several images' ids start with {start!r}: write more of it", field="id")
+        if not rows:
+            raise NotFound(f"there is no image {name_or_id!r} here: pull or load it first")
+        return rows[0]
+
+    def _by_full_id(self, image_id: str) -> ImageRecord:
+        return self._record(self._row(image_id))
+
+    def _record(self, row: ImageRow) -> ImageRecord:
+        return ImageRecord(
+            id=row.id,
+            references=row.references,
+            config=self._config(row.id),
+            size_bytes=row.size_bytes,
+            created_at=datetime.fromtimestamp(row.created_at, UTC),
+            layer_dirs=self._root.snapshots.layer_dirs(row.chain),
+        )
+
+    def _read_config(self, image_id: str) -> ImageConfig:
+        return ImageConfig.from_bytes(self._root.content.read(Digest.parse(image_id)))
+
+
+class _Cleanup:
+    """Clears away around a change: before it what others left when they died, after a failure what it left itself."""
+
+    def __init__(self, root: ImageRoot) -> None:
+        self._root = root
+
+    def __enter__(self) -> None:
+        clear_temporary(self._root)
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if kind is not None:
+            with suppress(Error, OSError):  # the cause is what matters; the next change tries again
+                collect(self._root)
+
+
+def _platforms(platform: str | None) -> tuple[Platform, ...]:
+    """What to look for, best first: exactly what is asked for, or all that this machine can run."""
+    return (Platform.parse(platform),) if platform else Platform.host().runs()
+
+
+def _reference_in(row: ImageRow, name: str) -> str | None:
+    """`name` as one of the image's references; None where it is an id."""
+    with suppress(InvalidArgument):
+        full = str(Reference.parse(name))
+        return full if full in row.references else None
+    return None
+
+
+def _one_at_a_time(progress: Report | None) -> Report:
+    if progress is None:
+        return lambda _: None
+    lock = threading.Lock()
+
+    def report(step: Progress) -> None:
+        with lock:
+            progress(step)
+
+    return report

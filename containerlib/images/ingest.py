@@ -1,0 +1,127 @@
+"""A blob on its way in: written aside, hashed as it comes, and read by the unpacker while it still grows.
+
+       download thread                         unpacking thread
+    ingest.write(chunk) ...                  for chunk in ingest.chunks(): ...
+    ingest.finish()      -- verified -->     the last chunk, then the end
+    ingest.fail(error)   ------------->      error
+
+The file is the buffer between the two: a slow unpacker does not hold up the download, and memory stays flat.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+
+from containerlib.errors import RegistryError, StageError
+from containerlib.spec.digest import Digest, Hasher
+
+__all__ = ["Ingest"]
+
+_READ_SIZE = 256 * 1024
+
+
+class Ingest:
+    """One writer, any number of readers. Owns its file until `close`; the file is not removed.
+
+    Without `expected` the digest is whatever the bytes have (`digest` after `finish`).
+    """
+
+    def __init__(
+        self,
+        path: str,
+        expected: Digest | None = None,
+        size: int | None = None,
+        on_write: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self.path = path
+        self._on_write = on_write
+        self.written = 0
+        self._expected = expected
+        self._size = size
+        self._hasher = Hasher(expected.algorithm if expected else "sha256")
+        self._changed = threading.Condition()
+        self._done = False
+        self._error: BaseException | None = None
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StageError("content", error.errno or 0, path) from error
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        """Appends `chunk`. Raises: RegistryError as soon as there is more than was promised; StageError."""
+        if self._size is not None and self.written + len(chunk) > self._size:
+            raise self._wrong_size("more")
+        if self._error is not None:
+            raise self._error
+        self._hasher.update(chunk)
+        view = memoryview(chunk)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError as error:
+            raise StageError(
+                "content", error.errno or 0, self.path, advice="free some space there and try again"
+            ) from error
+        with self._changed:
+            self.written += len(chunk)
+            self._changed.notify_all()
+        self._on_write(self.written)
+
+    def finish(self) -> Digest:
+        """Ends the blob and has it on disk. Raises: RegistryError where size or digest is not what was promised."""
+        if self._size is not None and self.written != self._size:
+            raise self._wrong_size(f"{self.written}")
+        digest = self._hasher.digest()
+        if self._expected is not None and digest != self._expected:
+            raise RegistryError(
+                f"the blob {self._expected} came with other content, of digest {digest}: "
+                "try again, and if it stays so have the image pushed anew",
+                code="DIGEST_INVALID",
+            )
+        with self._changed:
+            self._done = True
+            self._changed.notify_all()
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise StageError(
+                "content", error.errno or 0, self.path, advice="free some space there"
+            ) from error
+        return digest
+
+    def fail(self, error: BaseException) -> None:
+        """Ends the blob before its time: readers get `error`, and so does the writer."""
+        with self._changed:
+            self._error = self._error or error
+            self._changed.notify_all()
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes from the start, as they come; ends only when the whole blob has been verified."""
+        offset = 0
+        while True:
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: self._done or self._error or self.written >= offset + _READ_SIZE  # noqa: B023
+                )
+                if self._error is not None:
+                    raise self._error
+                # Under the lock, because `close` may come from another thread and the number be used again.
+                chunk = os.pread(self._fd, min(_READ_SIZE, self.written - offset), offset)
+            if not chunk:
+                return
+            offset += len(chunk)
+            yield chunk
+
+    def close(self) -> None:
+        """Closes the file; a reader that is still there fails."""
+        self.fail(ValueError("the blob is closed"))
+        with self._changed:
+            os.close(self._fd)
+
+    def _wrong_size(self, what: str) -> RegistryError:
+        return RegistryError(
+            f"the blob {self._expected} should have {self._size} bytes, and {what} came: try again",
+            code="SIZE_INVALID",
+        )

@@ -1,0 +1,168 @@
+"""Images from a layout or an archive, through the same door as pulled ones.
+
+There are two tables of contents, and newer `docker save` archives have both: `index.json` (OCI) with the manifests as
+they were pushed, `manifest.json` (Docker) with full names. Manifests are taken from the first where it is there, names
+from both.
+
+Spec: image-spec image-layout.md; Docker image specification v1.2, combined image JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from attrs import frozen
+
+from containerlib.errors import InvalidArgument, NotFound
+from containerlib.images.archives import Files
+from containerlib.images.assembly import MAX_DOCUMENT, assemble
+from containerlib.images.ingest import Ingest
+from containerlib.images.pulling import select
+from containerlib.images.records import Progress
+from containerlib.images.root import ImageRoot
+from containerlib.images.unpacking import LayerWriterFactory
+from containerlib.spec.digest import Digest, Hasher
+from containerlib.spec.document import Document, parse_json
+from containerlib.spec.image import Descriptor, ImageConfig, Index, Manifest, MediaType, parse_manifest
+from containerlib.spec.platform import Platform
+from containerlib.spec.reference import Reference
+
+__all__ = ["load"]
+
+_CONTAINERD_NAME = "io.containerd.image.name"
+
+
+@frozen
+class _Found:
+    """An image in the bundle: where its blobs are, by digest, and what it is called."""
+
+    manifest: Manifest
+    places: dict[Digest, str]
+    names: tuple[str, ...]
+
+
+def load(
+    root: ImageRoot,
+    files: Files,
+    *,
+    platforms: Sequence[Platform],
+    writer: LayerWriterFactory,
+    report: Callable[[Progress], None],
+) -> list[str]:
+    """Loads every image of the bundle; returns their ids in its order."""
+    found = _from_docker(files) if files.size("index.json") is None else _from_layout(files, platforms)
+    if not found:
+        raise NotFound(f"there is no image for {platforms[0]} in it")
+    ids = []
+    for image in found:
+
+        def fetch(descriptor: Descriptor, ingest: Ingest, image: _Found = image) -> None:
+            for chunk in files.chunks(image.places.get(descriptor.digest) or _blob(descriptor.digest)):
+                ingest.write(chunk)
+
+        references = tuple(dict.fromkeys(str(Reference.parse(name)) for name in image.names))
+        ids.append(assemble(root, image.manifest, fetch, references=references, writer=writer, report=report))
+    return ids
+
+
+def _from_layout(files: Files, platforms: Sequence[Platform]) -> list[_Found]:
+    """The images of index.json that are for one of `platforms`, or do not say what they are for."""
+    found = []
+    tags = _docker_names(files)
+    for entry in Document.parse(_small(files, "index.json"), "index").documents("manifests"):
+        descriptor = Descriptor.read(entry)
+        if descriptor.platform is not None and descriptor.platform.normalised() not in platforms:
+            continue
+        manifest = _manifest(files, descriptor, platforms)
+        names = [
+            entry.annotation(_CONTAINERD_NAME),
+            _full_name(descriptor.name),
+            *tags.get(manifest.config.digest, ()),
+        ]
+        found.append(_Found(manifest, {}, tuple(name for name in names if name)))
+    return found
+
+
+def _manifest(files: Files, descriptor: Descriptor, platforms: Sequence[Platform]) -> Manifest:
+    for _ in range(3):
+        data = _small(files, _blob(descriptor.digest))
+        if not descriptor.digest.matches(data):
+            raise InvalidArgument(
+                f"the manifest is not what its name {descriptor.digest} says", field="index"
+            )
+        document = parse_manifest(data, descriptor.media_type)
+        if isinstance(document, Manifest):
+            return document
+        descriptor = select(document, platforms, "the layout")
+    raise InvalidArgument("indexes in indexes in indexes", field="index")
+
+
+def _from_docker(files: Files) -> list[_Found]:
+    """The images of manifest.json: configs and layers are named by path, and there are no manifests."""
+    if files.size("manifest.json") is None:
+        raise InvalidArgument("it has neither index.json nor manifest.json: not an image", field="path")
+    return [_docker_image(files, entry) for entry in _docker_entries(files)]
+
+
+def _docker_image(files: Files, entry: Document) -> _Found:
+    config_path = entry.text("Config")
+    config_data = _small(files, config_path)
+    config = ImageConfig.from_bytes(config_data)
+    paths = entry.texts("Layers") or ()
+    if len(paths) != len(config.diff_ids):
+        raise InvalidArgument(
+            f"{len(config.diff_ids)} layers, and the archive lists {len(paths)}", field="manifest.json"
+        )
+    config_descriptor = Descriptor(MediaType.CONFIG, Digest.of(config_data), len(config_data))
+    layers = tuple(_layer(files, path) for path in paths)
+    places = {layer.digest: path for layer, path in zip(layers, paths, strict=True)}
+    return _Found(
+        Manifest(config_descriptor, layers),
+        {**places, config_descriptor.digest: config_path},
+        entry.texts("RepoTags") or (),
+    )
+
+
+def _layer(files: Files, path: str) -> Descriptor:
+    """Reads the layer once for its digest: the archive's paths say nothing to be relied on."""
+    hasher, size, head = Hasher(), 0, b""
+    for chunk in files.chunks(path):
+        hasher.update(chunk)
+        size += len(chunk)
+        head = head or chunk[:2]
+    media_type = MediaType.LAYER_GZIP if head == b"\x1f\x8b" else MediaType.LAYER
+    return Descriptor(media_type, hasher.digest(), size)
+
+
+def _docker_names(files: Files) -> dict[Digest, tuple[str, ...]]:
+    """The full names that manifest.json has for each config, as far as it is there."""
+    if files.size("manifest.json") is None:
+        return {}
+    names: dict[Digest, tuple[str, ...]] = {}
+    for entry in _docker_entries(files):
+        digest = Digest.of(_small(files, entry.text("Config")))
+        names[digest] = (*names.get(digest, ()), *(entry.texts("RepoTags") or ()))
+    return names
+
+
+def _docker_entries(files: Files) -> list[Document]:
+    value = parse_json(_small(files, "manifest.json"), "manifest.json")
+    if not isinstance(value, list):
+        raise InvalidArgument("a list is needed", field="manifest.json")
+    return [Document(item, f"manifest.json[{i}]") for i, item in enumerate(value)]
+
+
+def _full_name(name: str) -> str:
+    """A layout's name for an image if it is more than a tag: those of Docker and buildx are only that."""
+    return name if "/" in name or ":" in name else ""
+
+
+def _blob(digest: Digest) -> str:
+    return f"blobs/{digest.algorithm}/{digest.hex}"
+
+
+def _small(files: Files, name: str) -> bytes:
+    size = files.size(name)
+    if size is not None and size > MAX_DOCUMENT:
+        raise InvalidArgument(f"{name} has more than {MAX_DOCUMENT} bytes: no honest document", field="path")
+    return b"".join(files.chunks(name))

@@ -1,0 +1,75 @@
+"""From a reference to the manifest for a platform, and the pull of what it names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from containerlib.errors import InvalidArgument, NotFound, RegistryError
+from containerlib.images.assembly import assemble
+from containerlib.images.ingest import Ingest
+from containerlib.images.records import Progress
+from containerlib.images.registry import Registry
+from containerlib.images.root import ImageRoot
+from containerlib.images.unpacking import LayerWriterFactory
+from containerlib.spec.digest import Digest
+from containerlib.spec.image import Descriptor, Index, Manifest, parse_manifest
+from containerlib.spec.platform import Platform, choose
+from containerlib.spec.reference import Reference
+
+__all__ = ["pull", "select"]
+
+_MAX_NESTING = 3
+
+
+def pull(
+    root: ImageRoot,
+    registry: Registry,
+    reference: Reference,
+    *,
+    platforms: Sequence[Platform],
+    writer: LayerWriterFactory,
+    report: Callable[[Progress], None],
+) -> str:
+    """Pulls the image for the first of `platforms` that there is; returns its id."""
+
+    def fetch(descriptor: Descriptor, ingest: Ingest) -> None:
+        registry.blob(reference.repository, descriptor, ingest)
+
+    try:
+        manifest = _manifest(registry, reference, platforms)
+        return assemble(root, manifest, fetch, references=(str(reference),), writer=writer, report=report)
+    except InvalidArgument as error:
+        if error.field.startswith("layer"):
+            raise
+        raise RegistryError(f"{reference} has a malformed document: {error}", code="MALFORMED") from error
+
+
+def _manifest(registry: Registry, reference: Reference, platforms: Sequence[Platform]) -> Manifest:
+    """Follows indexes down to a manifest."""
+    wanted = reference
+    for _ in range(_MAX_NESTING):
+        data, media_type = registry.manifest(wanted)
+        document = parse_manifest(data, media_type)
+        if isinstance(document, Manifest):
+            return document
+        wanted = Reference(
+            reference.registry,
+            reference.repository,
+            digest=select(document, platforms, str(reference)).digest,
+        )
+    raise RegistryError(f"{reference} has indexes in indexes in indexes", code="MALFORMED")
+
+
+def select(index: Index, platforms: Sequence[Platform], subject: str) -> Descriptor:
+    """The index's entry for the first of `platforms` that it has; its only entry, if that says no platform.
+
+    Raises: NotFound, with what there is.
+    """
+    offered = [entry.platform for entry in index.manifests]
+    if len(offered) == 1 and offered[0] is None:
+        return index.manifests[0]
+    position = choose(platforms, offered)
+    if position is None:
+        there = ", ".join(sorted({str(p) for p in offered if p and p.os != "unknown"})) or "none"
+        raise NotFound(f"{subject} has no image for {platforms[0]}; there is: {there}")
+    return index.manifests[position]

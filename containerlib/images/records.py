@@ -1,0 +1,51 @@
+"""What the image store answers with."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from attrs import field, frozen
+
+from containerlib.spec.image_config import ImageConfig
+
+__all__ = ["ImageRecord", "Progress", "PruneReport"]
+
+
+@frozen
+class ImageRecord:
+    """An image that is here and unpacked.
+
+    `id` is the digest of its config, `size_bytes` that of its unpacked files, `created_at` when it came here, and
+    `layer_dirs` the absolute directories of its layers, the top one first, as an overlay's lowerdir wants them.
+    """
+
+    id: str
+    references: tuple[str, ...]
+    config: ImageConfig = field(repr=False)
+    size_bytes: int
+    created_at: datetime
+    layer_dirs: tuple[str, ...] = field(repr=False)
+
+
+@frozen
+class Progress:
+    """One step of a pull or load: `current` of `total` bytes of the blob `digest`, or of a layer unpacked from it.
+
+    `total` is the size of the blob for "download", and unknown (0) for "unpack".
+    """
+
+    phase: Literal["download", "unpack", "done"]
+    digest: str
+    current: int
+    total: int
+
+
+@frozen
+class PruneReport:
+    """What was cleared away: names of files and directories, and the bytes of the files."""
+
+    temporary: tuple[str, ...] = ()
+    blobs: tuple[str, ...] = ()
+    snapshots: tuple[str, ...] = ()
+    reclaimed_bytes: int = 0

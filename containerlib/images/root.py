@@ -1,0 +1,59 @@
+"""The parts of one root that images are kept in, handed around as one value."""
+
+from __future__ import annotations
+
+import os
+
+from attrs import frozen
+
+from containerlib.errors import StageError
+from containerlib.images.content import ContentStore
+from containerlib.images.leases import Lease
+from containerlib.images.snapshots import SnapshotStore
+from containerlib.spec.digest import Digest
+from containerlib.spec.image import Descriptor
+from containerlib.store import ImageTable
+
+__all__ = ["ImageRoot"]
+
+
+@frozen
+class ImageRoot:
+    content: ContentStore
+    snapshots: SnapshotStore
+    leases: str
+    """The directory of the leases' files."""
+    table: ImageTable
+
+    @classmethod
+    def open(cls, root: str, table: ImageTable) -> ImageRoot:
+        """Makes what is missing. Raises: StageError(stage="state")."""
+        leases = os.path.join(root, "leases")
+        try:
+            os.makedirs(leases, mode=0o700, exist_ok=True)
+            content = ContentStore(os.path.join(root, "content"))
+            if not content.is_layout():
+                with table.transaction():
+                    if not content.is_layout():
+                        content.make_layout()
+            return cls(content, SnapshotStore(os.path.join(root, "snapshots"), table), leases, table)
+        except OSError as error:
+            raise StageError(
+                "state",
+                error.errno or 0,
+                error.filename or root,
+                advice="choose another directory with Engine(root=...)",
+            ) from error
+
+    def lease(self) -> Lease:
+        return Lease(self.leases, self.table)
+
+    def write_index(self) -> None:
+        """Brings index.json up to the table. Inside the transaction that changed it."""
+        self.content.write_index(
+            Descriptor(
+                row.manifest_media_type, Digest.parse(row.manifest_digest), row.manifest_size, name=reference
+            )
+            for row in self.table.list()
+            for reference in row.references or ("",)
+        )

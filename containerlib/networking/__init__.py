@@ -1,0 +1,7 @@
+"""How a container is connected, and what it calls itself and others."""
+
+from __future__ import annotations
+
+from containerlib.networking.files import HostNetwork, Network, NoNetwork, contents, network, write_files
+
+__all__ = ["HostNetwork", "Network", "NoNetwork", "contents", "network", "write_files"]

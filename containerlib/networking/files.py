@@ -1,0 +1,122 @@
+"""The three files that give a container its names: /etc/hosts, /etc/hostname and /etc/resolv.conf.
+
+    mounts = write_files(directory, NoNetwork(), "web")      # binds of files in the container's own directory
+
+They belong to the container, which may change them. A network is a value that says what they hold and which
+namespace goes with it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from attrs import frozen
+
+from containerlib.errors import InvalidArgument, StageError
+from containerlib.spec.runtime import Mount, Namespace
+
+__all__ = ["HostNetwork", "Network", "NoNetwork", "contents", "network", "write_files"]
+
+_MAX_BYTES = 1 << 20
+_FILES = ("hosts", "hostname", "resolv.conf")
+_LOCALHOST = b"""\
+127.0.0.1\tlocalhost
+::1\tlocalhost ip6-localhost ip6-loopback
+fe00::\tip6-localnet
+ff00::\tip6-mcastprefix
+ff02::1\tip6-allnodes
+ff02::2\tip6-allrouters
+"""
+
+
+@frozen
+class NoNetwork:
+    """A network namespace of its own with nothing but loopback."""
+
+    @property
+    def namespace(self) -> Namespace | None:
+        """The entry of `linux.namespaces`; None: the host's namespace is used."""
+        return {"type": "network"}
+
+
+@frozen
+class HostNetwork:
+    """The host's network, with the host's own names."""
+
+    @property
+    def namespace(self) -> Namespace | None:
+        return None
+
+
+Network = NoNetwork | HostNetwork
+
+
+def network(name: Literal["none", "host"]) -> Network:
+    """The value of an option's word. Raises: InvalidArgument(field="network")."""
+    values: Mapping[str, Network] = {"none": NoNetwork(), "host": HostNetwork()}
+    if name not in values:
+        raise InvalidArgument(f"{name!r} is not a network: none or host", field="network")
+    return values[name]
+
+
+def read_host_file(name: str, directory: str = "/etc") -> bytes:
+    """A file of the host's /etc, its first MiB; empty where it cannot be read."""
+    try:
+        descriptor = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return b""
+    try:
+        return os.read(descriptor, _MAX_BYTES)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
+
+
+def contents(
+    network: Network, hostname: str, read: Callable[[str], bytes] = read_host_file
+) -> Mapping[str, bytes]:
+    """What each file holds, by its name in /etc. `read` gives the host's own."""
+    return {
+        "hosts": _LOCALHOST if isinstance(network, NoNetwork) else read("hosts") or _LOCALHOST,
+        "hostname": f"{hostname}\n".encode(),
+        "resolv.conf": read("resolv.conf"),
+    }
+
+
+def write_files(
+    directory: str, network: Network, hostname: str, read: Callable[[str], bytes] = read_host_file
+) -> list[Mount]:
+    """Writes the files into `directory`, and gives the binds that put them into the container.
+
+    Raises: StageError(stage="network").
+    """
+    try:
+        for name, data in contents(network, hostname, read).items():
+            _write(f"{directory}/{name}", data)
+    except OSError as error:
+        raise StageError("network", error.errno or 0, str(error.filename or directory)) from error
+    return [
+        {
+            "destination": f"/etc/{name}",
+            "type": "bind",
+            "source": f"{directory}/{name}",
+            "options": ["rbind", "rprivate", "rw"],
+        }
+        for name in _FILES
+    ]
+
+
+def _write(path: str, data: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o644)
+    try:
+        if (
+            os.fstat(descriptor).st_mode & 0o777 != 0o644
+        ):  # the caller's umask; every user in the container reads it
+            os.fchmod(descriptor, 0o644)
+        os.write(descriptor, data)
+    finally:
+        os.close(descriptor)

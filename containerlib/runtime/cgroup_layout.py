@@ -1,0 +1,90 @@
+"""Which cgroup hierarchies this machine has, and where: v1, v2, or both (hybrid).
+
+Read from mountinfo, because neither the names of directories nor their existence says what is mounted there.
+
+Spec: kernel Documentation/admin-guide/cgroup-v1/cgroups.rst, cgroup-v2.rst; proc(5) on mountinfo
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from attrs import field, frozen
+
+__all__ = ["Layout"]
+
+_V1_CONTROLLERS = frozenset(
+    {
+        "blkio",
+        "cpu",
+        "cpuacct",
+        "cpuset",
+        "devices",
+        "freezer",
+        "hugetlb",
+        "memory",
+        "misc",
+        "net_cls",
+        "net_prio",
+        "perf_event",
+        "pids",
+        "rdma",
+    }
+)
+
+
+@frozen
+class Layout:
+    """`v1`: the directory of each mounted v1 controller (controllers mounted together share one); `v2`: cgroup2's.
+
+    A container is placed in v1 wherever a v1 controller is mounted; a v2 tree beside it is left alone
+    (hybrid).
+    """
+
+    v1: Mapping[str, str] = field(factory=dict)
+    v2: str | None = None
+
+    @property
+    def version(self) -> Literal["v1", "v2", "hybrid", "none"]:
+        if self.v1:
+            return "hybrid" if self.v2 else "v1"
+        return "v2" if self.v2 else "none"
+
+    @property
+    def unified(self) -> str | None:
+        """The v2 directory where v2 is all that there is."""
+        return None if self.v1 else self.v2
+
+    @classmethod
+    def detect(cls, mountinfo: str, root: str = "/sys/fs/cgroup") -> Layout:
+        """The layout that the text of a /proc/PID/mountinfo shows at or below `root`; a later mount hides an earlier."""
+        v1: dict[str, str] = {}
+        v2 = None
+        for line in mountinfo.splitlines():
+            before, _, after = line.partition(" - ")
+            fields, tail = before.split(" "), after.split(" ")
+            if len(fields) < 5 or len(tail) < 3 or tail[0] not in ("cgroup", "cgroup2"):
+                continue
+            directory = _unescape(fields[4])
+            if directory != root and not directory.startswith(f"{root}/"):
+                continue
+            if tail[0] == "cgroup2":
+                v2 = directory
+            else:
+                v1.update((name, directory) for name in tail[2].split(",") if name in _V1_CONTROLLERS)
+        return cls(v1, v2)
+
+    @classmethod
+    @functools.cache
+    def host(cls) -> Layout:
+        """This machine's layout, read once per process."""
+        return cls.detect(Path("/proc/self/mountinfo").read_text())
+
+
+def _unescape(path: str) -> str:
+    for code, character in ((r"\040", " "), (r"\011", "\t"), (r"\012", "\n"), (r"\134", "\\")):
+        path = path.replace(code, character)
+    return path

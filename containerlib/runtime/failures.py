@@ -1,0 +1,66 @@
+"""From the numbers that the helper reports to the words that a person reads."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+
+from containerlib._sys.wire import Message, Stage
+from containerlib.errors import StageError
+from containerlib.runtime.ops import Op
+
+__all__ = ["stage_error"]
+
+_DETAILS = {
+    Stage.SPAWN: "the container's supervisor",
+    Stage.LAUNCH: "the plan that the supervisor was given",
+    Stage.SOCKET: "shim.sock in the container's directory",
+    Stage.STDIO: "standard streams and log",
+    Stage.RECORD: "state in the container's directory",
+    Stage.NAMESPACE: "the container's pid namespace",
+    Stage.CLONE: "new namespaces",
+}
+
+
+def stage_error(message: Message, plan: Sequence[Op]) -> StageError:
+    """The error of a FAILED message."""
+    number, code, index = message.value[:3]
+    stage = Stage(number)
+    op = plan[index] if 0 <= index < len(plan) else None
+    if stage is Stage.EXEC:
+        program = op.origin if op else "the program"
+        return StageError("exec", code, program, advice=_exec_advice(code, program))
+    if stage is Stage.OP:
+        name, detail = (op.name, op.origin) if op else ("op", str(index))
+        return StageError(name, code, detail, advice=_op_advice(name, code))
+    return StageError(stage.name.lower(), code, _DETAILS[stage], advice=_stage_advice(stage, code))
+
+
+def _exec_advice(code: int, program: str) -> str:
+    if code == errno.ENOENT and "/" in program:
+        return "is it in the image, and with the interpreter or loader that it names?"
+    if code == errno.ENOENT:
+        return "it is in no directory of the container's PATH"
+    if code == errno.EACCES:
+        return "it is not a file that this user may execute: look at its mode"
+    if code == errno.ENOEXEC:
+        return "it is no program for this processor, and a script needs a #! line"
+    return ""
+
+
+def _op_advice(name: str, code: int) -> str:
+    if code == errno.ENOSYS or (name == "root_overlay" and code in (errno.EINVAL, errno.ENODEV)):
+        return "the kernel lacks what this step needs: Linux 6.7 or later with overlayfs"
+    if code == errno.ELOOP:
+        return "a symbolic link stands where a directory must be: the image is not to be trusted"
+    if name == "rlimit" and code == errno.EPERM:
+        return "raising a hard limit needs CAP_SYS_RESOURCE"
+    return ""
+
+
+def _stage_advice(stage: Stage, code: int) -> str:
+    if stage is Stage.CLONE and code == errno.EPERM:
+        return "making namespaces needs root (CAP_SYS_ADMIN)"
+    if stage is Stage.CLONE and code == errno.ENOSPC:
+        return "a limit in /proc/sys/user is reached"
+    return ""

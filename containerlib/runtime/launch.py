@@ -1,0 +1,206 @@
+"""Starting the helper with a plan: the two ways in which a process comes into a container.
+
+    supervisor = create(bundle, directory=..., root=..., cgroup=..., owned=True)
+    execute(directory, spec, process, cgroup=...)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from typing import cast
+
+from attrs import frozen
+
+from containerlib._sys import native
+from containerlib._sys.helper import spawn_helper
+from containerlib._sys.wire import Kind, Launch, Message, send
+from containerlib.errors import Conflict, StageError
+from containerlib.runtime import seccomp
+from containerlib.runtime.cgroups import ContainerCgroup
+from containerlib.runtime.ops import Plan
+from containerlib.runtime.plan import Groups, container_plan, exec_plan
+from containerlib.runtime.records import is_alive, read_record
+from containerlib.runtime.roots import Root
+from containerlib.runtime.supervisor import Supervisor
+from containerlib.spec.lifecycle import State
+from containerlib.spec.runtime import Process, Spec
+
+__all__ = ["Stdio", "create", "execute"]
+
+
+@frozen
+class Stdio:
+    """Descriptors for the program's standard streams, borrowed during the call; None: /dev/null.
+
+    Of a container they get a copy of what goes to the log (write ends of pipes); an exec has them themselves.
+    """
+
+    stdin: int | None = None
+    stdout: int | None = None
+    stderr: int | None = None
+
+
+def create(
+    bundle: str,
+    *,
+    directory: str,
+    root: Root,
+    cgroup: ContainerCgroup,
+    owned: bool,
+    stdio: Stdio | None = None,
+    log: bool = True,
+    terminal: tuple[int, int] | None = None,
+    hold: bool = False,
+    spec: Spec | None = None,
+    seccomp_cache: str | None = None,
+) -> Supervisor:
+    """Makes the container of `bundle` and starts its program, or with `hold` stops at OCI's "created".
+
+    `directory` takes its socket, log and records. `cgroup` exists; the shim removes it when the container has ended,
+    also when this call fails. `owned`: the container dies with this process. `terminal`: rows and columns. `spec`
+    saves reading config.json. Needs root; Linux 6.7.
+
+    Raises: StageError, Unsupported, InvalidArgument.
+    """
+    spec = spec or read_spec(bundle)
+    profile = spec.get("linux", {}).get("seccomp")
+    program = seccomp.compiled(profile, seccomp_cache) if profile else None
+    rootfs = os.path.join(bundle, spec.get("root", {}).get("path", "rootfs"))
+    container_id = os.path.basename(directory)  # noqa: PTH119 - hot path
+    plan = container_plan(spec, rootfs, root, groups_of(cgroup), container_id=container_id, seccomp=program)
+    forget(directory)
+    with contextlib.ExitStack() as stack:
+        fds = {Launch.DIRECTORY: _open_directory(stack, directory), **_owner(stack, owned), **_stdio(stdio)}
+        if cgroup.v2_directory:
+            fds[Launch.CGROUP] = _open_directory(stack, cgroup.v2_directory)
+        flags = (Launch.LOG if log else 0) | (Launch.HOLD if hold else 0)
+        return _launch(plan, fds, flags, terminal, directory)
+
+
+def execute(
+    directory: str,
+    spec: Spec,
+    process: Process,
+    *,
+    cgroup: ContainerCgroup,
+    stdio: Stdio | None = None,
+    terminal: tuple[int, int] | None = None,
+    owned: bool = True,
+    seccomp_cache: str | None = None,
+) -> Supervisor:
+    """Starts `process` in the running container of `directory`, whose config is `spec`.
+
+    It gets the descriptors of `stdio` themselves. With `terminal` its pseudo-terminal is `supervisor.terminal_fd`.
+
+    Raises: Conflict where the container does not run; StageError.
+    """
+    profile = spec.get("linux", {}).get("seccomp")
+    program = seccomp.compiled(profile, seccomp_cache) if profile else None
+    plan = exec_plan(spec, process, groups_of(cgroup), seccomp=program)
+    with contextlib.ExitStack() as stack:
+        fds = {Launch.TARGET: _target(stack, directory), **_owner(stack, owned), **_stdio(stdio)}
+        if cgroup.v2_directory:
+            fds[Launch.CGROUP] = _open_directory(stack, cgroup.v2_directory)
+        return _launch(plan, fds, 0, terminal, None)
+
+
+def read_spec(bundle: str) -> Spec:
+    """config.json of `bundle`. Raises: StageError."""
+    try:
+        with open(f"{bundle}/config.json", "rb") as file:
+            return cast(Spec, json.load(file))
+    except OSError as error:
+        raise StageError("bundle", error.errno or 0, f"{bundle}/config.json") from error
+
+
+def groups_of(cgroup: ContainerCgroup) -> Groups:
+    """What a plan needs to know of `cgroup`."""
+    unified = cgroup.v2_directory is not None
+    return Groups(
+        join_files=() if unified else cgroup.join_files,
+        directories=cgroup.directories,
+        oom_file=cgroup.oom_file,
+        hierarchies=None if unified else cgroup.hierarchies,
+    )
+
+
+def forget(directory: str) -> None:
+    """Removes the records of an earlier run: they would be taken for this one's."""
+    for name in ("started", "exit"):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{directory}/{name}")  # noqa: PTH108 - hot path
+
+
+def _launch(
+    plan: Plan, fds: dict[Launch, int], flags: int, terminal: tuple[int, int] | None, directory: str | None
+) -> Supervisor:
+    rows, columns = terminal or (0, 0)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+    with theirs, _memory(plan.pack()) as memory:
+        fds[Launch.PLAN] = memory
+        ordered = sorted(fds)
+        value = sum(ordered) | flags | (Launch.TERMINAL if terminal else 0)
+        try:
+            send(ours, Message(Kind.LAUNCH, (value, rows, columns, 0)), [fds[flag] for flag in ordered])
+            pidfd = spawn_helper(theirs.fileno())
+        except BaseException:
+            ours.close()
+            raise
+    supervisor = Supervisor(ours, directory=directory, pidfd=pidfd, plan=plan.before)
+    try:
+        return supervisor.launched()
+    except BaseException:
+        supervisor.finished()
+        supervisor.close()
+        raise
+
+
+@contextlib.contextmanager
+def _memory(data: bytes) -> Iterator[int]:
+    fd = os.memfd_create("containerlib-plan", os.MFD_CLOEXEC)
+    try:
+        os.write(fd, data)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _open_directory(stack: contextlib.ExitStack, path: str) -> int:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    stack.callback(os.close, fd)
+    return fd
+
+
+def _owner(stack: contextlib.ExitStack, owned: bool) -> dict[Launch, int]:
+    if not owned:
+        return {}
+    fd = native.pidfd_open(os.getpid())
+    stack.callback(os.close, fd)
+    return {Launch.OWNER: fd}
+
+
+def _stdio(stdio: Stdio | None) -> dict[Launch, int]:
+    if stdio is None:
+        return {}
+    streams = ((Launch.STDIN, stdio.stdin), (Launch.STDOUT, stdio.stdout), (Launch.STDERR, stdio.stderr))
+    return {flag: fd for flag, fd in streams if fd is not None}
+
+
+def _target(stack: contextlib.ExitStack, directory: str) -> int:
+    """A pidfd of the container's first process, and of no other that has its number by now."""
+    record = read_record(directory, "started")
+    stopped = Conflict("the container has ended", state=State.STOPPED.value)
+    if record is None:
+        raise stopped
+    try:
+        fd = native.pidfd_open(record.value[0])
+    except ProcessLookupError as error:
+        raise stopped from error
+    stack.callback(os.close, fd)
+    if not is_alive(record.value[0], record.number[0]):
+        raise stopped
+    return fd

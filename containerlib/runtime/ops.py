@@ -1,0 +1,220 @@
+"""The steps of a container's start as values: what the helper's ops are, before they become bytes.
+
+One function makes each op of native.cdef.h; `origin` says which property of config.json it stands for, since that is
+what a failed op is reported as: `mounts[3] /proc: EPERM (Operation not permitted)`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from containerlib._sys.native import lib
+from containerlib._sys.wire import Blob, pack_op, pack_plan
+
+__all__ = ["Op", "Plan"]
+
+MOUNT_RECURSIVE: int = lib.CLIB_MOUNT_RECURSIVE
+MOUNT_ATTR_RECURSIVE: int = lib.CLIB_MOUNT_ATTR_RECURSIVE
+MOUNT_NO_SYMLINKS: int = lib.CLIB_MOUNT_NO_SYMLINKS
+MOUNT_OPTIONAL: int = lib.CLIB_MOUNT_OPTIONAL
+
+_PREFIX = "CLIB_OP_"
+NAMES: dict[int, str] = {
+    getattr(lib, name): name.removeprefix(_PREFIX).lower() for name in dir(lib) if name.startswith(_PREFIX)
+}
+"""Op kind to the word that a StageError names it by."""
+
+
+class Op(NamedTuple):
+    """One op: see native.cdef.h for what each kind takes. A tuple, since a start makes seventy."""
+
+    kind: int
+    origin: str
+    numbers: tuple[int, int, int] = (0, 0, 0)
+    texts: tuple[str | None, str | None] = (None, None)
+    strings: Sequence[str] = ()
+    data: bytes = b""
+    size: int | None = None
+    """Overrides the length of `strings` or `data`: a mount counts its options in pairs."""
+
+    def pack(self, blob: Blob) -> bytes:
+        first, second = self.texts
+        third = blob.strings(self.strings) if self.strings else blob.data(self.data) if self.data else 0
+        size = self.size if self.size is not None else len(self.strings) or len(self.data)
+        return pack_op(self.kind, size, self.numbers, (blob.text(first), blob.text(second), third))
+
+    @property
+    def name(self) -> str:
+        return NAMES[self.kind]
+
+
+class Plan(NamedTuple):
+    """What the helper is given: ops for the container's first process, ops for after its end."""
+
+    before: tuple[Op, ...]
+    after: tuple[Op, ...] = ()
+    clone_flags: int = 0
+
+    def pack(self) -> bytes:
+        blob = Blob()
+        before = [op.pack(blob) for op in self.before]
+        after = [op.pack(blob) for op in self.after]
+        return pack_plan(before, after, blob, self.clone_flags)
+
+
+def cgroup_join(path: str) -> Op:
+    return Op(lib.CLIB_OP_CGROUP_JOIN, path, texts=(path, None))
+
+
+def unshare(flags: int, origin: str) -> Op:
+    return Op(lib.CLIB_OP_UNSHARE, origin, (flags, 0, 0))
+
+
+def setns(path: str, flag: int, origin: str) -> Op:
+    return Op(lib.CLIB_OP_SETNS, origin, (flag, 0, 0), (path, None))
+
+
+def join(flags: int) -> Op:
+    return Op(lib.CLIB_OP_JOIN, "the container's namespaces", (flags, 0, 0))
+
+
+def oom_score_adj(value: int) -> Op:
+    return Op(lib.CLIB_OP_OOM_SCORE_ADJ, f"process.oomScoreAdj {value}", (value & 0xFFFFFFFF, 0, 0))
+
+
+def loopback_up() -> Op:
+    return Op(lib.CLIB_OP_LOOPBACK_UP, "network interface lo")
+
+
+def propagation(flags: int) -> Op:
+    return Op(lib.CLIB_OP_PROPAGATION, "linux.rootfsPropagation", (flags, 0, 0))
+
+
+def root_bind(path: str, *, recursive: bool = True) -> Op:
+    return Op(lib.CLIB_OP_ROOT_BIND, f"root {path}", (0, int(recursive), 0), (path, None))
+
+
+def root_overlay(target: str, lowers: Sequence[str], upper: str | None, work: str | None) -> Op:
+    """`upper` None: a private one, on a tmpfs that ends with the container."""
+    private = int(upper is None)
+    strings = (target, *lowers)
+    return Op(lib.CLIB_OP_ROOT_OVERLAY, f"root {target}", (private, 0, 0), (upper, work), strings)
+
+
+def mount(
+    fstype: str,
+    target: str,
+    origin: str,
+    *,
+    options: Sequence[tuple[str, str]] = (),
+    attributes: int = 0,
+    flags: int = 0,
+    propagation: int = 0,
+) -> Op:
+    """A new file system. `options` are its own ("" for a flag), `attributes` MOUNT_ATTR_*."""
+    pairs = [part for option in options for part in option]
+    numbers = (attributes, flags, propagation)
+    return Op(lib.CLIB_OP_MOUNT, origin, numbers, (fstype, target), pairs, size=len(options))
+
+
+def bind(source: str, target: str, origin: str, *, attributes: int = 0, flags: int = 0, propagation: int = 0) -> Op:
+    return Op(lib.CLIB_OP_BIND, origin, (attributes, flags, propagation), (source, target))
+
+
+def mknod(path: str, mode: int, major: int, minor: int, uid: int = 0, gid: int = 0) -> Op:
+    """Spec: the kernel's new_encode_dev: twelve bits of major between the minor's low eight and high twelve."""
+    device = (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
+    return Op(lib.CLIB_OP_MKNOD, f"device {path}", (mode, device, uid << 32 | gid), (None, path))
+
+
+def symlink(text: str, path: str) -> Op:
+    return Op(lib.CLIB_OP_SYMLINK, f"symlink {path}", texts=(text, path))
+
+
+def console(*, bind: bool, uid: int, gid: int) -> Op:
+    return Op(lib.CLIB_OP_CONSOLE, "process.terminal", (int(bind), 0, uid << 32 | gid))
+
+
+def mask(path: str, origin: str) -> Op:
+    return Op(lib.CLIB_OP_MASK, origin, texts=(None, path))
+
+
+def readonly(path: str, origin: str) -> Op:
+    return Op(lib.CLIB_OP_READONLY, origin, texts=(None, path))
+
+
+def sysctl(key: str, value: str) -> Op:
+    return Op(lib.CLIB_OP_SYSCTL, f"linux.sysctl {key}", texts=(key.replace(".", "/"), value))
+
+
+def hostname(name: str) -> Op:
+    return Op(lib.CLIB_OP_HOSTNAME, f"hostname {name}", texts=(name, None))
+
+
+def domainname(name: str) -> Op:
+    return Op(lib.CLIB_OP_DOMAINNAME, f"domainname {name}", texts=(name, None))
+
+
+def pivot(*, read_only: bool) -> Op:
+    return Op(lib.CLIB_OP_PIVOT, "root", (int(read_only), 0, 0))
+
+
+def session_keyring(name: str) -> Op:
+    return Op(lib.CLIB_OP_SESSION_KEYRING, "session keyring", texts=(name, None))
+
+
+def rlimit(name: str, resource: int, soft: int, hard: int) -> Op:
+    return Op(lib.CLIB_OP_RLIMIT, f"process.rlimits {name}", (resource, soft, hard))
+
+
+def umask(mask: int) -> Op:
+    return Op(lib.CLIB_OP_UMASK, "process.user.umask", (mask, 0, 0))
+
+
+def no_new_privs() -> Op:
+    return Op(lib.CLIB_OP_NO_NEW_PRIVS, "process.noNewPrivileges")
+
+
+def seccomp(program: bytes, flags: int = 0) -> Op:
+    return Op(lib.CLIB_OP_SECCOMP, "linux.seccomp", (flags, 0, 0), data=program)
+
+
+def cap_bounding(kept: int) -> Op:
+    return Op(lib.CLIB_OP_CAP_BOUNDING, "process.capabilities.bounding", (kept, 0, 0))
+
+
+def user(uid: int, gid: int, groups: Sequence[int]) -> Op:
+    data = struct.pack(f"<{len(groups)}I", *groups)
+    return Op(lib.CLIB_OP_USER, f"process.user {uid}:{gid}", (uid, gid, 0), data=data)
+
+
+def capabilities(effective: int, permitted: int, inheritable: int, ambient: int) -> Op:
+    data = struct.pack("<Q", ambient)
+    return Op(lib.CLIB_OP_CAPABILITIES, "process.capabilities", (effective, permitted, inheritable), data=data)
+
+
+def chdir(path: str, *, make: bool) -> Op:
+    return Op(lib.CLIB_OP_CHDIR, f"process.cwd {path}", (int(make), 0, 0), (path, None))
+
+
+def parent_death(signal: int) -> Op:
+    return Op(lib.CLIB_OP_PARENT_DEATH, "parent death signal", (signal, 0, 0))
+
+
+def exec_(args: Sequence[str], env: Sequence[str], path: str) -> Op:
+    """`path`: the directories that a name without a slash is sought in."""
+    return Op(lib.CLIB_OP_EXEC, args[0], (len(args), len(env), 0), (args[0], path), (*args, *env))
+
+
+def oom_record(path: str) -> Op:
+    return Op(lib.CLIB_OP_OOM_RECORD, path, texts=(path, None))
+
+
+def cgroup_kill(path: str) -> Op:
+    return Op(lib.CLIB_OP_CGROUP_KILL, path, texts=(path, None))
+
+
+def cgroup_remove(path: str) -> Op:
+    return Op(lib.CLIB_OP_CGROUP_REMOVE, path, texts=(path, None))

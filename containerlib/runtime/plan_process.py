@@ -1,0 +1,111 @@
+"""The ops that turn the container's first process, or an exec's, into the user's.
+
+The order is the kernel's logic, not a matter of taste:
+
+    limits -> (filter) -> bounding set -> user -> capabilities -> no_new_privs -> (filter) -> exec
+
+A filter needs CAP_SYS_ADMIN, or no_new_privs: with the flag it is loaded last, without it before the capabilities go.
+The bounding set can be cut only while CAP_SETPCAP is there; a change of user drops what is not kept.
+
+Spec: runtime-spec config.md#process
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from containerlib.errors import InvalidArgument, Unsupported
+from containerlib.runtime import ops
+from containerlib.runtime.capabilities import mask
+from containerlib.runtime.ops import Op
+from containerlib.spec.runtime import Process
+
+__all__ = ["process_ops"]
+
+_RLIMITS = {
+    name: number
+    for number, name in enumerate(
+        (
+            "RLIMIT_CPU",
+            "RLIMIT_FSIZE",
+            "RLIMIT_DATA",
+            "RLIMIT_STACK",
+            "RLIMIT_CORE",
+            "RLIMIT_RSS",
+            "RLIMIT_NPROC",
+            "RLIMIT_NOFILE",
+            "RLIMIT_MEMLOCK",
+            "RLIMIT_AS",
+            "RLIMIT_LOCKS",
+            "RLIMIT_SIGPENDING",
+            "RLIMIT_MSGQUEUE",
+            "RLIMIT_NICE",
+            "RLIMIT_RTPRIO",
+            "RLIMIT_RTTIME",
+        )
+    )
+}
+_FILTER_FLAGS = {
+    "SECCOMP_FILTER_FLAG_TSYNC": 1,
+    "SECCOMP_FILTER_FLAG_LOG": 2,
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
+}
+DEFAULT_UMASK = 0o022
+
+
+def process_ops(
+    process: Process, seccomp: bytes | None, profile: Mapping[str, Any] | None, *, make_cwd: bool
+) -> Iterator[Op]:
+    """Ends with the exec. `seccomp`: the compiled `profile`. `make_cwd`: a missing working directory is made."""
+    _refuse_later(process)
+    user = process.get("user", {})
+    no_new_privileges = process.get("noNewPrivileges", False)
+    filters = [ops.seccomp(seccomp, _filter_flags(profile or {}))] if seccomp else []
+    yield from map(_rlimit, process.get("rlimits", ()))
+    yield ops.chdir(process.get("cwd", "/"), make=make_cwd)
+    if not no_new_privileges:
+        yield from filters
+    capabilities = process.get("capabilities")
+    if capabilities is not None:
+        yield ops.cap_bounding(mask(capabilities.get("bounding", ())))
+    yield ops.user(user.get("uid", 0), user.get("gid", 0), user.get("additionalGids", ()))
+    if capabilities is not None:
+        yield ops.capabilities(
+            *(mask(capabilities.get(kind, ())) for kind in ("effective", "permitted", "inheritable", "ambient"))  # type: ignore[arg-type]
+        )
+    if no_new_privileges:
+        yield ops.no_new_privs()
+    yield ops.umask(user.get("umask", DEFAULT_UMASK))
+    yield ops.parent_death(signal.SIGKILL)
+    if no_new_privileges:
+        yield from filters
+    env = process.get("env", [])
+    yield ops.exec_(process["args"], env, _search_path(env))
+
+
+def _refuse_later(process: Process) -> None:
+    for name in ("apparmorProfile", "selinuxLabel", "scheduler", "ioPriority", "execCPUAffinity"):
+        if process.get(name):
+            raise Unsupported(f"process.{name} of config.json is not supported yet")
+
+
+def _rlimit(limit: Mapping[str, Any]) -> Op:
+    number = _RLIMITS.get(limit["type"])
+    if number is None:
+        raise InvalidArgument(f"{limit['type']!r} is not a resource limit", field="process.rlimits")
+    return ops.rlimit(limit["type"], number, limit["soft"], limit["hard"])
+
+
+def _filter_flags(profile: Mapping[str, Any]) -> int:
+    flags = 0
+    for name in profile.get("flags", ()):
+        if name not in _FILTER_FLAGS:
+            raise Unsupported(f"linux.seccomp.flags {name} is not supported yet")
+        flags |= _FILTER_FLAGS[name]
+    return flags
+
+
+def _search_path(env: list[str]) -> str:
+    return next((entry[5:] for entry in env if entry.startswith("PATH=")), "")

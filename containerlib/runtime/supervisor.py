@@ -1,0 +1,252 @@
+"""A connection to the shim of one container or exec: the caller's end of the conversation in wire.h."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+from containerlib._sys import native
+from containerlib._sys.helper import reap_later
+from containerlib._sys.wire import Kind, Message, receive, send
+from containerlib.errors import Conflict, StageError, Timeout, Unavailable
+from containerlib.runtime.failures import stage_error
+from containerlib.runtime.ops import Op
+from containerlib.runtime.records import exit_status, read_record
+from containerlib.spec.lifecycle import State
+from containerlib.spec.status import ExitStatus
+
+__all__ = ["Supervisor", "connect"]
+
+_REPLY_TIMEOUT = 30.0
+"""Seconds; a shim answers at once, so what takes longer is a stopped (SIGSTOP) one."""
+
+
+class Supervisor:
+    """One container or exec, by the shim that holds it. Closing the connection ends nothing.
+
+    Usable from several threads, one call at a time.
+    """
+
+    def __init__(
+        self, channel: socket.socket, *, directory: str | None = None, pidfd: int = -1, plan: Sequence[Op] = ()
+    ) -> None:
+        self.pid = 0
+        self.start_time = 0
+        self.terminal_fd: int | None = None
+        self._channel = channel
+        self._directory = directory
+        self._pidfd = pidfd
+        self._plan = plan
+        self._status: ExitStatus | None = None
+        self._lock = threading.RLock()
+
+    # ---- what a container does ----
+
+    def launched(self) -> Self:
+        """Waits for the first report. Raises: StageError."""
+        self._await_running(timeout=None)
+        return self
+
+    def start(self) -> None:
+        """Lets a created container run. Raises: Conflict, StageError."""
+        with self._lock:
+            self._request(Message(Kind.START))
+            self._await_running(_REPLY_TIMEOUT)
+
+    def signal(self, signal: int, *, everyone: bool = False) -> None:
+        """Sends `signal` to the container's first process; `everyone`: SIGKILL goes to all of its processes.
+
+        Raises: Conflict where it has ended.
+        """
+        self._done(Message(Kind.SIGNAL, (signal, int(everyone), 0, 0)))
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Tells the container's terminal its size. Raises: Conflict where it has none or has ended."""
+        if self.terminal_fd is not None:
+            import termios  # noqa: PLC0415 - only for terminals
+
+            termios.tcsetwinsize(self.terminal_fd, (rows, columns))
+            return
+        self._done(Message(Kind.RESIZE, (rows, columns, 0, 0)))
+
+    def wait(self, timeout: float | None = None) -> ExitStatus:
+        """Blocks until the end, `timeout` seconds at most. Raises: Timeout."""
+        with self._lock:
+            deadline = None if timeout is None else time.monotonic() + timeout
+            while self._status is None:
+                self._receive(deadline, "it to end")
+            return self._status
+
+    def poll(self) -> ExitStatus | None:
+        """The end where it is known, without blocking."""
+        with self._lock:
+            while self._status is None and self._readable(0):
+                self._receive(None, "a report")
+            return self._status
+
+    def finished(self) -> None:
+        """Waits until the shim itself is gone, and the container's cgroups with it; reaps it if it is our child."""
+        with self._lock:
+            while receive_quietly(self._channel):
+                pass
+            if self._pidfd >= 0:
+                native.pidfd_reap(self._pidfd, wait=True)
+                os.close(self._pidfd)
+                self._pidfd = -1
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when `poll` has something new."""
+        return self._channel.fileno()
+
+    def close(self) -> None:
+        """Closes the connection. The container goes on."""
+        self._channel.close()
+        if self.terminal_fd is not None:
+            os.close(self.terminal_fd)
+            self.terminal_fd = None
+        if self._pidfd >= 0:
+            reap_later(self._pidfd)
+            self._pidfd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ---- the conversation ----
+
+    def _await_running(self, timeout: float | None) -> None:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            message = self._receive(deadline, "it to start")
+            if message.kind in (Kind.CREATED, Kind.STARTED):
+                self.pid, self.start_time = message.value[0], message.number[0]
+                return
+            if message.kind == Kind.DONE:
+                raise Conflict("it has been started already, or has ended")
+            if message.kind == Kind.EXITED:
+                return
+
+    def _done(self, message: Message) -> None:
+        with self._lock:
+            self._request(message)
+            deadline = time.monotonic() + _REPLY_TIMEOUT
+            while self._status is None:
+                answer = self._receive(deadline, "an answer")
+                if answer.kind == Kind.DONE:
+                    if answer.value[0]:
+                        raise Conflict(f"not possible now: {os.strerror(answer.value[0])}")
+                    return
+            raise self._ended()
+
+    def _request(self, message: Message) -> None:
+        try:
+            send(self._channel, message)
+        except OSError as error:
+            raise self._ended() from error
+
+    def _ended(self) -> Conflict:
+        return Conflict("it has ended", state=State.STOPPED.value)
+
+    def _readable(self, timeout: float | None) -> bool:
+        poll = select.poll()
+        poll.register(self._channel, select.POLLIN)
+        return bool(poll.poll(None if timeout is None else max(0, int(timeout * 1000 + 0.999))))
+
+    def _receive(self, deadline: float | None, purpose: str) -> Message:
+        """The next message, with what it means for this object already taken in."""
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and not self._readable(max(left, 0)):
+            raise Timeout(f"waited in vain for {purpose}")
+        try:
+            received = receive(self._channel)
+        except ConnectionResetError:
+            received = None
+        if received is None:
+            return self._take_record()
+        message, fds = received
+        if message.kind == Kind.TERMINAL and len(fds) == 1:
+            self.terminal_fd = fds.pop()
+        elif message.kind == Kind.FAILED:
+            raise stage_error(message, self._plan)
+        elif message.kind == Kind.EXITED:
+            self._status = exit_status(message)
+        for fd in fds:
+            os.close(fd)
+        return message
+
+    def _take_record(self) -> Message:
+        """The shim is gone: what it wrote last says how the container ended."""
+        record = read_record(self._directory, "exit") if self._directory else None
+        if record is not None and record.kind == Kind.EXITED:
+            self._status = exit_status(record)
+            return record
+        if record is not None and record.kind == Kind.FAILED:
+            raise stage_error(record, self._plan)
+        if self._directory and read_record(self._directory, "started"):
+            self._status = LOST
+            return Message(Kind.EXITED)
+        raise Unavailable("the container's supervisor ended before it reported anything: was it killed?")
+
+
+LOST = ExitStatus(exit_code=137, signal=9, finished_at=datetime.fromtimestamp(0, UTC))
+"""What is known of a container whose shim was killed: the kernel killed it too."""
+
+
+def receive_quietly(channel: socket.socket) -> bool:
+    """Takes one message and forgets it; False at the end."""
+    try:
+        received = receive(channel)
+    except OSError:
+        return False
+    for fd in received[1] if received else ():
+        os.close(fd)
+    return received is not None
+
+
+def connect(directory: str) -> Supervisor | None:
+    """A new connection to the shim of the container in `directory`; None where none is alive.
+
+    Raises: Unavailable where it does not answer.
+    """
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+    try:
+        _connect(channel, directory)
+    except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError):
+        channel.close()
+        return None
+    except BaseException:
+        channel.close()
+        raise
+    supervisor = Supervisor(channel, directory=directory)
+    try:
+        supervisor._request(Message(Kind.STATE))  # noqa: SLF001
+        supervisor._await_running(_REPLY_TIMEOUT)  # noqa: SLF001
+        if supervisor.poll() is None:
+            send(channel, Message(Kind.WAIT))
+    except (Conflict, Unavailable, StageError, OSError):
+        supervisor.close()
+        return None
+    except BaseException:
+        supervisor.close()
+        raise
+    return supervisor
+
+
+def _connect(channel: socket.socket, directory: str) -> None:
+    """A socket's address is short (107 bytes), a path may be long: the way goes through a descriptor."""
+    fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        channel.connect(f"/proc/self/fd/{fd}/shim.sock")
+    finally:
+        os.close(fd)

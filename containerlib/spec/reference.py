@@ -1,0 +1,117 @@
+"""Image references, normalised as Docker does it: `redis` is `docker.io/library/redis:latest`."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from attrs import evolve, frozen
+
+from containerlib.errors import InvalidArgument
+from containerlib.spec.digest import Digest
+
+__all__ = ["Reference"]
+
+DEFAULT_REGISTRY = "docker.io"
+_OFFICIAL = "library/"
+_LABEL = r"(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9])"
+_REGISTRY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:]+\])(?::[0-9]+)?", re.ASCII)
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
+_ID = re.compile(r"[0-9a-f]{64}")
+_MAX_NAME = 255
+
+
+@frozen
+class Reference:
+    """A registry, a repository in it, and a tag or a digest (or both, and then the digest decides).
+
+    Spec: distribution-spec spec.md#pulling-manifests; the short forms are Docker's.
+    """
+
+    registry: str
+    repository: str
+    tag: str | None = None
+    digest: Digest | None = None
+
+    @staticmethod
+    def parse(text: str) -> Reference:
+        """The full form of what people type; the tag is `latest` where neither tag nor digest is given.
+
+        Raises: InvalidArgument(field="reference"), with what is wrong.
+        """
+        return _parse(text)
+
+    def with_tag(self, tag: str) -> Reference:
+        """The same repository under another tag."""
+        return evolve(self, tag=_checked_tag(tag, tag), digest=None)
+
+    @property
+    def target(self) -> str:
+        """What a registry is asked for: the digest if there is one, else the tag."""
+        return str(self.digest) if self.digest else self.tag or "latest"
+
+    def familiar(self) -> str:
+        """The short form that people know: without Docker Hub's name and `library/`, with the tag."""
+        full = str(self)
+        if self.registry != DEFAULT_REGISTRY:
+            return full
+        short = full.removeprefix(f"{DEFAULT_REGISTRY}/")
+        return short.removeprefix(_OFFICIAL) if self.repository.count("/") == 1 else short
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.registry}/{self.repository}{tag}{digest}"
+
+
+@lru_cache(maxsize=1024)
+def _parse(text: str) -> Reference:
+    name, at, digest_text = text.partition("@")
+    digest = Digest.parse(digest_text, field="reference") if at else None
+    registry, repository, tag = _split(name)
+    if tag is not None:
+        _checked_tag(tag, text)
+    if _ID.fullmatch(name):
+        raise _invalid(text, "64 hex digits are an image's id, not a name")
+    if not _REGISTRY.fullmatch(registry):
+        raise _invalid(text, f"{registry!r} is not a registry's host[:port]")
+    if not _REPOSITORY.fullmatch(repository):
+        raise _invalid(text, _why_not_repository(repository))
+    if registry == DEFAULT_REGISTRY and "/" not in repository:
+        repository = _OFFICIAL + repository
+    if len(registry) + 1 + len(repository) > _MAX_NAME:
+        raise _invalid(text, f"the name is longer than {_MAX_NAME} characters")
+    return Reference(registry, repository, tag or (None if digest else "latest"), digest)
+
+
+def _split(name: str) -> tuple[str, str, str | None]:
+    """Registry, repository and tag. The first part is a registry if it could not be part of a repository."""
+    first, slash, rest = name.partition("/")
+    is_registry = slash and (any(c in first for c in ".:[") or first == "localhost" or first != first.lower())
+    registry, path = (first, rest) if is_registry else (DEFAULT_REGISTRY, name)
+    if registry == "index.docker.io":
+        registry = DEFAULT_REGISTRY
+    repository, colon, tag = path.partition(":")
+    return registry, repository, tag if colon else None
+
+
+def _checked_tag(tag: str, text: str) -> str:
+    if not _TAG.fullmatch(tag):
+        raise _invalid(text, f"{tag!r} is not a tag: letters, digits, '_', '.', '-', at most 128")
+    return tag
+
+
+def _why_not_repository(repository: str) -> str:
+    if not repository:
+        return "the repository's name is missing"
+    if repository != repository.lower():
+        return "a repository's name is lower case"
+    return (
+        f"{repository!r} is not a repository: lower-case letters and digits, joined by '.', '_', '-' or '/'"
+    )
+
+
+def _invalid(text: str, why: str) -> InvalidArgument:
+    return InvalidArgument(f"{text[:300]!r}: {why}", field="reference")

@@ -1,0 +1,41 @@
+"""A resolved `linux.seccomp` section that carries its own encoding and digest.
+
+The section is by far the largest part of a config.json and the same for nearly every container. It is
+encoded and digested once, when it is resolved; who writes it to a bundle or looks up its compiled filter
+then pays nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["SeccompSection", "canonical", "digest_of"]
+
+
+def canonical(section: Mapping[str, Any]) -> bytes:
+    """The one JSON text of `section`: sorted keys, no spaces."""
+    return json.dumps(section, sort_keys=True, separators=(",", ":")).encode()
+
+
+def digest_of(section: Mapping[str, Any]) -> str:
+    """Hex SHA-256 of the canonical text; free of cost for a SeccompSection."""
+    if isinstance(section, SeccompSection):
+        return section.digest
+    return hashlib.sha256(canonical(section)).hexdigest()
+
+
+class SeccompSection(dict[str, Any]):
+    """A runtime-spec `linux.seccomp` mapping. Shared between containers: not to be changed once it is made.
+
+    Spec: runtime-spec config-linux.md#seccomp
+    """
+
+    __slots__ = ("digest", "encoded")
+
+    def __init__(self, section: Mapping[str, Any]) -> None:
+        super().__init__(section)
+        self.encoded = canonical(self)
+        self.digest = hashlib.sha256(self.encoded).hexdigest()

@@ -1,0 +1,32 @@
+"""How a container ended, and what it said: pure values that the shim and the face share."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from attrs import frozen
+
+__all__ = ["ExitStatus", "LogRecord"]
+
+
+@frozen
+class ExitStatus:
+    """The end of a container or process.
+
+    `exit_code` is the program's own, or 128 + `signal` where a signal ended it, as in a shell and in Docker.
+    """
+
+    exit_code: int
+    signal: int | None = None
+    oom_killed: bool = False
+    finished_at: datetime | None = None
+
+
+@frozen
+class LogRecord:
+    """One line that a container wrote, without its newline."""
+
+    time: datetime
+    stream: Literal["stdout", "stderr"]
+    text: str

@@ -1,0 +1,60 @@
+"""Records that outlive a process: images, containers and volumes of one root, in one SQLite file.
+
+store = Store(Path("/var/lib/containerlib"))
+store.containers.add(ContainerRecord(...))
+store.containers.get("web")
+store.close()
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from containerlib.errors import StageError
+from containerlib.store.containers import ContainerRecord, ContainerTable
+from containerlib.store.database import Database
+from containerlib.store.images import Content, ImageRow, ImageTable, Kind
+from containerlib.store.volumes import VolumeRecord, VolumeTable
+
+__all__ = [
+    "ContainerRecord",
+    "ContainerTable",
+    "Content",
+    "Database",
+    "ImageRow",
+    "ImageTable",
+    "Kind",
+    "Store",
+    "VolumeRecord",
+    "VolumeTable",
+]
+
+
+class Store:
+    """`<root>/containerlib.db` and its tables. Made with its directory if it is not there.
+
+    Raises: StageError(stage="state") where the directory cannot be made or written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        try:
+            root.mkdir(mode=0o711, parents=True, exist_ok=True)
+            path = str(root / "containerlib.db")
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise StageError(
+                "state",
+                error.errno or 0,
+                error.filename or str(root),
+                advice="choose another directory with Engine(root=...)",
+            ) from error
+        self.database = Database(path)
+        self.containers = ContainerTable(self.database)
+        self.images = ImageTable(self.database)
+        self.volumes = VolumeTable(self.database)
+
+    def close(self) -> None:
+        """Closes the database."""
+        self.database.close()

@@ -1,0 +1,7 @@
+"""Named volumes: directories that outlive containers."""
+
+from __future__ import annotations
+
+from containerlib.volumes.volumes import Volume, VolumeStore
+
+__all__ = ["Volume", "VolumeStore"]

@@ -1,0 +1,169 @@
+"""Every job of the repository: `nox -l` lists them, `nox -s tests` runs the tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["tests"]
+nox.options.reuse_existing_virtualenvs = True
+
+ROOT = Path(__file__).parent
+PROJECT = nox.project.load_toml("pyproject.toml")["project"]
+TYPED = [
+    "containerlib",
+    "noxfile.py",
+    "tests/conftest.py",
+    "tests/rig",
+    "tests/benchmarks",
+    "tests/typing",
+    "examples",
+]
+
+# Debian's names: what the tests run for real, and the compiler. Where a package has another name it is
+# missed, and the tests that need it skip and say so.
+TEST_PACKAGES = [
+    "busybox-static", "crun", "docker-registry", "gcc", "iproute2", "libc6-dev", "libseccomp2", "nftables",
+    "redis-server", "runc", "skopeo",
+]  # fmt: skip
+BENCH_PACKAGES = [*TEST_PACKAGES, "buildah", "conmon", "podman"]
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Builds the package and shows the main job: no registry and no image needed, but root."""
+    session.install(".")
+    session.run("python", "examples/demo.py")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Installs what the tests need, then runs all of them with coverage: `nox -s tests -- -k redis`."""
+    debian_packages(session, TEST_PACKAGES)
+    session.install(".[tests]")
+    session.run("pytest", "--cov", "--cov-report=term", "--durations=5", *session.posargs)
+
+
+@nox.session
+def native(session: nox.Session) -> None:
+    """Builds the C parts with ASan and UBSan and runs their tests."""
+    debian_packages(session, TEST_PACKAGES)
+    session.install(".[tests]", "cmake", "ninja")
+    session.run("pytest", "tests/native", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Prints each figure as a ratio against its peers in the same run: `nox -s bench -- run exec`."""
+    debian_packages(session, BENCH_PACKAGES)
+    session.install(".")
+    session.run("python", "-m", "benchmarks", *session.posargs, env={"PYTHONPATH": "tests"})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """ruff check, ruff format and clang-format, none of which changes a file."""
+    session.install("ruff", "clang-format==14.0.6")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    sources = sorted(str(path) for kind in ("*.c", "*.h") for path in c_sources(kind))
+    session.run("clang-format", "--dry-run", "-Werror", *sources)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy --strict over the package, the rig and the promises in tests/typing."""
+    session.install("mypy", "nox", "pytest", *PROJECT["dependencies"])
+    targets = [name for name in TYPED if any(ROOT.joinpath(name).rglob("*.py")) or name.endswith(".py")]
+    session.run("mypy", "--strict", *targets, env={"MYPYPATH": "tests"})
+
+
+@nox.session
+def layers(session: nox.Session) -> None:
+    """import-linter: imports point down only."""
+    session.install("import-linter")
+    session.run("lint-imports", env={"PYTHONPATH": str(ROOT)})
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Builds docs/_build/html, warnings as errors. Its code is that of examples/, which the tests run."""
+    session.install(*PROJECT["optional-dependencies"]["docs"])
+    session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "-b", "html", "docs", "docs/_build/html")
+    session.log("docs/_build/html/index.html")
+
+
+@nox.session
+def vm(session: nox.Session) -> None:
+    """Runs the tests marked `vm` on another kernel with cgroup v2 alone; the guest is emulated, and slow."""
+    debian_packages(session, ["busybox-static", "kmod", "qemu-system-x86", "xz-utils"])
+    session.install(".[tests]")
+    cache = os.environ.get("VMRUN_CACHE", str(Path.home() / ".cache" / "containerlib" / "vmrun"))
+    Path(cache).mkdir(parents=True, exist_ok=True)
+    pytest = [str(Path(session.bin) / "pytest"), "-m", "vm", "-p", "no:cacheprovider", "--timeout=600"]
+    command = ["tests/rig/vmrun", "--timeout", "1200", "--", *pytest, *session.posargs]
+    session.run(*command, env={"VMRUN_CACHE": cache}, external=True)
+
+
+def c_sources(pattern: str) -> Iterator[Path]:
+    for folder in ("_native", "tests"):
+        yield from ROOT.joinpath(folder).rglob(pattern)
+
+
+def debian_packages(session: nox.Session, packages: list[str]) -> None:
+    """Installs the missing ones of `packages`; without root or apt-get, says what to run and goes on."""
+    if shutil.which("dpkg-query") is None or shutil.which("apt-get") is None:
+        session.warn(f"not a Debian system: tests that miss one of these will skip: {' '.join(packages)}")
+        return
+    missing = [name for name in packages if not installed(session, name)]
+    if not missing:
+        return
+    if os.geteuid() != 0:
+        session.warn("tests that miss these packages will skip; to have them, run:")
+        session.warn(f"  sudo apt-get install --no-install-recommends {' '.join(missing)}")
+        return
+    apt = {"DEBIAN_FRONTEND": "noninteractive"}
+    session.run("apt-get", "-qq", "update", env=apt, external=True, success_codes=[0, 100])
+    with no_services():
+        for name in missing:  # one at a time: a release that lacks one of them still gets the others
+            command = ["apt-get", "-qq", "-y", "install", "--no-install-recommends", name]
+            session.run(*command, env=apt, external=True, success_codes=[0, 100])
+
+
+def installed(session: nox.Session, package: str) -> bool:
+    status = session.run(
+        "dpkg-query",
+        "-W",
+        "-f=${Status}",
+        package,
+        external=True,
+        silent=True,
+        log=False,
+        success_codes=[0, 1],
+    )
+    return "install ok installed" in str(status)
+
+
+@contextmanager
+def no_services() -> Iterator[None]:
+    """Keeps the packages' services (a registry, a redis) from being started on their ordinary ports."""
+    policy = Path("/usr/sbin/policy-rc.d")
+    if policy.exists():
+        yield
+        return
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
+    try:
+        yield
+    finally:
+        policy.unlink()
+
+
+if sys.platform != "linux":
+    raise SystemExit("containerlib runs on Linux only")

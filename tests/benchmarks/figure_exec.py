@@ -1,0 +1,43 @@
+"""`exec("true")` in a running container."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from benchmarks.bench import IMAGE, Bench
+from benchmarks.measure import Row, Sample, compare, timed
+
+NAME = f"containerlib-bench-{os.getpid()}-exec"
+
+
+def measure(bench: Bench) -> list[Row]:
+    undo: list[Callable[[], object]] = []
+
+    def ours() -> Sample:
+        container = bench.recipe.start("sleep", "1000")
+        undo.append(lambda: container.remove(force=True))
+        return timed(lambda: container.exec("true"))
+
+    def low_level(name: str) -> Sample:
+        peer = bench.low_level(name)
+        peer.start(bench.bundle(f"{name}-exec", "sleep", "1000"), NAME)
+        undo.append(lambda: peer.remove(NAME))
+        return lambda: peer.execute(NAME)
+
+    def podman() -> Sample:
+        peer = bench.podman
+        peer.start(IMAGE, NAME)
+        undo.append(lambda: peer.remove(NAME))
+        return lambda: peer.execute(NAME)
+
+    peers = {
+        "crun exec": (lambda: low_level("crun"), 0.4),
+        "runc exec": (lambda: low_level("runc"), None),
+        "podman exec": (podman, None),
+    }
+    try:
+        return compare('exec("true")', ours, peers, bench.rounds)
+    finally:
+        for step in reversed(undo):
+            step()

@@ -1,0 +1,33 @@
+"""Each example runs as a program of its own; the code in README.md is at least Python."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted(ROOT.joinpath("examples").glob("*.py"))
+EXPECTED = {
+    "demo.py": ["a command in a container of its own:", "exit code:", "ready / asked to stop"],
+    "detached.py": ["[('counter', 'running')]", "stdout line 3", "ended by signal 9"],
+    "isolation.py": ["links: ['lo']", "capabilities: 0000000000000000", "answer: 42"],
+    "streams.py": ["over the pipe", "4 no such luck", "127 exec: /no/such/program: ENOENT"],
+}
+
+
+@pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_example_run_as_a_program_prints_what_it_promises(example: Path) -> None:
+    done = subprocess.run([sys.executable, example], check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert [line for line in EXPECTED[example.name] if line not in done.stdout] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/docker-users.md"])
+def test_page_python_blocks_compile(page: str) -> None:
+    for block in re.findall(r"```python\n(.*?)```", ROOT.joinpath(page).read_text(), re.DOTALL):
+        compile(block, page, "exec")

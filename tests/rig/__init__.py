@@ -1,0 +1,1 @@
+"""What the tests stand on: images of this machine's programs, a real registry, the check for leaks."""

@@ -1,0 +1,119 @@
+"""What a run of tests must leave as it was: processes, cgroups, mounts, links, nft rules, temporary files.
+
+    before = Surroundings.look(tmp)
+    ...
+    leaks = Surroundings.look(tmp).beyond(before)
+
+The leaks are lines for a person, and none when all is as before.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+OURS = "containerlib"
+GRACE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Each field is a set of lines that a person can act on; its name says what they are."""
+
+    processes: frozenset[str]
+    cgroups: frozenset[str]
+    mounts: frozenset[str]
+    links: frozenset[str]
+    nft_rules: frozenset[str]
+    temporary_files: frozenset[str]
+
+    @classmethod
+    def look(cls, temporary: Path) -> Surroundings:
+        return cls(
+            processes=frozenset(our_processes()),
+            cgroups=frozenset(our_cgroups()),
+            mounts=frozenset(mounts()),
+            links=frozenset(links()),
+            nft_rules=frozenset(nft_rules()),
+            temporary_files=frozenset(str(path) for path in temporary.rglob("*")),
+        )
+
+    def beyond(self, before: Surroundings) -> list[str]:
+        """What is here and was not, and the mounts, links and rules that were and are not."""
+        lines = []
+        for name in (item.name for item in fields(self)):
+            now, then = getattr(self, name), getattr(before, name)
+            what = name.replace("_", " ")
+            lines += [f"{what}: left behind: {line}" for line in sorted(now - then)]
+            if name in ("mounts", "links", "nft_rules"):
+                lines += [f"{what}: gone: {line}" for line in sorted(then - now)]
+        return lines
+
+
+def leaks_since(before: Surroundings, temporary: Path) -> list[str]:
+    """The leaks that are still there after a grace for what is on its way out."""
+    deadline = time.monotonic() + GRACE_SECONDS
+    while (leaks := Surroundings.look(temporary).beyond(before)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return leaks
+
+
+def our_processes() -> Iterator[str]:
+    """The children of this process, and every process that is a supervisor of ours or in a cgroup of ours."""
+    me = os.getpid()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == me:
+            continue
+        try:
+            name, parent, start_time = read_stat(entry)
+            in_our_cgroup = f"/{OURS}" in entry.joinpath("cgroup").read_text()
+            program = str(entry.joinpath("exe").readlink())
+        except (OSError, ValueError):  # it ended meanwhile, or is a zombie or a kernel thread
+            if not entry.exists():
+                continue
+            program, in_our_cgroup = "", False
+        if parent == me or in_our_cgroup or name.startswith(OURS) or OURS in Path(program).name:
+            yield f"{name} pid {entry.name} start time {start_time} {program}".rstrip()
+
+
+def read_stat(process: Path) -> tuple[str, int, int]:
+    """Name, parent and start time. Spec: proc_pid_stat(5)"""
+    text = process.joinpath("stat").read_text()
+    name = text[text.index("(") + 1 : text.rindex(")")]
+    rest = text[text.rindex(")") + 2 :].split()
+    return name, int(rest[1]), int(rest[19])
+
+
+def our_cgroups() -> Iterator[str]:
+    """Every cgroup of ours in each hierarchy, but for the parent `containerlib`, which may stay."""
+    for root, directories, _ in os.walk("/sys/fs/cgroup"):
+        for name in directories:
+            path = os.path.join(root, name)
+            if f"/{OURS}/" in path or (name.startswith(OURS) and name != OURS):
+                yield path
+
+
+def mounts() -> Iterator[str]:
+    """Mountinfo without its ids, which change as others mount and unmount."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        left, _, right = line.partition(" - ")
+        yield f"{' '.join(left.split()[3:6])} {right}"
+
+
+def links() -> Iterator[str]:
+    yield from (path.name for path in Path("/sys/class/net").iterdir())
+
+
+def nft_rules() -> Iterator[str]:
+    if shutil.which("nft") is None or os.geteuid() != 0:
+        return
+    done = subprocess.run(["nft", "list", "ruleset"], check=False, capture_output=True, text=True)
+    table = ""
+    for line in done.stdout.splitlines():
+        table = line if line.startswith("table") else table
+        yield f"{table} {line.strip()}" if line != table else line

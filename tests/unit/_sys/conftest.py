@@ -1,0 +1,149 @@
+"""Archives made by hand, applied, and looked at."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+_native = pytest.importorskip("containerlib._native", reason="the extension is not built", exc_type=ImportError)
+
+from containerlib._sys.layers import LayerLimits, LayerStats, LayerWriter  # noqa: E402
+
+_KINDS = {
+    "file": tarfile.REGTYPE,
+    "directory": tarfile.DIRTYPE,
+    "symlink": tarfile.SYMTYPE,
+    "hardlink": tarfile.LNKTYPE,
+    "fifo": tarfile.FIFOTYPE,
+    "character": tarfile.CHRTYPE,
+    "block": tarfile.BLKTYPE,
+}
+
+
+class Archive:
+    """`Archive().file("a", b"x").symlink("b", "a").data()`: a tar archive, entry by entry."""
+
+    def __init__(self, format: int = tarfile.PAX_FORMAT) -> None:
+        self._buffer = io.BytesIO()
+        self._tar = tarfile.open(fileobj=self._buffer, mode="w", format=format)  # noqa: SIM115 - closed by data()
+
+    def add(self, kind: str, name: str, content: bytes = b"", **facts: Any) -> Archive:
+        info = tarfile.TarInfo(name)
+        info.type = _KINDS[kind]
+        info.size = len(content)
+        info.uid, info.gid = os.geteuid(), os.getegid()
+        info.mtime = 1_600_000_000
+        info.mode = 0o755 if kind == "directory" else 0o644
+        for fact, value in facts.items():
+            setattr(info, fact, value)
+        self._tar.addfile(info, io.BytesIO(content))
+        return self
+
+    def file(self, name: str, content: bytes = b"", **facts: Any) -> Archive:
+        return self.add("file", name, content, **facts)
+
+    def directory(self, name: str, **facts: Any) -> Archive:
+        return self.add("directory", name, **facts)
+
+    def symlink(self, name: str, target: str, **facts: Any) -> Archive:
+        return self.add("symlink", name, linkname=target, **facts)
+
+    def hardlink(self, name: str, target: str) -> Archive:
+        return self.add("hardlink", name, linkname=target)
+
+    def data(self) -> bytes:
+        self._tar.close()
+        return self._buffer.getvalue()
+
+
+class Fact(NamedTuple):
+    """What can be seen of one file."""
+
+    kind: str
+    mode: int
+    owner: tuple[int, int]
+    mtime_ns: int
+    device: int
+    content: bytes | str | None
+    xattrs: dict[str, bytes]
+
+
+def look(root: Path, *, times: bool = True) -> dict[str, Fact]:
+    """Every file below `root`, and the root itself as "."."""
+    facts = {}
+    for path in [root, *root.rglob("*")]:
+        status = path.lstat()
+        content: bytes | str | None = None
+        if stat.S_ISREG(status.st_mode):
+            content = path.read_bytes()
+        elif stat.S_ISLNK(status.st_mode):
+            content = str(path.readlink())
+        facts[str(path.relative_to(root))] = Fact(
+            stat.filemode(status.st_mode)[0],
+            stat.S_IMODE(status.st_mode),
+            (status.st_uid, status.st_gid),
+            status.st_mtime_ns if times else 0,
+            status.st_rdev,
+            content,
+            {
+                name: os.getxattr(path, name, follow_symlinks=False)
+                for name in os.listxattr(path, follow_symlinks=False)
+            },
+        )
+    return facts
+
+
+class Applied(NamedTuple):
+    root: Path
+    stats: LayerStats
+
+
+Apply = Callable[..., Applied]
+
+
+@pytest.fixture
+def apply(tmp_path: Path) -> Iterator[Apply]:
+    """`apply(archive)` gives `.root` and `.stats`; every directory that it makes has a neighbour that must not change."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "witness").write_bytes(b"untouched")
+    os.utime(outside, ns=(5, 5))
+    before = look(outside)
+    made = 0
+
+    def run(
+        data: bytes | Archive,
+        *,
+        lowers: Sequence[Path] = (),
+        limits: LayerLimits | None = None,
+        chunk: int = 1 << 16,
+    ) -> Applied:
+        nonlocal made
+        made += 1
+        root = tmp_path / f"layer{made}"
+        root.mkdir()
+        archive = data.data() if isinstance(data, Archive) else data
+        with LayerWriter(str(root), lowers=[str(lower) for lower in lowers], limits=limits) as writer:
+            for start in range(0, len(archive), chunk):
+                writer.feed(archive[start : start + chunk])
+            return Applied(root, writer.finish())
+
+    yield run
+    assert look(outside) == before
+
+
+@pytest.fixture
+def archive() -> type[Archive]:
+    return Archive
+
+
+@pytest.fixture
+def facts() -> Callable[..., dict[str, Fact]]:
+    return look

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+from containerlib.engine.tree import remove_tree
+
+
+def test_remove_tree_missing_is_fine(tmp_path: Path) -> None:
+    remove_tree(str(tmp_path / "none"))
+
+
+def test_remove_tree_files_and_directories_gone(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    (top / "a" / "b").mkdir(parents=True)
+    (top / "a" / "b" / "file").write_text("x")
+    (top / "empty").mkdir()
+    (top / "file").write_text("y")
+    os.mkfifo(top / "fifo")
+    remove_tree(str(top))
+    assert not top.exists()
+
+
+def test_remove_tree_symlink_out_is_not_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    top = tmp_path / "top"
+    (top / "deep").mkdir(parents=True)
+    (top / "link").symlink_to(outside)
+    (top / "deep" / "link").symlink_to(outside)
+    remove_tree(str(top))
+    assert not top.exists()
+    assert (outside / "kept").read_text() == "kept"
+
+
+def test_remove_tree_deeper_than_recursion_and_descriptors_gone(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    top.mkdir()
+    directory = os.open(top, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d", dir_fd=directory)
+        deeper = os.open("d", os.O_RDONLY, dir_fd=directory)
+        os.close(directory)
+        directory = deeper
+    os.close(directory)
+    remove_tree(str(top))
+    assert not top.exists()
+
+
+def test_remove_tree_same_names_at_all_depths_gone(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    for path in ("a/a/a", "a/b/a", "b/a/b", "b/b/b"):
+        (top / path).mkdir(parents=True)
+        (top / path / "f").write_text("")
+    remove_tree(str(top))
+    assert not top.exists()
+
+
+def test_remove_tree_twice_at_once_both_end(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    for number in range(200):
+        (top / str(number) / "x").mkdir(parents=True)
+        (top / str(number) / "x" / "f").write_text("")
+    failures: list[OSError] = []
+
+    def remove() -> None:
+        try:
+            remove_tree(str(top))
+        except OSError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=remove) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    remove_tree(str(top))
+    assert not top.exists()
