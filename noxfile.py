@@ -63,7 +63,9 @@ def bench(session: nox.Session) -> None:
     """Prints each figure as a ratio against its peers in the same run: `nox -s bench -- run exec`."""
     debian_packages(session, BENCH_PACKAGES)
     session.install(".")
-    session.run("python", "-m", "benchmarks", *session.posargs, env={"PYTHONPATH": "tests"})
+    session.run(
+        "python", "-m", "benchmarks", *session.posargs, env={"PYTHONPATH": "tests", "PYTHONSAFEPATH": "1"}
+    )
 
 
 @nox.session

@@ -163,3 +163,6 @@ int clib_open_in_root(int dir_fd, const char *path, int flags, int mode, uint64_
 
 /* Loads a BPF_PROG_TYPE_CGROUP_DEVICE program of count instructions and attaches it to the cgroup v2 directory. 0 or -errno. */
 int clib_cgroup_device_attach(int cgroup_fd, const uint64_t *instructions, uint32_t count);
+
+/* A descriptor that is readable when the file at path has been written to (inotify). Or -errno. */
+int clib_watch_growth(const char *path);

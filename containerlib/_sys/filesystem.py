@@ -10,7 +10,7 @@ __all__ = ["sync_filesystem"]
 
 
 def sync_filesystem(path: str) -> None:
-    """Has everything that was written to the file system of `path` on disk: one syncfs(2), however many files.
+    """Has all that was written to the file system of `path` on disk: one syncfs(2), however many files.
 
     Raises: StageError(stage="sync") where some of it could not be written.
     """

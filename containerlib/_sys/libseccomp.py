@@ -68,8 +68,8 @@ def _library() -> ctypes.CDLL:
         library = ctypes.CDLL(_LIBRARY)
     except OSError as error:
         raise Unsupported(
-            f"{_LIBRARY} is needed to compile a seccomp profile: install libseccomp2 (Debian, Ubuntu) or libseccomp "
-            '(Fedora, Alpine, Arch), or run with seccomp="unconfined"'
+            f"{_LIBRARY} is needed to compile a seccomp profile: install libseccomp2 (Debian, Ubuntu) or "
+            'libseccomp (Fedora, Alpine, Arch), or run with seccomp="unconfined"'
         ) from error
     library.seccomp_init.restype = ctypes.c_void_p
     library.seccomp_init.argtypes = (ctypes.c_uint32,)
@@ -100,7 +100,7 @@ def version() -> tuple[int, int, int]:
 
 
 def resolve_syscall(name: str, architecture: str) -> int | None:
-    """The number of a system call on `architecture` ("SCMP_ARCH_X86_64"); None where it has none that we know."""
+    """The number of a system call on `architecture` ("SCMP_ARCH_X86_64"); None where none is known."""
     library = _library()
     token = _token(library, architecture)
     if not token:

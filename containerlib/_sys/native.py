@@ -49,6 +49,11 @@ def open_in_root(directory: int, path: str, flags: int, mode: int = 0, resolve: 
     return _checked(lib.clib_open_in_root(directory, os.fsencode(path), flags, mode, resolve), path)
 
 
+def watch_growth(path: str) -> int:
+    """A non-blocking descriptor that is readable when the file `path` has grown. Raises: OSError."""
+    return _checked(lib.clib_watch_growth(os.fsencode(path)), path)
+
+
 def cgroup_device_attach(cgroup: int, instructions: Sequence[int]) -> None:
     """Loads an eBPF device filter and attaches it to the cgroup v2 directory `cgroup`. Raises: OSError."""
     program = ffi.new("uint64_t[]", [word & 0xFFFFFFFFFFFFFFFF for word in instructions])

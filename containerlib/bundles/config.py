@@ -1,7 +1,7 @@
-"""An image's config and a recipe's options to a runtime-spec configuration with Docker's defaults. Pure, but for facts.
+"""An image's config and a recipe's options to a runtime-spec configuration with Docker's defaults.
 
-    spec = make_config(image, options, user=resolve_user(...), extra_mounts=[...], cgroups_path="/containerlib/<id>",
-                       container_id=id)
+    spec = make_config(image, options, user=resolve_user(...), extra_mounts=[...],
+                       cgroups_path="/containerlib/<id>", container_id=id)
 
 The result shares constant parts with other results: it is to be read and written, not changed in place.
 
@@ -11,7 +11,7 @@ Spec: runtime-spec config.md, config-linux.md
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from containerlib.bundles.capabilities import capability_set
@@ -85,7 +85,7 @@ def make_config(
     container_id: str,
     host: HostFacts | None = None,
 ) -> Spec:
-    """The configuration of one container. `extra_mounts` come after the default ones and before those of `options`.
+    """The configuration of one container; `extra_mounts` come between Docker's and those of `options`.
 
     Raises: InvalidArgument (no command, mount, capability, environment, ...); Unsupported for a capability
     that this process cannot give.
@@ -181,7 +181,7 @@ def _cwd(image: ImageConfig, options: ContainerOptions) -> str:
 
 
 def _capabilities(names: Sequence[str], user: ResolvedUser) -> Capabilities:
-    """Never inheritable. A user other than root starts with none, as after execve(2); a set-uid program may gain them."""
+    """Never inheritable. Other users than root start with none, as after execve(2)."""
     if user.uid != 0:
         return {"bounding": list(names)}
     return {"bounding": list(names), "effective": list(names), "permitted": list(names)}
@@ -213,7 +213,7 @@ def _host_devices() -> list[Device]:
     return host_devices("/dev")
 
 
-def _sysctl(options: ContainerOptions) -> Mapping[str, str] | dict[str, str]:
+def _sysctl(options: ContainerOptions) -> dict[str, str]:
     own = {} if options.network == "host" else _NETWORK_SYSCTLS
     return {**own, **dict(options.sysctls)} if options.sysctls else own
 
@@ -228,7 +228,7 @@ _NO_LIMITS = Limits()
 
 
 def _limits(limits: Limits) -> dict[str, Any]:
-    """`swap` of the runtime-spec is memory and swap together; Docker allows as much swap as memory where none is said."""
+    """The runtime-spec's `swap` includes memory; without a word Docker allows as much swap as memory."""
     resources: dict[str, Any] = {}
     if limits.memory_bytes is not None:
         swap = limits.memory_bytes if limits.swap_bytes is None else limits.swap_bytes

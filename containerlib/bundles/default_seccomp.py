@@ -1,7 +1,7 @@
-"""Docker's default seccomp profile as compact data: which system calls a container may make, and on what terms.
+"""Docker's default seccomp profile as compact data: which system calls a container may make.
 
 System call names are facts; the rows follow the default profile of moby (profiles/seccomp), which a test
-compares with this module's result. `RULES` is in Docker's form, so that the default and a custom profile
+compares with this module's result. `PROFILE` is in Docker's form, so that the default and a custom profile
 take the same road.
 """
 
@@ -51,14 +51,14 @@ uretprobe utime utimensat utimensat_time64 utimes vfork vmsplice wait4 waitid wa
 """
 
 _NAMESPACE_FLAGS = 0x7E020000
-"""CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET: none may be set without CAP_SYS_ADMIN."""
+"""CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET: these need CAP_SYS_ADMIN."""
 
 _WITH_CAPABILITY = {
     "CAP_DAC_READ_SEARCH": "open_by_handle_at",
     "CAP_SYS_ADMIN": (
         "bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie lsm_get_self_attr "
-        "lsm_list_modules lsm_set_self_attr mount mount_setattr move_mount open_tree perf_event_open quotactl "
-        "quotactl_fd setdomainname sethostname setns syslog umount umount2 unshare"
+        "lsm_list_modules lsm_set_self_attr mount mount_setattr move_mount open_tree perf_event_open "
+        "quotactl quotactl_fd setdomainname sethostname setns syslog umount umount2 unshare"
     ),
     "CAP_SYS_BOOT": "reboot",
     "CAP_SYS_CHROOT": "chroot",

@@ -65,7 +65,7 @@ def _bounding_mask(status: str) -> int:
 
 
 def host_devices(directory: str = "/dev") -> list[Device]:
-    """Every block and character device below `directory`, without terminals: what a privileged container is given."""
+    """Every block and character device below `directory` but pseudo-terminals: a privileged container's."""
     found: list[Device] = []
     for current, directories, files in os.walk(directory):
         directories[:] = sorted(

@@ -1,4 +1,4 @@
-"""Reads one file of an image without mounting it: the look-up that overlayfs would make, over the layers' directories.
+"""Reads a file of an image without mounting it, by the look-up that overlayfs would make in its layers.
 
     with LayeredTree(layers) as tree:          # absolute directories, top first
         data = tree.read("etc/passwd")         # None: there is no such regular file
@@ -32,7 +32,7 @@ _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @frozen
 class _Found:
-    """What a name is, seen through all layers: directories (top first, merged), else the one file in `parent`."""
+    """What a name is: directories (top first, merged), a link, or a file in `parent`."""
 
     directories: tuple[int, ...] = ()
     parent: int = -1

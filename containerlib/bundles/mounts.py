@@ -1,4 +1,4 @@
-"""The mounts of a container: Docker's default ones, the files that the engine supplies, and those that were asked for.
+"""The mounts of a container: Docker's default ones, the engine's files, and those that were asked for.
 
 Spec: runtime-spec config.md#mounts
 """

@@ -1,7 +1,7 @@
-"""Seccomp profiles to the runtime-spec's `linux.seccomp`: what applies to this container on this machine is decided here.
+"""Seccomp profiles to the runtime-spec's `linux.seccomp`: what holds for this container on this machine.
 
-    section = resolve(None, capabilities, "amd64", (6, 1))          # Docker's default profile
-    section = resolve(profile_text, capabilities, "amd64", (6, 1))  # a custom one, in Docker's or the runtime-spec's form
+    section = resolve(None, capabilities, "amd64", (6, 1))          # Docker's default
+    section = resolve(profile_text, capabilities, "amd64", (6, 1))  # Docker's or the runtime-spec's form
 
 A profile in Docker's form has rules with conditions (capabilities, architectures, kernel); the result has
 none. Results are kept: the same question costs a dictionary look-up.
@@ -35,9 +35,10 @@ _NATIVE = {
     "s390x": "SCMP_ARCH_S390X",
 }
 _ACTIONS = frozenset(
-    f"SCMP_ACT_{name}" for name in "KILL KILL_PROCESS KILL_THREAD TRAP ERRNO TRACE ALLOW LOG NOTIFY".split()
+    f"SCMP_ACT_{name}"
+    for name in ("KILL", "KILL_PROCESS", "KILL_THREAD", "TRAP", "ERRNO", "TRACE", "ALLOW", "LOG", "NOTIFY")
 )
-_OPERATORS = frozenset(f"SCMP_CMP_{name}" for name in "NE LT LE EQ GE GT MASKED_EQ".split())
+_OPERATORS = frozenset(f"SCMP_CMP_{name}" for name in ("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"))
 _PASSED_ON = ("flags", "listenerPath", "listenerMetadata", "defaultErrnoRet")
 
 
@@ -45,7 +46,7 @@ _PASSED_ON = ("flags", "listenerPath", "listenerMetadata", "defaultErrnoRet")
 def resolve(
     profile: str | None, capabilities: frozenset[str], architecture: str, kernel: tuple[int, int]
 ) -> SeccompSection:
-    """The rules of `profile` (JSON text; None: Docker's default) that hold for these capabilities on this machine.
+    """The rules of `profile` (JSON text; None: Docker's default) that hold with these capabilities, here.
 
     `architecture` is in OCI's words; `kernel` is (major, minor). The result is shared: it must not be
     changed.

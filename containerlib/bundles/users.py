@@ -1,4 +1,4 @@
-"""Who a container runs as: `"name"`, `"uid"`, `"user:group"`, resolved in the image's own /etc/passwd and /etc/group.
+"""Who a container runs as: `"name"`, `"uid"`, `"user:group"`, by the image's own /etc/passwd and /etc/group.
 
 The rules are Docker's: the first line that matches by name or number wins; a number needs no line; without
 a group the user's own group counts, and the groups that list the user are supplementary; with a group they
@@ -25,7 +25,7 @@ class ResolvedUser:
     uid: int = 0
     gid: int = 0
     additional_gids: tuple[int, ...] = ()
-    """Supplementary groups, the primary one among them (a permission that is denied to a group must stay denied)."""
+    """Supplementary groups, the primary one among them: what is denied to a group must stay denied."""
     home: str = "/"
 
 
@@ -99,7 +99,7 @@ def _groups(data: bytes | None) -> Iterator[_Group]:
 
 
 def _lines(data: bytes | None, least: int) -> Iterator[list[str]]:
-    """Fields of each usable line; ids that no kernel could take (and so no digits beyond ten) make a line unusable."""
+    """Fields of each usable line; an id of more than ten digits, which no kernel takes, makes it unusable."""
     for line in (data or b"").decode(errors="replace").splitlines():
         fields = [field.strip() for field in line.split(":")]
         if len(fields) >= least and fields[0] and all(len(f) <= 10 for f in fields[2:least]):

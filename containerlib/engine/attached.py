@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import select
 import signal
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
-from containerlib.engine.streams import Pipes, log_tail
+from containerlib.engine.streams import Pipes, read_or_end
 from containerlib.errors import Timeout
 from containerlib.spec.status import ExitStatus
 
 if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
     from containerlib.runtime import Supervisor
 
 __all__ = ["Attached"]
@@ -37,7 +40,7 @@ class Attached:
         pipes.close_child()
         self.argv = argv
         self.stdin: BinaryIO = os.fdopen(pipes.take("stdin"), "wb", buffering=0)
-        self.stdout: BinaryIO = os.fdopen(pipes.take("stdout"), "rb")
+        self.stdout: BinaryIO = cast(BinaryIO, io.BufferedReader(_Output(pipes.take("stdout"), "rb")))
         self.stderr: BinaryIO = os.fdopen(pipes.take("stderr"), "rb")
         self._supervisor = supervisor
         self._after: Callable[[], None] | None = after
@@ -71,9 +74,7 @@ class Attached:
         while (status := self.poll()) is None:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
-                raise Timeout(
-                    f"{' '.join(self.argv)!r} still runs after {timeout:g} s", log_tail=log_tail(b"", b"")
-                )
+                raise Timeout(f"{' '.join(self.argv)!r} still runs after {timeout:g} s")
             poll.poll(None if left is None else int(left * 1000) + 1)
         return status
 
@@ -106,6 +107,19 @@ class Attached:
         if after is not None:
             self._supervisor.finished()
             after()
+
+
+class _Output(io.FileIO):
+    """The reading end of a pipe or terminal."""
+
+    def readinto(self, buffer: Buffer) -> int:
+        view = memoryview(buffer).cast("B")
+        data = read_or_end(self.fileno(), len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        return b"".join(iter(lambda: read_or_end(self.fileno(), io.DEFAULT_BUFFER_SIZE), b""))
 
 
 def _close(stream: BinaryIO) -> None:

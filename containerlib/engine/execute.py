@@ -17,7 +17,7 @@ from containerlib.engine.launch import TERMINAL_SIZE
 from containerlib.engine.streams import Pipes, communicate
 from containerlib.engine.undo import clean_up
 from containerlib.errors import Conflict
-from containerlib.runtime import Stdio, Supervisor
+from containerlib.runtime import Supervisor
 from containerlib.spec.lifecycle import State, check
 from containerlib.spec.runtime import Capabilities, Process, User
 
@@ -52,9 +52,8 @@ def execute(
     deadline = None if timeout is None else time.monotonic() + timeout
     subject = f"{' '.join(options.argv)!r} in {instance.subject}"
     with Pipes(stdin=stdin is not None) as pipes:
-        supervisor = _start(instance, options, pipes.child)
+        supervisor = _start(instance, options, pipes)
         try:
-            pipes.close_child()
             status, stdout, stderr = communicate(supervisor, pipes, stdin, deadline, subject)
             supervisor.finished()
         except BaseException as error:
@@ -71,20 +70,25 @@ def spawn(instance: Instance, options: ExecOptions) -> Attached:
     Raises: as `execute`.
     """
     with Pipes(stdin=True) as pipes:
-        return Attached(_start(instance, options, pipes.child), pipes, argv=options.argv)
+        return Attached(_start(instance, options, pipes), pipes, argv=options.argv)
 
 
-def _start(instance: Instance, options: ExecOptions, stdio: Stdio) -> Supervisor:
+def _start(instance: Instance, options: ExecOptions, pipes: Pipes) -> Supervisor:
     check("exec", instance.state, instance.subject)
-    return runtime.execute(
+    supervisor = runtime.execute(
         instance.directory,
         instance.spec,
         _process(instance, options),
         cgroup=instance.cgroup,
-        stdio=stdio,
+        stdio=None if options.tty else pipes.child,
         terminal=TERMINAL_SIZE if options.tty else None,
         owned=True,
+        seccomp_cache=instance.core.seccomp_cache,
     )
+    if supervisor.terminal_fd is not None:
+        pipes.use_terminal(supervisor.terminal_fd)
+    pipes.close_child()
+    return supervisor
 
 
 def _kill(supervisor: Supervisor) -> None:

@@ -6,11 +6,11 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from attrs import asdict, define, field, frozen
+from attrs import define, field, fields, frozen
 
 from containerlib import runtime
 from containerlib.errors import NotFound
-from containerlib.runtime.cgroups import ContainerCgroup
+from containerlib.runtime import ContainerCgroup
 from containerlib.spec.lifecycle import State
 from containerlib.spec.runtime import Spec
 from containerlib.store import ContainerRecord
@@ -36,7 +36,9 @@ class Memo:
 
     def to_json(self) -> str:
         """Only what is not the default: most containers need no more than `{}`."""
-        return json.dumps({name: value for name, value in asdict(self).items() if value})
+        return json.dumps(
+            {f.name: value for f in fields(Memo) if (value := getattr(self, f.name)) != f.default}
+        )
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -91,7 +93,7 @@ class Instance:
         """
         if not os.path.isdir(self.directory):  # noqa: PTH112 - hot path
             raise self.gone()
-        return runtime.state(self.directory)
+        return runtime.state(self.directory, self.cgroup)
 
     @property
     def spec(self) -> Spec:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from containerlib import runtime
-from containerlib.bundles.config import make_config
+from containerlib.bundles.config import default_hostname, make_config
 from containerlib.bundles.users import resolve_user
 from containerlib.bundles.write import write
 from containerlib.engine.core import require_privilege
@@ -26,13 +26,14 @@ from containerlib.engine.sources import HostSource, ImageSource, Resolved, resol
 from containerlib.engine.tree import remove_tree
 from containerlib.engine.undo import Undo
 from containerlib.errors import AlreadyExists, NotFound, StageError
+from containerlib.networking import network, write_files
 from containerlib.runtime import Stdio, Supervisor
 from containerlib.spec.options import ContainerOptions, MountOption
 from containerlib.store import ContainerRecord
 
 if TYPE_CHECKING:
     from containerlib.engine.core import Core
-    from containerlib.spec.runtime import Mount, Spec
+    from containerlib.spec.runtime import Spec
 
 __all__ = ["TERMINAL_SIZE", "Order", "launch"]
 
@@ -95,7 +96,7 @@ def start_bundle(
         root=image.overlay(instance.directory),
         cgroup=cgroup,
         owned=not instance.memo.detached,
-        stdio=stdio or Stdio(),
+        stdio=stdio,
         terminal=TERMINAL_SIZE if instance.memo.tty else None,
         hold=hold,
         spec=spec,
@@ -166,16 +167,14 @@ def _write_bundle(instance: Instance, image: Resolved, options: ContainerOptions
         image.config,
         options,
         user=resolve_user(options.user or image.config.user, image.layers),
-        extra_mounts=_network_files(instance, options),
+        extra_mounts=write_files(
+            instance.directory, network(options.network), default_hostname(options, instance.id)
+        ),
         cgroups_path=instance.core.cgroup_path(instance.id),
         container_id=instance.id,
     )
     write(instance.directory, spec)
     return spec
-
-
-def _network_files(instance: Instance, options: ContainerOptions) -> list[Mount]:
-    raise NotImplementedError
 
 
 def _with_bound_volumes(core: Core, options: ContainerOptions) -> ContainerOptions:

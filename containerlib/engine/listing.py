@@ -13,7 +13,7 @@ from containerlib.spec.status import LogRecord
 if TYPE_CHECKING:
     from containerlib.engine.core import Core
 
-__all__ = ["find", "image_in_use", "list_all", "logs", "volume_in_use"]
+__all__ = ["find", "list_all", "logs"]
 
 
 def find(core: Core, name_or_id: str) -> Instance:
@@ -36,13 +36,3 @@ def logs(instance: Instance, *, follow: bool, since: datetime | None) -> Iterato
     """
     _ = instance.state
     return shim.read_log(instance.directory, follow=follow, since=since)
-
-
-def image_in_use(core: Core, image_id: str) -> str | None:
-    """The name of a container that was made from the image, or None."""
-    return next((record.name for record in core.store.containers.list() if record.image_id == image_id), None)
-
-
-def volume_in_use(core: Core, name: str) -> str | None:
-    """The name of a container that mounts the volume, or None."""
-    return next((item.record.name for item in list_all(core) if name in item.memo.volumes), None)

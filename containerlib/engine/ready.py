@@ -24,8 +24,8 @@ _LONGEST_PAUSE = 0.1
 def wait_for(instance: Instance, *, log: str | None, command: ExecOptions | None, timeout: float) -> None:
     """Waits until a line of the log contains `log`, and then until `command` exits with 0 in the container.
 
-    Raises: Timeout after `timeout` seconds in all; Conflict where the container ends first; StageError where the
-    command cannot be started.
+    Raises: Timeout after `timeout` seconds in all; Conflict where the container ends first; StageError where
+    the command cannot be started.
     """
     limit = time.monotonic() + timeout
     if log is not None:

@@ -73,7 +73,7 @@ def is_left_over(core: Core, record: ContainerRecord) -> bool:
     instance = Instance.of(core, record)
     if not instance.memo.detached:
         return True
-    if record.auto_remove and runtime.state(instance.directory) is State.STOPPED:
+    if record.auto_remove and instance.state is State.STOPPED:
         return True
     return not _was_started(instance)
 

@@ -78,7 +78,8 @@ def stop(instance: Instance, timeout: float | None = None) -> ExitStatus:
         number = parse_signal(instance.memo.stop_signal or _DEFAULT_SIGNAL, field="stop_signal")
         if grace > 0 and state is not State.CREATED and hears(supervisor.pid, number):
             with contextlib.suppress(Timeout):
-                supervisor.signal(number)
+                with contextlib.suppress(Conflict):
+                    supervisor.signal(number)
                 return _ended(supervisor, grace)
         return _kill_all(instance, supervisor)
 
@@ -156,7 +157,8 @@ def _end(instance: Instance, supervisor: Supervisor) -> None:
 
 
 def _kill_all(instance: Instance, supervisor: Supervisor) -> ExitStatus:
-    supervisor.signal(signal.SIGKILL, everyone=True)
+    with contextlib.suppress(Conflict):  # it ends by itself at this moment
+        supervisor.signal(signal.SIGKILL, everyone=True)
     _thaw(instance)
     return _ended(supervisor, _KILL_PATIENCE)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import select
@@ -14,7 +15,7 @@ from containerlib.errors import Timeout, printable
 from containerlib.runtime import Stdio, Supervisor
 from containerlib.spec.status import ExitStatus
 
-__all__ = ["Pipes", "communicate", "log_tail"]
+__all__ = ["Pipes", "communicate", "log_tail", "read_or_end"]
 
 _CHUNK = 65536
 _CAPACITY = 1 << 20
@@ -51,6 +52,13 @@ class Pipes:
             self._child[index] = -1
             if descriptor >= 0:
                 os.close(descriptor)
+
+    def use_terminal(self, master: int) -> None:
+        """Puts a terminal (borrowed) in the place of the pipes; standard error stays empty."""
+        self.close()
+        self.stderr, unused = os.pipe2(os.O_CLOEXEC)
+        os.close(unused)
+        self.stdin, self.stdout = (fcntl.fcntl(master, fcntl.F_DUPFD_CLOEXEC, 3) for _ in range(2))
 
     def take(self, name: str) -> int:
         """Hands over one of our ends ("stdin", "stdout", "stderr"): the caller closes it."""
@@ -165,8 +173,7 @@ class _Pump:
         os.close(self._pipes.take("stdin"))
 
     def _drain(self, stream: int) -> None:
-        data = os.read(stream, _CHUNK)
-        if data:
+        if data := read_or_end(stream, _CHUNK):
             self._read[stream].append(data)
         else:
             self._poll.unregister(stream)
@@ -176,6 +183,16 @@ class _Pump:
         self.status = self._supervisor.poll()
         if self.status is not None:
             self._poll.unregister(self._supervisor.fileno())
+
+
+def read_or_end(stream: int, size: int) -> bytes:
+    """os.read of a pipe or terminal. One that no program has open fails with EIO: that is its end."""
+    try:
+        return os.read(stream, size)
+    except OSError as error:
+        if error.errno == errno.EIO:
+            return b""
+        raise
 
 
 def _widen(pipe: int) -> None:

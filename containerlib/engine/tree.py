@@ -47,8 +47,9 @@ def _empty_top(top: int) -> None:
             for child in _empty(directory):
                 moved += 1
                 aside = f"{prefix}{moved}"
-                os.rename(child, aside, src_dir_fd=directory, dst_dir_fd=top)
-                waiting.append(aside)
+                with contextlib.suppress(FileNotFoundError):  # another remover was faster
+                    os.rename(child, aside, src_dir_fd=directory, dst_dir_fd=top)
+                    waiting.append(aside)
         finally:
             os.close(directory)
         _remove_directory(name, top)

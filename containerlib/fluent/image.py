@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from containerlib.engine import images
+from containerlib.engine.removal import remove_image
 from containerlib.engine.sources import check_reference
 
 if TYPE_CHECKING:
@@ -83,19 +83,19 @@ class Image:
         """When it came here."""
         return self.record.created_at
 
-    def tag(self, reference: str) -> None:
-        """Gives the image one more name; an image that had it before loses it.
+    def tag(self, reference: str) -> Image:
+        """Gives the image one more name, which another image may lose by it.
 
-        Raises: InvalidArgument.
+        Raises: InvalidArgument; NotFound.
         """
-        self.engine.core.images.tag(self.id, reference)
+        return Image(self.engine, self.engine.core.images.tag(self.id, reference))
 
     def remove(self) -> None:
-        """Removes the image, all its names, and what no other image shares with it.
+        """Removes the image, all its names, and what it shares with no other image.
 
         Raises: NotFound; Conflict where a container was made from it.
         """
-        images.remove(self.engine.core, self.id)
+        remove_image(self.engine.core, self.id)
 
 
 @frozen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import frozen
 
@@ -25,7 +25,7 @@ class Tmpfs:
 
 
 if TYPE_CHECKING:
-    MountSource = str | os.PathLike[str] | Tmpfs | Volume | VolumeRecipe
+    MountSource: TypeAlias = str | os.PathLike[str] | Tmpfs | Volume | VolumeRecipe
 
 
 def tmpfs(*, size: Size | None = None) -> Tmpfs:

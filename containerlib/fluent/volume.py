@@ -10,10 +10,11 @@ from attrs import evolve, field, frozen
 
 from containerlib.engine import words
 from containerlib.engine.names import check_name
+from containerlib.engine.removal import remove_volume
 
 if TYPE_CHECKING:
     from containerlib.fluent.engine import Engine
-    from containerlib.store import VolumeRecord
+    from containerlib.volumes import Volume as VolumeRecord
 
 __all__ = ["Volume", "VolumeCollection", "VolumeRecipe"]
 
@@ -53,14 +54,14 @@ class Volume:
     @property
     def path(self) -> Path:
         """Its directory on the host."""
-        return Path(self.engine.core.volumes.path(self.name))
+        return Path(self.record.path)
 
     def remove(self) -> None:
         """Removes the volume and what is in it.
 
         Raises: NotFound; Conflict where a container mounts it.
         """
-        self.engine.core.volumes.remove(self.name)
+        remove_volume(self.engine.core, self.name)
 
 
 @frozen

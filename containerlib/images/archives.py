@@ -1,7 +1,7 @@
 """What `load` reads: a layout's directory, or a tar archive of one, or of `docker save`'s older form.
 
-A bundle of files is a `Files`: names to bytes, and nothing is ever extracted. An archive is read once from end to end
-for the places of its members; after that each member is a range of the archive.
+Both are `Files`: names to bytes, and nothing is ever extracted. An archive is read once from end to end for
+the places of its members; after that each member is a range of the archive.
 """
 
 from __future__ import annotations
@@ -80,7 +80,6 @@ class ArchiveFiles:
             for count, member in enumerate(archive):
                 if count >= _MAX_MEMBERS:
                     raise ValueError(f"more than {_MAX_MEMBERS} members")
-                archive.members.clear()  # tarfile keeps every member otherwise
                 name = posixpath.normpath(member.name)
                 if member.isreg() and not member.issparse():
                     self._members[name] = (member.offset_data, member.size)

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from containerlib.errors import InvalidArgument, RegistryError, Unsupported
+from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.images.records import Progress
 from containerlib.images.root import ImageRoot
 from containerlib.images.snapshots import Drafts
-from containerlib.images.transfers import Fetch, Transfer, Transfers
+from containerlib.images.transfers import Fetch, Transfers
 from containerlib.images.unpacking import LayerWriterFactory, unpack
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import ImageConfig, Manifest, MediaType
@@ -53,7 +54,7 @@ def assemble(
         contents = _contents(manifest, chain)
         lease.keep(contents)
         with Drafts(root.snapshots, lease) as drafts:
-            _unpack_all(manifest, config, transfers, drafts, root, writer, report)
+            _unpack_all(manifest, config, transfers, drafts, root=root, writer=writer, report=report)
             transfers.put(manifest.descriptor(), manifest.to_bytes())
             drafts.sync()
             with root.table.transaction():
@@ -97,6 +98,7 @@ def _unpack_all(
     config: ImageConfig,
     transfers: Transfers,
     drafts: Drafts,
+    *,
     root: ImageRoot,
     writer: LayerWriterFactory,
     report: Report,
@@ -106,7 +108,6 @@ def _unpack_all(
     chain = config.chain_ids()
     for i, transfer in enumerate(incoming):
         if not root.table.has_snapshot(chain[i]):
-            digest = str(manifest.layers[i].digest)
             size = unpack(
                 transfer,
                 drafts.make(chain[i]),
@@ -114,11 +115,15 @@ def _unpack_all(
                 diff_id=Digest.parse(config.diff_ids[i]),
                 compressed_size=manifest.layers[i].size,
                 writer=writer,
-                progress=lambda done, digest=digest: report(Progress("unpack", digest, done, 0)),
+                progress=partial(_report_unpacked, report, str(manifest.layers[i].digest)),
             )
             drafts.done(chain[i], size)
     for transfer in incoming:
         transfer.wait()
+
+
+def _report_unpacked(report: Report, digest: str, done: int) -> None:
+    report(Progress("unpack", digest, done, 0))
 
 
 def _record(root: ImageRoot, manifest: Manifest, chain: Sequence[str], contents: Sequence[Content]) -> str:

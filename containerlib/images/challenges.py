@@ -1,4 +1,4 @@
-"""What a registry asks for before it serves: the WWW-Authenticate header, and the token that answers it. No I/O.
+"""What a registry asks for before it serves (WWW-Authenticate), and the token that answers it. No I/O.
 
     request --401, challenge--> token_request(challenge, scope, auth) --200, token--> request with header
 
@@ -21,9 +21,9 @@ from containerlib.spec.document import Document
 
 __all__ = ["Challenge", "TokenRequest", "basic", "best", "parse_challenges", "parse_token", "token_request"]
 
-_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PIECE = re.compile(
-    rf'\s*(?:(?P<key>{_TOKEN})\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s",]+))|(?P<scheme>{_TOKEN}))\s*,?'
+    rf'\s*(?:(?P<key>{_WORD})\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s",]+))|(?P<scheme>{_WORD}))\s*,?'
 )
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
@@ -81,8 +81,8 @@ def token_request(
 ) -> TokenRequest:
     """The request for a token that may pull `repository`.
 
-    Raises: InvalidArgument(field="realm") for a token server that credentials must not be sent to: one without TLS,
-    unless the registry is on this machine too.
+    Raises: InvalidArgument(field="realm") for a token server that must not see credentials: one without TLS,
+    unless it is on this machine's loopback as the registry is.
     """
     realm = challenge.get("realm")
     parts = urlsplit(realm)

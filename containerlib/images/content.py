@@ -2,8 +2,8 @@
 
     skopeo inspect oci:<root>/content:docker.io/library/redis:latest
 
-A blob has its name only when it is whole, verified and on disk. Names come and go inside a write transaction of the
-store, which makes "not there yet" and "no longer there" safe to act on among processes.
+A blob has its name only when it is whole, verified and on disk. Names come and go inside a write transaction
+of the store, which makes "not there yet" and "no longer there" safe to act on among processes.
 
 Spec: image-spec image-layout.md.
 """

@@ -1,8 +1,8 @@
 """Layers as they are stored, as the tar streams that they hold.
 
-Which compression it is, is seen in the first bytes, as Docker does it: media types are often wrong. isal's igzip
-inflates about three times as fast as zlib, which stands in where there is no isal. Every decoder's output is taken in
-pieces of bounded size, whatever the ratio.
+Which compression it is, is seen in the first bytes, as Docker does it: media types are often wrong. isal's
+igzip inflates about three times as fast as zlib, which stands in where there is no isal. Every decoder's
+output is taken in pieces of bounded size, whatever the ratio.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import io
 import queue
 import threading
+import zlib
 from collections.abc import Generator, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import IO, Any, cast
 
 from containerlib.errors import InvalidArgument, Unsupported
 
@@ -28,8 +29,8 @@ _FOREIGN = {b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz"}
 def decoded(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """The decompressed bytes of `chunks`, in pieces of at most 1 MiB.
 
-    Raises: InvalidArgument(field="layer") where they are damaged; Unsupported for a compression that is not gzip or
-    zstd.
+    Raises: InvalidArgument(field="layer") where they are damaged; Unsupported for a compression other than
+    gzip and zstd.
     """
     head = b""
     for chunk in chunks:
@@ -80,7 +81,7 @@ def _unzstd(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
     import zstandard  # noqa: PLC0415 - few images need it, and it takes 10 ms
 
     reader = zstandard.ZstdDecompressor().stream_reader(
-        _Stream(head, chunks), read_size=256 * 1024, read_across_frames=True
+        cast("IO[bytes]", _Stream(head, chunks)), read_size=256 * 1024, read_across_frames=True
     )
     try:
         while piece := reader.read(_PIECE):
@@ -109,8 +110,6 @@ class _ZlibMember:
     """zlib with igzip's interface."""
 
     def __init__(self) -> None:
-        import zlib  # noqa: PLC0415 - only where isal is missing
-
         self._inflate = zlib.decompressobj(wbits=31)
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
@@ -138,20 +137,18 @@ def _gzip_member() -> Any:
 
 
 def _gzip_errors() -> tuple[type[Exception], ...]:
-    import zlib  # noqa: PLC0415 - with its only user
-
     try:
         from isal import isal_zlib  # noqa: PLC0415 - may be missing
     except ImportError:
         return (zlib.error,)
-    return (zlib.error, isal_zlib.error)
+    return (zlib.error, cast("type[Exception]", isal_zlib.error))
 
 
 def ahead(items: Iterator[bytes], depth: int = 8) -> Generator[bytes, None, None]:
     """The same items, made in a thread of their own up to `depth` ahead of their use.
 
-    What the thread raises is raised here. Closing the generator lets the thread end after the item it is at; it is
-    not waited for, because that item may be a download's next bytes.
+    What the thread raises is raised here. Closing the generator lets the thread end after the item it is at;
+    it is not waited for, because that item may be a download's next bytes.
     """
     ready: queue.Queue[bytes | BaseException | None] = queue.Queue(depth)
     stopped = threading.Event()
@@ -163,7 +160,7 @@ def ahead(items: Iterator[bytes], depth: int = 8) -> Generator[bytes, None, None
                 if stopped.is_set():
                     return
             ready.put(None)
-        except BaseException as error:  # noqa: BLE001 - it is raised again where the items are used
+        except BaseException as error:  # raised again where the items are used
             ready.put(error)
 
     threading.Thread(target=produce, name="containerlib-decode", daemon=True).start()

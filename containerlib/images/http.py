@@ -33,7 +33,7 @@ _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 
 @frozen
 class Retry:
-    """How often and how long: `attempts` in all, the pause doubling from `first_delay` up to `max_delay` seconds."""
+    """`attempts` in all, with pauses that double from `first_delay` up to `max_delay` seconds."""
 
     attempts: int = 5
     first_delay: float = 0.2
@@ -41,7 +41,7 @@ class Retry:
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
 
     def pause(self, attempt: int, retry_after: str = "") -> None:
-        """Sleeps before the attempt after `attempt` (from 0); as long as the server asks, within `max_delay`."""
+        """Sleeps after `attempt` (from 0); as long as the server asks, within `max_delay`."""
         delay = self.first_delay * 2**attempt * random.uniform(0.5, 1.0)  # noqa: S311 - spreads clients
         if retry_after.isdecimal():
             delay = max(delay, float(retry_after))
@@ -56,7 +56,7 @@ class Http:
         self._client = httpx.Client(
             transport=transport,
             # The system's certificates, as every other tool here; a loopback registry is not behind a proxy.
-            verify=False if local else ssl.create_default_context(),  # noqa: S501 - there is no TLS on loopback
+            verify=False if local else ssl.create_default_context(),  # no TLS on loopback
             trust_env=not local,
             timeout=_TIMEOUT,
             headers={"User-Agent": "containerlib", "Accept-Encoding": "identity"},

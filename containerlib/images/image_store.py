@@ -39,8 +39,9 @@ _ID_DIGITS = frozenset("0123456789abcdef")
 class ImageStore:
     """Images by reference or id.
 
-    Threads and processes may use one root at once. `transport`, `retry` and `layer_writer` are for tests: what to
-    reach registries through, how patiently, and what to unpack with.
+    Threads and processes may use one root at once. `transport`, `retry` and `layer_writer` are what
+    registries are reached through, how patiently, and what layers are unpacked with, where the usual will
+    not do.
 
     Raises: StageError(stage="state") where `root` cannot be written.
     """
@@ -69,29 +70,30 @@ class ImageStore:
         platform: str | None = None,
         progress: Report | None = None,
     ) -> ImageRecord:
-        """Makes the image of `reference` be here, unpacked; what is here already is not fetched again. Blocks.
+        """Makes the image of `reference` be here, unpacked; what is here is not fetched again. Blocks.
 
-        HTTPS, or plain HTTP for a registry on loopback. Of an index the image for `platform`, by default the best for
-        this machine. `progress` is called from several threads, one at a time; what it raises ends the pull.
+        HTTPS, or plain HTTP for a registry on loopback. Of an index the image for `platform`, by default the
+        best for this machine. `progress` is called from several threads, one at a time; what it raises ends
+        the pull.
 
-        Raises: NotFound, Unauthorized, Unavailable, RegistryError; InvalidArgument(field="layer") for a hostile layer;
-        StageError for a full disk and the like. Nothing is left behind then.
+        Raises: NotFound, Unauthorized, Unavailable, RegistryError; InvalidArgument(field="layer") for a
+        hostile layer; StageError for a full disk and the like. Nothing is left behind then.
         """
         from containerlib.images.pulling import pull  # noqa: PLC0415 - httpx takes 100 ms to import
         from containerlib.images.registry import Registry  # noqa: PLC0415
 
         parsed = Reference.parse(reference)
         platforms = _platforms(platform)
-        with Registry(parsed.registry, auth=auth, transport=self._transport, retry=self._retry) as registry:
-            with _Cleanup(self._root):
-                image_id = pull(
-                    self._root,
-                    registry,
-                    parsed,
-                    platforms=platforms,
-                    writer=self._writer,
-                    report=_one_at_a_time(progress),
-                )
+        connected = Registry(parsed.registry, auth=auth, transport=self._transport, retry=self._retry)
+        with connected as registry, _Cleanup(self._root):
+            image_id = pull(
+                self._root,
+                registry,
+                parsed,
+                platforms=platforms,
+                writer=self._writer,
+                report=_one_at_a_time(progress),
+            )
         return self._by_full_id(image_id)
 
     def load(
@@ -200,7 +202,7 @@ class ImageStore:
 
 
 class _Cleanup:
-    """Clears away around a change: before it what others left when they died, after a failure what it left itself."""
+    """Clears away: before a change what others left when they died, after its failure what it left itself."""
 
     def __init__(self, root: ImageRoot) -> None:
         self._root = root

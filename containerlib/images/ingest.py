@@ -70,7 +70,7 @@ class Ingest:
         self._on_write(self.written)
 
     def finish(self) -> Digest:
-        """Ends the blob and has it on disk. Raises: RegistryError where size or digest is not what was promised."""
+        """Ends the blob and has it on disk. Raises: RegistryError for a wrong size or digest."""
         if self._size is not None and self.written != self._size:
             raise self._wrong_size(f"{self.written}")
         digest = self._hasher.digest()

@@ -1,11 +1,11 @@
 """Leases: which temporary names belong to somebody who lives.
 
     with Lease(directory, table) as lease:
-        lease.keep([("blob", digest), ("snapshot", chain_id)])     # collection leaves them alone, there or to come
-        temporary = lease.temporary(snapshots)                      # <snapshots>/tmp-<lease>-0
+        lease.keep([("blob", digest), ("snapshot", chain_id)])    # safe from collection, there or to come
+        temporary = lease.temporary(snapshots)                     # <snapshots>/tmp-<lease>-0
 
-The lease is a file that its holder keeps locked. The kernel drops the lock when the holder dies, however it dies, so
-whoever can lock the file knows that the names are free to be cleared away.
+The lease is a file that its holder keeps locked. The kernel drops the lock when the holder dies, however it
+dies, so whoever can lock the file knows that the names are free to be cleared away.
 """
 
 from __future__ import annotations

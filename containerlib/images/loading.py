@@ -1,8 +1,8 @@
 """Images from a layout or an archive, through the same door as pulled ones.
 
-There are two tables of contents, and newer `docker save` archives have both: `index.json` (OCI) with the manifests as
-they were pushed, `manifest.json` (Docker) with full names. Manifests are taken from the first where it is there, names
-from both.
+There are two tables of contents, and newer `docker save` archives have both: `index.json` (OCI) with the
+manifests as they were pushed, `manifest.json` (Docker) with full names. Manifests are taken from the first
+where it is there, names from both.
 
 Spec: image-spec image-layout.md; Docker image specification v1.2, combined image JSON.
 """
@@ -17,13 +17,13 @@ from containerlib.errors import InvalidArgument, NotFound
 from containerlib.images.archives import Files
 from containerlib.images.assembly import MAX_DOCUMENT, assemble
 from containerlib.images.ingest import Ingest
-from containerlib.images.pulling import select
 from containerlib.images.records import Progress
 from containerlib.images.root import ImageRoot
+from containerlib.images.selection import select
 from containerlib.images.unpacking import LayerWriterFactory
 from containerlib.spec.digest import Digest, Hasher
 from containerlib.spec.document import Document, parse_json
-from containerlib.spec.image import Descriptor, ImageConfig, Index, Manifest, MediaType, parse_manifest
+from containerlib.spec.image import Descriptor, ImageConfig, Manifest, MediaType, parse_manifest
 from containerlib.spec.platform import Platform
 from containerlib.spec.reference import Reference
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from containerlib.errors import InvalidArgument, NotFound, RegistryError
+from containerlib.errors import InvalidArgument, RegistryError
 from containerlib.images.assembly import assemble
 from containerlib.images.ingest import Ingest
 from containerlib.images.records import Progress
 from containerlib.images.registry import Registry
 from containerlib.images.root import ImageRoot
+from containerlib.images.selection import select
 from containerlib.images.unpacking import LayerWriterFactory
-from containerlib.spec.digest import Digest
-from containerlib.spec.image import Descriptor, Index, Manifest, parse_manifest
-from containerlib.spec.platform import Platform, choose
+from containerlib.spec.image import Descriptor, Manifest, parse_manifest
+from containerlib.spec.platform import Platform
 from containerlib.spec.reference import Reference
 
-__all__ = ["pull", "select"]
+__all__ = ["pull"]
 
 _MAX_NESTING = 3
 
@@ -58,18 +58,3 @@ def _manifest(registry: Registry, reference: Reference, platforms: Sequence[Plat
             digest=select(document, platforms, str(reference)).digest,
         )
     raise RegistryError(f"{reference} has indexes in indexes in indexes", code="MALFORMED")
-
-
-def select(index: Index, platforms: Sequence[Platform], subject: str) -> Descriptor:
-    """The index's entry for the first of `platforms` that it has; its only entry, if that says no platform.
-
-    Raises: NotFound, with what there is.
-    """
-    offered = [entry.platform for entry in index.manifests]
-    if len(offered) == 1 and offered[0] is None:
-        return index.manifests[0]
-    position = choose(platforms, offered)
-    if position is None:
-        there = ", ".join(sorted({str(p) for p in offered if p and p.os != "unknown"})) or "none"
-        raise NotFound(f"{subject} has no image for {platforms[0]}; there is: {there}")
-    return index.manifests[position]

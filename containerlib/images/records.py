@@ -16,8 +16,9 @@ __all__ = ["ImageRecord", "Progress", "PruneReport"]
 class ImageRecord:
     """An image that is here and unpacked.
 
-    `id` is the digest of its config, `size_bytes` that of its unpacked files, `created_at` when it came here, and
-    `layer_dirs` the absolute directories of its layers, the top one first, as an overlay's lowerdir wants them.
+    `id` is the digest of its config, `size_bytes` that of its unpacked files, `created_at` when it came
+    here, and `layer_dirs` the absolute directories of its layers, the top one first, as an overlay wants
+    them.
     """
 
     id: str
@@ -30,7 +31,7 @@ class ImageRecord:
 
 @frozen
 class Progress:
-    """One step of a pull or load: `current` of `total` bytes of the blob `digest`, or of a layer unpacked from it.
+    """One step of a pull or load: `current` of `total` bytes of the blob `digest`, or unpacked from it.
 
     `total` is the size of the blob for "download", and unknown (0) for "unpack".
     """

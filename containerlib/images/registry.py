@@ -65,7 +65,7 @@ class Registry:
         digest = reference.digest or (Digest.parse(claimed) if claimed else None)
         if digest is not None and not digest.matches(data):
             raise RegistryError(
-                f"the manifest of {reference} came with other content, of digest {Digest.of(data)}: try again",
+                f"the manifest of {reference} came with the digest {Digest.of(data)}: try again",
                 code="DIGEST_INVALID",
                 request=request_line(url),
             )
@@ -124,10 +124,10 @@ class Registry:
                 if response.status_code != 401 or shown:
                     raise self._error(response, url, what)
                 asked = challenges.parse_challenges(response.headers.get_list("WWW-Authenticate"))
-            self._authorize(repository, asked, sent, url, what)
+            self._authorize(repository, asked, sent, what)
 
     def _authorize(
-        self, repository: str, asked: tuple[challenges.Challenge, ...], sent: str | None, url: str, what: str
+        self, repository: str, asked: tuple[challenges.Challenge, ...], sent: str | None, what: str
     ) -> None:
         """Answers a 401: afterwards there is a header for the repository. One thread does it for all."""
         with self._lock:
@@ -139,7 +139,7 @@ class Registry:
             elif challenge is not None and self._auth is not None:
                 self._headers[repository] = challenges.basic(self._auth)
             else:
-                raise self._refused(what, url, "")
+                raise self._refused(what, "")
 
     def _token(self, challenge: challenges.Challenge, repository: str, what: str) -> str:
         plain_http = self._base.startswith("http:")
@@ -158,7 +158,7 @@ class Registry:
         code, message = _read_error(response)
         status = response.status_code
         if status in (401, 403):
-            return self._refused(what, url, message)
+            return self._refused(what, message)
         if status == 404:
             return NotFound(
                 f"{what} is not in the registry{message}: check the name and the tag"
@@ -172,7 +172,7 @@ class Registry:
             request=request_line(url),
         )
 
-    def _refused(self, what: str, url: str, message: str) -> Unauthorized:
+    def _refused(self, what: str, message: str) -> Unauthorized:
         if self._auth is None:
             advice = "it needs auth=BasicAuth(username, password), or there is no such repository"
         else:

@@ -38,7 +38,7 @@ class SnapshotStore:
 
 
 class Drafts:
-    """Snapshots in the making, in temporary directories of a lease; gone at the end of `with` unless adopted."""
+    """Snapshots in the making, in a lease's temporary directories; gone after `with` unless adopted."""
 
     def __init__(self, snapshots: SnapshotStore, lease: Lease) -> None:
         self._snapshots = snapshots
@@ -54,7 +54,8 @@ class Drafts:
         """A new empty directory for the layer."""
         path = self._lease.temporary(self._snapshots.path)
         try:
-            os.mkdir(path, 0o755)
+            os.mkdir(path)
+            os.chmod(path, 0o755)  # noqa: S103 - a container's root is everybody's, whatever the umask
         except OSError as error:
             raise StageError("layer", error.errno or 0, path) from error
         self._paths[chain_id] = path

@@ -11,8 +11,8 @@ __all__ = ["remove_tree"]
 def remove_tree(path: str) -> int:
     """Removes the directory and all in it; returns the bytes of its files.
 
-    Each directory is first moved up to `path`, so that neither the depth of the tree (no recursion, no descriptor for
-    each level) nor the length of its paths matters. Links are removed, never followed.
+    Each directory is first moved up to `path`, so that neither the depth of the tree (no recursion, no
+    descriptor for each level) nor the length of its paths matters. Links are removed, never followed.
     """
     size = 0
     numbers = count()

@@ -57,8 +57,9 @@ def unpack(
 ) -> int:
     """Unpacks a layer into `directory`; returns the bytes of its files. Blocks until it has come.
 
-    Raises: InvalidArgument(field="layer") for a layer that is damaged, hostile or too large for its compressed size;
-    RegistryError(code="DIGEST_INVALID") where it is not `diff_id`; StageError; what the transfer raises.
+    Raises: InvalidArgument(field="layer") for a layer that is damaged, hostile or too large for its
+    compressed size; RegistryError(code="DIGEST_INVALID") where it is not `diff_id`; StageError; what the
+    transfer raises.
     """
     limit = max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * compressed_size)
     hasher, total = Hasher(diff_id.algorithm), 0
@@ -84,7 +85,7 @@ def unpack(
         pieces.close()
     if hasher.digest() != diff_id:
         raise RegistryError(
-            f"a layer unpacks to {hasher.digest()}, and the image's config says {diff_id}: have it pushed anew",
+            f"a layer unpacks to {hasher.digest()}, and the image's config says {diff_id}: push it anew",
             code="DIGEST_INVALID",
         )
     return stats.bytes

@@ -7,7 +7,9 @@ Spec: kernel Documentation/admin-guide/cgroup-v1/cgroups.rst, cgroup-v2.rst; pro
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -38,7 +40,7 @@ _V1_CONTROLLERS = frozenset(
 
 @frozen
 class Layout:
-    """`v1`: the directory of each mounted v1 controller (controllers mounted together share one); `v2`: cgroup2's.
+    """`v1`: the directory of each mounted v1 controller, which several may share; `v2`: cgroup2's.
 
     A container is placed in v1 wherever a v1 controller is mounted; a v2 tree beside it is left alone
     (hybrid).
@@ -58,9 +60,17 @@ class Layout:
         """The v2 directory where v2 is all that there is."""
         return None if self.v1 else self.v2
 
+    def children(self, path: str) -> set[str]:
+        """Names of the groups below the group `path` in any hierarchy."""
+        names: set[str] = set()
+        for mount in {*self.v1.values(), *([self.v2] if self.v2 else [])}:
+            with contextlib.suppress(FileNotFoundError), os.scandir(f"{mount}{path}") as entries:
+                names.update(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+        return names
+
     @classmethod
     def detect(cls, mountinfo: str, root: str = "/sys/fs/cgroup") -> Layout:
-        """The layout that the text of a /proc/PID/mountinfo shows at or below `root`; a later mount hides an earlier."""
+        """What a /proc/PID/mountinfo shows, at or below `root`; later mounts hide earlier ones."""
         v1: dict[str, str] = {}
         v2 = None
         for line in mountinfo.splitlines():

@@ -22,7 +22,7 @@ _PIDS = frozenset({"limit"})
 
 @frozen
 class Setting:
-    """One write: `value` to `file` in the container's group of `controller`. `optional`: a missing file is passed over."""
+    """One write: `value` to `file` in the group of `controller`. `optional`: the file may be missing."""
 
     controller: str
     file: str

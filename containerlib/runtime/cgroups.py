@@ -22,14 +22,15 @@ Only `path` and its missing parents are ever made or removed, and no other group
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from containerlib.errors import Conflict, InvalidArgument, StageError, Timeout, Unsupported
+from containerlib.errors import InvalidArgument, StageError, Timeout, Unsupported
+from containerlib.runtime.cgroup_files import attempts, make, read, remove_tree, stage, write
 from containerlib.runtime.cgroup_layout import Layout
 from containerlib.runtime.cgroup_limits import Setting, device_lines, v1_settings, v2_settings
 from containerlib.runtime.device_filter import device_filter
@@ -45,7 +46,7 @@ DeviceAttach = Callable[[int, Sequence[int]], None]
 
 
 class ContainerCgroup:
-    """The groups of one container, at `path` below every hierarchy that it uses. Making the object does no I/O."""
+    """The groups of one container, at `path` below every hierarchy that it uses. Making it does no I/O."""
 
     def __init__(
         self, path: str, layout: Layout | None = None, *, device_attach: DeviceAttach | None = None
@@ -59,9 +60,9 @@ class ContainerCgroup:
 
     @property
     def hierarchies(self) -> Mapping[str, str]:
-        """Controllers of each group, as they are mounted ("cpu,cpuacct"), and the group's directory; v2: `""`."""
+        """The directory of each group by its controllers as they are mounted ("cpu,cpuacct"); on v2 by ""."""
         if self._hierarchies is None:
-            self._hierarchies = {n: d for n, d in self._candidates().items() if os.path.isdir(d)}
+            self._hierarchies = {n: d for n, d in self._candidates().items() if os.path.isdir(d)}  # noqa: PTH112
         return self._hierarchies
 
     @property
@@ -85,7 +86,7 @@ class ContainerCgroup:
         """The file with an `oom_kill N` line; None for a container without a memory limit."""
         if self._layout.unified:
             path = f"{self.v2_directory}/memory.events"
-            return path if os.path.exists(path) else None
+            return path if Path(path).exists() else None
         directory = self._of("memory")
         return f"{directory}/memory.oom_control" if directory else None
 
@@ -115,7 +116,7 @@ class ContainerCgroup:
         found: list[int] = []
         for current, _, _ in os.walk(directory) if directory else ():
             with contextlib.suppress(FileNotFoundError):
-                found.extend(map(int, _read(f"{current}/cgroup.procs").split()))
+                found.extend(map(int, read(f"{current}/cgroup.procs").split()))
         return tuple(dict.fromkeys(found))
 
     def kill(self, timeout: float = FREEZE_TIMEOUT) -> None:
@@ -123,11 +124,13 @@ class ContainerCgroup:
 
         Raises: Timeout.
         """
-        directory, limit = self._main(), time.monotonic() + timeout
-        if directory and self._layout.unified and os.path.exists(f"{directory}/cgroup.kill"):
-            _write(f"{directory}/cgroup.kill", "1")
+        limit = time.monotonic() + timeout
+        kill_file = Path(f"{self.v2_directory}/cgroup.kill")  # since Linux 5.14
+        at_once = self.v2_directory is not None and kill_file.exists()
+        if at_once:
+            write(str(kill_file), "1")
         while left := self.pids():
-            if not self._layout.unified or not os.path.exists(f"{directory}/cgroup.kill"):
+            if not at_once:
                 self._signal(left)
                 self._thaw_v1()  # on v1 a frozen process dies when it is thawed
             if time.monotonic() > limit:
@@ -150,9 +153,9 @@ class ContainerCgroup:
         """Whether the container is frozen, or on its way there."""
         try:
             if self._layout.unified:
-                return _read(f"{self.v2_directory}/cgroup.freeze").strip() == "1"
+                return read(f"{self.v2_directory}/cgroup.freeze").strip() == "1"
             directory = self._of("freezer")
-            return directory is not None and _read(f"{directory}/freezer.state").strip() != "THAWED"
+            return directory is not None and read(f"{directory}/freezer.state").strip() != "THAWED"
         except FileNotFoundError:
             return False
 
@@ -164,7 +167,7 @@ class ContainerCgroup:
         directories = self._candidates().values() if self._hierarchies is None else self.directories
         limit = time.monotonic() + timeout
         for directory in directories:
-            _remove_tree(directory, limit)
+            remove_tree(directory, limit)
         self._hierarchies = None
 
     # ---- making ----
@@ -180,7 +183,7 @@ class ContainerCgroup:
         self._hierarchies = made = {}
         for name, directory in candidates.items():
             if any(w in name.split(",") for w in wanted):
-                _make(directory)
+                make(directory)
                 made[name] = directory
         for setting in settings:
             _apply(setting, f"{mounted[setting.controller]}{self.path}")
@@ -190,7 +193,7 @@ class ContainerCgroup:
     def _create_v2(self, settings: Sequence[Setting], rules: list[Mapping[str, Any]]) -> None:
         mount, directory = str(self._layout.unified), str(self.v2_directory)
         self._hierarchies = {}
-        _make(directory)
+        make(directory)
         self._hierarchies = {"": directory}
         _enable(mount, self.path, [s.controller for s in settings])
         for setting in settings:
@@ -244,7 +247,7 @@ class ContainerCgroup:
         directory = self._of("freezer")
         if directory:
             with contextlib.suppress(FileNotFoundError):
-                _write(f"{directory}/freezer.state", "THAWED")
+                write(f"{directory}/freezer.state", "THAWED")
 
     def _set_frozen(self, frozen: bool, timeout: float) -> None:
         if self._layout.unified:
@@ -256,19 +259,19 @@ class ContainerCgroup:
             file, value = f"{directory}/freezer.state", "FROZEN" if frozen else "THAWED"
 
             def is_done() -> bool:
-                return _read(file).strip() == value
+                return read(file).strip() == value
 
-        with _stage(file):
-            for _ in _attempts(timeout):
-                _write(file, value)  # again and again: v1 may stay FREEZING while a new process slips in
+        with stage(file):
+            for _ in attempts(timeout):
+                write(file, value)  # again and again: v1 may stay FREEZING while a new process slips in
                 if is_done():
                     return
             if frozen:
-                _write(file, "0" if self._layout.unified else "THAWED")
+                write(file, "0" if self._layout.unified else "THAWED")
         raise Timeout(f"{self.path} did not become {'frozen' if frozen else 'thawed'} within {timeout} s")
 
     def _v2_is(self, frozen: bool) -> Callable[[], bool]:
-        return lambda: f"frozen {int(frozen)}" in _read(f"{self.v2_directory}/cgroup.events").splitlines()
+        return lambda: f"frozen {int(frozen)}" in read(f"{self.v2_directory}/cgroup.events").splitlines()
 
 
 def remove_if_empty(path: str, layout: Layout | None = None) -> None:
@@ -293,62 +296,29 @@ def _native_device_attach(descriptor: int, instructions: Sequence[int]) -> None:
     cgroup_device_attach(descriptor, instructions)
 
 
-@contextlib.contextmanager
-def _stage(detail: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, StageError | Timeout):
-            raise
-        raise StageError("cgroup", error.errno or 0, detail) from error
-
-
-def _make(directory: str) -> None:
-    """mkdir, with parents where they are missing; an empty left-over of the same name is taken over anew."""
-    for _ in range(100):  # the parent may be removed by another process between two steps
-        try:
-            os.mkdir(directory, 0o755)  # noqa: PTH102 - hot path
-        except FileNotFoundError:
-            with _stage(directory):
-                os.makedirs(os.path.dirname(directory), 0o755, exist_ok=True)  # noqa: PTH103, PTH120
-        except FileExistsError:
-            _remove_tree(directory, time.monotonic())
-        except OSError as error:
-            raise StageError("cgroup", error.errno or 0, directory, advice=_advice(error)) from error
-        else:
-            return
-    raise StageError("cgroup", errno.EAGAIN, directory)
-
-
-def _advice(error: OSError) -> str:
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return "making groups needs root, or a delegated and writable cgroup mount"
-    return ""
-
-
 def _enable(mount: str, path: str, controllers: Sequence[str]) -> None:
     """Hands `controllers` down from the root of the tree to the parent of `path`."""
     wanted = dict.fromkeys(controllers)
     if not wanted:
         return
-    available = _read(f"{mount}/cgroup.controllers").split()
+    available = read(f"{mount}/cgroup.controllers").split()
     for controller in wanted:
         if controller not in available and controller != "cgroup":
             raise _missing(controller)
     current = mount
     for name in path.split("/")[1:]:
-        enabled = _read(f"{current}/cgroup.subtree_control").split()
+        enabled = read(f"{current}/cgroup.subtree_control").split()
         missing = [f"+{c}" for c in wanted if c not in enabled and c != "cgroup"]
         if missing:
-            with _stage(f"{current}/cgroup.subtree_control"):
-                _write(f"{current}/cgroup.subtree_control", " ".join(missing))
+            with stage(f"{current}/cgroup.subtree_control"):
+                write(f"{current}/cgroup.subtree_control", " ".join(missing))
         current = f"{current}/{name}"
 
 
 def _apply(setting: Setting, directory: str) -> None:
     file = f"{directory}/{setting.file}"
     try:
-        _write(file, setting.value)
+        write(file, setting.value)
     except FileNotFoundError as error:
         if not setting.optional:
             raise Unsupported(
@@ -360,7 +330,7 @@ def _apply(setting: Setting, directory: str) -> None:
 
 def _write_devices(directory: str, lines: Sequence[tuple[str, str]]) -> None:
     """One write for each rule. What the parent group denies cannot be allowed here: it stays denied."""
-    with contextlib.ExitStack() as stack, _stage(directory):
+    with contextlib.ExitStack() as stack, stage(directory):
         opened: dict[str, int] = {}
         for file, text in lines:
             if file not in opened:
@@ -371,48 +341,3 @@ def _write_devices(directory: str, lines: Sequence[tuple[str, str]]) -> None:
             except PermissionError:
                 if file == "devices.deny":
                     raise
-
-
-def _remove_tree(directory: str, limit: float) -> None:
-    delay = 0.0001
-    while True:
-        try:
-            os.rmdir(directory)  # noqa: PTH106 - hot path
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
-                raise StageError("cgroup", error.errno or 0, directory) from error
-        else:
-            return
-        for name in os.listdir(directory) if os.path.isdir(directory) else ():  # noqa: PTH208
-            child = f"{directory}/{name}"
-            if os.path.isdir(child) and not os.path.islink(child):
-                _remove_tree(child, limit)
-        if time.monotonic() > limit:
-            raise Conflict(f"processes are still in the cgroup {directory}: end them first", state="running")
-        time.sleep(delay)
-        delay = min(delay * 2, 0.01)
-
-
-def _attempts(timeout: float) -> Iterator[None]:
-    limit, delay = time.monotonic() + timeout, 0.0001
-    while True:
-        yield
-        if time.monotonic() > limit:
-            return
-        time.sleep(delay)
-        delay = min(delay * 2, 0.01)
-
-
-def _read(path: str) -> str:
-    with open(path, encoding="ascii") as file:
-        return file.read()
-
-
-def _write(path: str, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, text.encode())
-    finally:
-        os.close(descriptor)

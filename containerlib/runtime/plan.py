@@ -20,6 +20,7 @@ from containerlib.runtime import mount_options, ops
 from containerlib.runtime.ops import Op, Plan
 from containerlib.runtime.plan_process import process_ops
 from containerlib.runtime.roots import OverlayRoot, Root
+from containerlib.runtime.sysctls import check_sysctl
 from containerlib.spec.runtime import Linux, Mount, Process, Spec
 
 __all__ = ["Groups", "container_plan", "exec_plan"]
@@ -75,7 +76,7 @@ def container_plan(
         _root_op(spec, rootfs, root),
         *_mount_ops(spec, groups, new),
         *_dev_ops(spec, linux, process),
-        *(ops.sysctl(key, value) for key, value in linux.get("sysctl", {}).items()),
+        *_sysctls(linux, new),
         *(ops.mask(path, f"linux.maskedPaths {path}") for path in linux.get("maskedPaths", ())),
         *(ops.readonly(path, f"linux.readonlyPaths {path}") for path in linux.get("readonlyPaths", ())),
         *_names(spec, new),
@@ -237,6 +238,12 @@ def _cgroup_mounts(
             yield ops.bind(directory, place, origin, attributes=attributes)
     if attributes & 0x1:
         yield ops.readonly(target, origin)
+
+
+def _sysctls(linux: Linux, new: set[str]) -> Iterator[Op]:
+    for key, value in linux.get("sysctl", {}).items():
+        check_sysctl(key, new)
+        yield ops.sysctl(key, value)
 
 
 # ---- /dev ----

@@ -1,7 +1,6 @@
 """Compiled seccomp filters, kept: compiling Docker's profile takes 13 ms, looking it up a microsecond.
 
     program = compiled(spec["linux"]["seccomp"], "/var/lib/containerlib/seccomp")   # struct sock_filter[]
-    flags = filter_flags(spec["linux"]["seccomp"])                                  # SECCOMP_FILTER_FLAG_*
 
 A filter is found in memory, else on disk, else it is compiled. libseccomp arranges it as a binary tree,
 which matters less for the calls that it judges (230 ns either way: the kernel keeps a bitmap) than for the
@@ -24,20 +23,12 @@ from containerlib.errors import InvalidArgument
 from containerlib.runtime.seccomp_newer import newer_syscalls
 from containerlib.spec.seccomp import digest_of
 
-__all__ = ["compiled", "filter_flags"]
+__all__ = ["compiled"]
 
 _FORMAT = 1
 """Part of the key on disk: to be raised with every change of what is compiled from the same section."""
 _INSTRUCTION_BYTES = 8
 _DIGEST_BYTES = 32
-
-# linux/seccomp.h
-_FLAGS = {
-    "SECCOMP_FILTER_FLAG_TSYNC": 1,
-    "SECCOMP_FILTER_FLAG_LOG": 2,
-    "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
-    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32,
-}
 
 _LIBRARY_DIRECTORIES = ("/usr/lib64", "/usr/lib", "/lib64", "/lib", "/usr/local/lib")
 
@@ -65,16 +56,6 @@ def compiled(seccomp: Mapping[str, Any], cache: str | os.PathLike[str] | None = 
     return program
 
 
-def filter_flags(seccomp: Mapping[str, Any]) -> int:
-    """SECCOMP_FILTER_FLAG_* for seccomp(2). Raises: InvalidArgument(field="seccomp") for an unknown one."""
-    flags = 0
-    for name in seccomp.get("flags") or ():
-        if name not in _FLAGS:
-            raise InvalidArgument(f"{name!r} is not a flag of seccomp(2)", field="seccomp")
-        flags |= _FLAGS[name]
-    return flags
-
-
 # ---- on disk ----
 
 
@@ -84,7 +65,7 @@ def _key(digest: str) -> str:
 
 @functools.cache
 def _library_stamp() -> str:
-    """Tells one build of the library from another without loading it: importing ctypes alone takes milliseconds."""
+    """Tells one build of the library from another without loading it: importing ctypes takes milliseconds."""
     triplet = f"/usr/lib/{platform.machine()}-linux-gnu"
     for directory in (triplet, *_LIBRARY_DIRECTORIES):
         try:

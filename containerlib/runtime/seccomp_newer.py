@@ -1,4 +1,4 @@
-"""The head of a seccomp filter: answers for system calls that are newer than libseccomp or than the profile. Pure.
+"""The head of a seccomp filter: answers for system calls newer than libseccomp or than the profile. Pure.
 
 A filter that answers EPERM to a call that did not exist when its profile was written breaks programs: a
 libc takes ENOSYS as "use the older call", and EPERM as a refusal. So, per architecture, before libseccomp's
@@ -80,7 +80,7 @@ _NUMBER, _ARCHITECTURE = 0, 4  # offsets in struct seccomp_data
 
 
 def newer_syscalls(seccomp: Mapping[str, Any], resolve: Resolve, action_word: ActionWord) -> bytes:
-    """struct sock_filter[] that falls through to the program appended to it; empty where there is nothing to say."""
+    """struct sock_filter[] that falls through to what is appended to it; empty if it has nothing to say."""
     default = seccomp.get("defaultAction")
     if default not in _REFUSING or (default == "SCMP_ACT_ERRNO" and seccomp.get("defaultErrnoRet") == 38):
         return b""

@@ -8,13 +8,15 @@ F stands for the newline, P for none, so the bytes that were written can be had 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Literal
 
-from containerlib.runtime import connect
+from containerlib._sys.native import watch_growth
+from containerlib.runtime import Supervisor, connect
 from containerlib.spec.status import LogRecord
 
 __all__ = ["read_log", "read_log_bytes"]
@@ -22,7 +24,6 @@ __all__ = ["read_log", "read_log_bytes"]
 Stream = Literal["stdout", "stderr"]
 _STREAMS: dict[bytes, Stream] = {b"stdout": "stdout", b"stderr": "stderr"}
 _CHUNK = 1 << 16
-_POLL_SECONDS = 0.005
 
 
 def read_log(directory: str, *, follow: bool = False, since: datetime | None = None) -> Iterator[LogRecord]:
@@ -74,22 +75,35 @@ def _lines(directory: str, follow: bool) -> Iterator[bytes]:
 
 def _chunks(directory: str, follow: bool) -> Iterator[bytes]:
     """The log's bytes as far as they are there; with `follow` until the container has ended."""
+    path = f"{directory}/log"
     try:
-        fd = os.open(f"{directory}/log", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return
-    supervisor = connect(directory) if follow else None
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, fd)
+        if follow and (supervisor := connect(directory)) is not None:
+            stack.enter_context(supervisor)
+            yield from _growing(path, fd, supervisor)
+        yield from _available(fd)
+
+
+def _available(fd: int) -> Iterator[bytes]:
+    while chunk := os.read(fd, _CHUNK):
+        yield chunk
+
+
+def _growing(path: str, fd: int, supervisor: Supervisor) -> Iterator[bytes]:
+    """What is written until the container ends; the last bytes may still be there then."""
+    growth = watch_growth(path)
     try:
-        while True:
-            ended = supervisor is None or supervisor.poll() is not None
-            while chunk := os.read(fd, _CHUNK):
-                yield chunk
-            if ended or supervisor is None:
-                return
-            poll = select.poll()
-            poll.register(supervisor.fileno(), select.POLLIN)
-            poll.poll(_POLL_SECONDS * 1000)
+        poll = select.poll()
+        poll.register(growth, select.POLLIN)
+        poll.register(supervisor.fileno(), select.POLLIN)
+        while supervisor.poll() is None:
+            yield from _available(fd)
+            poll.poll()
+            with contextlib.suppress(BlockingIOError):
+                os.read(growth, _CHUNK)
     finally:
-        os.close(fd)
-        if supervisor is not None:
-            supervisor.close()
+        os.close(growth)

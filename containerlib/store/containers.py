@@ -72,6 +72,14 @@ class ContainerTable:
         """Every record, the oldest first."""
         return [*self._select("ORDER BY created_at, id")]
 
+    def adopt(self, container_id: str, owner_pid: int, owner_start_time: int) -> None:
+        """Gives the container another owner: the process that starts it again. Raises: NotFound."""
+        values = (owner_pid, owner_start_time, container_id)
+        if not self._database.execute(
+            "UPDATE containers SET owner_pid = ?, owner_start_time = ? WHERE id = ?", values
+        ):
+            raise NotFound(f"there is no container {container_id!r}")
+
     def remove(self, container_id: str) -> None:
         """Forgets the container. Raises: NotFound."""
         if not self._database.execute("DELETE FROM containers WHERE id = ?", (container_id,)):

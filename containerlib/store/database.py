@@ -5,9 +5,9 @@
         cursor.execute(...)
     rows = database.query("SELECT ...", ...)
 
-WAL with synchronous=NORMAL: a commit is one write and no fsync; a power cut may lose the newest commits, never
-the file. There is one connection in a process, under a lock; a forked child opens its own, because SQLite
-forbids to carry one over.
+WAL with synchronous=NORMAL: a commit is one write and no fsync; a power cut may lose the newest commits,
+never the file. There is one connection in a process, under a lock; a forked child opens its own, because
+SQLite forbids to carry one over.
 """
 
 from __future__ import annotations

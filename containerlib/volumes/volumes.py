@@ -62,7 +62,7 @@ class VolumeStore:
             return self._create(name, labels or {})
 
     def ensure(self, name: str) -> str:
-        """The directory of the volume, which is made if it is not there. Raises: as `create`, but for AlreadyExists."""
+        """The directory of the volume, made if it is not there. Raises: as `create`."""
         with contextlib.suppress(NotFound):
             return self.get(name).path
         with self._locked():
@@ -99,11 +99,11 @@ class VolumeStore:
             self._discard(name)
 
     def prune(self) -> Sequence[str]:
-        """Removes directories that no record knows: what killed processes left. Their names, as far as they had any."""
+        """Removes directories that no record knows, which killed processes left, and gives their names."""
         with self._locked():
             known = {record.name for record in self._records.list()}
             removed = []
-            for entry in sorted(os.listdir(self._directory)):
+            for entry in sorted(path.name for path in self._directory.iterdir()):
                 if entry != _LOCK and entry not in known:
                     self._discard(entry)
                     removed.append(entry)
@@ -156,8 +156,8 @@ class VolumeStore:
 def _check_name(name: str) -> None:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise InvalidArgument(
-            f"{name!r} is not a name for a volume: letters, digits, '_', '.' and '-', a letter or digit
-            first", field="volume",
+            f"{name!r} is not a name for a volume: letters, digits, '_', '.', '-', a letter or digit first",
+            field="volume",
         )
 
 

@@ -173,6 +173,11 @@ static void hide_paths(void) {
     }
 }
 
+static void set_sysctls(void) {
+    write_file("proc/sys/net/ipv4/ping_group_range", "0 2147483647");
+    write_file("proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+}
+
 static void bring_loopback_up(void) {
     struct ifreq request = {.ifr_name = "lo"};
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -202,6 +207,7 @@ static void run_child(const struct floor *floor) {
     if (floor->docker) {
         mount_docker(floor);
         make_devices();
+        set_sysctls();
         hide_paths();
         bring_loopback_up();
         CHECK(sethostname("floor", 5));

@@ -70,23 +70,30 @@ def our_processes() -> Iterator[str]:
         if not entry.name.isdigit() or int(entry.name) == me:
             continue
         try:
-            name, parent, start_time = read_stat(entry)
+            name, state, parent, start_time = read_stat(entry)
             in_our_cgroup = f"/{OURS}" in entry.joinpath("cgroup").read_text()
-            program = str(entry.joinpath("exe").readlink())
-        except (OSError, ValueError):  # it ended meanwhile, or is a zombie or a kernel thread
-            if not entry.exists():
-                continue
-            program, in_our_cgroup = "", False
-        if parent == me or in_our_cgroup or name.startswith(OURS) or OURS in Path(program).name:
+        except OSError:  # it ended meanwhile
+            continue
+        if state == "Z" and parent != me:  # it has ended, and it is not for us to reap it
+            continue
+        program = program_of(entry)
+        if parent == me or in_our_cgroup or name.startswith(OURS) or OURS in program:
             yield f"{name} pid {entry.name} start time {start_time} {program}".rstrip()
 
 
-def read_stat(process: Path) -> tuple[str, int, int]:
-    """Name, parent and start time. Spec: proc_pid_stat(5)"""
+def program_of(process: Path) -> str:
+    try:
+        return process.joinpath("exe").readlink().name
+    except OSError:  # a kernel thread, or not ours to look at
+        return ""
+
+
+def read_stat(process: Path) -> tuple[str, str, int, int]:
+    """Name, state, parent and start time. Spec: proc_pid_stat(5)"""
     text = process.joinpath("stat").read_text()
     name = text[text.index("(") + 1 : text.rindex(")")]
     rest = text[text.rindex(")") + 2 :].split()
-    return name, int(rest[1]), int(rest[19])
+    return name, rest[0], int(rest[1]), int(rest[19])
 
 
 def our_cgroups() -> Iterator[str]:

@@ -8,13 +8,12 @@ import stat
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-_native = pytest.importorskip("containerlib._native", reason="the extension is not built", exc_type=ImportError)
-
-from containerlib._sys.layers import LayerLimits, LayerStats, LayerWriter  # noqa: E402
+if TYPE_CHECKING:
+    from containerlib._sys.layers import LayerLimits, LayerStats
 
 _KINDS = {
     "file": tarfile.REGTYPE,
@@ -30,9 +29,9 @@ _KINDS = {
 class Archive:
     """`Archive().file("a", b"x").symlink("b", "a").data()`: a tar archive, entry by entry."""
 
-    def __init__(self, format: int = tarfile.PAX_FORMAT) -> None:
+    def __init__(self, version: int = tarfile.PAX_FORMAT) -> None:
         self._buffer = io.BytesIO()
-        self._tar = tarfile.open(fileobj=self._buffer, mode="w", format=format)  # noqa: SIM115 - closed by data()
+        self._tar = tarfile.open(fileobj=self._buffer, mode="w", format=version)  # noqa: SIM115 - closed by data()
 
     def add(self, kind: str, name: str, content: bytes = b"", **facts: Any) -> Archive:
         info = tarfile.TarInfo(name)
@@ -110,7 +109,8 @@ Apply = Callable[..., Applied]
 
 @pytest.fixture
 def apply(tmp_path: Path) -> Iterator[Apply]:
-    """`apply(archive)` gives `.root` and `.stats`; every directory that it makes has a neighbour that must not change."""
+    """`apply(archive)` gives `.root` and `.stats`. The directory has a neighbour that must not change."""
+    layers = pytest.importorskip("containerlib._sys.layers", exc_type=ImportError)
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "witness").write_bytes(b"untouched")
@@ -130,7 +130,7 @@ def apply(tmp_path: Path) -> Iterator[Apply]:
         root = tmp_path / f"layer{made}"
         root.mkdir()
         archive = data.data() if isinstance(data, Archive) else data
-        with LayerWriter(str(root), lowers=[str(lower) for lower in lowers], limits=limits) as writer:
+        with layers.LayerWriter(str(root), lowers=[str(lower) for lower in lowers], limits=limits) as writer:
             for start in range(0, len(archive), chunk):
                 writer.feed(archive[start : start + chunk])
             return Applied(root, writer.finish())

@@ -27,7 +27,8 @@ def test_parse_signal_no_signal_refused(value: int | str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("blocked", "caught", "expected"), [(0, 0, False), (1 << 14, 0, True), (0, 1 << 14, True), (1 << 13, 1 << 13, False)]
+    ("blocked", "caught", "expected"),
+    [(0, 0, False), (1 << 14, 0, True), (0, 1 << 14, True), (1 << 13, 1 << 13, False)],
 )
 def test_hears_blocked_or_caught_only(tmp_path: Path, blocked: int, caught: int, expected: bool) -> None:
     status = f"Name:\tx\nSigBlk:\t{blocked:016x}\nSigIgn:\t{1 << 14:016x}\nSigCgt:\t{caught:016x}\n"

@@ -81,7 +81,8 @@ def test_limits_given_values_replace_and_others_stay() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("memory", 0), ("memory", "many"), ("cpus", 0.0), ("cpus", float("nan")), ("pids", 0)]
+    ("field", "value"),
+    [("memory", 0), ("memory", "many"), ("cpus", 0.0), ("cpus", float("nan")), ("pids", 0)],
 )
 def test_limits_impossible_refused(field: str, value: float) -> None:
     given: dict[str, object] = {"memory": None, "swap": None, "cpus": None, "pids": None, field: value}

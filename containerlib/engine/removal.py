@@ -1,0 +1,36 @@
+"""Images and volumes, where containers have a say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from containerlib.engine.listing import list_all
+
+if TYPE_CHECKING:
+    from containerlib.engine.core import Core
+
+__all__ = ["remove_image", "remove_volume"]
+
+
+def remove_image(core: Core, name_or_id: str) -> None:
+    """Takes the name away; with the last name, or by id, the image itself.
+
+    Raises: NotFound; Conflict where the image would go and a container was made from it.
+    """
+
+    def is_used(image_id: str) -> bool:
+        return any(record.image_id == image_id for record in core.store.containers.list())
+
+    core.images.remove(name_or_id, in_use=is_used)
+
+
+def remove_volume(core: Core, name: str) -> None:
+    """Removes the volume and what is in it.
+
+    Raises: NotFound; Conflict where a container mounts it.
+    """
+
+    def users(volume: str) -> list[str]:
+        return [item.record.name for item in list_all(core) if volume in item.memo.volumes]
+
+    core.volumes.remove(name, in_use=users)

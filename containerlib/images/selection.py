@@ -1,0 +1,26 @@
+"""Which entry of an index is the image for a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from containerlib.errors import NotFound
+from containerlib.spec.image import Descriptor, Index
+from containerlib.spec.platform import Platform, choose
+
+__all__ = ["select"]
+
+
+def select(index: Index, platforms: Sequence[Platform], subject: str) -> Descriptor:
+    """The index's entry for the first of `platforms` that it has; its only entry, if that says no platform.
+
+    Raises: NotFound, with what there is.
+    """
+    offered = [entry.platform for entry in index.manifests]
+    if len(offered) == 1 and offered[0] is None:
+        return index.manifests[0]
+    position = choose(platforms, offered)
+    if position is None:
+        there = ", ".join(sorted({str(p) for p in offered if p and p.os != "unknown"})) or "none"
+        raise NotFound(f"{subject} has no image for {platforms[0]}; there is: {there}")
+    return index.manifests[position]

@@ -1,0 +1,87 @@
+"""A short run of the fuzzer over the tar parser and the layer writer, with the sanitizers on."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+FLAGS = "-g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Wall -Wextra -Werror".split()
+EXECUTIONS = int(os.environ.get("CONTAINERLIB_FUZZ_EXECUTIONS", "20000"))
+
+
+def seeds(corpus: Path) -> None:
+    names = ["a", "a/f", "b/s", "b/h", "p", "a/.wh.x", "n" * 120, "b/.wh..wh..opq"]
+    for name, version in (("pax", tarfile.PAX_FORMAT), ("gnu", tarfile.GNU_FORMAT)):
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w", format=version) as made:
+            for number, kind in enumerate((b"5", b"0", b"2", b"1", b"6", b"3", b"0", b"0")):
+                info = tarfile.TarInfo(names[number])
+                info.type, info.linkname, info.mtime = kind, "a/f", 1.5 if name == "pax" else 1
+                info.pax_headers = {"SCHILY.xattr.user.x": "1"} if number == 1 else {}
+                content = b"content" if kind == b"0" else b""
+                info.size = len(content)
+                made.addfile(info, io.BytesIO(content))
+        (corpus / name).write_bytes(b"\1" + buffer.getvalue().rstrip(b"\0") + bytes(1024))
+    sparse = corpus.parent / "sparse"
+    with sparse.open("wb") as file:
+        for number in range(6):
+            file.seek(number << 16)
+            file.write(b"x")
+    for options in (
+        ["gnu"],
+        *(["posix", f"--sparse-version={version}"] for version in ("0.0", "0.1", "1.0")),
+    ):
+        data = subprocess.run(
+            ["tar", "-C", str(corpus.parent), "--sparse", "-b1", "--format", *options, "-c", sparse.name],
+            check=True,
+            capture_output=True,
+        ).stdout
+        (corpus / "".join(options)).write_bytes(b"\2" + data)
+
+
+def test_tar_parser_survives_a_run_of_the_fuzzer(tmp_path):
+    clang = shutil.which("clang")
+    if clang is None:
+        pytest.skip("needs clang with libFuzzer")
+    sources = [REPOSITORY / "tests/native/fuzz_tar.c"]
+    for pattern in ("tar*.c", "layer*.c"):
+        sources += sorted((REPOSITORY / "_native/ext").glob(pattern))
+    includes = [f"-I{REPOSITORY / '_native' / part}" for part in ("include", "ext")]
+    program = tmp_path / "fuzz_tar"
+    built = subprocess.run(
+        [clang, *FLAGS, *includes, *map(str, sources), "-o", str(program)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "libclang_rt" in built.stderr:
+        pytest.skip("this clang has no libFuzzer or sanitizer runtime")
+    assert built.returncode == 0, built.stderr
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    seeds(corpus)
+    ran = subprocess.run(
+        [
+            program,
+            f"-runs={EXECUTIONS}",
+            "-seed=1",
+            "-max_len=8192",
+            "-timeout=10",
+            "-rss_limit_mb=1024",
+            str(corpus),
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr[-4000:]
+    assert f"Done {EXECUTIONS} runs" in ran.stderr

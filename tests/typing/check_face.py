@@ -1,0 +1,70 @@
+"""What a type checker must know of the face. Run by mypy --strict, never executed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, assert_type
+
+import containerlib as cl
+
+
+def recipes(engine: cl.Engine) -> None:
+    recipe = engine.container("redis:7")
+    assert_type(recipe, cl.ContainerRecipe)
+    assert_type(recipe.name("a").env(A="b").limit(memory="1MiB", cpus=1.5), cl.ContainerRecipe)
+    assert_type(recipe.mount(Path("/a"), at="/b").mount(cl.tmpfs(), at="/c"), cl.ContainerRecipe)
+    assert_type(recipe.mount(engine.volume("www"), at="/www"), cl.ContainerRecipe)
+    assert_type(recipe.apply(with_memory, "1MiB"), cl.ContainerRecipe)
+    assert_type(engine.container(engine.host_image()), cl.ContainerRecipe)
+    assert_type(engine.container(engine.image("redis:7")), cl.ContainerRecipe)
+    assert_type(cl.container("redis:7"), cl.ContainerRecipe)
+
+
+def with_memory(recipe: cl.ContainerRecipe, memory: str) -> cl.ContainerRecipe:
+    return recipe.limit(memory=memory)
+
+
+def verbs(recipe: cl.ContainerRecipe) -> None:
+    assert_type(recipe.run("true", check=False), cl.Completed)
+    assert_type(recipe.run("cat", input=b"x", timeout=1.0).text, str)
+    assert_type(recipe.run("cat").stdout, bytes)
+    assert_type(recipe.start(detach=True), cl.Container)
+    assert_type(recipe.create(), cl.Container)
+    with recipe.spawn("cat") as process:
+        assert_type(process, cl.Process)
+        assert_type(process.stdin, BinaryIO)
+        assert_type(process.poll(), cl.ExitStatus | None)
+        assert_type(process.wait(1.0), cl.ExitStatus)
+
+
+def containers(engine: cl.Engine, recipe: cl.ContainerRecipe) -> None:
+    with recipe.start() as container:
+        assert_type(container, cl.Container)
+        assert_type(container.state, cl.State)
+        assert_type(container.exec("true"), cl.Completed)
+        assert_type(container.spawn("true"), cl.Process)
+        assert_type(container.stop(1.0), cl.ExitStatus)
+        assert_type(container.wait(), cl.ExitStatus)
+        assert_type(container.logs(follow=True), Iterator[cl.LogRecord])
+    assert_type(engine.containers.get("a"), cl.Container)
+    assert_type(engine.containers.list(), list[cl.Container])
+
+
+def images(engine: cl.Engine) -> None:
+    assert_type(engine.image("redis:7").pull(auth=cl.BasicAuth("a", "b")), cl.Image)
+    assert_type(engine.images.load("image.tar"), list[cl.Image])
+    assert_type(engine.images.list(), list[cl.Image])
+    assert_type(engine.prune(), cl.PruneReport)
+    assert_type(engine.volume("www").create(), cl.Volume)
+
+
+def refused(engine: cl.Engine, recipe: cl.ContainerRecipe) -> None:
+    recipe.run(["a", "list"])  # type: ignore[arg-type]
+    recipe.run("cat", input="text")  # type: ignore[arg-type]
+    recipe.mount(5, at="/x")  # type: ignore[arg-type]
+    recipe.network("bridge")  # type: ignore[arg-type]
+    recipe.env(PORT=80)  # type: ignore[arg-type]
+    engine.container(1)  # type: ignore[arg-type]
+    engine.host_image().pull()  # type: ignore[attr-defined]
+    cl.nonsense  # type: ignore[attr-defined]  # noqa: B018

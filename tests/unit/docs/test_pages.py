@@ -1,0 +1,33 @@
+"""The pages keep up with what they are about."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+PROJECT = tomllib.loads(ROOT.joinpath("pyproject.toml").read_text())["project"]
+EXTRAS = [name for group in PROJECT["optional-dependencies"].values() for name in group]
+
+
+@pytest.mark.parametrize("requirement", [*PROJECT["dependencies"], *EXTRAS])
+def test_dependencies_page_names_each_requirement(requirement: str) -> None:
+    name = re.split(r"[^\w-]", requirement)[0]
+    assert re.search(rf"\b{re.escape(name)}\b", ROOT.joinpath("docs/dependencies.md").read_text())
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_page_nox_sessions_exist(page: str) -> None:
+    sessions = set(re.findall(r"^def (\w+)\(session", ROOT.joinpath("noxfile.py").read_text(), re.MULTILINE))
+    commands = re.findall(r"nox -s ((?:[a-z]+ ?)+)", ROOT.joinpath(page).read_text())
+    assert {name for command in commands for name in command.split()} <= sessions
+
+
+@pytest.mark.parametrize("page", ["README.md", *(str(path) for path in ROOT.glob("docs/*.md"))])
+def test_page_relative_links_lead_somewhere(page: str) -> None:
+    path = ROOT / page
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text())
+    assert [link for link in links if not path.parent.joinpath(link).exists()] == []

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from containerlib.engine.instance import Memo
+
+
+def test_memo_default_is_an_empty_object() -> None:
+    assert Memo().to_json() == "{}"
+
+
+def test_memo_survives_json() -> None:
+    memo = Memo(
+        detached=True,
+        tty=True,
+        stop_signal="15",
+        stop_timeout=0.5,
+        labels=(("a", "b"), ("c", "")),
+        volumes=("www",),
+    )
+    assert Memo.from_json(memo.to_json()) == memo
+
+
+def test_memo_zero_grace_survives_json() -> None:
+    assert Memo.from_json(Memo(stop_timeout=0.0).to_json()).stop_timeout == 0.0

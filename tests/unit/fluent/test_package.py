@@ -1,0 +1,39 @@
+"""The package as it is imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import containerlib as cl
+
+
+@pytest.mark.parametrize("name", cl.__all__)
+def test_package_every_public_name_is_there_and_documented(name: str) -> None:
+    value = getattr(cl, name)
+    assert value.__doc__
+    assert name in dir(cl)
+
+
+def test_package_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nonsense"):
+        cl.nonsense  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_package_import_loads_nothing_heavy() -> None:
+    loaded = modules_after("import containerlib")
+    assert not loaded & {"attr", "httpx", "sqlite3", "cffi", "asyncio"}
+
+
+def test_package_engine_loads_no_http_client() -> None:
+    loaded = modules_after("import containerlib; containerlib.Engine, containerlib.container")
+    assert "containerlib.fluent.engine" in loaded
+    assert not loaded & {"httpx", "asyncio", "ssl", "zstandard", "isal"}
+
+
+def modules_after(code: str) -> set[str]:
+    program = f"{code}; import sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())

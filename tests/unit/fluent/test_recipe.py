@@ -1,0 +1,160 @@
+"""Recipes: values without I/O."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+import containerlib as cl
+from containerlib.engine.sources import HostSource, StoredSource
+from containerlib.spec.options import ContainerOptions, Limits, MountOption
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> cl.ContainerRecipe:
+    return cl.Engine(root=tmp_path / "never-made").container("redis:7")
+
+
+def test_recipe_every_word_does_no_io(tmp_path: Path) -> None:
+    engine = cl.Engine(root=tmp_path / "never-made")
+    everything(engine.container("redis:7").mount(engine.volume("www"), at="/www"))
+    assert not (tmp_path / "never-made").exists()
+
+
+def test_recipe_words_describe_options(recipe: cl.ContainerRecipe) -> None:
+    assert everything(recipe).options == ContainerOptions(
+        name="web",
+        entrypoint=("/bin/x", "-y"),
+        env=(("A", "1"), ("b-c", "2")),
+        workdir="/srv",
+        user="1000:www",
+        hostname="box",
+        labels=(("org.example", "x"),),
+        tty=True,
+        stdin=True,
+        read_only=True,
+        cap_add=("CAP_NET_ADMIN",),
+        cap_drop=("ALL",),
+        privileged=True,
+        network="host",
+        mounts=(
+            MountOption("bind", "/etc/x", "/srv/x", read_only=True),
+            MountOption("tmpfs", "/tmp", size_bytes=64 << 20),
+        ),
+        limits=Limits(256 << 20, 0, 1.5, 100),
+        sysctls=(("net.core.somaxconn", "1024"),),
+        rlimits=(("RLIMIT_NOFILE", 1024, 1024),),
+        seccomp="unconfined",
+        no_new_privileges=True,
+        stop_signal="3",
+        stop_timeout=2.0,
+    )
+
+
+def test_recipe_word_leaves_the_first_as_it_was(recipe: cl.ContainerRecipe) -> None:
+    changed = recipe.env(A="1")
+    assert recipe.options.env == ()
+    assert changed.options.env == (("A", "1"),)
+
+
+def test_recipe_equal_hashed_and_pickled_by_value(recipe: cl.ContainerRecipe) -> None:
+    first, second = everything(recipe), everything(recipe)
+    copy = pickle.loads(pickle.dumps(first))  # noqa: S301
+    assert first == second == copy
+    assert len({first, second, copy}) == 1
+    assert copy.engine.root == recipe.engine.root
+
+
+def test_recipe_apply_passes_arguments(recipe: cl.ContainerRecipe) -> None:
+    def tuned(recipe: cl.ContainerRecipe, memory: str, *, mode: str) -> cl.ContainerRecipe:
+        return recipe.limit(memory=memory).env(MODE=mode)
+
+    assert recipe.apply(tuned, "1MiB", mode="x") == recipe.limit(memory="1MiB").env(MODE="x")
+
+
+def test_recipe_second_mount_on_a_path_replaces_the_first(recipe: cl.ContainerRecipe) -> None:
+    mounted = recipe.mount("/a", at="/x").mount("/b", at="/x/")
+    assert [mount.source for mount in mounted.options.mounts] == ["/b"]
+
+
+def test_recipe_volume_is_mounted_by_name(recipe: cl.ContainerRecipe) -> None:
+    mounted = recipe.mount(recipe.engine.volume("www"), at="/www")
+    assert mounted.options.mounts == (MountOption("volume", "/www", "www"),)
+
+
+def test_recipe_flag_words_take_their_opposite(recipe: cl.ContainerRecipe) -> None:
+    assert recipe.tty().tty(False) == recipe
+
+
+@pytest.mark.parametrize(
+    ("field", "word"),
+    [
+        ("name", lambda r: r.name("a/b")),
+        ("env", lambda r: r.env({"A=": ""})),
+        ("at", lambda r: r.mount("/a", at="x")),
+        ("source", lambda r: r.mount("a", at="/x")),
+        ("size", lambda r: r.mount(cl.tmpfs(size="huge"), at="/x")),
+        ("memory", lambda r: r.limit(memory="-1")),
+        ("cap_add", lambda r: r.cap_add("EVERYTHING")),
+        ("network", lambda r: r.network("bridge")),
+        ("pull", lambda r: r.pull("sometimes")),
+        ("workdir", lambda r: r.workdir("x")),
+        ("hostname", lambda r: r.hostname("a b")),
+        ("stop_signal", lambda r: r.stop_signal("SIGNOPE")),
+        ("rlimit", lambda r: r.rlimit("files", 1)),
+    ],
+)
+def test_recipe_bad_value_names_its_field(recipe: cl.ContainerRecipe, field: str, word: object) -> None:
+    assert callable(word)
+    with pytest.raises(cl.InvalidArgument) as caught:
+        word(recipe)
+    assert caught.value.field == field
+
+
+def test_recipe_pull_policy_belongs_to_the_image(recipe: cl.ContainerRecipe) -> None:
+    assert recipe.pull("never").image == StoredSource("redis:7", "never")
+
+
+def test_recipe_host_image_is_never_pulled(recipe: cl.ContainerRecipe) -> None:
+    host = recipe.engine.container(recipe.engine.host_image())
+    assert host.image == HostSource()
+    with pytest.raises(cl.InvalidArgument, match="never pulled"):
+        host.pull("always")
+
+
+def test_recipe_bad_reference_refused_at_once(recipe: cl.ContainerRecipe) -> None:
+    for make in (recipe.engine.container, recipe.engine.image):
+        with pytest.raises(cl.InvalidArgument):
+            make("Not A Reference")
+
+
+def everything(recipe: cl.ContainerRecipe) -> cl.ContainerRecipe:
+    return (
+        recipe.name("web")
+        .entrypoint("/bin/x", "-y")
+        .env(A="1")
+        .env({"b-c": "2"})
+        .workdir("/srv/")
+        .user("1000:www")
+        .hostname("box")
+        .label({"org.example": "x"})
+        .tty()
+        .stdin()
+        .read_only()
+        .cap_add("net_admin")
+        .cap_drop("all")
+        .privileged()
+        .network("host")
+        .mount(Path("/srv/x"), at="/etc/x", read_only=True)
+        .mount(cl.tmpfs(size="64MiB"), at="/tmp")
+        .limit(memory="256MiB", swap=0)
+        .limit(cpus=1.5, pids=100)
+        .sysctl({"net.core.somaxconn": "1024"})
+        .rlimit("nofile", 1024)
+        .seccomp("unconfined")
+        .no_new_privileges()
+        .stop_signal("QUIT")
+        .stop_timeout(2)
+    )

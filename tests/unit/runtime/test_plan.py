@@ -1,0 +1,187 @@
+"""The plan of a config, op by op, against a golden list: to change one is to change what a container is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from containerlib.errors import InvalidArgument, Unsupported
+from containerlib.runtime import BindRoot, OverlayRoot
+from containerlib.runtime.ops import Op, Plan
+from containerlib.runtime.plan import CLONE_FLAGS, Groups, container_plan, exec_plan
+from containerlib.spec.runtime import Process, Spec
+
+GOLDEN = Path(__file__).parent / "golden"
+V1 = Groups(
+    join_files=("/cg/devices/c/1/tasks", "/cg/freezer/c/1/tasks"),
+    directories=("/cg/devices/c/1", "/cg/freezer/c/1"),
+    oom_file="/cg/memory/c/1/memory.oom_control",
+    hierarchies={"devices": "/cg/devices/c/1", "cpu,cpuacct": "/cg/cpu/c/1"},
+)
+V2 = Groups(directories=("/cg/c/1",))
+OVERLAY = OverlayRoot(("/layers/top", "/layers/base"), "/c/1/upper", "/c/1/work")
+
+
+def make_spec(**changes: Any) -> Spec:
+    spec: Spec = {
+        "ociVersion": "1.1.0",
+        "process": {
+            "args": ["redis-server", "--port", "1"],
+            "env": ["PATH=/usr/bin:/bin", "A=1"],
+            "cwd": "/data",
+            "user": {"uid": 999, "gid": 998, "additionalGids": [5]},
+            "capabilities": {"bounding": ["CAP_CHOWN", "CAP_KILL"], "effective": [], "permitted": []},
+            "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 10, "hard": 20}],
+            "oomScoreAdj": -5,
+        },
+        "root": {"path": "rootfs", "readonly": True},
+        "hostname": "web",
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "nodev", "noexec"]},
+            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
+            {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid"]},
+            {"destination": "/data", "type": "bind", "source": "/srv", "options": ["rbind", "rprivate", "rro"]},
+        ],
+        "linux": {
+            "namespaces": [
+                {"type": kind} for kind in ("pid", "mount", "uts", "ipc", "network", "cgroup")
+            ],
+            "sysctl": {"net.ipv4.ip_forward": "1"},
+            "seccomp": {"defaultAction": "SCMP_ACT_ERRNO", "flags": ["SECCOMP_FILTER_FLAG_LOG"]},
+            "maskedPaths": ["/proc/kcore"],
+            "readonlyPaths": ["/proc/sys"],
+            "devices": [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}],
+        },
+    }
+    return cast(Spec, {**spec, **changes})
+
+
+def with_linux(**changes: Any) -> Spec:
+    spec = make_spec()
+    return make_spec(linux={**spec["linux"], **changes})
+
+
+def with_process(**changes: Any) -> Spec:
+    return make_spec(process={**make_spec()["process"], **changes})
+
+
+def show(op: Op) -> str:
+    parts = [op.name, f"[{op.origin}]"]
+    if any(op.numbers):
+        parts.append(" ".join(hex(number) for number in op.numbers))
+    parts += [repr(text) for text in op.texts if text is not None]
+    if op.strings:
+        parts.append(repr(list(op.strings)))
+    if op.data:
+        parts.append(op.data.hex())
+    return " ".join(parts)
+
+
+def render(plan: Plan) -> str:
+    lines = [f"clone {plan.clone_flags:#x}", *map(show, plan.before), "-- after", *map(show, plan.after)]
+    return "\n".join(lines) + "\n"
+
+
+def names(plan: Plan) -> list[str]:
+    return [op.name for op in plan.before]
+
+
+def plan_of(spec: Spec, groups: Groups = V1, **changes: Any) -> Plan:
+    return container_plan(spec, "/c/1/rootfs", changes.pop("root", OVERLAY), groups, container_id="1", **changes)
+
+
+@pytest.mark.parametrize("layout", ["v1", "v2"])
+def test_container_plan_of_a_full_config_is_the_golden_one(layout: str) -> None:
+    plan = plan_of(make_spec(), V1 if layout == "v1" else V2, seccomp=b"FILTERED")
+    assert render(plan) == (GOLDEN / f"container-{layout}.txt").read_text()
+
+
+def test_exec_plan_is_the_golden_one() -> None:
+    spec = make_spec()
+    process = cast(Process, {**spec["process"], "args": ["sh"], "terminal": True})
+    assert render(exec_plan(spec, process, V1, seccomp=b"FILTERED")) == (GOLDEN / "exec.txt").read_text()
+
+
+def test_container_plan_with_no_new_privileges_loads_the_filter_last() -> None:
+    order = names(plan_of(with_process(noNewPrivileges=True), seccomp=b"FILTERED"))
+    assert order.index("no_new_privs") < order.index("seccomp") == len(order) - 2
+
+
+def test_container_plan_without_no_new_privileges_loads_the_filter_while_it_may() -> None:
+    order = names(plan_of(make_spec(), seccomp=b"FILTERED"))
+    assert order.index("seccomp") < order.index("cap_bounding") < order.index("user") < order.index("capabilities")
+
+
+def test_container_plan_leaves_the_hosts_tree_before_it_becomes_the_user() -> None:
+    order = names(plan_of(make_spec()))
+    assert max(order.index("mask"), order.index("readonly"), order.index("sysctl")) < order.index("pivot")
+    assert order.index("pivot") < order.index("user")
+
+
+def test_container_plan_makes_the_cgroup_namespace_after_joining_the_groups() -> None:
+    plan = plan_of(make_spec())
+    order = names(plan)
+    assert order.index("unshare") > max(i for i, name in enumerate(order) if name == "cgroup_join")
+    assert not plan.clone_flags & CLONE_FLAGS["cgroup"]
+
+
+def test_container_plan_with_a_namespace_by_path_joins_it() -> None:
+    spec = with_linux(namespaces=[{"type": "mount"}, {"type": "network", "path": "/run/netns/a"}], sysctl={})
+    plan = plan_of(spec)
+    assert [op.texts[0] for op in plan.before if op.name == "setns"] == ["/run/netns/a"]
+    assert plan.clone_flags == CLONE_FLAGS["mount"]
+    assert "loopback_up" not in names(plan)
+
+
+def test_container_plan_with_a_bind_root_and_private_upper() -> None:
+    assert "root_bind" in names(plan_of(make_spec(), root=BindRoot("/r")))
+    private = plan_of(make_spec(), root=OverlayRoot(("/",), None, None))
+    (overlay,) = [op for op in private.before if op.name == "root_overlay"]
+    assert overlay.numbers[0] == 1
+    assert overlay.texts == (None, None)
+
+
+def test_container_plan_with_a_bound_dev_makes_no_devices_on_the_host() -> None:
+    mounts = [{"destination": "/dev", "type": "bind", "source": "/dev", "options": ["rbind"]}]
+    order = names(plan_of(make_spec(mounts=mounts, linux={**make_spec()["linux"], "devices": []})))
+    assert "mknod" not in order
+    assert "symlink" not in order
+
+
+@pytest.mark.parametrize(
+    ("spec", "word"),
+    [
+        (make_spec(hooks={"prestart": [{"path": "/bin/true"}]}), "hooks"),
+        (with_linux(namespaces=[{"type": "mount"}, {"type": "user"}]), "user"),
+        (with_linux(namespaces=[{"type": "mount"}, {"type": "time"}]), "time"),
+        (with_linux(namespaces=[{"type": "pid"}]), "mount namespace"),
+        (with_linux(uidMappings=[{"containerID": 0, "hostID": 1, "size": 1}]), "uidMappings"),
+        (with_linux(rootfsPropagation="shared"), "rootfsPropagation"),
+        (with_process(apparmorProfile="x"), "apparmorProfile"),
+        (make_spec(mounts=[{"destination": "/x", "type": "tmpfs", "options": ["tmpcopyup"]}]), "tmpcopyup"),
+    ],
+)
+def test_container_plan_of_what_is_not_there_yet_is_refused_by_name(spec: Spec, word: str) -> None:
+    with pytest.raises(Unsupported, match=word):
+        plan_of(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        (with_process(args=[]), "process.args"),
+        (with_process(capabilities={"bounding": ["CAP_NONE"]}), "process.capabilities"),
+        (with_process(rlimits=[{"type": "RLIMIT_NONE", "soft": 1, "hard": 1}]), "process.rlimits"),
+        (with_linux(sysctl={"kernel.core_pattern": "|/x"}), "linux.sysctl"),
+        (with_linux(sysctl={"net/../kernel.core_pattern": "|/x"}), "linux.sysctl"),
+        (with_linux(sysctl={"net.core.somaxconn": "1"}, namespaces=[{"type": "mount"}]), "linux.sysctl"),
+        (with_linux(rootfsPropagation="sideways"), "linux.rootfsPropagation"),
+        (with_linux(devices=[{"path": "/dev/x", "type": "z"}]), "linux.devices[0].type"),
+    ],
+)
+def test_container_plan_of_a_wrong_value_names_its_property(spec: Spec, field: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        plan_of(spec)
+    assert caught.value.field == field
