@@ -5,8 +5,8 @@
             writer.feed(chunk)
         stats = writer.finish()
 
-The work is done in C, with the GIL released. No entry can reach outside `directory`, whatever it is called, and
-every kind of growth has a bound. Whiteouts are written as overlay reads them.
+The work is done in C, with the GIL released. No entry can reach outside `directory`, whatever it is called,
+and every kind of growth has a bound. Whiteouts are written as overlay reads them.
 """
 
 from __future__ import annotations
@@ -50,9 +50,10 @@ class LayerStats:
 class LayerWriter:
     """One layer on its way into one directory. Not for two threads at once.
 
-    `directory` exists and is empty, and is the caller's to remove after a failure. `lowers` are the directories
-    of the layers below, top first: what the archive leaves unsaid (a missing parent, the target of a hard link)
-    is as there. Device nodes, owners other than the caller and whiteouts need CAP_MKNOD, CAP_CHOWN and CAP_SYS_ADMIN.
+    `directory` exists and is empty, and is the caller's to remove after a failure. `lowers` are the
+    directories of the layers below, top first: what the archive leaves unsaid (a missing parent, the target
+    of a hard link) is as there. Device nodes, owners other than the caller and whiteouts need CAP_MKNOD,
+    CAP_CHOWN and CAP_SYS_ADMIN.
 
     Raises: StageError where a directory cannot be opened.
     Spec: image-spec layer.md
@@ -85,8 +86,8 @@ class LayerWriter:
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Applies the next bytes of the archive, of any length; `data` is not kept.
 
-        Raises: InvalidArgument for an archive that is malformed, hostile or beyond its limits; StageError where
-            the system refuses.
+        Raises: InvalidArgument for an archive that is malformed, hostile or beyond its limits; StageError
+            where the system refuses.
         """
         buffer = ffi.from_buffer(data)
         if lib.clib_layer_feed(self._open(), buffer, len(buffer), self._error):
@@ -146,7 +147,7 @@ def _reason(kind: int, limits: LayerLimits) -> str:
         lib.CLIB_LAYER_MAX_PAX: f"its extended header has more than {limits.max_pax_bytes} bytes",
         lib.CLIB_LAYER_MAX_XATTR: f"its extended attributes have more than {limits.max_xattr_bytes} bytes",
         lib.CLIB_LAYER_MAX_SEGMENTS: "it is a sparse file of too many parts",
-        lib.CLIB_LAYER_NAME_LENGTH: f"a name is longer than {limits.max_path_bytes} bytes, or a part than 255",
+        lib.CLIB_LAYER_NAME_LENGTH: f"a name has more than {limits.max_path_bytes} bytes, or a part 255",
     }
     return bounds.get(kind) or _REASONS[kind]
 

@@ -32,6 +32,8 @@ __all__ = ["Registry"]
 
 _ACCEPT = ", ".join((*MediaType.INDEXES, *MediaType.MANIFESTS))
 _MAX_ERROR = 64 * 1024
+_PROGRESS = 1024 * 1024
+"""A download that broke off after less than this has failed once more; after more, for the first time."""
 
 
 class Registry:
@@ -78,22 +80,21 @@ class Registry:
         """
         url = f"{self._base}/v2/{repository}/blobs/{descriptor.digest}"
         what = f"the blob {descriptor.digest} of {self.name}/{repository}"
-        retry = self._http.retry
-        for attempt in range(retry.attempts):
+        failures, trouble = 0, "the connection was closed early"
+        while failures < self._http.retry.attempts:
             before = ingest.written
             try:
                 self._read_from(url, repository, ingest, what)
             except httpx.TransportError as error:
                 trouble = str(error) or type(error).__name__
-            else:
-                trouble = "the connection was closed early"
             if ingest.written >= descriptor.size:
                 return
-            if attempt < retry.attempts - 1:
-                retry.pause(0 if ingest.written > before else attempt)
+            failures = 1 if ingest.written - before >= _PROGRESS else failures + 1
+            if failures < self._http.retry.attempts:
+                self._http.retry.pause(failures - 1)
         raise RegistryError(
-            f"{what} broke off after {ingest.written} of {descriptor.size} bytes, {retry.attempts} times "
-            f"({trouble}): try again",
+            f"{what} broke off after {ingest.written} of {descriptor.size} bytes, {failures} times ({trouble}): "
+            "try again",
             code="SIZE_INVALID",
             request=request_line(url),
         )

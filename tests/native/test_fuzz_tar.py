@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-FLAGS = "-g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Wall -Wextra -Werror".split()
+SANITIZERS = ["-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
+FLAGS = ["-g", "-O1", *SANITIZERS, "-Wall", "-Wextra", "-Werror", "-Wshadow", "-D_GNU_SOURCE"]
 EXECUTIONS = int(os.environ.get("CONTAINERLIB_FUZZ_EXECUTIONS", "20000"))
 
 

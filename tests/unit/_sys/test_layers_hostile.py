@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import stat
 import struct
 import tarfile
@@ -101,7 +100,7 @@ def test_layer_hard_link_to_a_link_never_changes_the_file_behind_it(apply, archi
 @ROOT
 @pytest.mark.parametrize("kind", ["character", "block"])
 def test_layer_device_node_is_never_opened(apply, archive, kind):
-    """A FIFO or device that a later entry names is replaced: an open for writing would hang or reach a disk."""
+    """A FIFO or device that a later entry names is replaced: opening it would hang or reach a disk."""
     made = archive().add(kind, "node", devmajor=1, devminor=7).add("fifo", "pipe")
     root = apply(made.file("node", b"data").file("pipe", b"data")).root
     assert (root / "node").read_bytes() == (root / "pipe").read_bytes() == b"data"
@@ -128,7 +127,7 @@ def test_layer_ten_gigabytes_of_zeros_stop_at_the_bound(apply, archive, tmp_path
     info = tarfile.TarInfo("zeros")
     info.size = 10 << 30
     packed = gzip.compress(info.tobuf() + bytes(64 << 20), 1)
-    with pytest.raises(InvalidArgument, match="entry 'zeros'.*1048576 bytes"):
+    with pytest.raises(InvalidArgument, match=r"entry 'zeros'.*1048576 bytes"):
         apply(gzip.decompress(packed), limits=LayerLimits(max_bytes=1 << 20))
     files = archive()
     for number in range(100):
@@ -148,10 +147,12 @@ def test_layer_copies_from_below_count_against_the_bound(apply, archive, tmp_pat
 def test_layer_a_million_entries_stop_at_the_bound(tmp_path):
     (tmp_path / "layer").mkdir()
     block = b"".join(tarfile.TarInfo(f"f{number}").tobuf() for number in range(1000))
-    with LayerWriter(str(tmp_path / "layer"), limits=LayerLimits(max_entries=2500)) as writer:
-        with pytest.raises(InvalidArgument, match="2500 entries"):
-            for _ in range(1000):
-                writer.feed(block)
+    with (
+        pytest.raises(InvalidArgument, match="2500 entries"),
+        LayerWriter(str(tmp_path / "layer"), limits=LayerLimits(max_entries=2500)) as writer,
+    ):
+        for _ in range(1000):
+            writer.feed(block)
     assert len(list((tmp_path / "layer").iterdir())) == 1000
 
 
@@ -174,7 +175,7 @@ def test_layer_link_loop_is_refused(apply, archive, links):
 
 
 def test_layer_link_that_grows_without_end_is_refused(apply, archive):
-    with pytest.raises(InvalidArgument, match="symbolic links|longer"):
+    with pytest.raises(InvalidArgument, match=r"symbolic links|more than 4095"):
         apply(archive().symlink("a", "new/../a/" + "b/" * 1500).file("a/x"))
 
 
@@ -183,8 +184,8 @@ def test_layer_link_that_grows_without_end_is_refused(apply, archive):
     [
         ({"comment": "x" * (1 << 20)}, "extended header has more than 1048576"),
         ({"SCHILY.xattr.user.x": "x" * (65 << 10)}, "extended attributes have more than 65536"),
-        ({"path": "x/" * 2100}, "longer than 4095"),
-        ({"path": "x" * 256}, "longer than 4095 bytes or a part than 255"),
+        ({"path": "x/" * 2100}, "more than 4095"),
+        ({"path": "x" * 256}, "more than 4095 bytes, or a part 255"),
         ({"path": "a\0b"}, "NUL"),
         ({"mtime": "soon"}, "number"),
         ({"uid": "-1"}, "number"),
@@ -276,7 +277,7 @@ def old_sparse(*segments: tuple[int, int], real: int, stored: int) -> bytes:
     ],
 )
 def test_layer_sparse_map_that_contradicts_itself_is_refused(apply, data):
-    with pytest.raises(InvalidArgument, match="sparse|number"):
+    with pytest.raises(InvalidArgument, match=r"sparse|number"):
         apply(data)
 
 
@@ -298,16 +299,17 @@ def test_layer_writes_nothing_after_a_failure(tmp_path, archive):
     root.mkdir()
     with LayerWriter(str(root)) as writer:
         for _ in range(2):
-            with pytest.raises(InvalidArgument, match="entry 'a/../b'"):
+            with pytest.raises(InvalidArgument, match=r"entry 'a/\.\./b'"):
                 writer.feed(archive().file("a/../b").file("c").data())
-        with pytest.raises(InvalidArgument, match="entry 'a/../b'"):
+        with pytest.raises(InvalidArgument, match=r"entry 'a/\.\./b'"):
             writer.finish()
-    assert os.listdir(root) == []
+    assert list(root.iterdir()) == []
 
 
 def test_layer_many_failures_leave_no_descriptor_open(apply, archive, tmp_path: Path):
-    before = len(os.listdir("/proc/self/fd"))
+    descriptors = Path("/proc/self/fd")
+    before = len(list(descriptors.iterdir()))
     for _ in range(20):
         with pytest.raises(InvalidArgument):
             apply(archive().file("a/b/c", b"x").hardlink("x/y", "a/b/missing"), lowers=[tmp_path])
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(descriptors.iterdir())) == before

@@ -7,6 +7,7 @@ import os
 import tarfile
 import tempfile
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def write(root: Path, data: bytes, splits: list[int]) -> str:
     root.mkdir()
     try:
         with LayerWriter(str(root), limits=LIMITS) as writer:
-            for start, end in zip(edges, edges[1:], strict=False):
+            for start, end in pairwise(edges):
                 writer.feed(data[start:end])
             writer.finish()
     except (InvalidArgument, StageError) as error:
@@ -125,7 +126,7 @@ def mutate(draw: Callable[..., Any], data: bytes) -> bytes:
 @patient
 @given(data=st.data(), version=FORMATS, entries=ENTRIES.filter(bool), splits=SPLITS)
 def test_layer_that_is_damaged_raises_its_error_and_stays_inside(
-    archive, facts, data, version, entries, splits
+    archive, facts, *, data, version, entries, splits
 ):
     damaged = mutate(data.draw, build(archive, version, entries))
     with tempfile.TemporaryDirectory() as name:

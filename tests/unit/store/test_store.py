@@ -1,0 +1,166 @@
+"""The store: shared by threads and processes, and still there after a kill."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from containerlib.errors import AlreadyExists, InvalidArgument, NotFound, StageError, Unavailable, Unsupported
+from containerlib.store import ContainerRecord, Store
+
+
+@pytest.fixture
+def store(tmp_path: Path):
+    store = Store(tmp_path / "root")
+    yield store
+    store.close()
+
+
+def record(number: int, name: str, **fields: object) -> ContainerRecord:
+    values = {
+        "id": f"{number:064x}",
+        "name": name,
+        "image_id": "sha256:" + "a" * 64,
+        "image_reference": "redis",
+        "options_json": "{}",
+        "created_at": datetime(2024, 1, 1, 0, 0, number % 60, tzinfo=UTC),
+        **fields,
+    }
+    return ContainerRecord(**values)  # type: ignore[arg-type]
+
+
+def test_container_added_is_found_by_name_id_and_prefix(store: Store) -> None:
+    web = record(0xABC << 240, "web", owner_pid=7, owner_start_time=99, auto_remove=True)
+    store.containers.add(web)
+    for key in ("web", web.id, web.id[:5]):
+        assert store.containers.get(key) == web
+    assert store.containers.list() == [web]
+
+
+def test_container_name_wins_over_another_ones_id_prefix(store: Store) -> None:
+    store.containers.add(record(0xABC << 240, "other"))
+    store.containers.add(record(1, "0abc"))
+    assert store.containers.get("0abc").name == "0abc"
+
+
+@pytest.mark.parametrize(("number", "name", "word"), [(1, "two", "id"), (2, "one", "name 'one'")])
+def test_container_twice_already_exists(store: Store, number: int, name: str, word: str) -> None:
+    store.containers.add(record(1, "one"))
+    with pytest.raises(AlreadyExists, match=word):
+        store.containers.add(record(number, name))
+
+
+def test_container_ambiguous_prefix_is_refused(store: Store) -> None:
+    store.containers.add(record(1, "one"))
+    store.containers.add(record(2, "two"))
+    with pytest.raises(InvalidArgument, match="several"):
+        store.containers.get("000")
+
+
+@pytest.mark.parametrize("key", ["", "none", "%", "_", "ffff", "' OR 1=1 --"])
+def test_container_unknown_is_not_found(store: Store, key: str) -> None:
+    store.containers.add(record(1, "one"))
+    with pytest.raises(NotFound):
+        store.containers.get(key)
+
+
+def test_container_removed_is_gone(store: Store) -> None:
+    store.containers.add(record(1, "one"))
+    store.containers.remove(record(1, "one").id)
+    assert store.containers.list() == []
+    with pytest.raises(NotFound):
+        store.containers.remove(record(1, "one").id)
+
+
+def test_volume_life(store: Store) -> None:
+    store.volumes.add("data", {"b": "2", "a": "1"})
+    with pytest.raises(AlreadyExists):
+        store.volumes.add("data", {})
+    assert store.volumes.get("data").labels == (("a", "1"), ("b", "2"))
+    assert [volume.name for volume in store.volumes.list()] == ["data"]
+    store.volumes.remove("data")
+    with pytest.raises(NotFound):
+        store.volumes.get("data")
+    with pytest.raises(NotFound):
+        store.volumes.remove("data")
+
+
+def test_transaction_that_fails_leaves_nothing(store: Store) -> None:
+    with pytest.raises(RuntimeError), store.database.transaction():
+        store.volumes.add("a")
+        with store.database.transaction():
+            store.volumes.add("b")
+        raise RuntimeError
+    assert store.volumes.list() == []
+
+
+def test_threads_share_one_store(store: Store) -> None:
+    def add(start: int) -> None:
+        for i in range(start, start + 50):
+            store.containers.add(record(i, f"c{i}"))
+
+    threads = [threading.Thread(target=add, args=(n * 50,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(store.containers.list()) == 200
+
+
+def test_processes_share_one_root_and_a_killed_one_does_no_harm(store: Store, tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from containerlib.store import Store\n"
+        "store = Store(Path(sys.argv[1])); store.volumes.add('kept')\n"
+        "with store.database.transaction():\n"
+        "    store.volumes.add('lost'); import os, signal; os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "root")], check=False)
+    assert [volume.name for volume in store.volumes.list()] == ["kept"]
+    store.volumes.add("after")
+
+
+def test_forked_child_has_its_own_connection(store: Store) -> None:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            store.volumes.add("child")
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    store.volumes.add("parent")
+    assert [volume.name for volume in store.volumes.list()] == ["child", "parent"]
+
+
+def test_database_file_is_private(store: Store, tmp_path: Path) -> None:
+    assert stat.S_IMODE((tmp_path / "root/containerlib.db").stat().st_mode) == 0o600
+
+
+def test_root_that_is_a_file_is_a_stage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StageError, match="another directory") as caught:
+        Store(tmp_path / "file" / "root")
+    assert caught.value.stage == "state"
+
+
+def test_database_that_is_garbage_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "containerlib.db").write_bytes(b"garbage" * 1000)
+    with pytest.raises(Unavailable, match="move it away"):
+        Store(tmp_path)
+
+
+def test_database_of_a_newer_release_is_unsupported(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.close()
+    connection = sqlite3.connect(tmp_path / "containerlib.db")
+    connection.executescript("INSERT INTO migrations VALUES (999, ''); PRAGMA user_version = 999;")
+    connection.close()
+    with pytest.raises(Unsupported, match="newer release"):
+        Store(tmp_path)
