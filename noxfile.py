@@ -26,6 +26,9 @@ TYPED = [
     "examples",
 ]
 
+# `python -c` and `python -m` find the installed package, not the sources in the current directory
+INSTALLED = {"PYTHONSAFEPATH": "1"}
+
 # Debian's names: what the tests run for real, and the compiler. Where a package has another name it is
 # missed, and the tests that need it skip and say so.
 TEST_PACKAGES = [
@@ -46,8 +49,9 @@ def demo(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Installs what the tests need, then runs all of them with coverage: `nox -s tests -- -k redis`."""
     debian_packages(session, TEST_PACKAGES)
-    session.install(".[tests]")
-    session.run("pytest", "--cov", "--cov-report=term", "--durations=5", *session.posargs)
+    session.install(".[tests]", "mypy")
+    options = ["--cov", "--cov-report=term:skip-covered", "--durations=5"]
+    session.run("pytest", *options, *session.posargs, env=INSTALLED)
 
 
 @nox.session
@@ -55,7 +59,7 @@ def native(session: nox.Session) -> None:
     """Builds the C parts with ASan and UBSan and runs their tests."""
     debian_packages(session, TEST_PACKAGES)
     session.install(".[tests]", "cmake", "ninja")
-    session.run("pytest", "tests/native", *session.posargs)
+    session.run("pytest", "tests/native", *session.posargs, env=INSTALLED)
 
 
 @nox.session
@@ -110,7 +114,7 @@ def vm(session: nox.Session) -> None:
     Path(cache).mkdir(parents=True, exist_ok=True)
     pytest = [str(Path(session.bin) / "pytest"), "-m", "vm", "-p", "no:cacheprovider", "--timeout=600"]
     command = ["tests/rig/vmrun", "--timeout", "1200", "--", *pytest, *session.posargs]
-    session.run(*command, env={"VMRUN_CACHE": cache}, external=True)
+    session.run(*command, env={**INSTALLED, "VMRUN_CACHE": cache}, external=True)
 
 
 def c_sources(pattern: str) -> Iterator[Path]:

@@ -24,6 +24,7 @@ from __future__ import annotations
 import errno as _errno
 import os
 from collections.abc import Sequence
+from typing import Any
 
 __all__ = [
     "AlreadyExists",
@@ -46,6 +47,17 @@ class Error(Exception):
     """The base of all of them."""
 
     http_status = 500
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors cross process pools whole: the facts travel, the message is not derived a second time."""
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(kind: type[Error], arguments: tuple[Any, ...], facts: dict[str, Any]) -> Error:
+    error = kind.__new__(kind)
+    super(Error, error).__init__(*arguments)
+    error.__dict__.update(facts)
+    return error
 
 
 class InvalidArgument(Error, ValueError):
@@ -98,7 +110,7 @@ class Unsupported(Error):
     http_status = 501
 
 
-class Timeout(Error, TimeoutError):  # noqa: N818 - DESIGN's name
+class Timeout(Error, TimeoutError):
     """The time that the caller allowed is over."""
 
     http_status = 504
@@ -163,15 +175,14 @@ class StageError(Error, OSError):
     """
 
     def __init__(self, stage: str, errno: int, detail: str = "", *, advice: str = "") -> None:
-        name = _errno.errorcode.get(errno, str(errno))
-        message = f"{stage}: {detail}: {name} ({os.strerror(errno)})" if detail else f"{stage}: {name} ({os.strerror(errno)})"
+        reason = f"{_errno.errorcode.get(errno, errno)} ({os.strerror(errno)})"
+        message = ": ".join(part for part in (stage, detail, reason) if part)
         super().__init__(errno, f"{message}; {advice}" if advice else message)
         self.stage = stage
         self.detail = detail
-        self._text = self.args[1]
 
     def __str__(self) -> str:
-        return str(self._text)
+        return str(self.args[1])
 
     @property
     def exit_code(self) -> int:

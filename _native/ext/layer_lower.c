@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-enum { COPY_BYTES = 65536 };
+enum { COPY_BYTES = 16384 };
 
 enum clib_layer_kind layer_copy_directory(struct clib_layer *layer, int from, int to, const char *path) {
     struct stat status;

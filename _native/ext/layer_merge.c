@@ -107,6 +107,10 @@ static enum clib_layer_kind make_directory(struct clib_layer *layer, struct laye
         if (place->lowers[i] >= 0)
             return layer_copy_directory(layer, place->lowers[i], made, place->path);
     struct stat plain = {.st_mode = 0755};
+    if (!layer->privileged) {
+        plain.st_uid = geteuid();
+        plain.st_gid = getegid();
+    }
     return layer_set_owner_and_mode(layer, made, &plain);
 }
 

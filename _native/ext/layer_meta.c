@@ -59,13 +59,17 @@ enum clib_layer_kind layer_set_xattrs(struct clib_layer *layer, int fd) {
 }
 
 enum clib_layer_kind layer_copy_xattrs(struct clib_layer *layer, int from, int to) {
-    char path[32], names[XATTR_LIST_BYTES];
+    char path[32];
     proc_path(from, path);
-    ssize_t size = listxattr(path, names, sizeof names);
+    ssize_t size = listxattr(path, NULL, 0);
     if (size <= 0)
         return size < 0 && errno != EOPNOTSUPP ? layer_failed(layer) : CLIB_LAYER_OK;
-    uint8_t *value = malloc(XATTR_VALUE_BYTES);
-    enum clib_layer_kind kind = value ? CLIB_LAYER_OK : layer_failed(layer);
+    char *names = malloc(XATTR_LIST_BYTES + XATTR_VALUE_BYTES);
+    if (!names)
+        return layer_failed(layer);
+    uint8_t *value = (uint8_t *)names + XATTR_LIST_BYTES;
+    size = listxattr(path, names, XATTR_LIST_BYTES);
+    enum clib_layer_kind kind = size < 0 ? layer_failed(layer) : CLIB_LAYER_OK;
     for (const char *name = names; !kind && name < names + size; name += strlen(name) + 1) {
         if (is_overlay_xattr(name))
             continue;
@@ -73,7 +77,7 @@ enum clib_layer_kind layer_copy_xattrs(struct clib_layer *layer, int from, int t
         struct tar_xattr xattr = {name, value, length < 0 ? 0 : (size_t)length};
         kind = length < 0 ? layer_failed(layer) : layer_set_xattr(layer, to, &xattr);
     }
-    free(value);
+    free(names);
     return kind;
 }
 

@@ -90,7 +90,9 @@ class Message:
             return None
         kind, version, a, b, c, d, x, y = _MESSAGE.unpack(data)
         if version != lib.CLIB_PROTOCOL_VERSION:
-            raise Unavailable(f"a supervisor speaks protocol {version}, this containerlib {lib.CLIB_PROTOCOL_VERSION}")
+            raise Unavailable(
+                f"a supervisor speaks protocol {version}, this containerlib {lib.CLIB_PROTOCOL_VERSION}"
+            )
         return cls(kind, (a, b, c, d), (x, y))
 
 

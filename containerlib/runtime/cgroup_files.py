@@ -6,38 +6,84 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from containerlib.errors import Conflict, StageError, Timeout
 
-__all__ = ["attempts", "make", "read", "remove_tree", "stage", "write"]
+__all__ = ["CgroupFiles", "attempts", "read", "stage", "write"]
 
 
-@contextlib.contextmanager
-def stage(detail: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, StageError | Timeout):
-            raise
-        raise StageError("cgroup", error.errno or 0, detail) from error
+class CgroupFiles:
+    """What a container's groups need of the file system. A fake makes the files that the kernel makes in `mkdir`."""
 
+    def mkdir(self, directory: str) -> None:
+        os.mkdir(directory, 0o755)  # noqa: PTH102 - hot path
 
-def make(directory: str) -> None:
-    """mkdir, with parents where they are missing; an empty left-over of the same name is taken over anew."""
-    for _ in range(100):  # the parent may be removed by another process between two steps
+    def rmdir(self, directory: str) -> None:
+        os.rmdir(directory)  # noqa: PTH106 - hot path
+
+    def make(self, directory: str) -> None:
+        """mkdir, with missing parents; an empty left-over of the same name is taken over anew.
+
+        Raises: Conflict where that is in use; StageError.
+        """
+        for _ in range(100):  # the parent may be removed by another process between two steps
+            try:
+                self.mkdir(directory)
+            except FileNotFoundError:
+                parent, _, name = directory.rpartition("/")
+                if not name or parent in ("", directory):
+                    raise StageError("cgroup", errno.ENOENT, directory) from None
+                with contextlib.suppress(FileExistsError):
+                    self._make_parent(parent)
+            except FileExistsError:
+                self.remove_tree(directory, time.monotonic())
+            except OSError as error:
+                raise StageError("cgroup", error.errno or 0, directory, advice=_advice(error)) from error
+            else:
+                return
+        raise StageError("cgroup", errno.EAGAIN, directory)
+
+    def _make_parent(self, directory: str) -> None:
         try:
-            os.mkdir(directory, 0o755)  # noqa: PTH102 - hot path
+            self.mkdir(directory)
         except FileNotFoundError:
-            with stage(directory):
-                os.makedirs(os.path.dirname(directory), 0o755, exist_ok=True)  # noqa: PTH103, PTH120
-        except FileExistsError:
-            remove_tree(directory, time.monotonic())
-        except OSError as error:
-            raise StageError("cgroup", error.errno or 0, directory, advice=_advice(error)) from error
-        else:
-            return
-    raise StageError("cgroup", errno.EAGAIN, directory)
+            self._make_parent(directory.rpartition("/")[0])
+            self.mkdir(directory)
+
+    def remove_tree(self, directory: str, limit: float) -> None:
+        """rmdir of `directory` and of those in it, again and again until `limit` (time.monotonic) while it is busy.
+
+        Raises: Conflict, StageError.
+        """
+        delay = 0.0001
+        while True:
+            try:
+                self.rmdir(directory)
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
+                    raise StageError("cgroup", error.errno or 0, directory) from error
+            else:
+                return
+            for child in children(directory):
+                self.remove_tree(child, limit)
+            if time.monotonic() > limit:
+                raise Conflict(
+                    f"processes are still in the cgroup {directory}: end them first", state="running"
+                )
+            time.sleep(delay)
+            delay = min(delay * 2, 0.01)
+
+
+def children(directory: str) -> Sequence[str]:
+    """The groups in a group; none where it is gone."""
+    try:
+        with os.scandir(directory) as entries:
+            return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return ()
 
 
 def _advice(error: OSError) -> str:
@@ -46,29 +92,19 @@ def _advice(error: OSError) -> str:
     return ""
 
 
-def remove_tree(directory: str, limit: float) -> None:
-    delay = 0.0001
-    while True:
-        try:
-            os.rmdir(directory)  # noqa: PTH106 - hot path
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
-                raise StageError("cgroup", error.errno or 0, directory) from error
-        else:
-            return
-        with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    remove_tree(entry.path, limit)
-        if time.monotonic() > limit:
-            raise Conflict(f"processes are still in the cgroup {directory}: end them first", state="running")
-        time.sleep(delay)
-        delay = min(delay * 2, 0.01)
+@contextlib.contextmanager
+def stage(detail: str) -> Iterator[None]:
+    """Names what the kernel refused."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, StageError | Timeout):
+            raise
+        raise StageError("cgroup", error.errno or 0, detail) from error
 
 
 def attempts(timeout: float) -> Iterator[None]:
+    """Once at once, then after growing pauses until `timeout` seconds are over."""
     limit, delay = time.monotonic() + timeout, 0.0001
     while True:
         yield
@@ -84,6 +120,7 @@ def read(path: str) -> str:
 
 
 def write(path: str, text: str) -> None:
+    """One write(2), as every file of a cgroup wants it."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(descriptor, text.encode())

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from containerlib.errors import InvalidArgument, StageError, Timeout, Unsupported
-from containerlib.runtime.cgroup_files import attempts, make, read, remove_tree, stage, write
+from containerlib.runtime.cgroup_files import CgroupFiles, attempts, read, stage, write
 from containerlib.runtime.cgroup_layout import Layout
 from containerlib.runtime.cgroup_limits import Setting, device_lines, v1_settings, v2_settings
 from containerlib.runtime.device_filter import device_filter
@@ -49,13 +49,19 @@ class ContainerCgroup:
     """The groups of one container, at `path` below every hierarchy that it uses. Making it does no I/O."""
 
     def __init__(
-        self, path: str, layout: Layout | None = None, *, device_attach: DeviceAttach | None = None
+        self,
+        path: str,
+        layout: Layout | None = None,
+        *,
+        device_attach: DeviceAttach | None = None,
+        files: CgroupFiles | None = None,
     ) -> None:
         if not path.startswith("/") or os.path.normpath(path) != path or path == "/":
             raise InvalidArgument(f"{path!r} is not an absolute, normalised path", field="cgroupsPath")
         self.path = path
         self._layout = layout or Layout.host()
         self._device_attach = device_attach or _native_device_attach
+        self._files = files or CgroupFiles()
         self._hierarchies: dict[str, str] | None = None
 
     @property
@@ -167,7 +173,7 @@ class ContainerCgroup:
         directories = self._candidates().values() if self._hierarchies is None else self.directories
         limit = time.monotonic() + timeout
         for directory in directories:
-            remove_tree(directory, limit)
+            self._files.remove_tree(directory, limit)
         self._hierarchies = None
 
     # ---- making ----
@@ -183,7 +189,7 @@ class ContainerCgroup:
         self._hierarchies = made = {}
         for name, directory in candidates.items():
             if any(w in name.split(",") for w in wanted):
-                make(directory)
+                self._files.make(directory)
                 made[name] = directory
         for setting in settings:
             _apply(setting, f"{mounted[setting.controller]}{self.path}")
@@ -193,7 +199,7 @@ class ContainerCgroup:
     def _create_v2(self, settings: Sequence[Setting], rules: list[Mapping[str, Any]]) -> None:
         mount, directory = str(self._layout.unified), str(self.v2_directory)
         self._hierarchies = {}
-        make(directory)
+        self._files.make(directory)
         self._hierarchies = {"": directory}
         _enable(mount, self.path, [s.controller for s in settings])
         for setting in settings:

@@ -1,7 +1,7 @@
 """Starting the helper with a plan: the two ways in which a process comes into a container.
 
-    supervisor = create(bundle, directory=..., root=..., cgroup=..., owned=True)
-    execute(directory, spec, process, cgroup=...)
+supervisor = create(bundle, directory=..., root=..., cgroup=..., owned=True)
+execute(directory, spec, process, cgroup=...)
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from containerlib._sys.wire import Kind, Launch, Message, send
 from containerlib.errors import Conflict, StageError
 from containerlib.runtime import seccomp
 from containerlib.runtime.cgroups import ContainerCgroup
+from containerlib.runtime.groups import Groups
 from containerlib.runtime.ops import Plan
-from containerlib.runtime.plan import Groups, container_plan, exec_plan
+from containerlib.runtime.plan import container_plan, exec_plan
 from containerlib.runtime.records import is_alive, read_record
 from containerlib.runtime.roots import Root
 from containerlib.runtime.supervisor import Supervisor

@@ -38,7 +38,7 @@ _NOT_YET = frozenset({"idmap", "ridmap", "tmpcopyup", "copy-symlink", "mand", "r
 
 @frozen
 class MountOptions:
-    """`attributes` are MOUNT_ATTR_*, `recursive_attributes` hold for the mounts below too, `data` is the file system's."""
+    """`attributes` are MOUNT_ATTR_*, `data` is the file system's own; `recursive_attributes`: for mounts below too."""
 
     attributes: int = 0
     recursive_attributes: bool = False

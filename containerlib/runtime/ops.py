@@ -119,11 +119,13 @@ def mount(
     return Op(lib.CLIB_OP_MOUNT, origin, numbers, (fstype, target), pairs, size=len(options))
 
 
-def bind(source: str, target: str, origin: str, *, attributes: int = 0, flags: int = 0, propagation: int = 0) -> Op:
+def bind(
+    source: str, target: str, origin: str, *, attributes: int = 0, flags: int = 0, propagation: int = 0
+) -> Op:
     return Op(lib.CLIB_OP_BIND, origin, (attributes, flags, propagation), (source, target))
 
 
-def mknod(path: str, mode: int, major: int, minor: int, uid: int = 0, gid: int = 0) -> Op:
+def mknod(path: str, mode: int, major: int, minor: int, *, uid: int = 0, gid: int = 0) -> Op:
     """Spec: the kernel's new_encode_dev: twelve bits of major between the minor's low eight and high twelve."""
     device = (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
     return Op(lib.CLIB_OP_MKNOD, f"device {path}", (mode, device, uid << 32 | gid), (None, path))
@@ -192,7 +194,9 @@ def user(uid: int, gid: int, groups: Sequence[int]) -> Op:
 
 def capabilities(effective: int, permitted: int, inheritable: int, ambient: int) -> Op:
     data = struct.pack("<Q", ambient)
-    return Op(lib.CLIB_OP_CAPABILITIES, "process.capabilities", (effective, permitted, inheritable), data=data)
+    return Op(
+        lib.CLIB_OP_CAPABILITIES, "process.capabilities", (effective, permitted, inheritable), data=data
+    )
 
 
 def chdir(path: str, *, make: bool) -> Op:

@@ -10,20 +10,20 @@ Spec: runtime-spec config.md, config-linux.md
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
-
-from attrs import frozen
 
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime import mount_options, ops
+from containerlib.runtime.groups import Groups
 from containerlib.runtime.ops import Op, Plan
+from containerlib.runtime.plan_devices import console_ops, device_ops
+from containerlib.runtime.plan_mounts import mount_ops
 from containerlib.runtime.plan_process import process_ops
 from containerlib.runtime.roots import OverlayRoot, Root
 from containerlib.runtime.sysctls import check_sysctl
-from containerlib.spec.runtime import Linux, Mount, Process, Spec
+from containerlib.spec.runtime import Linux, Process, Spec
 
-__all__ = ["Groups", "container_plan", "exec_plan"]
+__all__ = ["container_plan", "exec_plan"]
 
 CLONE_FLAGS = {
     "mount": 0x00020000,
@@ -34,30 +34,6 @@ CLONE_FLAGS = {
     "network": 0x40000000,
 }
 _LATER = {"user": "user namespaces", "time": "time namespaces"}
-_MS_REC = mount_options.MS_REC
-_NO_SYMLINKS = frozenset({"proc", "sysfs"})
-
-_S_IFCHR, _S_IFBLK, _S_IFIFO = 0o020000, 0o060000, 0o010000
-_DEVICE_TYPES = {"c": _S_IFCHR, "u": _S_IFCHR, "b": _S_IFBLK, "p": _S_IFIFO}
-_DEVICES = (("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0))
-_LINKS = (
-    ("/proc/self/fd", "/dev/fd"),
-    ("/proc/self/fd/0", "/dev/stdin"),
-    ("/proc/self/fd/1", "/dev/stdout"),
-    ("/proc/self/fd/2", "/dev/stderr"),
-    ("pts/ptmx", "/dev/ptmx"),
-)
-
-
-@frozen
-class Groups:
-    """A container's cgroups, as far as a plan needs them. `hierarchies`: v1 controllers to host directories."""
-
-    join_files: tuple[str, ...] = ()
-    directories: tuple[str, ...] = ()
-    oom_file: str | None = None
-    hierarchies: Mapping[str, str] | None = None
-    """None: cgroup v2."""
 
 
 def container_plan(
@@ -73,9 +49,9 @@ def container_plan(
     process = spec["process"]
     before = [
         *_host_ops(linux, process, groups, new, joined),
-        _root_op(spec, rootfs, root),
-        *_mount_ops(spec, groups, new),
-        *_dev_ops(spec, linux, process),
+        _root_op(rootfs, root),
+        *mount_ops(spec, groups, private_cgroups="cgroup" in new),
+        *device_ops(spec),
         *_sysctls(linux, new),
         *(ops.mask(path, f"linux.maskedPaths {path}") for path in linux.get("maskedPaths", ())),
         *(ops.readonly(path, f"linux.readonlyPaths {path}") for path in linux.get("readonlyPaths", ())),
@@ -101,7 +77,7 @@ def exec_plan(spec: Spec, process: Process, groups: Groups, *, seccomp: bytes | 
         *map(ops.cgroup_join, groups.join_files),
         *_oom_score(process),
         ops.join(flags),
-        *_console(process, bind=False),
+        *console_ops(process, bind=False),
         *process_ops(process, seccomp, linux.get("seccomp"), make_cwd=False),
     ]
     return Plan(tuple(before))
@@ -130,7 +106,9 @@ def _namespaces(linux: Linux) -> tuple[set[str], dict[str, str]]:
     for namespace in linux.get("namespaces", ()):
         kind, path = namespace["type"], namespace.get("path", "")
         if kind not in CLONE_FLAGS:
-            raise Unsupported(f"{_LATER.get(kind, kind)}: linux.namespaces of type {kind!r} is not supported yet")
+            raise Unsupported(
+                f"{_LATER.get(kind, kind)}: linux.namespaces of type {kind!r} is not supported yet"
+            )
         if path:
             joined[kind] = path
         else:
@@ -144,7 +122,9 @@ def _oom_score(process: Process) -> list[Op]:
     return [ops.oom_score_adj(process["oomScoreAdj"])] if "oomScoreAdj" in process else []
 
 
-def _host_ops(linux: Linux, process: Process, groups: Groups, new: set[str], joined: Mapping[str, str]) -> Iterator[Op]:
+def _host_ops(
+    linux: Linux, process: Process, groups: Groups, new: set[str], joined: Mapping[str, str]
+) -> Iterator[Op]:
     yield from map(ops.cgroup_join, groups.join_files)
     for kind, path in joined.items():
         yield ops.setns(path, CLONE_FLAGS[kind], f"linux.namespaces {kind} {path}")
@@ -166,122 +146,16 @@ def _root_propagation(linux: Linux) -> int:
     return flags
 
 
-def _root_op(spec: Spec, rootfs: str, root: Root) -> Op:
+def _root_op(rootfs: str, root: Root) -> Op:
     if isinstance(root, OverlayRoot):
         return ops.root_overlay(rootfs, root.lowers, root.upper, root.work)
     return ops.root_bind(root.path)
-
-
-# ---- mounts ----
-
-
-def _mount_ops(spec: Spec, groups: Groups, new: set[str]) -> Iterator[Op]:
-    for index, mount in enumerate(spec.get("mounts", ())):
-        destination = posixpath.join("/", mount["destination"])
-        if mount.get("uidMappings") or mount.get("gidMappings"):
-            raise Unsupported(f"mounts[{index}] {destination}: id-mapped mounts are not supported yet")
-        options = mount_options.parse(mount.get("options", ()))
-        fstype = mount.get("type", "")
-        if fstype == "cgroup":
-            yield from _cgroup_mounts(f"mounts[{index}]", destination, options, groups, private="cgroup" in new)
-        elif options.bind or fstype in ("bind", "none"):
-            yield _bind(f"mounts[{index}] {mount.get('source', '')} on {destination}", mount, destination, options)
-        else:
-            yield _new_mount(f"mounts[{index}] {destination}", mount, fstype, destination, options)
-
-
-def _bind(origin: str, mount: Mount, target: str, options: mount_options.MountOptions) -> Op:
-    flags = ops.MOUNT_RECURSIVE if options.recursive else 0
-    if options.recursive_attributes:
-        flags |= ops.MOUNT_ATTR_RECURSIVE
-    return ops.bind(
-        mount["source"], target, origin, attributes=options.attributes, flags=flags, propagation=options.propagation
-    )
-
-
-def _new_mount(origin: str, mount: Mount, fstype: str, target: str, options: mount_options.MountOptions) -> Op:
-    source = mount.get("source", fstype)
-    return ops.mount(
-        fstype,
-        target,
-        origin,
-        options=[("source", source or fstype), *options.data],
-        attributes=options.attributes,
-        flags=ops.MOUNT_NO_SYMLINKS if fstype in _NO_SYMLINKS else 0,
-        propagation=options.propagation,
-    )
-
-
-def _cgroup_mounts(
-    origin: str, target: str, options: mount_options.MountOptions, groups: Groups, *, private: bool
-) -> Iterator[Op]:
-    """v2: one mount. v1: a tmpfs with a directory for each hierarchy in which the container has a group.
-
-    With a cgroup namespace a new mount shows the container's own group as its root; without one, the group's directory
-    is bound.
-    """
-    attributes, origin = options.attributes, f"{origin} {target}"
-    if groups.hierarchies is None:
-        if private:
-            yield ops.mount("cgroup2", target, origin, options=[("source", "cgroup")], attributes=attributes)
-        else:
-            yield from (ops.bind(path, target, origin, attributes=attributes) for path in groups.directories)
-        return
-    small = [("source", "tmpfs"), ("mode", "755"), ("size", "64k")]
-    yield ops.mount("tmpfs", target, origin, options=small, attributes=attributes & ~0x1)
-    for controllers, directory in groups.hierarchies.items():
-        place = f"{target}/{controllers}"
-        if private:
-            names = [(name, "") for name in controllers.split(",")]
-            yield ops.mount("cgroup", place, origin, options=[("source", "cgroup"), *names], attributes=attributes)
-        else:
-            yield ops.bind(directory, place, origin, attributes=attributes)
-    if attributes & 0x1:
-        yield ops.readonly(target, origin)
 
 
 def _sysctls(linux: Linux, new: set[str]) -> Iterator[Op]:
     for key, value in linux.get("sysctl", {}).items():
         check_sysctl(key, new)
         yield ops.sysctl(key, value)
-
-
-# ---- /dev ----
-
-
-def _dev_ops(spec: Spec, linux: Linux, process: Process) -> Iterator[Op]:
-    """The default devices and links, where the container has a /dev of its own.
-
-    Spec: config-linux.md#default-devices, runtime-linux.md#dev-symbolic-links
-    """
-    own = _has_own_dev(spec)
-    listed = {device["path"] for device in linux.get("devices", ())}
-    if own:
-        for name, major, minor in _DEVICES:
-            if f"/dev/{name}" not in listed:
-                yield ops.mknod(f"/dev/{name}", _S_IFCHR | 0o666, major, minor)
-        for text, path in _LINKS:
-            yield ops.symlink(text, path)
-    for index, device in enumerate(linux.get("devices", ())):
-        kind = _DEVICE_TYPES.get(device.get("type", ""))
-        if kind is None:
-            raise InvalidArgument(f"{device.get('type')!r} is not c, u, b or p", field=f"linux.devices[{index}].type")
-        mode = kind | device.get("fileMode", 0o666)
-        numbers = (device.get("major", 0), device.get("minor", 0))
-        yield ops.mknod(device["path"], mode, *numbers, device.get("uid", 0), device.get("gid", 0))
-    yield from _console(process, bind=own)
-
-
-def _has_own_dev(spec: Spec) -> bool:
-    return any(
-        posixpath.normpath(mount["destination"]) == "/dev" and mount.get("type") not in ("bind", "none")
-        for mount in spec.get("mounts", ())
-    )
-
-
-def _console(process: Process, *, bind: bool) -> list[Op]:
-    user = process.get("user", {})
-    return [ops.console(bind=bind, uid=user.get("uid", 0), gid=user.get("gid", 0))] if process.get("terminal") else []
 
 
 def _names(spec: Spec, new: set[str]) -> Iterator[Op]:

@@ -73,7 +73,10 @@ def process_ops(
     yield ops.user(user.get("uid", 0), user.get("gid", 0), user.get("additionalGids", ()))
     if capabilities is not None:
         yield ops.capabilities(
-            *(mask(capabilities.get(kind, ())) for kind in ("effective", "permitted", "inheritable", "ambient"))  # type: ignore[arg-type]
+            mask(capabilities.get("effective", ())),
+            mask(capabilities.get("permitted", ())),
+            mask(capabilities.get("inheritable", ())),
+            mask(capabilities.get("ambient", ())),
         )
     if no_new_privileges:
         yield ops.no_new_privs()

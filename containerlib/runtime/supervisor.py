@@ -35,7 +35,12 @@ class Supervisor:
     """
 
     def __init__(
-        self, channel: socket.socket, *, directory: str | None = None, pidfd: int = -1, plan: Sequence[Op] = ()
+        self,
+        channel: socket.socket,
+        *,
+        directory: str | None = None,
+        pidfd: int = -1,
+        plan: Sequence[Op] = (),
     ) -> None:
         self.pid = 0
         self.start_time = 0
@@ -230,8 +235,8 @@ def connect(directory: str) -> Supervisor | None:
         raise
     supervisor = Supervisor(channel, directory=directory)
     try:
-        supervisor._request(Message(Kind.STATE))  # noqa: SLF001
-        supervisor._await_running(_REPLY_TIMEOUT)  # noqa: SLF001
+        supervisor._request(Message(Kind.STATE))
+        supervisor._await_running(_REPLY_TIMEOUT)
         if supervisor.poll() is None:
             send(channel, Message(Kind.WAIT))
     except (Conflict, Unavailable, StageError, OSError):

@@ -35,7 +35,9 @@ def check_sysctl(key: str, new_namespaces: AbstractSet[str]) -> None:
     elif key in _IPC or key.startswith("fs.mqueue."):
         needed = "ipc"
     else:
-        raise InvalidArgument(f"{key} belongs to no namespace: to set it changes the host", field="linux.sysctl")
+        raise InvalidArgument(
+            f"{key} belongs to no namespace: to set it changes the host", field="linux.sysctl"
+        )
     if needed not in new_namespaces:
         raise InvalidArgument(
             f"{key} needs a new {needed} namespace: in the host's it changes the host", field="linux.sysctl"

@@ -1,11 +1,11 @@
 """What a shim leaves behind while and after it supervises a container: log and exit record.
 
-    for record in read_log(directory, follow=True):
-        print(record.time, record.stream, record.text)
-    read_exit(directory)        # None while it runs
+for record in read_log(directory, follow=True):
+    print(record.time, record.stream, record.text)
+read_exit(directory)        # None while it runs
 """
 
-from containerlib.shim.logs import read_log, read_log_bytes
 from containerlib.shim.exits import read_exit
+from containerlib.shim.logs import read_log, read_log_bytes
 
 __all__ = ["read_exit", "read_log", "read_log_bytes"]

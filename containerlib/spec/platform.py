@@ -13,7 +13,7 @@ from containerlib.errors import InvalidArgument
 
 __all__ = ["Platform", "choose"]
 
-_PART = re.compile(r"[A-Za-z0-9_.-]+")
+_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _ARCHITECTURES: dict[str, tuple[str, str]] = {
     "x86_64": ("amd64", ""),
     "x86-64": ("amd64", ""),

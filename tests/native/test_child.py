@@ -16,12 +16,24 @@ pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 def test_child_calls_nobody(tmp_path: Path) -> None:
     target = tmp_path / "child.o"
     subprocess.run(
-        ["gcc", "-c", "-O2", "-fPIC", "-fno-stack-protector", f"-I{NATIVE / 'include'}", NATIVE / "ext/child.c", "-o", target],
+        [
+            "gcc",
+            "-c",
+            "-O2",
+            "-fPIC",
+            "-fno-stack-protector",
+            f"-I{NATIVE / 'include'}",
+            NATIVE / "ext/child.c",
+            "-o",
+            target,
+        ],
         check=True,
     )
     symbols = subprocess.run(["nm", target], check=True, capture_output=True, text=True).stdout
     assert " T clib_spawn_child" in symbols
-    undefined = [line for line in symbols.splitlines() if " U " in line and "_GLOBAL_OFFSET_TABLE_" not in line]
+    undefined = [
+        line for line in symbols.splitlines() if " U " in line and "_GLOBAL_OFFSET_TABLE_" not in line
+    ]
     assert undefined == []
 
 
@@ -31,7 +43,10 @@ def test_helper_needs_no_loader_and_has_no_libc(tmp_path: Path) -> None:
     header = HELPER.read_bytes()[:64]
     assert header[:4] == b"\x7fELF"
     facts = subprocess.run(["readelf", "-lW", HELPER], check=True, capture_output=True, text=True).stdout
-    if "libasan" in subprocess.run(["readelf", "-dW", HELPER], check=True, capture_output=True, text=True).stdout:
+    if (
+        "libasan"
+        in subprocess.run(["readelf", "-dW", HELPER], check=True, capture_output=True, text=True).stdout
+    ):
         pytest.skip("the sanitizers' build has a libc")
     assert "INTERP" not in facts
     assert HELPER.stat().st_size < 100_000

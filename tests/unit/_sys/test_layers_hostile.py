@@ -6,6 +6,7 @@ import gzip
 import stat
 import struct
 import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -144,15 +145,19 @@ def test_layer_copies_from_below_count_against_the_bound(apply, archive, tmp_pat
         apply(archive().hardlink("g", "f"), lowers=[low], limits=LayerLimits(max_bytes=1 << 16))
 
 
-def test_layer_a_million_entries_stop_at_the_bound(tmp_path):
+def feed_all(writer: LayerWriter, blocks: Iterable[bytes]) -> None:
+    for block in blocks:
+        writer.feed(block)
+
+
+def test_layer_a_million_entries_stop_at_the_bound(tmp_path, archive):
     (tmp_path / "layer").mkdir()
-    block = b"".join(tarfile.TarInfo(f"f{number}").tobuf() for number in range(1000))
+    block = b"".join(archive().file(f"f{number}").data()[:512] for number in range(1000))
     with (
         pytest.raises(InvalidArgument, match="2500 entries"),
         LayerWriter(str(tmp_path / "layer"), limits=LayerLimits(max_entries=2500)) as writer,
     ):
-        for _ in range(1000):
-            writer.feed(block)
+        feed_all(writer, [block] * 1000)
     assert len(list((tmp_path / "layer").iterdir())) == 1000
 
 

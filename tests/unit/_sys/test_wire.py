@@ -76,10 +76,18 @@ def test_blob_shares_equal_strings_and_aligns_data() -> None:
 
 
 def test_plan_packs_as_the_structs_of_the_contract() -> None:
-    plan = Plan((ops.mount("proc", "/proc", "x", options=[("source", "proc")], attributes=14),), (ops.cgroup_remove("/g"),), 7)
+    plan = Plan(
+        (ops.mount("proc", "/proc", "x", options=[("source", "proc")], attributes=14),),
+        (ops.cgroup_remove("/g"),),
+        7,
+    )
     data = plan.pack()
     header = ffi.from_buffer("struct clib_plan *", data)
-    assert (header.magic, header.version, header.clone_flags) == (lib.CLIB_PLAN_MAGIC, lib.CLIB_PLAN_VERSION, 7)
+    assert (header.magic, header.version, header.clone_flags) == (
+        lib.CLIB_PLAN_MAGIC,
+        lib.CLIB_PLAN_VERSION,
+        7,
+    )
     assert (header.before_count, header.after_count) == (1, 1)
     assert header.blob_offset + header.blob_size == len(data)
     op = ffi.cast("struct clib_op *", header + 1)

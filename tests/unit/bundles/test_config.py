@@ -65,7 +65,10 @@ def schema() -> Validator:
             limits=Limits(memory_bytes=1 << 28, swap_bytes=0, cpus=1.5, pids=100),
             rlimits=(("RLIMIT_NOFILE", 1024, 2048),),
             sysctls=(("net.core.somaxconn", "1024"),),
-            mounts=(MountOption("bind", "/srv", "/data", read_only=True), MountOption("tmpfs", "/run", size_bytes=1)),
+            mounts=(
+                MountOption("bind", "/srv", "/data", read_only=True),
+                MountOption("tmpfs", "/run", size_bytes=1),
+            ),
         ),
     ],
     ids=["default", "privileged", "host", "unconfined", "limits"],
@@ -230,7 +233,9 @@ def test_capabilities_are_added_and_dropped_by_any_spelling() -> None:
         ((), ("ALL",), set()),
     ],
 )
-def test_all_stands_for_every_capability(add: tuple[str, ...], drop: tuple[str, ...], expected: set[str]) -> None:
+def test_all_stands_for_every_capability(
+    add: tuple[str, ...], drop: tuple[str, ...], expected: set[str]
+) -> None:
     capabilities = config(ContainerOptions(cap_add=add, cap_drop=drop))["process"]["capabilities"]
     assert set(capabilities["bounding"]) == expected
 
@@ -245,9 +250,9 @@ def test_capability_that_the_host_lacks_is_refused_when_asked_for_by_name() -> N
     host = evolve(HOST, bounding=frozenset(DEFAULT))
     with pytest.raises(Unsupported, match="CAP_SYS_ADMIN"):
         config(ContainerOptions(cap_add=("SYS_ADMIN",)), host=host)
-    assert set(config(ContainerOptions(cap_add=("ALL",)), host=host)["process"]["capabilities"]["bounding"]) == set(
-        DEFAULT
-    )
+    assert set(
+        config(ContainerOptions(cap_add=("ALL",)), host=host)["process"]["capabilities"]["bounding"]
+    ) == set(DEFAULT)
 
 
 def test_mounts_replace_default_ones_and_go_from_parents_to_children() -> None:

@@ -19,7 +19,9 @@ CAPABILITY_SETS = [
     frozenset(),
     frozenset({*DEFAULT, "CAP_SYS_ADMIN"}),
     frozenset({*DEFAULT, "CAP_SYS_PTRACE", "CAP_SYSLOG", "CAP_BPF", "CAP_SYS_TIME", "CAP_DAC_READ_SEARCH"}),
-    frozenset({"CAP_SYS_BOOT", "CAP_SYS_MODULE", "CAP_SYS_PACCT", "CAP_SYS_RAWIO", "CAP_SYS_NICE", "CAP_PERFMON"}),
+    frozenset(
+        {"CAP_SYS_BOOT", "CAP_SYS_MODULE", "CAP_SYS_PACCT", "CAP_SYS_RAWIO", "CAP_SYS_NICE", "CAP_PERFMON"}
+    ),
 ]
 
 
@@ -43,7 +45,9 @@ def test_default_profile_resolves_as_dockers_does(
     ours = resolve(None, capabilities, architecture, kernel)
     theirs = resolve(DOCKER.read_text(), capabilities, architecture, kernel)
     assert effect(ours) == effect(theirs)
-    assert {k: v for k, v in ours.items() if k != "syscalls"} == {k: v for k, v in theirs.items() if k != "syscalls"}
+    assert {k: v for k, v in ours.items() if k != "syscalls"} == {
+        k: v for k, v in theirs.items() if k != "syscalls"
+    }
 
 
 def test_default_profile_resolves_to_the_known_result() -> None:
@@ -63,7 +67,10 @@ def test_clone3_is_enosys_until_the_container_may_make_namespaces() -> None:
         section = resolve(None, capabilities, "amd64", KERNEL)
         return next(rule for rule in section["syscalls"] if "clone3" in rule["names"])
 
-    assert (rule(frozenset(DEFAULT))["action"], rule(frozenset(DEFAULT))["errnoRet"]) == ("SCMP_ACT_ERRNO", 38)
+    assert (rule(frozenset(DEFAULT))["action"], rule(frozenset(DEFAULT))["errnoRet"]) == (
+        "SCMP_ACT_ERRNO",
+        38,
+    )
     assert rule(frozenset({"CAP_SYS_ADMIN"}))["action"] == "SCMP_ACT_ALLOW"
 
 
@@ -85,7 +92,10 @@ def test_profile_in_the_runtime_specs_form_passes_through() -> None:
 
 
 def test_dockers_old_form_with_one_name_is_taken() -> None:
-    profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"name": "mkdir", "action": "SCMP_ACT_KILL", "args": None}]}
+    profile = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"name": "mkdir", "action": "SCMP_ACT_KILL", "args": None}],
+    }
     section = resolve(json.dumps(profile), frozenset(), "amd64", KERNEL)
     assert section["syscalls"] == [{"names": ["mkdir"], "action": "SCMP_ACT_KILL"}]
 

@@ -59,7 +59,8 @@ def test_user_is_resolved_by_dockers_rules(text: str | None, expected: ResolvedU
 
 
 @pytest.mark.parametrize(
-    ("text", "named"), [("nobody", "user 'nobody'.*passwd"), ("root:nogroup", "group 'nogroup'.*group"), ("-1", "-1")]
+    ("text", "named"),
+    [("nobody", "user 'nobody'.*passwd"), ("root:nogroup", "group 'nogroup'.*group"), ("-1", "-1")],
 )
 def test_unknown_name_is_not_found_and_named_with_its_file(text: str, named: str, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=named):
@@ -99,7 +100,9 @@ def test_links_are_resolved_inside_the_image_and_through_its_layers(tmp_path: Pa
     assert resolve_user("app", [str(upper), str(lower)]).uid == 5
 
 
-@pytest.mark.parametrize("target", ["/etc/passwd", "{outside}", "../../../../../../../../etc/passwd", "passwd"])
+@pytest.mark.parametrize(
+    "target", ["/etc/passwd", "{outside}", "../../../../../../../../etc/passwd", "passwd"]
+)
 def test_link_never_leads_to_the_hosts_files(target: str, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_text("evil:x:0:0::/:\n")

@@ -22,7 +22,9 @@ def test_stage_error_of_an_op_names_the_property_of_the_config() -> None:
     assert error.exit_code == 125
 
 
-@pytest.mark.parametrize(("code", "exit_code"), [(errno.ENOENT, 127), (errno.EACCES, 126), (errno.ENOEXEC, 126)])
+@pytest.mark.parametrize(
+    ("code", "exit_code"), [(errno.ENOENT, 127), (errno.EACCES, 126), (errno.ENOEXEC, 126)]
+)
 def test_stage_error_of_an_exec_has_the_shells_exit_code(code: int, exit_code: int) -> None:
     error = stage_error(failure(Stage.EXEC, code, 1), PLAN)
     assert error.exit_code == exit_code

@@ -19,7 +19,10 @@ MS_PRIVATE, MS_SLAVE = 1 << 18, 1 << 19
         (["bind"], MountOptions(bind=True)),
         (["rbind", "rprivate"], MountOptions(0, True, MS_PRIVATE, bind=True, recursive=True)),
         (["slave"], MountOptions(propagation=MS_SLAVE)),
-        (["size=64k", "mode=755", "newinstance"], MountOptions(data=(("size", "64k"), ("mode", "755"), ("newinstance", "")))),
+        (
+            ["size=64k", "mode=755", "newinstance"],
+            MountOptions(data=(("size", "64k"), ("mode", "755"), ("newinstance", ""))),
+        ),
         (["lowerdir=/a=b"], MountOptions(data=(("lowerdir", "/a=b"),))),
     ],
 )

@@ -9,8 +9,9 @@ import pytest
 
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime import BindRoot, OverlayRoot
+from containerlib.runtime.groups import Groups
 from containerlib.runtime.ops import Op, Plan
-from containerlib.runtime.plan import CLONE_FLAGS, Groups, container_plan, exec_plan
+from containerlib.runtime.plan import CLONE_FLAGS, container_plan, exec_plan
 from containerlib.spec.runtime import Process, Spec
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -39,15 +40,28 @@ def make_spec(**changes: Any) -> Spec:
         "root": {"path": "rootfs", "readonly": True},
         "hostname": "web",
         "mounts": [
-            {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "nodev", "noexec"]},
+            {
+                "destination": "/proc",
+                "type": "proc",
+                "source": "proc",
+                "options": ["nosuid", "nodev", "noexec"],
+            },
             {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
-            {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", "nosuid"]},
-            {"destination": "/data", "type": "bind", "source": "/srv", "options": ["rbind", "rprivate", "rro"]},
+            {
+                "destination": "/sys/fs/cgroup",
+                "type": "cgroup",
+                "source": "cgroup",
+                "options": ["ro", "nosuid"],
+            },
+            {
+                "destination": "/data",
+                "type": "bind",
+                "source": "/srv",
+                "options": ["rbind", "rprivate", "rro"],
+            },
         ],
         "linux": {
-            "namespaces": [
-                {"type": kind} for kind in ("pid", "mount", "uts", "ipc", "network", "cgroup")
-            ],
+            "namespaces": [{"type": kind} for kind in ("pid", "mount", "uts", "ipc", "network", "cgroup")],
             "sysctl": {"net.ipv4.ip_forward": "1"},
             "seccomp": {"defaultAction": "SCMP_ACT_ERRNO", "flags": ["SECCOMP_FILTER_FLAG_LOG"]},
             "maskedPaths": ["/proc/kcore"],
@@ -89,7 +103,9 @@ def names(plan: Plan) -> list[str]:
 
 
 def plan_of(spec: Spec, groups: Groups = V1, **changes: Any) -> Plan:
-    return container_plan(spec, "/c/1/rootfs", changes.pop("root", OVERLAY), groups, container_id="1", **changes)
+    return container_plan(
+        spec, "/c/1/rootfs", changes.pop("root", OVERLAY), groups, container_id="1", **changes
+    )
 
 
 @pytest.mark.parametrize("layout", ["v1", "v2"])
@@ -111,7 +127,12 @@ def test_container_plan_with_no_new_privileges_loads_the_filter_last() -> None:
 
 def test_container_plan_without_no_new_privileges_loads_the_filter_while_it_may() -> None:
     order = names(plan_of(make_spec(), seccomp=b"FILTERED"))
-    assert order.index("seccomp") < order.index("cap_bounding") < order.index("user") < order.index("capabilities")
+    assert (
+        order.index("seccomp")
+        < order.index("cap_bounding")
+        < order.index("user")
+        < order.index("capabilities")
+    )
 
 
 def test_container_plan_leaves_the_hosts_tree_before_it_becomes_the_user() -> None:

@@ -1,0 +1,20 @@
+"""What a plan needs to know of a container's cgroups: host paths, and nothing that does I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from attrs import frozen
+
+__all__ = ["Groups"]
+
+
+@frozen
+class Groups:
+    """A container's cgroups, as far as a plan needs them. `hierarchies`: v1 controllers to host directories."""
+
+    join_files: tuple[str, ...] = ()
+    directories: tuple[str, ...] = ()
+    oom_file: str | None = None
+    hierarchies: Mapping[str, str] | None = None
+    """None: cgroup v2."""

@@ -1,0 +1,53 @@
+"""What the tests of the face stand on: recipes of a small image and of the host's own files."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import PIPE, Popen
+from sys import executable
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    import containerlib as cl
+
+
+@pytest.fixture
+def box(engine: cl.Engine, busybox_image: Path) -> cl.ContainerRecipe:
+    """A container of busybox."""
+    (image,) = engine.images.load(busybox_image)
+    return engine.container(image)
+
+
+@pytest.fixture
+def host(engine: cl.Engine) -> cl.ContainerRecipe:
+    """A container of the host's own files."""
+    return engine.container(engine.host_image())
+
+
+@pytest.fixture
+def left_nothing(engine: cl.Engine) -> Callable[[], None]:
+    """Fails where the engine's root still holds anything of a container."""
+
+    def check() -> None:
+        assert engine.containers.list() == []
+        assert list(Path(engine.root, "containers").iterdir()) == []
+        report = engine.prune()
+        assert (report.containers, report.directories, report.cgroups, report.failures) == ((), (), (), ())
+
+    return check
+
+
+@pytest.fixture
+def script(engine: cl.Engine) -> Callable[[str], Popen[str]]:
+    """Starts another Python process with `engine` (the same root) and `box` (a recipe of the host) at hand."""
+
+    def start(code: str) -> Popen[str]:
+        prelude = f"import containerlib as cl\nengine = cl.Engine({engine.root!r})\n"
+        prelude += "box = engine.container(engine.host_image())\n"
+        return Popen([executable, "-c", prelude + textwrap.dedent(code)], stdin=PIPE, stdout=PIPE, text=True)
+
+    return start

@@ -1,0 +1,145 @@
+"""Whatever is wrong has its typed error with what to do about it; nothing is left behind, and a second try works."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import containerlib as cl
+
+pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_and_a_second_try_works(
+    box: cl.ContainerRecipe, left_nothing: Callable[[], None]
+) -> Iterator[None]:
+    yield
+    left_nothing()
+    assert box.run("echo", "works").text == "works\n"
+    left_nothing()
+
+
+@pytest.mark.parametrize("verb", ["run", "start", "spawn"])
+def test_missing_command_is_127_and_named(box: cl.ContainerRecipe, verb: str) -> None:
+    with pytest.raises(cl.StageError, match="no-such-program") as caught:
+        getattr(box, verb)("no-such-program")
+    assert (caught.value.stage, caught.value.exit_code) == ("exec", 127)
+
+
+def test_missing_interpreter_is_127(box: cl.ContainerRecipe, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    with pytest.raises(cl.StageError, match="interpreter") as caught:
+        box.mount(script, at="/script").run("/script")
+    assert caught.value.exit_code == 127
+
+
+def test_command_that_is_not_executable_is_126(box: cl.ContainerRecipe) -> None:
+    with pytest.raises(cl.StageError, match="/etc/passwd") as caught:
+        box.run("/etc/passwd")
+    assert caught.value.exit_code == 126
+
+
+def test_command_that_is_a_directory_is_126(box: cl.ContainerRecipe) -> None:
+    with pytest.raises(cl.StageError) as caught:
+        box.run("/etc")
+    assert caught.value.exit_code == 126
+
+
+def test_unknown_user_is_named_with_its_file(box: cl.ContainerRecipe) -> None:
+    with pytest.raises(cl.NotFound, match=r"nosuchuser.*/etc/passwd"):
+        box.user("nosuchuser").run("true")
+
+
+def test_unknown_group_is_named_with_its_file(box: cl.ContainerRecipe) -> None:
+    with pytest.raises(cl.NotFound, match=r"nosuchgroup.*/etc/group"):
+        box.user("root:nosuchgroup").run("true")
+
+
+def test_missing_mount_source_is_named(box: cl.ContainerRecipe) -> None:
+    with pytest.raises(cl.NotFound, match=r"/no/such/source.*/data"):
+        box.mount("/no/such/source", at="/data").run("true")
+
+
+def test_mount_of_a_directory_on_a_file_is_a_stage_error(box: cl.ContainerRecipe, tmp_path: Path) -> None:
+    with pytest.raises(cl.StageError, match="/etc/passwd"):
+        box.mount(tmp_path, at="/etc/passwd").run("true")
+
+
+def test_missing_image_never_pulled_says_pull(engine: cl.Engine) -> None:
+    with pytest.raises(cl.NotFound, match=r"localhost:1/nothing.*pull"):
+        engine.container("localhost:1/nothing").pull("never").run("true")
+
+
+def test_missing_image_without_registry_is_unavailable(engine: cl.Engine) -> None:
+    with pytest.raises(cl.Unavailable, match="localhost:1"):
+        engine.container("localhost:1/nothing").run("true")
+
+
+def test_unknown_sysctl_is_a_typed_error(box: cl.ContainerRecipe) -> None:
+    with pytest.raises(cl.Error, match=r"net\.no_such|net/no_such"):
+        box.sysctl({"net.no_such": "1"}).run("true")
+
+
+def test_sysctl_of_the_whole_host_refused(box: cl.ContainerRecipe) -> None:
+    with pytest.raises(cl.Error, match="vm"):
+        box.sysctl({"vm.overcommit_memory": "1"}).run("true")
+
+
+def test_malformed_seccomp_profile_refused(box: cl.ContainerRecipe) -> None:
+    with pytest.raises(cl.InvalidArgument):
+        box.seccomp("{not json").run("true")
+
+
+def test_argument_list_too_long_is_a_typed_error(box: cl.ContainerRecipe) -> None:
+    with pytest.raises(cl.Error):
+        box.run("echo", "x" * 10_000_000)
+
+
+def test_full_disk_is_a_stage_error(small_disk: Path, busybox_image: Path) -> None:
+    with cl.Engine(root=small_disk / "root") as engine:
+        (image,) = engine.images.load(busybox_image)
+        filler = small_disk / "filler"
+        fill(filler)
+        with pytest.raises(cl.StageError, match="ENOSPC"):
+            engine.container(image).run("true")
+        filler.unlink()
+        assert engine.prune().failures == ()
+        assert engine.containers.list() == []
+        assert engine.container(image).run("echo", "works").text == "works\n"
+
+
+def test_state_directory_on_a_read_only_file_system_is_a_stage_error() -> None:
+    with pytest.raises(cl.StageError, match=r"Engine\(root=") as caught:
+        cl.Engine(root="/proc/no-state-here").containers.list()
+    assert caught.value.stage == "state"
+
+
+def test_without_privilege_starting_is_unsupported_and_listing_works(engine: cl.Engine) -> None:
+    import subprocess
+    import sys
+
+    code = f"""
+import containerlib as cl
+with cl.Engine(root={engine.root!r}) as engine:
+    assert len(engine.images.list()) == 1
+    try:
+        engine.container(engine.host_image()).run("true")
+    except cl.Unsupported as error:
+        print("root" in str(error))
+"""
+    drop = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-all"]
+    done = subprocess.run([*drop, sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def fill(path: Path) -> None:
+    """Writes to `path` until its disk is full."""
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(b"\0" * 4096):
+            pass

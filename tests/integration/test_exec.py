@@ -1,0 +1,152 @@
+"""exec and spawn in a container that runs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import containerlib as cl
+
+pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
+
+
+@pytest.fixture
+def running(box: cl.ContainerRecipe) -> Iterator[cl.Container]:
+    with box.env(OWN="1").workdir("/tmp").start("sleep", "600") as container:
+        yield container
+
+
+def test_exec_output_and_exit_code_come_back(running: cl.Container) -> None:
+    done = running.exec("sh", "-c", "echo out; echo err >&2; exit 4", check=False)
+    assert (done.exit_code, done.stdout, done.stderr) == (4, b"out\n", b"err\n")
+
+
+def test_exec_is_in_the_same_container(running: cl.Container) -> None:
+    assert running.exec("cat", "/proc/1/cmdline").stdout == b"sleep\x00600\x00"
+    running.exec("sh", "-c", "echo written >/tmp/f")
+    assert running.exec("cat", "/tmp/f").text == "written\n"
+
+
+def test_exec_is_in_the_containers_cgroup(running: cl.Container) -> None:
+    assert running.id in running.exec("cat", "/proc/self/cgroup").text or (
+        running.exec("cat", "/proc/self/cgroup").text == running.exec("cat", "/proc/1/cgroup").text
+    )
+
+
+def test_exec_has_the_containers_isolation(running: cl.Container) -> None:
+    read = ("sh", "-c", "grep -E '^(Cap|Seccomp|NoNewPrivs)' /proc/self/status")
+    first = running.exec("sh", "-c", "grep -E '^(Cap|Seccomp|NoNewPrivs)' /proc/1/status").text
+    assert running.exec(*read).text == first
+
+
+def test_exec_environment_and_directory_are_the_containers(running: cl.Container) -> None:
+    assert running.exec("sh", "-c", 'echo "$OWN"; pwd').text == "1\n/tmp\n"
+    done = running.exec("sh", "-c", 'echo "$OWN$NEW"; pwd', env={"NEW": "2"}, workdir="/etc")
+    assert done.text == "12\n/etc\n"
+
+
+def test_exec_user_is_looked_up_in_the_container(running: cl.Container) -> None:
+    running.exec("sh", "-c", "echo new:x:4242:4243::/home/new:/bin/sh >>/etc/passwd")
+    done = running.exec("sh", "-c", 'id -u; id -g; echo "$HOME"; grep CapEff /proc/self/status', user="new")
+    assert done.text.splitlines()[:3] == ["4242", "4243", "/home/new"]
+    assert int(done.text.split()[-1], 16) == 0
+
+
+def test_exec_user_file_that_leads_out_stays_inside(running: cl.Container, tmp_path: Path) -> None:
+    outside = tmp_path / "passwd"
+    outside.write_text("outsider:x:99:99::/:/bin/sh\n")
+    running.exec("sh", "-c", f"rm /etc/passwd; ln -s {outside} /etc/passwd")
+    with pytest.raises(cl.NotFound, match="outsider"):
+        running.exec("id", user="outsider")
+
+
+def test_exec_input_is_fed(running: cl.Container) -> None:
+    assert running.exec("sort", input=b"b\na\n").stdout == b"a\nb\n"
+
+
+def test_exec_nonzero_raises(running: cl.Container) -> None:
+    with pytest.raises(cl.ExitError) as caught:
+        running.exec("false")
+    assert (caught.value.argv, caught.value.exit_code) == (("false",), 1)
+
+
+def test_exec_missing_command_is_127(running: cl.Container) -> None:
+    with pytest.raises(cl.StageError, match="no-such-program") as caught:
+        running.exec("no-such-program")
+    assert caught.value.exit_code == 127
+
+
+def test_exec_timeout_kills_the_command_only(running: cl.Container) -> None:
+    with pytest.raises(cl.Timeout):
+        running.exec("sh", "-c", "echo $$ >/tmp/pid; sleep 60", timeout=0.5)
+    pid = running.exec("cat", "/tmp/pid").text.strip()
+    assert running.exec("ls", f"/proc/{pid}", check=False).exit_code != 0
+    assert running.state is cl.State.RUNNING
+
+
+def test_exec_terminal_is_one(running: cl.Container) -> None:
+    done = running.exec("sh", "-c", "test -t 0 && test -t 1 && test -t 2 && echo terminal", tty=True)
+    assert (done.stdout, done.stderr) == (b"terminal\r\n", b"")
+
+
+def test_exec_stopped_container_conflicts(running: cl.Container) -> None:
+    running.kill()
+    running.wait(10.0)
+    with pytest.raises(cl.Conflict, match="stopped") as caught:
+        running.exec("true")
+    assert caught.value.state == "stopped"
+
+
+def test_exec_paused_container_conflicts(running: cl.Container) -> None:
+    running.pause()
+    with pytest.raises(cl.Conflict, match="paused"):
+        running.exec("true")
+    running.resume()
+    running.exec("true")
+
+
+def test_exec_from_many_threads_at_once(running: cl.Container) -> None:
+    texts: dict[int, str] = {}
+
+    def run(number: int) -> None:
+        texts[number] = running.exec("echo", str(number)).text
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert texts == {number: f"{number}\n" for number in range(16)}
+
+
+def test_exec_spawn_is_a_conversation(running: cl.Container) -> None:
+    with running.spawn("sh", "-c", 'while read line; do echo "got $line"; done') as process:
+        process.stdin.write(b"one\n")
+        assert process.stdout.readline() == b"got one\n"
+        process.stdin.close()
+        assert process.wait(10.0).exit_code == 0
+
+
+def test_exec_spawn_terminal_resizes_and_ends(running: cl.Container) -> None:
+    with running.spawn("sh", "-c", "stty -echo; echo ready; read line; stty size", tty=True) as process:
+        assert process.stdout.readline() == b"ready\r\n"
+        process.resize(rows=12, columns=34)
+        process.stdin.write(b"go\n")
+        assert process.stdout.read() == b"12 34\r\n"
+        assert process.wait(10.0).exit_code == 0
+
+
+def test_exec_spawn_block_left_early_kills(running: cl.Container) -> None:
+    with running.spawn("sleep", "1234") as process:
+        pass
+    status = process.poll()
+    assert status is not None
+    assert status.signal == 9
+    deadline = time.monotonic() + 5
+    while "1234" in running.exec("ps").text and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert "1234" not in running.exec("ps").text

@@ -1,0 +1,123 @@
+"""A container that is not detached ends with its owner, however that one ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+
+import containerlib as cl
+
+pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
+Script = Callable[[str], "Popen[str]"]
+
+STARTS = """
+import sys, time
+container = box.name("owned").start("sleep", "600")
+print(container.exec("sh", "-c", "read line </proc/self/stat; echo ready").text, flush=True)
+sys.stdin.readline()
+"""
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+def processes(text: str) -> list[int]:
+    """Processes of this machine whose command line has `text`."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if text.encode() in command:
+                found.append(int(entry.name))
+    return found
+
+
+def test_owner_killed_container_dies_and_next_engine_clears_away(
+    engine: cl.Engine, script: Script, left_nothing: Callable[[], None]
+) -> None:
+    with script(STARTS.replace('"600"', '"601.5"')) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "ready\n"
+        container = engine.containers.get("owned")
+        assert processes("601.5") != []
+        owner.kill()
+        owner.wait()
+    wait_until(lambda: processes("601.5") == [])
+    wait_until(lambda: container.state is cl.State.STOPPED)
+    engine.close()
+    left_nothing()
+
+
+def test_owner_ended_without_closing_container_dies(
+    engine: cl.Engine, script: Script, left_nothing: Callable[[], None]
+) -> None:
+    with script(STARTS.replace('"600"', '"602.5"')) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "ready\n"
+        owner.communicate("\n")
+    wait_until(lambda: processes("602.5") == [])
+    assert engine.prune().containers == ("owned",)
+    left_nothing()
+
+
+def test_owner_killed_during_run_leaves_nothing(
+    engine: cl.Engine, script: Script, left_nothing: Callable[[], None]
+) -> None:
+    with script('box.name("owned").run("sleep", "603.5")') as owner:
+        wait_until(lambda: processes("\0603.5") != [])
+        owner.kill()
+        owner.wait()
+    wait_until(lambda: processes("603.5") == [])
+    assert engine.prune().containers == ("owned",)
+    left_nothing()
+
+
+def test_owner_killed_exec_dies_and_container_stays(
+    engine: cl.Engine, box: cl.ContainerRecipe, script: Script
+) -> None:
+    with box.name("kept").start("sleep", "600") as container:
+        with script('engine.containers.get("kept").exec("sleep", "604.5")') as caller:
+            wait_until(lambda: processes("\000604.5") != [])
+            caller.kill()
+            caller.wait()
+        wait_until(lambda: processes("604.5") == [])
+        assert container.state is cl.State.RUNNING
+
+
+def test_owner_alive_its_containers_are_left_alone(
+    engine: cl.Engine, box: cl.ContainerRecipe, script: Script
+) -> None:
+    with box.start("sleep", "600") as container:
+        with script("print(len(engine.containers.list()), engine.prune().containers)") as other:
+            assert other.communicate()[0] == "1 ()\n"
+        assert container.state is cl.State.RUNNING
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_owner_killed_at_any_moment_prune_returns_to_clean(
+    engine: cl.Engine, script: Script, left_nothing: Callable[[], None], seed: int
+) -> None:
+    code = "import sys; print('go', flush=True)\nwhile True: box.run('true')"
+    with script(code) as owner:
+        assert owner.stdout is not None
+        owner.stdout.readline()
+        time.sleep(0.2 + 0.0037 * seed)
+        os.kill(owner.pid, signal.SIGKILL)
+        owner.wait()
+    time.sleep(0.1)
+    assert engine.prune().failures == ()
+    left_nothing()
+    assert engine.container(engine.host_image()).run("echo", "works").text == "works\n"

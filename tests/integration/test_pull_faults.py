@@ -1,0 +1,328 @@
+"""Every way that a pull can go wrong: a typed error that says what to do, nothing left, and a second try works."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from containerlib.errors import (
+    Error,
+    InvalidArgument,
+    NotFound,
+    RegistryError,
+    StageError,
+    Unauthorized,
+    Unavailable,
+    Unsupported,
+)
+from containerlib.images import ImageRecord, ImageStore, Progress
+from containerlib.images.http import Retry
+from containerlib.store import Store
+from rig.images import Image, Layer
+from rig.scripted_registry import Answer, Request, ScriptedRegistry
+
+pytestmark = pytest.mark.privileged("CAP_CHOWN, CAP_MKNOD, CAP_SYS_ADMIN: unpacks layers as they are")
+
+NOISE = os.urandom(600_000)
+IMAGE = Image(
+    (
+        Layer().directory("etc").file("etc/passwd", "root:x:0:0::/root:/bin/sh\n").file("noise", NOISE).finish(),
+        Layer().directory("etc").whiteout("etc/passwd").file("etc/group", "root:x:0:\n").finish(),
+    ),
+    {"Cmd": ["sh"]},
+)
+PATIENT = Retry(attempts=4, first_delay=0.001, max_delay=0.002)
+
+
+@pytest.fixture
+def registry() -> Iterator[ScriptedRegistry]:
+    with ScriptedRegistry(IMAGE) as registry:
+        yield registry
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def images(root: Path) -> Iterator[ImageStore]:
+    store = Store(root)
+    yield ImageStore(root, store, retry=PATIENT)
+    store.close()
+
+
+def left_over(root: Path) -> list[str]:
+    """Everything in the root beyond what an empty one has."""
+    furniture = {"content", "content/blobs", "content/blobs/sha256", "content/index.json", "content/ingest"}
+    furniture |= {"content/oci-layout", "leases", "snapshots"}
+    names = {str(path.relative_to(root)) for path in root.rglob("*")} - furniture
+    return sorted(name for name in names if not name.startswith("containerlib.db"))
+
+
+def assert_whole(record: ImageRecord) -> None:
+    top, bottom = record.layer_dirs
+    assert Path(bottom, "noise").read_bytes() == NOISE
+    assert Path(top, "etc/group").read_text() == "root:x:0:\n"
+    assert Path(top, "etc/passwd").is_char_device()
+
+
+def always(answer: Answer, which: Callable[[Request], bool]) -> Callable[[Request], Answer | None]:
+    return lambda request: answer if which(request) else None
+
+
+def manifest_with(registry: ScriptedRegistry, **changes: object) -> Answer:
+    document = {**json.loads(registry.manifest.data), **changes}
+    return Answer(body=json.dumps(document).encode(), headers={"Content-Type": registry.manifest.media_type})
+
+
+MANIFEST, BLOB = (lambda r: r.is_manifest), (lambda r: r.is_blob)
+FAULTS: dict[str, tuple[Callable[[ScriptedRegistry], object], type[Error], str]] = {
+    "401": (lambda r: always(Answer(401), MANIFEST), Unauthorized, "auth=BasicAuth"),
+    "403": (lambda r: always(Answer(403), BLOB), Unauthorized, "auth=BasicAuth"),
+    "404": (lambda r: always(Answer(404), MANIFEST), NotFound, "check the name"),
+    "404 blob": (lambda r: always(Answer(404), BLOB), NotFound, "is not in the registry"),
+    "429": (lambda r: always(Answer(429, headers={"Retry-After": "1"}), MANIFEST), RegistryError, "wait a while"),
+    "500": (lambda r: always(Answer(500), BLOB), RegistryError, "try again later"),
+    "418": (lambda r: always(Answer(418), BLOB), RegistryError, "418"),
+    "html": (lambda r: always(Answer(body=b"<html>log in</html>"), MANIFEST), RegistryError, "MALFORMED"),
+    "bytes": (lambda r: always(Answer(body=b"\xff" * 99), MANIFEST), RegistryError, "MALFORMED"),
+    "empty": (lambda r: always(Answer(), MANIFEST), RegistryError, "MALFORMED"),
+    "huge": (lambda r: always(Answer(body=b" " * (5 << 20)), MANIFEST), RegistryError, "SIZE_INVALID"),
+    "layers": (lambda r: always(manifest_with(r, layers=7), MANIFEST), RegistryError, "MALFORMED"),
+    "too few": (lambda r: always(manifest_with(r, layers=[]), MANIFEST), RegistryError, "diff_ids"),
+    "artifact": (
+        lambda r: always(
+            manifest_with(r, config={"mediaType": "text/x", "digest": r.layers[0], "size": 2}), MANIFEST
+        ),
+        Unsupported,
+        "not an image",
+    ),
+    "wrong digest": (
+        lambda r: always(Answer(body=bytes(len(r.blobs[r.layers[0]]))), lambda q: r.layers[0] in q.path),
+        RegistryError,
+        "DIGEST_INVALID",
+    ),
+    "too long": (
+        lambda r: always(Answer(body=r.blobs[r.layers[0]] + b"more"), lambda q: r.layers[0] in q.path),
+        RegistryError,
+        "SIZE_INVALID",
+    ),
+    "truncated": (
+        lambda r: always(Answer(body=r.blobs[r.layers[1]], sent=20), lambda q: r.layers[1] in q.path),
+        RegistryError,
+        "SIZE_INVALID",
+    ),
+    "short": (
+        lambda r: always(Answer(body=r.blobs[r.layers[1]][:20]), lambda q: r.layers[1] in q.path),
+        RegistryError,
+        "SIZE_INVALID",
+    ),
+    "claimed digest": (
+        lambda r: always(
+            Answer(body=r.manifest.data, headers={"Docker-Content-Digest": "sha256:" + "0" * 64}), MANIFEST
+        ),
+        RegistryError,
+        "DIGEST_INVALID",
+    ),
+    "redirects": (
+        lambda r: always(Answer(307, headers={"Location": "/v2/app/blobs/again"}), BLOB),
+        RegistryError,
+        "too many redirects",
+    ),
+    "redirect out": (
+        lambda r: always(Answer(307, headers={"Location": "http://192.0.2.1/"}), BLOB),
+        RegistryError,
+        "not https",
+    ),
+    "redirect to a file": (
+        lambda r: always(Answer(307, headers={"Location": "file:///etc/passwd"}), BLOB),
+        RegistryError,
+        "not https",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_pull_fault_is_typed_leaves_nothing_and_can_be_repeated(
+    name: str, registry: ScriptedRegistry, images: ImageStore, root: Path
+) -> None:
+    fault, kind, advice = FAULTS[name]
+    registry.fault = fault(registry)  # type: ignore[assignment]
+    with pytest.raises(kind) as caught:
+        images.pull(registry.reference)
+    assert type(caught.value) is kind
+    assert advice in str(caught.value)
+    assert left_over(root) == []
+    assert images.list() == []
+    registry.fault = lambda _: None
+    assert_whole(images.pull(registry.reference))
+
+
+def test_pull_registry_that_is_not_there_is_unavailable(images: ImageStore, root: Path) -> None:
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        images.pull("127.0.0.1:1/app")
+    assert left_over(root) == []
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_pull_trouble_that_passes_is_tried_again(
+    status: int, registry: ScriptedRegistry, images: ImageStore
+) -> None:
+    registry.fault = lambda request: Answer(status) if len(registry.requests) % 2 else None
+    assert_whole(images.pull(registry.reference))
+
+
+def test_pull_broken_connection_goes_on_where_it_was(registry: ScriptedRegistry, images: ImageStore) -> None:
+    layer = registry.layers[0]
+
+    def break_off(request: Request) -> Answer | None:
+        if layer in request.path and "Range" not in request.headers:
+            return Answer(body=registry.blobs[layer], sent=400_000)
+        return None
+
+    registry.fault = break_off
+    assert_whole(images.pull(registry.reference))
+    ranges = [request.headers.get("Range") for request in registry.requests if layer in request.path]
+    assert ranges == [None, "bytes=400000-"]
+
+
+def test_pull_registry_without_ranges_starts_again_and_skips(
+    registry: ScriptedRegistry, images: ImageStore
+) -> None:
+    layer, sent = registry.layers[0], iter([100_000, 400_000, None])
+    registry.fault = lambda r: Answer(body=registry.blobs[layer], sent=next(sent)) if layer in r.path else None
+    assert_whole(images.pull(registry.reference))
+
+
+def served(layer: bytes, diff_of: bytes | None = None) -> Image:
+    """An image whose layer blob is `layer` as it is, and whose config promises `diff_of`."""
+    image = Image((diff_of if diff_of is not None else layer,))
+    return replace(image)
+
+
+@pytest.mark.parametrize(
+    ("blob", "word"),
+    [
+        (gzip.compress(b"no tar at all" * 1000), "tar header"),
+        (gzip.compress(IMAGE.layers[0])[:-9], "ends too early"),
+        (gzip.compress(IMAGE.layers[0])[:5000] + b"\0" * 5000, "gzip"),
+        (b"\x28\xb5\x2f\xfd" + b"\xff" * 500, "zstd"),
+        (gzip.compress(IMAGE.layers[0]) + b"garbage", "gzip"),
+        (gzip.compress(bytes(1100 << 20), 1), "no honest layer"),
+    ],
+    ids=["not a tar", "cut", "damaged", "zstd", "trailing", "bomb"],
+)
+def test_pull_damaged_layer_is_refused_as_a_layer(
+    blob: bytes, word: str, images: ImageStore, root: Path
+) -> None:
+    with ScriptedRegistry(IMAGE) as registry:
+        registry.fault = _with_first_layer(registry, blob)
+        with pytest.raises(InvalidArgument, match=word) as caught:
+            images.pull(registry.reference)
+    assert caught.value.field == "layer"
+    assert left_over(root) == []
+
+
+def test_pull_layer_other_than_the_config_says_is_refused(images: ImageStore, root: Path) -> None:
+    with ScriptedRegistry(IMAGE) as registry:
+        registry.fault = _with_first_layer(registry, gzip.compress(Layer().file("evil", "x").finish()))
+        with pytest.raises(RegistryError, match="config says") as caught:
+            images.pull(registry.reference)
+    assert caught.value.code == "DIGEST_INVALID"
+    assert left_over(root) == []
+
+
+def _with_first_layer(registry: ScriptedRegistry, blob: bytes) -> Callable[[Request], Answer | None]:
+    """Serves a manifest that names `blob`, truthfully, as the first layer."""
+    from rig.images import Blob
+
+    layer = Blob("application/vnd.oci.image.layer.v1.tar+gzip", blob)
+    document = json.loads(registry.manifest.data)
+    document["layers"][0] = layer.descriptor
+    registry.blobs[layer.digest] = blob
+    return always(manifest_with(registry, layers=document["layers"]), MANIFEST)
+
+
+def test_pull_on_a_full_disk_is_a_stage_error(
+    registry: ScriptedRegistry, small_disk: Path, tmp_path: Path
+) -> None:
+    root = small_disk / "root"
+    store = Store(root)
+    images = ImageStore(root, store, retry=PATIENT)
+    filler = small_disk / "filler"
+    with filler.open("wb") as file, pytest.raises(OSError, match="space"):
+        while True:
+            file.write(bytes(65536))
+            file.flush()
+    with filler.open("r+b") as file:
+        file.truncate(filler.stat().st_size - 700_000)
+    with pytest.raises(StageError, match="ENOSPC"):
+        images.pull(registry.reference)
+    filler.unlink()
+    assert left_over(root) == []
+    assert_whole(images.pull(registry.reference))
+    store.close()
+
+
+def test_pull_interrupted_leaves_nothing(registry: ScriptedRegistry, images: ImageStore, root: Path) -> None:
+    def interrupt(step: Progress) -> None:
+        if step.phase == "unpack":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        images.pull(registry.reference, progress=interrupt)
+    assert left_over(root) == []
+    assert_whole(images.pull(registry.reference))
+
+
+def test_pull_killed_is_cleared_away_by_prune_but_not_while_it_lives(
+    registry: ScriptedRegistry, images: ImageStore, root: Path
+) -> None:
+    hold = threading.Event()
+    second = registry.layers[1]
+    registry.fault = lambda r: Answer(body=registry.blobs[second], hold=hold) if second in r.path else None
+    program = (
+        "import sys; from pathlib import Path; from containerlib.store import Store\n"
+        "from containerlib.images import ImageStore\n"
+        "root = Path(sys.argv[1]); ImageStore(root, Store(root)).pull(sys.argv[2])\n"
+    )
+    pull = subprocess.Popen([sys.executable, "-c", program, str(root), registry.reference])
+    deadline = time.monotonic() + 20
+    while not list(root.glob("snapshots/tmp-*/noise")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert images.prune().temporary == ()
+    pull.send_signal(signal.SIGKILL)
+    pull.wait()
+    hold.set()
+    assert images.prune().temporary != ()
+    assert left_over(root) == []
+    registry.fault = lambda _: None
+    assert_whole(images.pull(registry.reference))
+
+
+def test_pull_of_one_image_twice_at_once_gives_one(
+    registry: ScriptedRegistry, images: ImageStore, root: Path
+) -> None:
+    records: list[ImageRecord] = []
+    threads = [threading.Thread(target=lambda: records.append(images.pull(registry.reference))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(records) == 4
+    assert len(images.list()) == 1
+    assert_whole(images.list()[0])
+    assert not list(root.glob("snapshots/tmp-*")) and not list(root.glob("content/ingest/*"))

@@ -1,0 +1,255 @@
+"""A fake tree: directories in which the files appear that the kernel would make. tests/integration has the real one."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from containerlib.errors import Conflict, InvalidArgument, StageError, Timeout, Unsupported
+from containerlib.runtime.cgroup_files import CgroupFiles
+from containerlib.runtime.cgroup_layout import Layout
+from containerlib.runtime.cgroups import ContainerCgroup, remove_if_empty
+from containerlib.runtime.device_filter import device_filter
+
+V1_FILES = {
+    "memory": ("memory.limit_in_bytes", "memory.soft_limit_in_bytes", "memory.oom_control"),
+    "cpu": ("cpu.shares", "cpu.cfs_period_us", "cpu.cfs_quota_us"),
+    "pids": ("pids.max",),
+    "devices": ("devices.allow", "devices.deny"),
+    "freezer": ("freezer.state",),
+}
+V2_FILES = ("cgroup.freeze", "cgroup.events", "cgroup.subtree_control", "memory.max", "memory.events", "pids.max")
+DENY_ALL = {"allow": False, "access": "rwm"}
+NULL = {"allow": True, "type": "c", "major": 1, "minor": 3, "access": "rwm"}
+
+
+class FakeFiles(CgroupFiles):
+    """`busy`: directories that rmdir refuses. `refused`: those that mkdir does."""
+
+    def __init__(self, root: Path, *, unified: bool = False) -> None:
+        self.root, self.unified = root, unified
+        self.busy: dict[str, int] = {}
+        self.refused: dict[str, int] = {}
+
+    def mkdir(self, directory: str) -> None:
+        for part, error in self.refused.items():
+            if f"/{part}/" in directory:
+                raise OSError(error, os.strerror(error), directory)
+        super().mkdir(directory)
+        controller = Path(directory).relative_to(self.root).parts[0]
+        files = V2_FILES if self.unified else (*V1_FILES[controller], "tasks")
+        for name in (*files, "cgroup.procs"):
+            Path(directory, name).touch()
+
+    def rmdir(self, directory: str) -> None:
+        if self.busy.get(directory, 0) > 0:
+            self.busy[directory] -= 1
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), directory)
+        path = Path(directory)
+        if path.exists() and not any(child.is_dir() for child in path.iterdir()):
+            for file in path.iterdir():
+                file.unlink()
+        super().rmdir(directory)
+
+
+@pytest.fixture
+def v1(tmp_path: Path) -> Layout:
+    for name in V1_FILES:
+        (tmp_path / name).mkdir()
+    return Layout({name: str(tmp_path / name) for name in V1_FILES}, None)
+
+
+@pytest.fixture
+def v2(tmp_path: Path) -> Layout:
+    (tmp_path / "cgroup.controllers").write_text("cpu memory pids\n")
+    (tmp_path / "cgroup.subtree_control").write_text("pids\n")
+    return Layout({}, str(tmp_path))
+
+
+def test_v1_container_has_devices_and_freezer_and_nothing_else(tmp_path: Path, v1: Layout) -> None:
+    cgroup = ContainerCgroup("/containerlib/x", v1, files=FakeFiles(tmp_path))
+    cgroup.create({"devices": [DENY_ALL, NULL]})
+    assert set(cgroup.hierarchies) == {"devices", "freezer"}
+    assert set(cgroup.join_files) == {f"{tmp_path}/{n}/containerlib/x/tasks" for n in ("devices", "freezer")}
+    assert (cgroup.v2_directory, cgroup.oom_file) == (None, None)
+    assert (tmp_path / "devices/containerlib/x/devices.deny").read_text() == "a"
+    assert (tmp_path / "devices/containerlib/x/devices.allow").read_text() == "c 1:3 rwm"
+    assert not (tmp_path / "memory/containerlib").exists()
+
+
+def test_v1_limit_adds_its_controller(tmp_path: Path, v1: Layout) -> None:
+    cgroup = ContainerCgroup("/containerlib/x", v1, files=FakeFiles(tmp_path))
+    cgroup.create({"memory": {"limit": 4096, "swap": 8192}, "pids": {"limit": 5}})
+    assert set(cgroup.hierarchies) == {"devices", "freezer", "memory", "pids"}
+    assert (tmp_path / "memory/containerlib/x/memory.limit_in_bytes").read_text() == "4096"
+    assert (tmp_path / "pids/containerlib/x/pids.max").read_text() == "5"
+    assert cgroup.oom_file == f"{tmp_path}/memory/containerlib/x/memory.oom_control"
+
+
+def test_groups_are_found_again_by_another_object(tmp_path: Path, v1: Layout) -> None:
+    first = ContainerCgroup("/containerlib/x", v1, files=FakeFiles(tmp_path))
+    first.create({"pids": {"limit": 5}})
+    again = ContainerCgroup("/containerlib/x", v1, files=FakeFiles(tmp_path))
+    assert again.hierarchies == first.hierarchies
+    again.remove()
+    assert first.pids() == ()
+    assert not list(tmp_path.glob("*/containerlib/x"))
+    again.remove()
+
+
+def test_missing_controller_for_a_limit_is_named_and_nothing_is_left(tmp_path: Path, v1: Layout) -> None:
+    layout = Layout({name: path for name, path in v1.v1.items() if name != "memory"})
+    cgroup = ContainerCgroup("/containerlib/x", layout, files=FakeFiles(tmp_path))
+    with pytest.raises(Unsupported, match="memory"):
+        cgroup.create({"memory": {"limit": 1}})
+    assert not list(tmp_path.glob("*/containerlib/x"))
+
+
+def test_missing_devices_controller_is_an_error_only_where_rules_restrict(tmp_path: Path, v1: Layout) -> None:
+    layout = Layout({"freezer": v1.v1["freezer"]})
+    cgroup = ContainerCgroup("/containerlib/x", layout, files=FakeFiles(tmp_path))
+    with pytest.raises(Unsupported, match="devices"):
+        cgroup.create({"devices": [DENY_ALL]})
+    cgroup.create({"devices": [{"allow": True, "access": "rwm"}]})
+
+
+def test_swap_limit_without_swap_accounting_is_an_error_unless_it_is_the_default(tmp_path: Path, v1: Layout) -> None:
+    cgroup = ContainerCgroup("/containerlib/x", v1, files=FakeFiles(tmp_path))
+    with pytest.raises(Unsupported, match="memsw"):
+        cgroup.create({"memory": {"limit": 4096, "swap": 5000}})
+    assert not list(tmp_path.glob("*/containerlib/x"))
+
+
+def test_refused_directory_undoes_the_others(tmp_path: Path, v1: Layout) -> None:
+    files = FakeFiles(tmp_path)
+    files.refused["freezer"] = errno.EROFS
+    cgroup = ContainerCgroup("/containerlib/x", v1, files=files)
+    with pytest.raises(StageError, match="freezer/containerlib/x.*EROFS.*root") as caught:
+        cgroup.create({})
+    assert caught.value.stage == "cgroup"
+    assert not list(tmp_path.glob("*/containerlib/x"))
+
+
+def test_busy_group_is_removed_when_its_processes_are_gone(tmp_path: Path, v1: Layout) -> None:
+    files = FakeFiles(tmp_path)
+    cgroup = ContainerCgroup("/containerlib/x", v1, files=files)
+    cgroup.create({})
+    files.busy[f"{tmp_path}/devices/containerlib/x"] = 3
+    cgroup.remove()
+    assert not list(tmp_path.glob("*/containerlib/x"))
+
+
+def test_group_that_stays_busy_is_a_conflict_in_bounded_time(tmp_path: Path, v1: Layout) -> None:
+    files = FakeFiles(tmp_path)
+    cgroup = ContainerCgroup("/containerlib/x", v1, files=files)
+    cgroup.create({})
+    files.busy[f"{tmp_path}/devices/containerlib/x"] = 10**6
+    with pytest.raises(Conflict, match="devices/containerlib/x"):
+        cgroup.remove(timeout=0.05)
+
+
+def test_group_of_a_running_container_is_not_taken_over(tmp_path: Path, v1: Layout) -> None:
+    files = FakeFiles(tmp_path)
+    ContainerCgroup("/containerlib/x", v1, files=files).create({})
+    files.busy[f"{tmp_path}/devices/containerlib/x"] = 10**6
+    with pytest.raises(Conflict):
+        ContainerCgroup("/containerlib/x", v1, files=files).create({})
+    assert (tmp_path / "freezer/containerlib/x").exists()
+
+
+def test_groups_that_the_container_made_go_with_it(tmp_path: Path, v1: Layout) -> None:
+    files = FakeFiles(tmp_path)
+    cgroup = ContainerCgroup("/containerlib/x", v1, files=files)
+    cgroup.create({})
+    files.make(f"{tmp_path}/devices/containerlib/x/a/b")
+    cgroup.remove()
+    assert not (tmp_path / "devices/containerlib/x").exists()
+    assert (tmp_path / "devices/containerlib").exists()
+
+
+def test_v2_container_has_one_directory_and_the_controllers_that_it_needs(tmp_path: Path, v2: Layout) -> None:
+    attached: list[Sequence[int]] = []
+    cgroup = ContainerCgroup(
+        "/containerlib/x",
+        v2,
+        device_attach=lambda _, program: attached.append(program),
+        files=FakeFiles(tmp_path, unified=True),
+    )
+    cgroup.create({"devices": [DENY_ALL, NULL], "memory": {"limit": 4096}, "pids": {"limit": 5}})
+    directory = tmp_path / "containerlib/x"
+    assert cgroup.v2_directory == str(directory)
+    assert cgroup.directories == (str(directory),)
+    assert cgroup.join_files == (f"{directory}/cgroup.procs",)
+    assert cgroup.oom_file == f"{directory}/memory.events"
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+memory"
+    assert (tmp_path / "containerlib/cgroup.subtree_control").read_text() == "+memory +pids"
+    assert (directory / "memory.max").read_text() == "4096"
+    assert attached == [device_filter([DENY_ALL, NULL])]
+
+
+def test_v2_controller_that_is_not_there_is_named_and_nothing_is_left(tmp_path: Path, v2: Layout) -> None:
+    (tmp_path / "cgroup.controllers").write_text("pids\n")
+    cgroup = ContainerCgroup("/containerlib/x", v2, files=FakeFiles(tmp_path, unified=True))
+    with pytest.raises(Unsupported, match="'memory'"):
+        cgroup.create({"memory": {"limit": 4096}})
+    assert not (tmp_path / "containerlib/x").exists()
+
+
+def test_v2_failed_device_program_is_a_stage_error_and_nothing_is_left(tmp_path: Path, v2: Layout) -> None:
+    def refuse(descriptor: int, program: Sequence[int]) -> None:
+        raise PermissionError(errno.EPERM, "no BPF")
+
+    cgroup = ContainerCgroup("/containerlib/x", v2, device_attach=refuse, files=FakeFiles(tmp_path, unified=True))
+    with pytest.raises(StageError, match="device rules"):
+        cgroup.create({"devices": [DENY_ALL]})
+    assert not (tmp_path / "containerlib/x").exists()
+
+
+def test_v2_freeze_that_never_comes_is_undone_and_a_timeout(tmp_path: Path, v2: Layout) -> None:
+    cgroup = ContainerCgroup("/containerlib/x", v2, files=FakeFiles(tmp_path, unified=True))
+    cgroup.create({})
+    events = tmp_path / "containerlib/x/cgroup.events"
+    events.write_text("populated 1\nfrozen 0\n")
+    with pytest.raises(Timeout):
+        cgroup.freeze(timeout=0.01)
+    assert not cgroup.frozen
+    events.write_text("populated 1\nfrozen 1\n")
+    cgroup.freeze()
+    assert cgroup.frozen
+
+
+def test_freeze_without_a_freezer_is_unsupported(tmp_path: Path, v1: Layout) -> None:
+    cgroup = ContainerCgroup("/containerlib/x", Layout({"devices": v1.v1["devices"]}), files=FakeFiles(tmp_path))
+    cgroup.create({})
+    with pytest.raises(Unsupported, match="freezer"):
+        cgroup.freeze()
+
+
+def test_absent_container_is_neither_frozen_nor_populated(tmp_path: Path, v1: Layout, v2: Layout) -> None:
+    for layout in (v1, v2):
+        cgroup = ContainerCgroup("/containerlib/none", layout, files=FakeFiles(tmp_path))
+        assert not cgroup.frozen
+        assert cgroup.pids() == ()
+        cgroup.kill()
+        cgroup.remove()
+
+
+def test_parent_is_removed_only_when_it_is_empty(tmp_path: Path) -> None:
+    layout = Layout({"pids": str(tmp_path)})
+    (tmp_path / "containerlib" / "x").mkdir(parents=True)
+    remove_if_empty("/containerlib", layout)
+    assert (tmp_path / "containerlib" / "x").exists()
+    (tmp_path / "containerlib" / "x").rmdir()
+    remove_if_empty("/containerlib", layout)
+    assert not (tmp_path / "containerlib").exists()
+
+
+@pytest.mark.parametrize("path", ["", "/", "relative", "/a/../b", "/a/", "//a"])
+def test_path_that_could_lead_elsewhere_is_refused(path: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        ContainerCgroup(path, Layout())
+    assert caught.value.field == "cgroupsPath"
