@@ -112,7 +112,15 @@ def vm(session: nox.Session) -> None:
     session.install(".[tests]")
     cache = os.environ.get("VMRUN_CACHE", str(Path.home() / ".cache" / "containerlib" / "vmrun"))
     Path(cache).mkdir(parents=True, exist_ok=True)
-    pytest = [str(Path(session.bin) / "pytest"), "-m", "vm", "-p", "no:cacheprovider", "--timeout=600"]
+    pytest = [
+        str(Path(session.bin) / "pytest"),
+        "tests/integration",
+        "-m",
+        "vm",
+        "-p",
+        "no:cacheprovider",
+        "--timeout=600",
+    ]
     command = ["tests/rig/vmrun", "--timeout", "1200", "--", *pytest, *session.posargs]
     session.run(*command, env={**INSTALLED, "VMRUN_CACHE": cache}, external=True)
 

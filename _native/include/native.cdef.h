@@ -44,7 +44,7 @@ enum clib_op_kind {
     CLIB_OP_LOOPBACK_UP,     /* brings lo up in the current network namespace */
     CLIB_OP_PROPAGATION,     /* n0 MS_* propagation flags for "/", recursive */
     CLIB_OP_ROOT_BIND,       /* t0 host directory becomes the root, n0 MOUNT_ATTR_*, n1 1 = recursive */
-    CLIB_OP_ROOT_OVERLAY,    /* t0 host upper or 0, t1 host work or 0, size strings at t2: the mount point, then the lowers, top first; n0 1 = upper on a tmpfs */
+    CLIB_OP_ROOT_OVERLAY,    /* t0 host upper or 0, t1 host work or 0, size strings at t2: the mount point, then the lowers, top first; n0 1 = upper on a tmpfs, n1 1 = by mount(2), before Linux 6.7 */
     /* the new root is known, the host's tree is still visible; root paths resolve inside the new root */
     CLIB_OP_MOUNT,           /* t0 fstype, t1 root target, size "key\0value\0" pairs at t2 ("" value: flag), n0 MOUNT_ATTR_*, n1 clib_mount_flag, n2 MS_* propagation */
     CLIB_OP_BIND,            /* t0 host source, t1 root target, n0 MOUNT_ATTR_* to set, n1 clib_mount_flag, n2 MS_* propagation */

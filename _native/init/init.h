@@ -12,8 +12,8 @@ struct init {
     uint32_t launch_flags;
     int rows, columns;
     int root;  /* the container's root: a mount before PIVOT, "/" after it */
-    int null;  /* a detached clone of /dev/null, for masks */
-    int empty; /* a detached, empty, read-only tmpfs, for masks */
+    int null;  /* a mount of /dev/null that masks a file, -1 before the first */
+    int empty; /* an empty, read-only tmpfs that masks a directory, likewise */
 };
 
 /* runs as the cloned child; never returns */

@@ -71,27 +71,22 @@ int op_bind(struct init *init, const struct clib_op *op) {
 }
 
 /* The host's /dev/null, and really that: a mask must not become a door (CVE-2025-31133). */
-static int null_device(struct init *init) {
-    if (init->null >= 0)
-        return init->null;
+static int null_device(void) {
     cleanup_close int tree = (int)sys(open_tree, AT_FDCWD, "/dev/null", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     struct file_facts facts;
     int result = tree < 0 ? tree : file_facts(tree, &facts);
     if (result < 0)
         return result;
-    if (!S_ISCHR(facts.mode) || facts.major != 1 || facts.minor != 3)
-        return -ENODEV;
-    init->null = take_fd(&tree);
-    return init->null;
+    return S_ISCHR(facts.mode) && facts.major == 1 && facts.minor == 3 ? take_fd(&tree) : -ENODEV;
 }
 
-static int empty_directory(struct init *init) {
-    if (init->empty < 0)
-        init->empty = new_mount("tmpfs", "size\0" "0k\0" "mode\0" "0555", 2, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
-                                                                            MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-    return init->empty;
+static int empty_directory(void) {
+    static const char options[] = "size\0" "0k\0" "mode\0" "0555";
+    return new_mount("tmpfs", options, 2,
+                     MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 }
 
+/* The first cover of a kind is made, the others are clones of it: before Linux 6.15 only of one that is attached. */
 int op_mask(struct init *init, const char *path) {
     cleanup_close int target = path_open(init->root, path, O_PATH, PATH_NO_SYMLINKS);
     if (target == -ENOENT || target == -ENOTDIR)
@@ -100,10 +95,12 @@ int op_mask(struct init *init, const char *path) {
     int result = target < 0 ? target : file_facts(target, &facts);
     if (result < 0)
         return result;
-    int cover = S_ISDIR(facts.mode) ? empty_directory(init) : null_device(init);
-    if (cover < 0)
-        return cover;
-    cleanup_close int tree = (int)sys(open_tree, cover, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    int *cover = S_ISDIR(facts.mode) ? &init->empty : &init->null;
+    if (*cover < 0) {
+        *cover = S_ISDIR(facts.mode) ? empty_directory() : null_device();
+        return *cover < 0 ? *cover : attach(*cover, target);
+    }
+    cleanup_close int tree = (int)sys(open_tree, *cover, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
     return tree < 0 ? tree : attach(tree, target);
 }
 

@@ -70,8 +70,7 @@ static int set_upper(const struct init *init, const struct clib_op *op, int cont
     return result < 0 ? result : set_layer(context, "workdir", work);
 }
 
-int op_root_overlay(struct init *init, const struct clib_op *op) {
-    const char *target = init->plan->blob + op->text[2];
+static int overlay_by_layers(struct init *init, const struct clib_op *op, const char *target) {
     cleanup_close int context = (int)sys(fsopen, "overlay", FSOPEN_CLOEXEC);
     if (context < 0)
         return context;
@@ -88,6 +87,64 @@ int op_root_overlay(struct init *init, const struct clib_op *op) {
         return result;
     init->root = (int)sys(fsmount, context, FSMOUNT_CLOEXEC, 0);
     return init->root < 0 ? init->root : attach(init->root, target);
+}
+
+/* mount(2)'s options are one string, a page long: layers are named by descriptors, since a hundred paths do not fit */
+struct option_text {
+    char text[4096];
+    size_t length;
+};
+
+static int add_text(struct option_text *options, const char *text) {
+    size_t length = text_length(text);
+    if (options->length + length >= sizeof options->text)
+        return -E2BIG;
+    memcpy(options->text + options->length, text, length + 1);
+    options->length += length;
+    return 0;
+}
+
+/* the descriptor stays open: it is what the name means until the mount, and no exec inherits it */
+static int add_layer(struct option_text *options, const char *separator, const char *path) {
+    int fd = (int)sys(openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return fd;
+    char number[24];
+    number[format_decimal(number, (uint64_t)fd)] = 0;
+    int result = add_text(options, separator);
+    if (result == 0)
+        result = add_text(options, "/proc/self/fd/");
+    return result < 0 ? result : add_text(options, number);
+}
+
+static int overlay_by_options(struct init *init, const struct clib_op *op, const char *target) {
+    struct option_text options = {.length = 0};
+    const char *upper = op_text(init->plan, op, 0), *work = op_text(init->plan, op, 1), *lower = target;
+    int result = 0;
+    for (uint32_t i = 1; i < op->size && result == 0; i++) {
+        lower = next_text(lower);
+        result = add_layer(&options, i == 1 ? "lowerdir=" : ":", lower);
+    }
+    if (result == 0 && op->number[0]) {
+        result = private_upper(target);
+        upper = "upper";
+        work = "work";
+    }
+    if (result == 0 && upper && work)
+        result = add_layer(&options, ",upperdir=", upper);
+    if (result == 0 && upper && work)
+        result = add_layer(&options, ",workdir=", work);
+    if (result == 0)
+        result = (int)sys(mount, "overlay", target, "overlay", 0, options.text);
+    if (result < 0)
+        return result;
+    init->root = (int)sys(openat, AT_FDCWD, target, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return init->root < 0 ? init->root : 0;
+}
+
+int op_root_overlay(struct init *init, const struct clib_op *op) {
+    const char *target = init->plan->blob + op->text[2];
+    return op->number[1] ? overlay_by_options(init, op, target) : overlay_by_layers(init, op, target);
 }
 
 /* pivot_root(".", "."): the old root ends up mounted on the new one's "/" and is taken away from there, so that neither

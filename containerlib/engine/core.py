@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,14 +24,14 @@ _CAP_SYS_ADMIN = 21
 class Core:
     """An open state directory. Safe to use from many threads; other processes may have it open too.
 
-    `owned` are the containers that this object started and that are to end with it.
+    `owned` are the containers that were started with this object and are to end with it. After a fork the child may go
+    on with its copy: the database opens again by itself, and `owner` is the child.
 
     Raises: StageError(stage="state") where the directory cannot be made or written.
     """
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self.process = this_process()
         self.containers = f"{root}/containers"
         self.seccomp_cache = f"{root}/seccomp"
         _make_state(root, self.containers, self.seccomp_cache)
@@ -42,12 +41,11 @@ class Core:
         # Several roots share the host's one cgroup tree: the tag keeps the prune of one away from the others.
         self.cgroup_tag = hashlib.sha256(os.path.realpath(root).encode()).hexdigest()[:8]
         self.owned: dict[str, Instance] = {}
-        self.lock = threading.Lock()
 
     @property
     def owner(self) -> Owner:
         """The process whose end ends the containers that are started now."""
-        return self.process
+        return this_process()
 
     def directory(self, container_id: str) -> str:
         """Where all that a container has on disk is."""

@@ -74,7 +74,7 @@ def launch(core: Core, order: Order, stdio: Stdio | None = None) -> tuple[Instan
     options = _with_bound_volumes(core, order.options)
     with Undo() as undo:
         instance = _register(core, order, image)
-        undo.add(partial(core.store.containers.remove, instance.id))
+        undo.add(partial(_forget, instance))
         undo.add(partial(remove_tree, instance.directory))
         _make_directory(instance.directory, image)
         instance._spec = _write_bundle(instance, image, options)
@@ -138,7 +138,15 @@ def _register(core: Core, order: Order, image: Resolved) -> Instance:
             ) from error
         record = evolve(record, name=new_name(unique=True))
         core.store.containers.add(record)
-    return Instance(core, record, memo)
+    instance = Instance(core, record, memo)
+    if not order.detached:
+        core.owned[record.id] = instance
+    return instance
+
+
+def _forget(instance: Instance) -> None:
+    instance.core.owned.pop(instance.id, None)
+    instance.core.store.containers.remove(instance.id)
 
 
 def _make_directory(directory: str, image: Resolved) -> None:

@@ -32,6 +32,8 @@ class PruneReport:
     """Paths that belonged to no container."""
     cgroups: tuple[str, ...]
     """Control groups that belonged to no container."""
+    volumes: tuple[str, ...]
+    """Directories that belonged to no volume."""
     images: ImagePruneReport
     failures: tuple[str, ...] = ()
 
@@ -48,6 +50,7 @@ def prune(core: Core) -> PruneReport:
         containers=tuple(containers),
         directories=tuple(_directories(core, directories - known, failures)),
         cgroups=tuple(_cgroups(core, groups, known, failures)),
+        volumes=tuple(core.volumes.prune()),
         images=core.images.prune(),
         failures=tuple(failures),
     )

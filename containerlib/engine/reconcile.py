@@ -35,13 +35,21 @@ def open_core(root: str) -> Core:
 
 
 def close(core: Core) -> None:
-    """Ends and removes the containers that end with `core`, then lets go of its database."""
-    try:
-        if core.process.pid == os.getpid():
-            for instance in list(core.owned.values()):
-                discard(instance)
-    finally:
-        core.close()
+    """Ends and removes the containers that end with `core`, then lets go of its database.
+
+    Raises: ExceptionGroup of what could not be removed, after all else is done.
+    """
+    failures: list[Exception] = []
+    for instance in list(core.owned.values()):
+        if instance.record.owner_pid != os.getpid():
+            continue  # the parent's, where this process is a fork
+        try:
+            discard(instance)
+        except Exception as error:
+            failures.append(error)
+    core.close()
+    if failures:
+        raise ExceptionGroup("containers that could not be removed: engine.prune() tries again", failures)
 
 
 def reconcile(core: Core) -> list[str]:

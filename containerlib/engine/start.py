@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from attrs import evolve
@@ -13,6 +15,7 @@ from containerlib.engine.launch import launch, start_bundle
 from containerlib.engine.sources import resolve_again
 from containerlib.engine.undo import Undo
 from containerlib.errors import Conflict
+from containerlib.runtime import Stdio
 from containerlib.spec.lifecycle import State, check
 
 if TYPE_CHECKING:
@@ -28,9 +31,9 @@ def start(core: Core, order: Order) -> Instance:
 
     Raises: what `launch` raises.
     """
-    instance, supervisor = launch(core, order)
+    with _waiting_input(order.options.stdin) as stdio:
+        instance, supervisor = launch(core, order, stdio)
     supervisor.close()
-    _own(instance)
     return instance
 
 
@@ -65,11 +68,26 @@ def _start_again(instance: Instance) -> None:
     image = resolve_again(core, instance.record.image_id, instance.record.image_reference)
     owner = core.owner
     core.store.containers.adopt(instance.id, owner.pid, owner.start_time)
-    with Undo() as undo:
-        start_bundle(instance, image, None, hold=False, undo=undo).close()
-    _own(instance)
-
-
-def _own(instance: Instance) -> None:
+    instance.record = evolve(instance.record, owner_pid=owner.pid, owner_start_time=owner.start_time)
+    with Undo() as undo, _waiting_input(instance.memo.stdin) as stdio:
+        start_bundle(instance, image, stdio, hold=False, undo=undo).close()
     if not instance.memo.detached:
-        instance.core.owned[instance.id] = instance
+        core.owned[instance.id] = instance
+
+
+@contextlib.contextmanager
+def _waiting_input(wanted: bool) -> Iterator[Stdio | None]:
+    """Standard input that never ends: a pipe whose writing end the program holds by the same descriptor."""
+    if not wanted:
+        yield None
+        return
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    try:
+        both = os.open(f"/proc/self/fd/{reading}", os.O_RDWR | os.O_CLOEXEC)
+    finally:
+        os.close(reading)
+        os.close(writing)
+    try:
+        yield Stdio(stdin=both)
+    finally:
+        os.close(both)

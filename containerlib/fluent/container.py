@@ -73,6 +73,8 @@ class Container:
     def start(self) -> None:
         """Lets a created container's program run, or starts a stopped one again, on the files that it left.
 
+        One of the host's image finds that image as it is: what it wrote was in memory.
+
         Raises: Conflict where it runs; StageError.
         """
         start.restart(self._instance)

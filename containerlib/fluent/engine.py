@@ -47,15 +47,14 @@ class Engine:
 
     @property
     def core(self) -> Core:
-        """The open state, for the layer below; opened afresh after a fork.
+        """The open state, for the layer below.
 
         Raises: StageError(stage="state") where the state directory cannot be made or written.
         """
-        core = self._core
-        if core is not None and core.process.pid == os.getpid():
+        if (core := self._core) is not None:
             return core
         with self._lock:
-            if self._core is None or self._core.process.pid != os.getpid():
+            if self._core is None:
                 self._core = reconcile.open_core(self.root)
             return self._core
 

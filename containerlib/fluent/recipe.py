@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field, fields, frozen
 
 from containerlib.engine import run, start, words
 from containerlib.engine.launch import Order
@@ -217,6 +217,12 @@ class ContainerRecipe:
         Raises: as `start`.
         """
         return Container(self.engine, start.create(self.engine.core, self._order(argv, detach=detach)))
+
+    def __repr__(self) -> str:
+        source = "host" if isinstance(self.image, HostSource) else self.image.reference
+        given = ((f.name, getattr(self.options, f.name)) for f in fields(ContainerOptions))
+        words_ = "".join(f" {name}={value!r}" for name, value in given if value != getattr(_DEFAULTS, name))
+        return f"<ContainerRecipe of {source}{words_}>"
 
     def _order(self, argv: tuple[str, ...], *, detach: bool = False) -> Order:
         return Order(self.image, self.options, detached=detach).with_argv(words.argv(argv))

@@ -19,7 +19,7 @@ from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.images.records import Progress
 from containerlib.images.root import ImageRoot
 from containerlib.images.snapshots import Drafts
-from containerlib.images.transfers import Fetch, Transfers
+from containerlib.images.transfers import Source, Transfers
 from containerlib.images.unpacking import LayerWriterFactory, unpack
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import ImageConfig, Manifest, MediaType
@@ -38,7 +38,7 @@ Report = Callable[[Progress], None]
 def assemble(
     root: ImageRoot,
     manifest: Manifest,
-    fetch: Fetch,
+    source: Source,
     *,
     references: Sequence[str],
     writer: LayerWriterFactory,
@@ -48,7 +48,7 @@ def assemble(
 
     Whatever it raises, nothing of it is left; blobs and snapshots that were here before are not made again.
     """
-    with root.lease() as lease, Transfers(root.content, lease, fetch, report) as transfers:
+    with root.lease() as lease, Transfers(root.content, lease, source, report) as transfers:
         config = _config(manifest, transfers)
         chain = config.chain_ids()
         contents = _contents(manifest, chain)

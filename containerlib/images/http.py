@@ -10,15 +10,17 @@ Only this module imports httpx, and only what talks to a registry imports this m
 from __future__ import annotations
 
 import random
+import socket
 import ssl
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from types import TracebackType
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import httpx
-from attrs import field, frozen
+from attrs import frozen
 
 from containerlib.errors import RegistryError, Unavailable
 from containerlib.images.hosts import is_loopback, origin
@@ -38,14 +40,13 @@ class Retry:
     attempts: int = 5
     first_delay: float = 0.2
     max_delay: float = 10.0
-    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
 
-    def pause(self, attempt: int, retry_after: str = "") -> None:
-        """Sleeps after `attempt` (from 0); as long as the server asks, within `max_delay`."""
+    def delay(self, attempt: int, retry_after: str = "") -> float:
+        """The pause after `attempt` (from 0); as long as the server asks, within `max_delay`."""
         delay = self.first_delay * 2**attempt * random.uniform(0.5, 1.0)  # noqa: S311 - spreads clients
         if retry_after.isdecimal():
             delay = max(delay, float(retry_after))
-        self.sleep(min(delay, self.max_delay))
+        return min(delay, self.max_delay)
 
 
 class Http:
@@ -53,6 +54,8 @@ class Http:
 
     def __init__(self, *, transport: httpx.BaseTransport | None = None, retry: Retry, local: bool) -> None:
         self.retry = retry
+        self._stopped = threading.Event()
+        self._sockets: list[socket.socket] = []
         self._client = httpx.Client(
             transport=transport,
             # The system's certificates, as every other tool here; a loopback registry is not behind a proxy.
@@ -61,6 +64,22 @@ class Http:
             timeout=_TIMEOUT,
             headers={"User-Agent": "containerlib", "Accept-Encoding": "identity"},
         )
+
+    def pause(self, attempt: int, retry_after: str = "") -> None:
+        """Sleeps before the next attempt; not once it is stopped."""
+        self._stopped.wait(self.retry.delay(attempt, retry_after))
+
+    def stop(self) -> None:
+        """Makes every request that is under way in another thread fail at once, and every later one too."""
+        self._stopped.set()
+        for connection in self._sockets:
+            with suppress(OSError):  # it is closed already
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """httpcore's hook: remembers each connection's socket, for `stop`."""
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._sockets.append(info["return_value"].get_extra_info("socket"))
 
     @contextmanager
     def get(self, url: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
@@ -78,18 +97,20 @@ class Http:
 
     def _answer(self, url: str, headers: Mapping[str, str]) -> httpx.Response:
         for attempt in range(self.retry.attempts):
+            if self._stopped.is_set():
+                raise Unavailable(f"the request to {urlsplit(url).netloc} was stopped")
             last = attempt == self.retry.attempts - 1
             try:
                 response = self._follow(url, headers)
             except httpx.TransportError as error:
                 if last:
                     raise _unreachable(url, error) from error
-                self.retry.pause(attempt)
+                self.pause(attempt)
                 continue
             if response.status_code not in _PASSING or last:
                 return response
             response.close()
-            self.retry.pause(attempt, response.headers.get("Retry-After", ""))
+            self.pause(attempt, response.headers.get("Retry-After", ""))
         raise AssertionError("unreachable")
 
     def _follow(self, url: str, headers: Mapping[str, str]) -> httpx.Response:
@@ -97,7 +118,10 @@ class Http:
         for _ in range(_MAX_REDIRECTS + 1):
             if origin(url) != start:
                 headers = {name: value for name, value in headers.items() if name != "Authorization"}
-            response = self._client.send(self._client.build_request("GET", url, headers=headers), stream=True)
+            request = self._client.build_request(
+                "GET", url, headers=headers, extensions={"trace": self._trace}
+            )
+            response = self._client.send(request, stream=True)
             if response.status_code not in _REDIRECTS or "Location" not in response.headers:
                 return response
             response.close()

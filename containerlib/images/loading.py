@@ -41,6 +41,21 @@ class _Found:
     names: tuple[str, ...]
 
 
+@frozen
+class _BundleSource:
+    """The blobs of one image in a bundle of files."""
+
+    files: Files
+    places: dict[Digest, str]
+
+    def fetch(self, descriptor: Descriptor, ingest: Ingest) -> None:
+        for chunk in self.files.chunks(self.places.get(descriptor.digest) or _blob(descriptor.digest)):
+            ingest.write(chunk)
+
+    def stop(self) -> None:
+        """Files do not keep anyone waiting."""
+
+
 def load(
     root: ImageRoot,
     files: Files,
@@ -55,13 +70,11 @@ def load(
         raise NotFound(f"there is no image for {platforms[0]} in it")
     ids = []
     for image in found:
-
-        def fetch(descriptor: Descriptor, ingest: Ingest, image: _Found = image) -> None:
-            for chunk in files.chunks(image.places.get(descriptor.digest) or _blob(descriptor.digest)):
-                ingest.write(chunk)
-
+        source = _BundleSource(files, image.places)
         references = tuple(dict.fromkeys(str(Reference.parse(name)) for name in image.names))
-        ids.append(assemble(root, image.manifest, fetch, references=references, writer=writer, report=report))
+        ids.append(
+            assemble(root, image.manifest, source, references=references, writer=writer, report=report)
+        )
     return ids
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from attrs import frozen
+
 from containerlib.errors import InvalidArgument, RegistryError
 from containerlib.images.assembly import assemble
 from containerlib.images.ingest import Ingest
@@ -32,16 +34,28 @@ def pull(
 ) -> str:
     """Pulls the image for the first of `platforms` that there is; returns its id."""
 
-    def fetch(descriptor: Descriptor, ingest: Ingest) -> None:
-        registry.blob(reference.repository, descriptor, ingest)
-
+    source = _RepositorySource(registry, reference.repository)
     try:
         manifest = _manifest(registry, reference, platforms)
-        return assemble(root, manifest, fetch, references=(str(reference),), writer=writer, report=report)
+        return assemble(root, manifest, source, references=(str(reference),), writer=writer, report=report)
     except InvalidArgument as error:
         if error.field.startswith("layer"):
             raise
         raise RegistryError(f"{reference} has a malformed document: {error}", code="MALFORMED") from error
+
+
+@frozen
+class _RepositorySource:
+    """The blobs of one repository."""
+
+    registry: Registry
+    repository: str
+
+    def fetch(self, descriptor: Descriptor, ingest: Ingest) -> None:
+        self.registry.blob(self.repository, descriptor, ingest)
+
+    def stop(self) -> None:
+        self.registry.stop()
 
 
 def _manifest(registry: Registry, reference: Reference, platforms: Sequence[Platform]) -> Manifest:

@@ -19,7 +19,7 @@ import httpx
 from containerlib.errors import InvalidArgument, NotFound, RegistryError, Unauthorized, Unavailable, printable
 from containerlib.images import challenges
 from containerlib.images.assembly import MAX_DOCUMENT
-from containerlib.images.hosts import base_url
+from containerlib.images.hosts import base_url, origin
 from containerlib.images.http import Http, Retry, request_line
 from containerlib.images.ingest import Ingest
 from containerlib.spec.auth import BasicAuth
@@ -91,13 +91,17 @@ class Registry:
                 return
             failures = 1 if ingest.written - before >= _PROGRESS else failures + 1
             if failures < self._http.retry.attempts:
-                self._http.retry.pause(failures - 1)
+                self._http.pause(failures - 1)
         raise RegistryError(
             f"{what} broke off after {ingest.written} of {descriptor.size} bytes, {failures} times ({trouble}): "
             "try again",
             code="SIZE_INVALID",
             request=request_line(url),
         )
+
+    def stop(self) -> None:
+        """Makes what other threads have under way fail at once. Nothing can be asked for afterwards."""
+        self._http.stop()
 
     def _read_from(self, url: str, repository: str, ingest: Ingest, what: str) -> None:
         """One attempt: the rest of the blob, or all of it past what is there already."""
@@ -122,7 +126,9 @@ class Registry:
                 if response.is_success:
                     yield response
                     return
-                if response.status_code != 401 or shown:
+                # Where a redirect led may not ask for the registry's credentials, nor name a token server.
+                elsewhere = origin(str(response.url)) != origin(self._base)
+                if response.status_code != 401 or shown or elsewhere:
                     raise self._error(response, url, what)
                 asked = challenges.parse_challenges(response.headers.get_list("WWW-Authenticate"))
             self._authorize(repository, asked, sent, what)

@@ -1,6 +1,6 @@
 """Blobs that an image needs, several at once.
 
-    with Transfers(content, lease, fetch, report) as transfers:
+    with Transfers(content, lease, source, report) as transfers:
         transfer = transfers.start(descriptor)       # returns at once
         for chunk in transfer.chunks(): ...          # follows the download
         transfer.wait()                              # whole, verified, on disk; or its error
@@ -25,12 +25,19 @@ from containerlib.images.records import Progress
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import Descriptor
 
-__all__ = ["Fetch", "Transfer", "Transfers"]
+__all__ = ["Source", "Transfer", "Transfers"]
 
 _AT_ONCE = 3
 
-Fetch = Callable[[Descriptor, Ingest], None]
-"""Writes a blob into the ingest, without `finish`; called from several threads at once."""
+
+class Source(Protocol):
+    """Where blobs come from; for several threads at once."""
+
+    def fetch(self, descriptor: Descriptor, ingest: Ingest) -> None:
+        """Writes the blob into the ingest, without `finish`."""
+
+    def stop(self) -> None:
+        """Makes every `fetch` under way fail soon."""
 
 
 class Transfer(Protocol):
@@ -44,11 +51,11 @@ class Transfers:
     """A few download threads and the files that they fill."""
 
     def __init__(
-        self, content: ContentStore, lease: Lease, fetch: Fetch, report: Callable[[Progress], None]
+        self, content: ContentStore, lease: Lease, source: Source, report: Callable[[Progress], None]
     ) -> None:
         self._content = content
         self._lease = lease
-        self._fetch = fetch
+        self._source = source
         self._report = report
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="containerlib-download")
         self._started: dict[Digest, _Download | _Present] = {}
@@ -99,7 +106,7 @@ class Transfers:
 
     def _run(self, descriptor: Descriptor, ingest: Ingest) -> None:
         try:
-            self._fetch(descriptor, ingest)
+            self._source.fetch(descriptor, ingest)
             ingest.finish()
         except BaseException as error:
             ingest.fail(error)
@@ -114,6 +121,8 @@ class Transfers:
         downloads = [transfer for transfer in self._started.values() if isinstance(transfer, _Download)]
         for download in downloads:
             download.ingest.fail(InterruptedError("the transfer is no longer wanted"))
+        if error is not None:
+            self._source.stop()
         self._pool.shutdown(cancel_futures=True)
         for download in downloads:
             download.ingest.close()

@@ -9,7 +9,7 @@
     execute(directory, spec, process, cgroup=cgroup)
     state(directory)
 
-Knows bundles, never images. Needs root and Linux 6.7 for now.
+Knows bundles, never images. Needs root and Linux 5.12 for now.
 """
 
 from containerlib.runtime.cgroups import ContainerCgroup

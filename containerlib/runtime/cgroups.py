@@ -56,7 +56,7 @@ class ContainerCgroup:
         device_attach: DeviceAttach | None = None,
         files: CgroupFiles | None = None,
     ) -> None:
-        if not path.startswith("/") or os.path.normpath(path) != path or path == "/":
+        if not path.startswith("/") or path.startswith("//") or os.path.normpath(path) != path or path == "/":
             raise InvalidArgument(f"{path!r} is not an absolute, normalised path", field="cgroupsPath")
         self.path = path
         self._layout = layout or Layout.host()

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Iterator
 from typing import cast
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from containerlib._sys import native
 from containerlib._sys.helper import spawn_helper
@@ -22,10 +22,11 @@ from containerlib.errors import Conflict, StageError
 from containerlib.runtime import seccomp
 from containerlib.runtime.cgroups import ContainerCgroup
 from containerlib.runtime.groups import Groups
+from containerlib.runtime.kernel import layers_one_by_one, require_kernel
 from containerlib.runtime.ops import Plan
 from containerlib.runtime.plan import container_plan, exec_plan
 from containerlib.runtime.records import is_alive, read_record
-from containerlib.runtime.roots import Root
+from containerlib.runtime.roots import OverlayRoot, Root
 from containerlib.runtime.supervisor import Supervisor
 from containerlib.spec.lifecycle import State
 from containerlib.spec.runtime import Process, Spec
@@ -63,11 +64,14 @@ def create(
 
     `directory` takes its socket, log and records. `cgroup` exists; the shim removes it when the container has ended,
     also when this call fails. `owned`: the container dies with this process. `terminal`: rows and columns. `spec`
-    saves reading config.json. Needs root; Linux 6.7.
+    saves reading config.json. Needs root; Linux 5.12.
 
     Raises: StageError, Unsupported, InvalidArgument.
     """
+    require_kernel()
     spec = spec or read_spec(bundle)
+    if isinstance(root, OverlayRoot) and not layers_one_by_one():
+        root = evolve(root, classic=True)
     profile = spec.get("linux", {}).get("seccomp")
     program = seccomp.compiled(profile, seccomp_cache) if profile else None
     rootfs = os.path.join(bundle, spec.get("root", {}).get("path", "rootfs"))
@@ -79,7 +83,7 @@ def create(
         if cgroup.v2_directory:
             fds[Launch.CGROUP] = _open_directory(stack, cgroup.v2_directory)
         flags = (Launch.LOG if log else 0) | (Launch.HOLD if hold else 0)
-        return _launch(plan, fds, flags, terminal, directory)
+        return _launch(plan, fds, flags, _terminal(spec["process"], terminal), directory)
 
 
 def execute(
@@ -106,7 +110,7 @@ def execute(
         fds = {Launch.TARGET: _target(stack, directory), **_owner(stack, owned), **_stdio(stdio)}
         if cgroup.v2_directory:
             fds[Launch.CGROUP] = _open_directory(stack, cgroup.v2_directory)
-        return _launch(plan, fds, 0, terminal, None)
+        return _launch(plan, fds, 0, _terminal(process, terminal), None)
 
 
 def read_spec(bundle: str) -> Spec:
@@ -134,6 +138,14 @@ def forget(directory: str) -> None:
     for name in ("started", "exit"):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{directory}/{name}")  # noqa: PTH108 - hot path
+
+
+def _terminal(process: Process, size: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Rows and columns, where the process has a terminal: those asked for, the config's, or the VT100's."""
+    if not process.get("terminal"):
+        return None
+    console = process.get("consoleSize", {})
+    return size or (console.get("height", 24), console.get("width", 80))
 
 
 def _launch(

@@ -96,11 +96,13 @@ def root_bind(path: str, *, recursive: bool = True) -> Op:
     return Op(lib.CLIB_OP_ROOT_BIND, f"root {path}", (0, int(recursive), 0), (path, None))
 
 
-def root_overlay(target: str, lowers: Sequence[str], upper: str | None, work: str | None) -> Op:
-    """`upper` None: a private one, on a tmpfs that ends with the container."""
+def root_overlay(
+    target: str, lowers: Sequence[str], upper: str | None, work: str | None, *, classic: bool = False
+) -> Op:
+    """`upper` None: a private one, on a tmpfs that ends with the container. `classic`: by mount(2)."""
     private = int(upper is None)
     strings = (target, *lowers)
-    return Op(lib.CLIB_OP_ROOT_OVERLAY, f"root {target}", (private, 0, 0), (upper, work), strings)
+    return Op(lib.CLIB_OP_ROOT_OVERLAY, f"root {target}", (private, int(classic), 0), (upper, work), strings)
 
 
 def mount(

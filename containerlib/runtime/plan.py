@@ -148,7 +148,7 @@ def _root_propagation(linux: Linux) -> int:
 
 def _root_op(rootfs: str, root: Root) -> Op:
     if isinstance(root, OverlayRoot):
-        return ops.root_overlay(rootfs, root.lowers, root.upper, root.work)
+        return ops.root_overlay(rootfs, root.lowers, root.upper, root.work, classic=root.classic)
     return ops.root_bind(root.path)
 
 

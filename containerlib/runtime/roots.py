@@ -14,6 +14,8 @@ class OverlayRoot:
     lowers: tuple[str, ...]
     upper: str | None
     work: str | None
+    classic: bool = False
+    """Mounted by mount(2), as before Linux 6.7; 100 layers or so then, not 500."""
 
 
 @frozen

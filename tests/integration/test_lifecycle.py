@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -44,12 +45,11 @@ def test_create_program_waits_for_start(box: cl.ContainerRecipe) -> None:
         assert [record.text for record in container.logs()] == ["started"]
 
 
-def test_start_missing_command_of_created_is_127(box: cl.ContainerRecipe) -> None:
-    with box.create("no-such-program") as container:
-        with pytest.raises(cl.StageError, match="no-such-program") as caught:
-            container.start()
-        assert caught.value.exit_code == 127
-        assert container.state is State.STOPPED
+def test_create_missing_command_is_127(box: cl.ContainerRecipe, left_nothing: Callable[[], None]) -> None:
+    with pytest.raises(cl.StageError, match="no-such-program") as caught:
+        box.create("no-such-program")
+    assert caught.value.exit_code == 127
+    left_nothing()
 
 
 def test_start_twice_conflicts(box: cl.ContainerRecipe) -> None:
@@ -272,3 +272,20 @@ def test_volume_of_a_container_is_not_removed(engine: cl.Engine, box: cl.Contain
         with pytest.raises(cl.Conflict):
             volume.remove()
     volume.remove()
+
+
+def test_prune_removes_cgroups_without_container(engine: cl.Engine, left_nothing: Callable[[], None]) -> None:
+    from containerlib.runtime import ContainerCgroup
+
+    orphan = ContainerCgroup(engine.core.cgroup_path("f" * 64))
+    orphan.create()
+    assert engine.prune().cgroups == (orphan.path,)
+    assert not any(Path(directory).exists() for directory in orphan.directories)
+    left_nothing()
+
+
+def test_prune_leaves_other_roots_alone(engine: cl.Engine, tmp_path: Path) -> None:
+    with cl.Engine(root=tmp_path / "other") as other:
+        with other.container(other.host_image()).start("sleep", "60") as container:
+            assert engine.prune().cgroups == ()
+            container.exec("true")

@@ -77,7 +77,7 @@ def test_owner_killed_during_run_leaves_nothing(
     engine: cl.Engine, script: Script, left_nothing: Callable[[], None]
 ) -> None:
     with script('box.name("owned").run("sleep", "603.5")') as owner:
-        wait_until(lambda: processes("\0603.5") != [])
+        wait_until(lambda: processes("sleep\x00603.5") != [])
         owner.kill()
         owner.wait()
     wait_until(lambda: processes("603.5") == [])
@@ -90,7 +90,7 @@ def test_owner_killed_exec_dies_and_container_stays(
 ) -> None:
     with box.name("kept").start("sleep", "600") as container:
         with script('engine.containers.get("kept").exec("sleep", "604.5")') as caller:
-            wait_until(lambda: processes("\000604.5") != [])
+            wait_until(lambda: processes("sleep\x00604.5") != [])
             caller.kill()
             caller.wait()
         wait_until(lambda: processes("604.5") == [])
@@ -121,3 +121,39 @@ def test_owner_killed_at_any_moment_prune_returns_to_clean(
     assert engine.prune().failures == ()
     left_nothing()
     assert engine.container(engine.host_image()).run("echo", "works").text == "works\n"
+
+
+def test_supervisor_killed_container_dies_and_is_removed(
+    engine: cl.Engine, box: cl.ContainerRecipe, left_nothing: Callable[[], None]
+) -> None:
+    container = box.start("sleep", "605.5")
+    (pid,) = processes("sleep\x00605.5")
+    shim = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(shim, signal.SIGKILL)
+    wait_until(lambda: processes("605.5") == [])
+    wait_until(lambda: container.state is cl.State.STOPPED)
+    with pytest.raises(cl.Unavailable, match="supervisor was killed"):
+        container.wait(1.0)
+    container.remove()
+    left_nothing()
+
+
+def test_owner_forked_child_leaves_its_parents_containers(
+    engine: cl.Engine, box: cl.ContainerRecipe, script: Script
+) -> None:
+    code = """
+    import os, warnings
+    warnings.simplefilter("ignore")
+    container = box.name("parents").start("sleep", "606.5")
+    child = os.fork()
+    if not child:
+        assert box.run("echo", "child").text == "child\\n"
+        engine.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    print(container.state.value, flush=True)
+    engine.close()
+    """
+    with script(code) as parent:
+        assert parent.communicate()[0] == "running\n"
+    assert processes("606.5") == []

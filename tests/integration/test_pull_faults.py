@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,7 @@ from containerlib.errors import (
 from containerlib.images import ImageRecord, ImageStore, Progress
 from containerlib.images.http import Retry
 from containerlib.store import Store
-from rig.images import Image, Layer
+from rig.images import Blob, Image, Layer
 from rig.scripted_registry import Answer, Request, ScriptedRegistry
 
 pytestmark = pytest.mark.privileged("CAP_CHOWN, CAP_MKNOD, CAP_SYS_ADMIN: unpacks layers as they are")
@@ -206,12 +205,6 @@ def test_pull_registry_without_ranges_starts_again_and_skips(
     assert_whole(images.pull(registry.reference))
 
 
-def served(layer: bytes, diff_of: bytes | None = None) -> Image:
-    """An image whose layer blob is `layer` as it is, and whose config promises `diff_of`."""
-    image = Image((diff_of if diff_of is not None else layer,))
-    return replace(image)
-
-
 @pytest.mark.parametrize(
     ("blob", "word"),
     [
@@ -246,8 +239,6 @@ def test_pull_layer_other_than_the_config_says_is_refused(images: ImageStore, ro
 
 def _with_first_layer(registry: ScriptedRegistry, blob: bytes) -> Callable[[Request], Answer | None]:
     """Serves a manifest that names `blob`, truthfully, as the first layer."""
-    from rig.images import Blob
-
     layer = Blob("application/vnd.oci.image.layer.v1.tar+gzip", blob)
     document = json.loads(registry.manifest.data)
     document["layers"][0] = layer.descriptor
@@ -285,6 +276,24 @@ def test_pull_interrupted_leaves_nothing(registry: ScriptedRegistry, images: Ima
         images.pull(registry.reference, progress=interrupt)
     assert left_over(root) == []
     assert_whole(images.pull(registry.reference))
+
+
+def test_pull_interrupted_does_not_wait_for_a_registry_that_stalls(
+    registry: ScriptedRegistry, images: ImageStore, root: Path
+) -> None:
+    hold = threading.Event()
+    registry.fault = lambda r: Answer(hold=hold) if registry.layers[1] in r.path else None
+
+    def interrupt(step: Progress) -> None:
+        if step.phase == "unpack":
+            raise KeyboardInterrupt
+
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        images.pull(registry.reference, progress=interrupt)
+    assert time.monotonic() - started < 5
+    hold.set()
+    assert left_over(root) == []
 
 
 def test_pull_killed_is_cleared_away_by_prune_but_not_while_it_lives(
@@ -325,4 +334,4 @@ def test_pull_of_one_image_twice_at_once_gives_one(
     assert len(records) == 4
     assert len(images.list()) == 1
     assert_whole(images.list()[0])
-    assert not list(root.glob("snapshots/tmp-*")) and not list(root.glob("content/ingest/*"))
+    assert [*root.glob("snapshots/tmp-*"), *root.glob("content/ingest/*")] == []

@@ -110,11 +110,15 @@ def test_dockers_old_form_with_one_name_is_taken() -> None:
         '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"action": "SCMP_ACT_ALLOW"}]}',
         '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": {"names": []}}',
         '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["a"], "action": "allow"}]}',
-        '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["a"], "action": "SCMP_ACT_LOG", '
-        '"args": [{"index": 6, "value": 1, "op": "SCMP_CMP_EQ"}]}]}',
+        (
+            '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["a"], "action": "SCMP_ACT_LOG", '
+            '"args": [{"index": 6, "value": 1, "op": "SCMP_CMP_EQ"}]}]}'
+        ),
         '{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86"], "archMap": [{}]}',
-        '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": '
-        '[{"names": ["a"], "action": "SCMP_ACT_LOG", "includes": {"minKernel": "x"}}]}',
+        (
+            '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": '
+            '[{"names": ["a"], "action": "SCMP_ACT_LOG", "includes": {"minKernel": "x"}}]}'
+        ),
     ],
 )
 def test_what_is_no_profile_is_refused(profile: str) -> None:

@@ -138,11 +138,11 @@ def test_file_in_a_lower_layer_is_hidden_by_a_file_above_its_directory(tmp_path:
 
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     image = layer(tmp_path)
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     resolve_user("redis", [image, image])
     with pytest.raises(NotFound):
         resolve_user("nobody", [image, image])
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 @pytest.mark.privileged("CAP_MKNOD: makes whiteouts")

@@ -130,6 +130,11 @@ def test_recipe_bad_reference_refused_at_once(recipe: cl.ContainerRecipe) -> Non
             make("Not A Reference")
 
 
+def test_recipe_repr_has_what_was_said_and_no_more(recipe: cl.ContainerRecipe) -> None:
+    assert repr(recipe) == "<ContainerRecipe of redis:7>"
+    assert repr(recipe.name("web").tty()) == "<ContainerRecipe of redis:7 name='web' tty=True>"
+
+
 def everything(recipe: cl.ContainerRecipe) -> cl.ContainerRecipe:
     return (
         recipe.name("web")

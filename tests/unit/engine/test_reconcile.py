@@ -1,0 +1,115 @@
+"""What dead processes left, without a container having run: records, directories, and who may remove them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from containerlib.engine.core import Core
+from containerlib.engine.instance import Memo
+from containerlib.engine.names import new_id
+from containerlib.engine.owner import Owner, this_process
+from containerlib.engine.prune import prune
+from containerlib.engine.reconcile import close, open_core
+from containerlib.errors import StageError
+from containerlib.store import ContainerRecord
+
+DEAD = Owner(pid=os.getpid(), start_time=1)
+"""A process that had our pid before us."""
+
+
+@pytest.fixture
+def core(tmp_path: Path) -> Iterator[Core]:
+    core = open_core(str(tmp_path / "root"))
+    yield core
+    core.close()
+
+
+def add(core: Core, name: str, owner: Owner, *, detached: bool = False, directory: bool = True) -> Path:
+    """A container's record and directory, as if its process had died before the start."""
+    record = ContainerRecord(
+        id=new_id(),
+        name=name,
+        image_id="",
+        image_reference="host",
+        options_json=Memo(detached=detached).to_json(),
+        created_at=datetime.now(UTC),
+        owner_pid=owner.pid,
+        owner_start_time=owner.start_time,
+    )
+    core.store.containers.add(record)
+    path = Path(core.directory(record.id))
+    if directory:
+        (path / "upper" / "etc").mkdir(parents=True)
+        (path / "upper" / "etc" / "file").write_text("x")
+    return path
+
+
+def names(core: Core) -> list[str]:
+    return [record.name for record in core.store.containers.list()]
+
+
+@pytest.mark.parametrize("directory", [True, False])
+def test_open_owner_dead_removes_record_and_directory(core: Core, directory: bool) -> None:
+    path = add(core, "left", DEAD, directory=directory)
+    open_core(core.root).close()
+    assert names(core) == []
+    assert not path.exists()
+
+
+def test_open_owner_alive_leaves_all(core: Core) -> None:
+    path = add(core, "mine", this_process())
+    open_core(core.root).close()
+    assert names(core) == ["mine"]
+    assert path.exists()
+
+
+def test_open_detached_never_started_is_removed(core: Core) -> None:
+    add(core, "left", DEAD, detached=True)
+    open_core(core.root).close()
+    assert names(core) == []
+
+
+def test_prune_names_what_it_removed(core: Core) -> None:
+    add(core, "left", DEAD)
+    add(core, "mine", this_process())
+    orphan = Path(core.containers, "0" * 64)
+    orphan.mkdir()
+    report = prune(core)
+    assert (report.containers, report.directories) == (("left",), (str(orphan),))
+    assert report.failures == ()
+    assert names(core) == ["mine"]
+    assert not orphan.exists()
+
+
+def test_prune_clean_root_reports_nothing(core: Core) -> None:
+    report = prune(core)
+    assert (report.containers, report.directories, report.cgroups) == ((), (), ())
+    assert (report.volumes, report.failures) == ((), ())
+
+
+def test_close_of_a_fork_leaves_the_parents_containers(core: Core) -> None:
+    add(core, "parents", Owner(1, 1))
+    (record,) = core.store.containers.list()
+    from containerlib.engine.instance import Instance
+
+    core.owned[record.id] = Instance.of(core, record)
+    close(core)
+    assert names(core) == ["parents"]
+
+
+def test_open_root_below_a_file_is_a_stage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StageError, match="file") as caught:
+        open_core(str(tmp_path / "file" / "root"))
+    assert caught.value.stage == "state"
+
+
+def test_cgroups_of_two_roots_do_not_meet(tmp_path: Path, core: Core) -> None:
+    other = open_core(str(tmp_path / "other"))
+    other.close()
+    assert core.cgroup_path("x") != other.cgroup_path("x")

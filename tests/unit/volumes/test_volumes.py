@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from containerlib.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, StageError
+from containerlib.store import Store
+from containerlib.volumes import VolumeStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def volumes(tmp_path: Path, store: Store) -> VolumeStore:
+    return VolumeStore(tmp_path, store)
+
+
+def test_volume_is_an_empty_directory_with_a_record(tmp_path: Path, volumes: VolumeStore) -> None:
+    volume = volumes.create("www", labels={"team": "web"})
+    assert volume.path == str(tmp_path / "volumes" / "www")
+    assert list(Path(volume.path).iterdir()) == []
+    assert volume.labels == (("team", "web"),)
+    assert volumes.get("www") == volume
+    assert volumes.path("www") == volume.path
+    assert volumes.list() == [volume]
+
+
+def test_name_is_taken_once(volumes: VolumeStore) -> None:
+    Path(volumes.create("www").path, "kept").touch()
+    with pytest.raises(AlreadyExists):
+        volumes.create("www")
+    assert Path(volumes.path("www"), "kept").exists()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc", ".lock", "-x", "a\n", "ü", "a" * 256])
+def test_name_that_is_no_plain_file_name_is_refused(name: str, volumes: VolumeStore) -> None:
+    for verb in (volumes.create, volumes.get, volumes.ensure, volumes.remove):
+        with pytest.raises(InvalidArgument) as caught:
+            verb(name)
+        assert caught.value.field == "volume"
+
+
+def test_removed_volume_is_gone_with_its_content(tmp_path: Path, volumes: VolumeStore) -> None:
+    Path(volumes.create("www").path, "file").write_text("x")
+    volumes.remove("www")
+    assert [path.name for path in (tmp_path / "volumes").iterdir()] == [".lock"]
+    for verb in (volumes.get, volumes.remove):
+        with pytest.raises(NotFound):
+            verb("www")
+
+
+def test_volume_in_use_is_not_removed(volumes: VolumeStore) -> None:
+    path = volumes.create("www").path
+    with pytest.raises(Conflict, match="web") as caught:
+        volumes.remove("www", in_use=lambda name: ["web"] if name == "www" else [])
+    assert caught.value.state == "in use"
+    assert Path(path).is_dir()
+
+
+def test_ensure_makes_a_volume_once(volumes: VolumeStore) -> None:
+    path = volumes.ensure("www")
+    Path(path, "kept").touch()
+    assert volumes.ensure("www") == path
+    assert Path(path, "kept").exists()
+
+
+def test_directory_of_a_killed_process_never_becomes_part_of_a_volume(
+    tmp_path: Path, volumes: VolumeStore
+) -> None:
+    (tmp_path / "volumes" / "www").mkdir(parents=True)
+    (tmp_path / "volumes" / "www" / "stale").write_text("another's data")
+    assert list(Path(volumes.create("www").path).iterdir()) == []
+
+
+def test_prune_removes_what_no_record_knows(tmp_path: Path, volumes: VolumeStore) -> None:
+    kept = volumes.create("www").path
+    for name in ("left", ".removed-0123"):
+        (tmp_path / "volumes" / name / "deep").mkdir(parents=True)
+    assert volumes.prune() == [".removed-0123", "left"]
+    assert volumes.prune() == []
+    assert Path(kept).is_dir()
+
+
+def test_link_in_place_of_a_volume_is_not_followed(tmp_path: Path, volumes: VolumeStore) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "file").touch()
+    (tmp_path / "volumes").mkdir()
+    (tmp_path / "volumes" / "www").symlink_to(victim)
+    path = Path(volumes.create("www").path)
+    assert path.is_dir()
+    assert not path.is_symlink()
+    assert (victim / "file").exists()
+
+
+def test_many_at_once_make_one_volume(tmp_path: Path, store: Store) -> None:
+    paths: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: paths.append(VolumeStore(tmp_path, store).ensure("www")))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(paths) == 8
+    assert len(set(paths)) == 1
+    assert len(VolumeStore(tmp_path, store).list()) == 1
+
+
+def test_root_without_room_is_a_stage_error(tmp_path: Path, store: Store) -> None:
+    (tmp_path / "volumes").write_text("a file")
+    with pytest.raises(StageError) as caught:
+        VolumeStore(tmp_path, store).create("www")
+    assert caught.value.stage == "volume"
