@@ -112,15 +112,11 @@ def vm(session: nox.Session) -> None:
     session.install(".[tests]")
     cache = os.environ.get("VMRUN_CACHE", str(Path.home() / ".cache" / "containerlib" / "vmrun"))
     Path(cache).mkdir(parents=True, exist_ok=True)
-    pytest = [
-        str(Path(session.bin) / "pytest"),
-        "tests/integration",
-        "-m",
-        "vm",
-        "-p",
-        "no:cacheprovider",
-        "--timeout=600",
+    marked = [str(path) for path in ROOT.glob("tests/**/test_*.py") if "pytest.mark.vm" in path.read_text()]
+    plugins = [
+        option for name in ("anyio", "cacheprovider", "hypothesispytest") for option in ("-p", f"no:{name}")
     ]
+    pytest = [str(Path(session.bin) / "pytest"), "-m", "vm", "--timeout=600", *plugins, *marked]
     command = ["tests/rig/vmrun", "--timeout", "1200", "--", *pytest, *session.posargs]
     session.run(*command, env={**INSTALLED, "VMRUN_CACHE": cache}, external=True)
 

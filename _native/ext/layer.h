@@ -142,6 +142,8 @@ enum clib_layer_kind layer_set_opaque(struct clib_layer *layer, int directory_fd
 enum clib_layer_kind layer_hide_lower_roots(struct clib_layer *layer);
 
 /* layer_meta.c */
+/* chmod(2) of what an O_PATH descriptor is open on. */
+int layer_chmod(int fd, uint32_t mode);
 /* Sets an attribute through any descriptor, O_PATH too. */
 enum clib_layer_kind layer_set_xattr(struct clib_layer *layer, int fd, const struct tar_xattr *xattr);
 enum clib_layer_kind layer_set_xattrs(struct clib_layer *layer, int fd);

@@ -127,11 +127,9 @@ static enum clib_layer_kind set_node(struct clib_layer *layer) {
     bool owned = is.st_uid == entry->uid && is.st_gid == entry->gid;
     if (!owned && fchownat(parent, layer->base, entry->uid, entry->gid, AT_SYMLINK_NOFOLLOW))
         return layer_failed(layer);
-    if (entry->type != TAR_SYMLINK && fchmodat(parent, layer->base, entry->mode, AT_SYMLINK_NOFOLLOW))
-        return layer_failed(layer);
-    if (entry->xattr_count) {
+    if (entry->type != TAR_SYMLINK || entry->xattr_count) {
         cleanup_close int fd = openat(parent, layer->base, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0)
+        if (fd < 0 || (entry->type != TAR_SYMLINK && layer_chmod(fd, entry->mode)))
             return layer_failed(layer);
         enum clib_layer_kind kind = layer_set_xattrs(layer, fd);
         if (kind)

@@ -86,7 +86,7 @@ static enum clib_layer_kind copy_status(struct clib_layer *layer, int lower, int
         return layer_failed(layer);
     if (fchownat(upper, name, status->st_uid, status->st_gid, AT_SYMLINK_NOFOLLOW))
         return layer_failed(layer);
-    if (!S_ISLNK(status->st_mode) && fchmodat(upper, name, status->st_mode & 07777, AT_SYMLINK_NOFOLLOW))
+    if (!S_ISLNK(status->st_mode) && layer_chmod(to, status->st_mode & 07777))
         return layer_failed(layer);
     enum clib_layer_kind kind = layer_copy_xattrs(layer, from, to);
     if (kind)

@@ -20,6 +20,12 @@ static void proc_path(int fd, char path[32]) {
     snprintf(path, 32, "/proc/self/fd/%d", fd);
 }
 
+int layer_chmod(int fd, uint32_t mode) {
+    char path[32];
+    proc_path(fd, path);
+    return chmod(path, mode);
+}
+
 /* An archive does not speak to overlay: these are how it marks what is deleted, covered or moved. */
 static bool is_overlay_xattr(const char *name) {
     return strncmp(name, "trusted.overlay.", 16) == 0 || strncmp(name, "user.overlay.", 13) == 0;

@@ -11,6 +11,7 @@ and every kind of growth has a bound. Whiteouts are written as overlay reads the
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from types import TracebackType
@@ -131,7 +132,7 @@ class LayerWriter:
         path = printable(os.fsdecode(ffi.string(buffer)).encode("utf-8", "replace").decode())
         kind, number = self._error.kind, self._error.err
         if kind == lib.CLIB_LAYER_SYSTEM:
-            return StageError("layer", number, path)
+            return StageError("layer", number, path, advice=_ADVICE.get(number, ""))
         where = f"entry {path!r}: " if path else ""
         return InvalidArgument(where + _reason(kind, self._limits), field="layer")
 
@@ -151,6 +152,14 @@ def _reason(kind: int, limits: LayerLimits) -> str:
     }
     return bounds.get(kind) or _REASONS[kind]
 
+
+_ADVICE = {
+    errno.EPERM: "owners, devices and whiteouts take root (CAP_CHOWN, CAP_MKNOD, CAP_SYS_ADMIN)",
+    errno.EACCES: "the directory of the layer must be the caller's own",
+    errno.ENOSPC: "free some space or some inodes",
+    errno.EDQUOT: "the quota of this user is used up",
+    errno.ENOSYS: "this takes openat2(2): Linux 5.6 or newer",
+}
 
 _REASONS = {
     lib.CLIB_LAYER_TRUNCATED: "the archive ends inside an entry",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import os
-import platform
 import stat
 from pathlib import Path
 
@@ -47,9 +46,9 @@ class HostFacts:
     @classmethod
     @functools.cache
     def current(cls) -> HostFacts:
-        major, minor = platform.release().split(".")[:2]
+        major, minor = os.uname().release.split(".")[:2]
         digits = "".join(c for c in minor if c.isdigit())
-        machine = platform.machine()
+        machine = os.uname().machine
         return cls(
             bounding=names_of(_bounding_mask(Path("/proc/self/status").read_text())),
             architecture=_GO_ARCHITECTURES.get(machine, machine),

@@ -23,7 +23,7 @@ from containerlib.engine.core import require_privilege
 from containerlib.engine.instance import Instance, Memo
 from containerlib.engine.names import new_id, new_name
 from containerlib.engine.sources import HostSource, ImageSource, Resolved, resolve
-from containerlib.engine.tree import remove_tree
+from containerlib.engine.stop import remove_directory
 from containerlib.engine.undo import Undo
 from containerlib.errors import AlreadyExists, NotFound, StageError
 from containerlib.networking import network, write_files
@@ -75,7 +75,7 @@ def launch(core: Core, order: Order, stdio: Stdio | None = None) -> tuple[Instan
     with Undo() as undo:
         instance = _register(core, order, image)
         undo.add(partial(_forget, instance))
-        undo.add(partial(remove_tree, instance.directory))
+        undo.add(partial(remove_directory, instance.directory))
         _make_directory(instance.directory, image)
         instance._spec = _write_bundle(instance, image, options)
         supervisor = start_bundle(instance, image, stdio, hold=order.hold, undo=undo)

@@ -35,12 +35,11 @@ def run(
         try:
             pipes.close_child()
             status, stdout, stderr = communicate(supervisor, pipes, stdin, deadline, instance.subject)
+            discard(instance, supervisor)
         except BaseException as error:
+            # also after an interrupt in the middle of the removal: what is half done is done again
             clean_up(error, partial(discard, instance, supervisor), supervisor.close)
             raise
-    try:
-        discard(instance, supervisor)
-    finally:
         supervisor.close()
     completed = Completed(status.exit_code, stdout, stderr, status)
     return checked(completed, instance.spec["process"]["args"], check=check)

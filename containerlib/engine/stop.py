@@ -21,7 +21,19 @@ from containerlib.spec.status import ExitStatus
 if TYPE_CHECKING:
     from containerlib.engine.instance import Instance
 
-__all__ = ["DEFAULT_GRACE", "discard", "kill", "leave", "pause", "remove", "resume", "stop", "tail", "wait"]
+__all__ = [
+    "DEFAULT_GRACE",
+    "discard",
+    "kill",
+    "leave",
+    "pause",
+    "remove",
+    "remove_directory",
+    "resume",
+    "stop",
+    "tail",
+    "wait",
+]
 
 DEFAULT_GRACE = 10.0
 """Seconds between the stop signal and SIGKILL, as in Docker."""
@@ -52,12 +64,13 @@ def kill(instance: Instance, number: int) -> None:
 
     Raises: Conflict where it has ended.
     """
-    check("kill", instance.state, instance.subject)
+    state = instance.state
+    check("kill", state, instance.subject)
     with _connected(instance) as supervisor:
         if supervisor is None:
             raise Conflict(f"cannot kill {instance.subject}: it is stopped", state=State.STOPPED.value)
         supervisor.signal(number)
-    if number == signal.SIGKILL:
+    if number == signal.SIGKILL and state is State.PAUSED:
         # A frozen task of cgroup v1 does not even die.
         _thaw(instance)
 
@@ -127,7 +140,7 @@ def discard(instance: Instance, supervisor: Supervisor | None = None) -> None:
             elif instance.cgroup.pids():
                 # The shim was killed: its container is dying, or out of its reach.
                 instance.cgroup.kill()
-    _remove_directory(instance.directory)
+    remove_directory(instance.directory)
     instance.cgroup.remove()
     with contextlib.suppress(NotFound):
         instance.core.store.containers.remove(instance.id)
@@ -204,7 +217,7 @@ def tail(instance: Instance) -> list[str]:
     return [printable(line) for line in text.splitlines()[-10:]]
 
 
-def _remove_directory(directory: str) -> None:
+def remove_directory(directory: str) -> None:
     """Removes the container's directory; once more where the shim's last record came in between."""
     deadline = time.monotonic() + 2.0
     while True:

@@ -76,6 +76,7 @@ class ArchiveFiles:
             raise InvalidArgument(f"{path} is not a whole tar archive: {error}", field="path") from error
 
     def _scan(self) -> None:
+        os.lseek(self._fd, 0, os.SEEK_SET)
         with open(self._fd, "rb", closefd=False) as file, tarfile.open(fileobj=file, mode="r:") as archive:
             for count, member in enumerate(archive):
                 if count >= _MAX_MEMBERS:
@@ -142,10 +143,11 @@ def open_files(path: str, scratch: str) -> Files:
 
 
 def decompress(fd: int, scratch: str) -> int:
-    """The decompressed content of `fd`, which it closes, in the new file `scratch`; a descriptor of it."""
+    """The decompressed content of `fd`, which it closes, in a nameless file beside `scratch`; its descriptor."""
     limit = max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * os.fstat(fd).st_size)
     target = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
+        os.unlink(scratch)  # the descriptor keeps it, and whatever happens nothing is left
         with open(fd, "rb", buffering=0) as source:
             size = 0
             for piece in decoded(iter(lambda: source.read(_PIECE), b"")):

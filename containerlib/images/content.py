@@ -14,6 +14,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from errno import ENOENT
+from pathlib import Path
 
 from containerlib.errors import StageError
 from containerlib.spec.digest import Digest
@@ -38,8 +39,8 @@ class ContentStore:
 
     def make_layout(self) -> None:
         """Writes them, for no images yet. Inside a transaction."""
-        self._replace("oci-layout", json.dumps({"imageLayoutVersion": "1.0.0"}).encode())
         self.write_index(())
+        self._replace("oci-layout", json.dumps({"imageLayoutVersion": "1.0.0"}).encode())
 
     def blob_path(self, digest: Digest) -> str:
         return os.path.join(self._blobs, digest.algorithm, digest.hex)
@@ -77,8 +78,10 @@ class ContentStore:
         ]
 
     def write_index(self, manifests: Iterable[Descriptor]) -> None:
-        """Replaces index.json: each manifest under each of its names. Inside a transaction."""
-        self._replace("index.json", Index(tuple(manifests)).to_bytes())
+        """Makes index.json say so: each manifest under each of its names. Inside a transaction."""
+        data = Index(tuple(manifests)).to_bytes()
+        if not self.is_layout() or Path(self.path, "index.json").read_bytes() != data:
+            self._replace("index.json", data)
 
     def _replace(self, name: str, data: bytes) -> None:
         """Writes aside and renames; the transaction sees to it that nobody else is at it."""

@@ -23,6 +23,7 @@ def collect(root: ImageRoot) -> PruneReport:
         with root.table.transaction():
             snapshots = _unname_snapshots(root, lease)
             blobs = _unname_blobs(root, lease)
+            _mend_index(root)
     report = clear_temporary(root)
     ours = {name for name in report.temporary if lease_of(name) == lease.id}
     return PruneReport(
@@ -78,6 +79,14 @@ def _unname_blobs(root: ImageRoot, lease: Lease) -> list[str]:
             os.rename(root.content.blob_path(digest), lease.temporary(root.content.ingest))
             dropped.append(str(digest))
     return dropped
+
+
+def _mend_index(root: ImageRoot) -> None:
+    """Removes a draft of index.json, and brings the file up to the table: a kill may have come between the two."""
+    for name in _in(root.content.ingest):
+        if lease_of(name) is None:
+            os.unlink(os.path.join(root.content.ingest, name))
+    root.write_index()
 
 
 def _is_dead(name: str, live: set[str]) -> bool:

@@ -43,7 +43,7 @@ class Retry:
 
     def delay(self, attempt: int, retry_after: str = "") -> float:
         """The pause after `attempt` (from 0); as long as the server asks, within `max_delay`."""
-        delay = self.first_delay * 2**attempt * random.uniform(0.5, 1.0)  # noqa: S311 - spreads clients
+        delay = self.first_delay * (1 << attempt) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads clients
         if retry_after.isdecimal():
             delay = max(delay, float(retry_after))
         return min(delay, self.max_delay)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from itertools import count
 
 __all__ = ["remove_tree"]
@@ -15,7 +16,7 @@ def remove_tree(path: str) -> int:
     descriptor for each level) nor the length of its paths matters. Links are removed, never followed.
     """
     size = 0
-    numbers = count()
+    names = (f"{secrets.token_hex(16)}-{number}" for number in count())  # none that the tree can have
     pending = [path]
     emptied: list[str] = []
     while pending:
@@ -28,7 +29,7 @@ def remove_tree(path: str) -> int:
             if entry.is_dir(follow_symlinks=False):
                 moved = entry.path
                 if directory != path:
-                    moved = os.path.join(path, f"\x01{next(numbers)}")
+                    moved = os.path.join(path, next(names))
                     os.rename(entry.path, moved)
                 pending.append(moved)
             else:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from containerlib.errors import Conflict, StageError, Timeout
 
-__all__ = ["CgroupFiles", "attempts", "read", "stage", "write"]
+__all__ = ["CgroupFiles", "attempts", "gone", "read", "stage", "write"]
 
 
 class CgroupFiles:
@@ -101,6 +101,16 @@ def stage(detail: str) -> Iterator[None]:
         if isinstance(error, StageError | Timeout):
             raise
         raise StageError("cgroup", error.errno or 0, detail) from error
+
+
+@contextlib.contextmanager
+def gone() -> Iterator[None]:
+    """Passes over a group that was removed before (ENOENT) or after (ENODEV) its file was opened."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODEV):
+            raise
 
 
 def attempts(timeout: float) -> Iterator[None]:

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from containerlib.errors import InvalidArgument, StageError, Timeout, Unsupported
-from containerlib.runtime.cgroup_files import CgroupFiles, attempts, read, stage, write
+from containerlib.runtime.cgroup_files import CgroupFiles, attempts, gone, read, stage, write
 from containerlib.runtime.cgroup_layout import Layout
 from containerlib.runtime.cgroup_limits import Setting, device_lines, v1_settings, v2_settings
 from containerlib.runtime.device_filter import device_filter
@@ -121,7 +121,7 @@ class ContainerCgroup:
         directory = self._main()
         found: list[int] = []
         for current, _, _ in os.walk(directory) if directory else ():
-            with contextlib.suppress(FileNotFoundError):
+            with gone():
                 found.extend(map(int, read(f"{current}/cgroup.procs").split()))
         return tuple(dict.fromkeys(found))
 
@@ -157,13 +157,13 @@ class ContainerCgroup:
     @property
     def frozen(self) -> bool:
         """Whether the container is frozen, or on its way there."""
-        try:
+        state = "THAWED"
+        with gone():
             if self._layout.unified:
-                return read(f"{self.v2_directory}/cgroup.freeze").strip() == "1"
-            directory = self._of("freezer")
-            return directory is not None and read(f"{directory}/freezer.state").strip() != "THAWED"
-        except FileNotFoundError:
-            return False
+                state = "THAWED" if read(f"{self.v2_directory}/cgroup.freeze").strip() == "0" else "FROZEN"
+            elif directory := self._of("freezer"):
+                state = read(f"{directory}/freezer.state").strip()
+        return state != "THAWED"
 
     def remove(self, timeout: float = REMOVE_TIMEOUT) -> None:
         """Removes the groups and those that the container made below them; absent ones are fine.
@@ -252,7 +252,7 @@ class ContainerCgroup:
     def _thaw_v1(self) -> None:
         directory = self._of("freezer")
         if directory:
-            with contextlib.suppress(FileNotFoundError):
+            with gone():
                 write(f"{directory}/freezer.state", "THAWED")
 
     def _set_frozen(self, frozen: bool, timeout: float) -> None:

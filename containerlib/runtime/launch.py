@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from typing import cast
@@ -18,7 +19,7 @@ from attrs import evolve, frozen
 from containerlib._sys import native
 from containerlib._sys.helper import spawn_helper
 from containerlib._sys.wire import Kind, Launch, Message, send
-from containerlib.errors import Conflict, StageError
+from containerlib.errors import Conflict, Error, StageError
 from containerlib.runtime import seccomp
 from containerlib.runtime.cgroups import ContainerCgroup
 from containerlib.runtime.groups import Groups
@@ -166,7 +167,11 @@ def _launch(
     supervisor = Supervisor(ours, directory=directory, pidfd=pidfd, plan=plan.before)
     try:
         return supervisor.launched()
-    except BaseException:
+    except BaseException as error:
+        if not isinstance(error, StageError):
+            # an interrupt of ours, of which the shim knows nothing: what it is starting must not run on
+            with contextlib.suppress(Error, OSError):
+                supervisor.signal(signal.SIGKILL, everyone=True)
         supervisor.finished()
         supervisor.close()
         raise

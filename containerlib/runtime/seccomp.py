@@ -15,7 +15,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import platform
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,13 +59,13 @@ def compiled(seccomp: Mapping[str, Any], cache: str | os.PathLike[str] | None = 
 
 
 def _key(digest: str) -> str:
-    return hashlib.sha256(f"{_FORMAT} {platform.machine()} {_library_stamp()} {digest}".encode()).hexdigest()
+    return hashlib.sha256(f"{_FORMAT} {os.uname().machine} {_library_stamp()} {digest}".encode()).hexdigest()
 
 
 @functools.cache
 def _library_stamp() -> str:
     """Tells one build of the library from another without loading it: importing ctypes takes milliseconds."""
-    triplet = f"/usr/lib/{platform.machine()}-linux-gnu"
+    triplet = f"/usr/lib/{os.uname().machine}-linux-gnu"
     for directory in (triplet, *_LIBRARY_DIRECTORIES):
         try:
             path = os.path.realpath(f"{directory}/libseccomp.so.2")

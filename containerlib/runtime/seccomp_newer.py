@@ -17,7 +17,7 @@ Spec: linux/filter.h, linux/seccomp.h, linux/audit.h
 
 from __future__ import annotations
 
-import platform
+import os
 import struct
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -84,7 +84,7 @@ def newer_syscalls(seccomp: Mapping[str, Any], resolve: Resolve, action_word: Ac
     default = seccomp.get("defaultAction")
     if default not in _REFUSING or (default == "SCMP_ACT_ERRNO" and seccomp.get("defaultErrnoRet") == 38):
         return b""
-    native = _NATIVE.get(platform.machine())
+    native = _NATIVE.get(os.uname().machine)
     names = seccomp.get("architectures") or ([native] if native else [])
     blocks = [(_AUDIT[name], _block(seccomp, name, resolve, action_word)) for name in names if name in _AUDIT]
     left = sum(len(block) + 2 for _, block in blocks)

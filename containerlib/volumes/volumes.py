@@ -15,8 +15,6 @@ import contextlib
 import fcntl
 import os
 import re
-import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -133,11 +131,13 @@ class VolumeStore:
         with _stage(path):
             if not os.path.lexists(path):
                 return
-            trash = path if name.startswith(_TRASH) else self._directory / f"{_TRASH}{uuid.uuid4().hex}"
+            trash = path if name.startswith(_TRASH) else self._directory / f"{_TRASH}{os.urandom(8).hex()}"
             if trash != path:
                 path.rename(trash)
             if trash.is_dir() and not trash.is_symlink():
-                shutil.rmtree(trash)
+                from shutil import rmtree  # noqa: PLC0415 - it imports every compressor
+
+                rmtree(trash)
             else:
                 trash.unlink()
 

@@ -45,7 +45,7 @@ class Row:
 HEADINGS = ["figure", "containerlib", "peer", "peer's", "ratio", "to reach", "reached", "note"]
 
 
-class Skip(Exception):  # noqa: N818 - it is no error
+class Skip(Exception):
     """This cannot be measured here; the text says why."""
 
 

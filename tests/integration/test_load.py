@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
+import os
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -45,7 +45,10 @@ def archive_of(layout: Path, path: Path) -> Path:
 def assert_loaded(images: ImageStore, path: Path, *references: str) -> None:
     (record,) = images.load(path)
     assert record.references == references
-    assert [Path(directory).joinpath(name).exists() for directory, name in zip(record.layer_dirs, "ba", strict=True)]
+    assert [[path.name for path in Path(directory).iterdir()] for directory in record.layer_dirs] == [
+        ["b"],
+        ["a"],
+    ]
     assert record.config.to_bytes() == IMAGE.configuration
     assert images.get(record.id) == record
 
@@ -83,7 +86,7 @@ def test_load_compressed_archive(images: ImageStore, tmp_path: Path, root: Path)
 
 def test_load_newer_docker_save_archive_takes_manifests_and_names(images: ImageStore, tmp_path: Path) -> None:
     layout = IMAGE.write_layout(tmp_path / "layout", tag="1")
-    manifest, (config, *layers) = IMAGE.blobs()
+    _, (config, *layers) = IMAGE.blobs()
     paths = [f"blobs/sha256/{blob.digest[7:]}" for blob in (config, *layers)]
     entry = {"Config": paths[0], "RepoTags": ["app:1", "app:2"], "Layers": paths[1:]}
     layout.joinpath("manifest.json").write_text(json.dumps([entry]))
@@ -119,7 +122,9 @@ def hostile(**changes: object) -> bytes:
     entry = {"Config": "c.json", "RepoTags": ["app:1"], "Layers": ["a.tar", "b.tar"], **changes}
     members = Layer().file("manifest.json", json.dumps([entry])).file("c.json", IMAGE.configuration)
     members.file("a.tar", IMAGE.layers[0]).file("b.tar", IMAGE.layers[1])
-    members.symlink("out.tar", "/etc/passwd").symlink("loop.tar", "loop.tar").symlink("up.tar", "../../../etc/passwd")
+    members.symlink("out.tar", "/etc/passwd").symlink("loop.tar", "loop.tar").symlink(
+        "up.tar", "../../../etc/passwd"
+    )
     return members.finish()
 
 
@@ -133,7 +138,10 @@ def hostile(**changes: object) -> bytes:
         (Layer().file("readme", "hello").finish(), InvalidArgument),
         (Layer().file("manifest.json", "{}").finish(), InvalidArgument),
         (Layer().file("manifest.json", b" " * (5 << 20)).finish(), InvalidArgument),
-        (Layer().file("index.json", '{"manifests": [{"digest": "sha256:../../x"}]}').finish(), InvalidArgument),
+        (
+            Layer().file("index.json", '{"manifests": [{"digest": "sha256:../../x"}]}').finish(),
+            InvalidArgument,
+        ),
         (Layer().file("index.json", '{"manifests": []}').finish(), NotFound),
         (hostile(Config="missing.json"), NotFound),
         (hostile(Config="/etc/passwd"), NotFound),
@@ -145,7 +153,7 @@ def hostile(**changes: object) -> bytes:
         (hostile(Layers=["a.tar", "a.tar"]), RegistryError),
         (hostile(Layers="a.tar"), InvalidArgument),
         (hostile(RepoTags=["../UP"]), InvalidArgument),
-        (hostile()[:2048], InvalidArgument),
+        (hostile()[:2048], NotFound),
     ],
 )
 def test_load_bad_archive_is_refused_and_leaves_nothing(
@@ -171,8 +179,6 @@ def test_load_layout_with_a_changed_blob_is_refused(images: ImageStore, tmp_path
 
 
 def test_load_layout_with_a_pipe_for_a_blob_does_not_hang(images: ImageStore, tmp_path: Path) -> None:
-    import os
-
     layout = IMAGE.write_layout(tmp_path / "layout")
     _, (config, *_) = IMAGE.blobs()
     blob = layout / "blobs/sha256" / config.digest[7:]
@@ -185,12 +191,3 @@ def test_load_layout_with_a_pipe_for_a_blob_does_not_hang(images: ImageStore, tm
 def test_load_what_is_not_there_is_not_found(images: ImageStore, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no file or directory"):
         images.load(tmp_path / "missing")
-
-
-def test_load_archive_with_a_sparse_member_is_not_taken_for_its_bytes(
-    images: ImageStore, tmp_path: Path
-) -> None:
-    path = tmp_path / "sparse.tar"
-    raw = io.BytesIO(hostile())
-    path.write_bytes(raw.getvalue())
-    assert images.load(path)[0].references == ("docker.io/library/app:1",)

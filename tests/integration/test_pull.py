@@ -21,7 +21,9 @@ from rig.registry import Registry
 
 pytestmark = pytest.mark.privileged("CAP_CHOWN, CAP_MKNOD, CAP_SYS_ADMIN: unpacks layers as they are")
 
-BOTTOM = Layer().directory("etc").file("etc/passwd", "root:x:0:0::/root:/bin/sh\n").file("data", "x" * 300_000)
+BOTTOM = (
+    Layer().directory("etc").file("etc/passwd", "root:x:0:0::/root:/bin/sh\n").file("data", "x" * 300_000)
+)
 TOP = Layer().whiteout("data").file("app", "#!/bin/sh\n", 0o755, uid=7, gid=8)
 IMAGE = Image((BOTTOM.finish(), TOP.finish()), {"Cmd": ["/app"], "Env": ["A=1"]})
 
@@ -146,7 +148,9 @@ def test_layout_is_read_by_skopeo_and_pushed_from(
     images.tag(reference, "localhost/mine:1")
     assert len(json.loads(skopeo("inspect", f"oci:{root}/content:localhost/mine:1"))["Layers"]) == 2
     again = registry.reference("again")
-    skopeo("copy", "-q", "--dest-tls-verify=false", f"oci:{root}/content:localhost/mine:1", f"docker://{again}")
+    skopeo(
+        "copy", "-q", "--dest-tls-verify=false", f"oci:{root}/content:localhost/mine:1", f"docker://{again}"
+    )
     assert images.pull(again).id == record.id
 
 
@@ -160,7 +164,7 @@ def test_remove_frees_what_only_it_had(
     assert images.get("mine").layer_dirs == record.layer_dirs
     with pytest.raises(Conflict, match="remove its containers first"):
         images.remove("mine", in_use=lambda image_id: image_id == record.id)
-    images.remove("mine", in_use=lambda image_id: False)
+    images.remove("mine", in_use=lambda _: False)
     assert images.list() == []
     assert list((root / "snapshots").iterdir()) == list((root / "content/blobs/sha256").iterdir()) == []
     with pytest.raises(NotFound, match="pull or load it first"):
@@ -182,8 +186,17 @@ def test_tag_that_moves_leaves_the_old_image_by_id(
 def test_pull_artifact_that_is_no_image_is_unsupported(registry: Registry, images: ImageStore) -> None:
     for data in (b"{}",):
         _put_blob(registry, "art", data)
-    descriptor = {"mediaType": "application/vnd.oci.empty.v1+json", "digest": str(Digest.of(b"{}")), "size": 2}
-    manifest = {"schemaVersion": 2, "mediaType": MediaType.MANIFEST, "config": descriptor, "layers": [descriptor]}
+    descriptor = {
+        "mediaType": "application/vnd.oci.empty.v1+json",
+        "digest": str(Digest.of(b"{}")),
+        "size": 2,
+    }
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MediaType.MANIFEST,
+        "config": descriptor,
+        "layers": [descriptor],
+    }
     argv = ["curl", "-sSf", "-X", "PUT", "-H", f"Content-Type: {MediaType.MANIFEST}", "--data-binary", "@-"]
     url = f"{registry.url}/v2/art/manifests/latest"
     subprocess.run([*argv, url], input=json.dumps(manifest).encode(), check=True)

@@ -1,9 +1,9 @@
 """A registry that serves one image from memory, and misbehaves as it is told.
 
-    with ScriptedRegistry(image) as registry:
-        registry.fault = lambda request: Answer(500) if "/blobs/" in request.path else None
-        images.pull(registry.reference)
-        assert registry.requests[0].path == "/v2/app/manifests/latest"
+with ScriptedRegistry(image) as registry:
+    registry.fault = lambda request: Answer(500) if "/blobs/" in request.path else None
+    images.pull(registry.reference)
+    assert registry.requests[0].path == "/v2/app/manifests/latest"
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class ScriptedRegistry:
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_GET(self) -> None:  # noqa: N802 - the base class's name
+            def do_GET(self) -> None:
                 request = Request(self.path, dict(self.headers))
                 registry.requests.append(request)
                 answer = registry.fault(request) or registry.answer(request)

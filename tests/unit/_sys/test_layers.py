@@ -258,3 +258,4 @@ def test_layer_on_a_full_disk_says_so(apply, archive, tmp_path):
     finally:
         subprocess.run(["umount", str(small)], check=True)
     assert (caught.value.errno, caught.value.stage, caught.value.detail) == (28, "layer", "d/large")
+    assert "free some space" in str(caught.value)

@@ -29,7 +29,10 @@ ALICE = BasicAuth("alice", "secret")
             (Challenge("bearer", (("realm", "https://a/t"), ("service", "b"), ("scope", "x:y:z,w"))),),
         ),
         (["Negotiate, Basic realm=x"], (Challenge("negotiate"), Challenge("basic", (("realm", "x"),)))),
-        (['Basic realm="x"', "Bearer realm=y"], (Challenge("basic", (("realm", "x"),)), Challenge("bearer", (("realm", "y"),)))),
+        (
+            ['Basic realm="x"', "Bearer realm=y"],
+            (Challenge("basic", (("realm", "x"),)), Challenge("bearer", (("realm", "y"),))),
+        ),
         (["=,,\x00"], ()),
         (['realm="x"'], ()),
     ],
@@ -45,9 +48,14 @@ def test_best_is_bearer_then_basic() -> None:
 
 
 def test_token_request_asks_for_pull_with_credentials() -> None:
-    challenge = Challenge("bearer", (("realm", "https://auth.example/token?a=b"), ("service", "the registry")))
+    challenge = Challenge(
+        "bearer", (("realm", "https://auth.example/token?a=b"), ("service", "the registry"))
+    )
     request = token_request(challenge, "team/app", ALICE, plain_http=False)
-    assert request.url == "https://auth.example/token?a=b&service=the+registry&scope=repository%3Ateam%2Fapp%3Apull"
+    assert (
+        request.url
+        == "https://auth.example/token?a=b&service=the+registry&scope=repository%3Ateam%2Fapp%3Apull"
+    )
     assert request.authorization == basic(ALICE) == "Basic YWxpY2U6c2VjcmV0"
     assert token_request(challenge, "team/app", None, plain_http=False).authorization is None
 
@@ -70,7 +78,9 @@ def test_token_request_to_a_server_not_to_trust_is_refused(realm: str, plain_htt
     assert caught.value.field == "realm"
 
 
-@pytest.mark.parametrize("data", [b'{"token": "abc"}', b'{"access_token": "abc"}', b'{"token": "", "access_token": "abc"}'])
+@pytest.mark.parametrize(
+    "data", [b'{"token": "abc"}', b'{"access_token": "abc"}', b'{"token": "", "access_token": "abc"}']
+)
 def test_token_is_read(data: bytes) -> None:
     assert parse_token(data) == "abc"
 

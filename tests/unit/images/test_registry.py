@@ -84,14 +84,14 @@ def bearer_server(request: httpx.Request) -> httpx.Response:
     ],
 )
 def test_plain_http_is_for_loopback_only(name: str, url: str) -> None:
-    server = Server(lambda request: httpx.Response(200, content=b"{}"))
+    server = Server(lambda _: httpx.Response(200, content=b"{}"))
     with connect(server, name) as registry:
         registry.manifest(Reference(name, "app", "latest"))
     assert [str(request.url) for request in server.requests] == [url]
 
 
 def test_credentials_are_not_shown_before_they_are_asked_for() -> None:
-    server = Server(lambda request: httpx.Response(200, content=b"{}"))
+    server = Server(lambda _: httpx.Response(200, content=b"{}"))
     with connect(server) as registry:
         registry.manifest(Reference.parse("registry.example/app"))
     assert server.seen() == [("registry.example", None)]
@@ -136,7 +136,11 @@ def test_bearer_token_that_has_expired_is_fetched_anew() -> None:
 def test_basic_is_answered_with_credentials() -> None:
     def serve(request: httpx.Request) -> httpx.Response:
         good = request.headers.get("Authorization") == BASIC
-        return httpx.Response(200, content=b"{}") if good else httpx.Response(401, headers={"WWW-Authenticate": "Basic"})
+        return (
+            httpx.Response(200, content=b"{}")
+            if good
+            else httpx.Response(401, headers={"WWW-Authenticate": "Basic"})
+        )
 
     with connect(Server(serve)) as registry:
         registry.manifest(Reference.parse("registry.example/app"))
@@ -157,7 +161,7 @@ def test_token_server_that_refuses_is_unauthorized() -> None:
 
 def test_token_server_without_tls_is_never_told() -> None:
     headers = {"WWW-Authenticate": 'Bearer realm="http://auth.example/token"'}
-    server = Server(lambda request: httpx.Response(401, headers=headers))
+    server = Server(lambda _: httpx.Response(401, headers=headers))
     with connect(server) as registry, pytest.raises(RegistryError, match="https is needed"):
         registry.manifest(Reference.parse("registry.example/app"))
     assert server.seen() == [("registry.example", None)]
@@ -210,7 +214,7 @@ def test_challenge_of_a_host_redirected_to_is_not_answered(challenge: str, tmp_p
 
 @pytest.mark.parametrize("location", ["http://registry.example/x", "http://127.0.0.1/x", "ftp://a/x"])
 def test_redirect_down_from_tls_is_not_followed(location: str, tmp_path: Path) -> None:
-    server = Server(lambda request: httpx.Response(307, headers={"Location": location}))
+    server = Server(lambda _: httpx.Response(307, headers={"Location": location}))
     with connect(server) as registry, pytest.raises(RegistryError, match="not https"):
         download(registry, tmp_path)
     assert len(server.requests) == 1
@@ -218,7 +222,7 @@ def test_redirect_down_from_tls_is_not_followed(location: str, tmp_path: Path) -
 
 def test_error_message_of_a_registry_cannot_drive_the_terminal() -> None:
     body = {"errors": [{"code": "BAD\x1b[2J", "message": "red \x1b[31m" + "x" * 1000}]}
-    server = Server(lambda request: httpx.Response(400, json=body))
+    server = Server(lambda _: httpx.Response(400, json=body))
     with connect(server) as registry, pytest.raises(RegistryError) as caught:
         registry.manifest(Reference.parse("registry.example/app"))
     assert "\x1b" not in str(caught.value)

@@ -213,6 +213,7 @@ def test_v2_freeze_that_never_comes_is_undone_and_a_timeout(tmp_path: Path, v2: 
     cgroup = ContainerCgroup("/containerlib/x", v2, files=FakeFiles(tmp_path, unified=True))
     cgroup.create({})
     events = tmp_path / "containerlib/x/cgroup.events"
+    assert (tmp_path / "containerlib/x/cgroup.freeze").write_text("0")
     events.write_text("populated 1\nfrozen 0\n")
     with pytest.raises(Timeout):
         cgroup.freeze(timeout=0.01)

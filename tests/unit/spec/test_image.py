@@ -23,7 +23,9 @@ def encode(value: Any) -> bytes:
 
 
 def test_manifest_bytes_are_kept_and_described() -> None:
-    data = encode({"schemaVersion": 2, "mediaType": MediaType.DOCKER_MANIFEST, "config": CONFIG, "layers": [LAYER]})
+    data = encode(
+        {"schemaVersion": 2, "mediaType": MediaType.DOCKER_MANIFEST, "config": CONFIG, "layers": [LAYER]}
+    )
     manifest = parse_manifest(data)
     assert isinstance(manifest, Manifest)
     assert manifest.to_bytes() == data

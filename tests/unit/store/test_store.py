@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from containerlib.store import ContainerRecord, Store
 
 
 @pytest.fixture
-def store(tmp_path: Path):
+def store(tmp_path: Path) -> Iterator[Store]:
     store = Store(tmp_path / "root")
     yield store
     store.close()
@@ -94,11 +95,15 @@ def test_volume_life(store: Store) -> None:
 
 
 def test_transaction_that_fails_leaves_nothing(store: Store) -> None:
-    with pytest.raises(RuntimeError), store.database.transaction():
-        store.volumes.add("a")
+    def change() -> None:
         with store.database.transaction():
-            store.volumes.add("b")
-        raise RuntimeError
+            store.volumes.add("a")
+            with store.database.transaction():
+                store.volumes.add("b")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        change()
     assert store.volumes.list() == []
 
 
