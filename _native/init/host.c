@@ -33,7 +33,7 @@ int op_join(struct init *init, uint64_t flags) {
     if (joined < 0)
         return (int)joined;
     init->root = (int)sys(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return init->root < 0 ? init->root : 0;
+    return init->root < 0 ? init->root : replace_null(init->root);
 }
 
 int op_oom_score_adj(int64_t value) {

@@ -46,6 +46,9 @@ int op_mknod(struct init *init, const struct clib_op *op);
 int op_symlink(struct init *init, const char *text, const char *path);
 int op_mkdir(struct init *init, const struct clib_op *op);
 int op_sysctl(struct init *init, const char *path, const char *value);
+/* standard streams on the host's /dev/null go to the one below root */
+int replace_null(int root);
+int is_null_device(const struct file_facts *facts);
 
 /* console.c */
 int op_console(struct init *init, const struct clib_op *op);

@@ -77,7 +77,11 @@ static int null_device(void) {
     int result = tree < 0 ? tree : file_facts(tree, &facts);
     if (result < 0)
         return result;
-    return S_ISCHR(facts.mode) && facts.major == 1 && facts.minor == 3 ? take_fd(&tree) : -ENODEV;
+    if (!is_null_device(&facts))
+        return -ENODEV;
+    /* read-only: what is written still goes nowhere, and mode and owner, which are the host's, stay as they are */
+    result = set_attributes(tree, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0, 0);
+    return result < 0 ? result : take_fd(&tree);
 }
 
 static int empty_directory(void) {

@@ -5,6 +5,7 @@
 
 #include <asm/statfs.h>
 #include <linux/magic.h>
+#include <linux/memfd.h>
 
 static int own(int parent, const char *name, uint64_t owner) {
     if (!owner)
@@ -58,4 +59,34 @@ int op_sysctl(struct init *init, const char *path, const char *value) {
         return -ELOOP;
     result = sys(write, fd, value, text_length(value));
     return result < 0 ? (int)result : 0;
+}
+
+int is_null_device(const struct file_facts *facts) {
+    return S_ISCHR(facts->mode) && facts->major == 1 && facts->minor == 3;
+}
+
+/* the container's own null device; where it has none, an empty file of its own */
+static int open_null(int root) {
+    cleanup_close int null = path_open(root, "/dev/null", O_RDWR | O_NOCTTY, PATH_NO_SYMLINKS);
+    struct file_facts facts;
+    if (null >= 0 && file_facts(null, &facts) == 0 && is_null_device(&facts))
+        return take_fd(&null);
+    return (int)sys(memfd_create, "null", MFD_CLOEXEC);
+}
+
+/* Through /proc/self/fd the container's root could change the mode and owner of whatever its streams are: not of a
+ * device of the host. */
+int replace_null(int root) {
+    cleanup_close int null = -1;
+    for (int fd = 0; fd < 3; fd++) {
+        struct file_facts facts;
+        if (file_facts(fd, &facts) < 0 || !is_null_device(&facts))
+            continue;
+        if (null < 0 && (null = open_null(root)) < 0)
+            return null;
+        long result = sys(dup3, null, fd, 0);
+        if (result < 0)
+            return (int)result;
+    }
+    return 0;
 }

@@ -2,14 +2,18 @@
 
 #include <linux/openat2.h>
 
-#define PATH_SIZE 4096
+enum { PATH_SIZE = 4096, PATH_ATTEMPTS = 1000 };
 
 int path_open(int root, const char *path, uint64_t flags, enum path_walk walk) {
     struct open_how how = {
         .flags = flags | O_CLOEXEC,
         .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | (walk == PATH_NO_SYMLINKS ? RESOLVE_NO_SYMLINKS : 0),
     };
-    return (int)sys(openat2, root, path, &how, sizeof how);
+    /* a mount or rename anywhere on the host while ".." is resolved makes the kernel ask for another try */
+    long fd = -EAGAIN;
+    for (int attempt = 0; fd == -EAGAIN && attempt < PATH_ATTEMPTS; attempt++)
+        fd = sys(openat2, root, path, &how, sizeof how);
+    return (int)fd;
 }
 
 /* makes the directory `path` (a copy that may be cut at its slashes) and its parents below root */

@@ -168,8 +168,10 @@ int op_pivot(struct init *init, uint64_t read_only) {
         return (int)result;
     sys(close, init->root);
     init->root = (int)sys(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (init->root < 0 || !read_only)
-        return init->root < 0 ? init->root : 0;
+    if (init->root < 0 || (result = replace_null(init->root)) < 0)
+        return init->root < 0 ? init->root : (int)result;
+    if (!read_only)
+        return 0;
     struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY};
     return (int)sys(mount_setattr, init->root, "", AT_EMPTY_PATH, &attributes, sizeof attributes);
 }

@@ -40,7 +40,7 @@ void control_accept(struct shim *shim) {
             return;
         }
     }
-    sys(close, fd); /* too many at once: the client tries again */
+    sys(close, fd);
 }
 
 struct clib_message control_state(const struct shim *shim) {

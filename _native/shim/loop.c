@@ -12,7 +12,10 @@ enum { SLOTS = SLOT_CLIENTS + SHIM_CLIENTS, IDLE_NS = 500000000, SIGNAL_INFO_SIZ
 /* polls; returns how many descriptors are ready */
 static long wait_for_events(const struct shim *shim, struct pollfd *slots, int may_sleep) {
     slots[SLOT_SIGNALS] = (struct pollfd){shim->signals, POLLIN, 0};
-    slots[SLOT_LISTENER] = (struct pollfd){shim->listener, POLLIN, 0};
+    int vacancy = 0; /* without one a new client waits in the queue */
+    for (int i = 0; i < SHIM_CLIENTS; i++)
+        vacancy |= shim->clients[i].fd < 0;
+    slots[SLOT_LISTENER] = (struct pollfd){vacancy ? shim->listener : -1, POLLIN, 0};
     slots[SLOT_OWNER] = (struct pollfd){shim->owner, POLLIN, 0};
     slots[SLOT_SYNC] = (struct pollfd){shim->sync, POLLIN, 0};
     int buffers = 0;

@@ -8,6 +8,7 @@ leaves something that reconcile finds: a record whose owner is dead, and under i
 
 from __future__ import annotations
 
+import contextlib
 import os
 from datetime import UTC, datetime
 from functools import partial
@@ -23,8 +24,8 @@ from containerlib.engine.core import require_privilege
 from containerlib.engine.instance import Instance, Memo
 from containerlib.engine.names import new_id, new_name
 from containerlib.engine.sources import HostSource, ImageSource, Resolved, resolve
-from containerlib.engine.stop import remove_directory
-from containerlib.engine.undo import Undo
+from containerlib.engine.stop import end_survivor, remove_directory
+from containerlib.engine.undo import Undo, clean_up
 from containerlib.errors import AlreadyExists, NotFound, StageError
 from containerlib.networking import network, write_files
 from containerlib.runtime import Stdio, Supervisor
@@ -72,9 +73,11 @@ def launch(core: Core, order: Order, stdio: Stdio | None = None) -> tuple[Instan
     require_privilege()
     image = resolve(core, order.source)
     options = _with_bound_volumes(core, order.options)
+    instance = _draft(core, order, image)
     with Undo() as undo:
-        instance = _register(core, order, image)
+        # Each undoing is noted before its step: an interrupt may come right after the step.
         undo.add(partial(_forget, instance))
+        _register(instance, order.options.name)
         undo.add(partial(remove_directory, instance.directory))
         _make_directory(instance.directory, image)
         instance._spec = _write_bundle(instance, image, options)
@@ -90,22 +93,28 @@ def start_bundle(
     cgroup = instance.cgroup
     undo.add(cgroup.remove)
     cgroup.create(spec.get("linux", {}).get("resources", {}))
-    return runtime.create(
-        instance.directory,
-        directory=instance.directory,
-        root=image.overlay(instance.directory),
-        cgroup=cgroup,
-        owned=not instance.memo.detached,
-        stdio=stdio,
-        terminal=TERMINAL_SIZE if instance.memo.tty else None,
-        hold=hold,
-        spec=spec,
-        seccomp_cache=instance.core.seccomp_cache,
-    )
+    try:
+        return runtime.create(
+            instance.directory,
+            directory=instance.directory,
+            root=image.overlay(instance.directory),
+            cgroup=cgroup,
+            owned=not instance.memo.detached,
+            stdio=stdio,
+            terminal=TERMINAL_SIZE if instance.memo.tty else None,
+            hold=hold,
+            spec=spec,
+            seccomp_cache=instance.core.seccomp_cache,
+        )
+    except Exception:
+        raise
+    except BaseException as interrupt:
+        clean_up(interrupt, partial(end_survivor, instance))
+        raise
 
 
-def _register(core: Core, order: Order, image: Resolved) -> Instance:
-    """The record, under the asked name or the first generated one that is free."""
+def _draft(core: Core, order: Order, image: Resolved) -> Instance:
+    """The container as it will be; nothing is done yet."""
     options = order.options
     memo = Memo(
         detached=order.detached,
@@ -128,25 +137,30 @@ def _register(core: Core, order: Order, image: Resolved) -> Instance:
         owner_start_time=core.owner.start_time,
         auto_remove=order.auto_remove,
     )
+    return Instance(core, record, memo)
+
+
+def _register(instance: Instance, asked_name: str | None) -> None:
+    """Takes the name, or another where one that was made up is taken."""
+    containers = instance.core.store.containers
+    if not instance.memo.detached:
+        instance.core.owned[instance.id] = instance
     try:
-        core.store.containers.add(record)
+        containers.add(instance.record)
     except AlreadyExists as error:
-        if options.name:
+        if asked_name:
             raise AlreadyExists(
-                f"the name {options.name!r} is taken by another container: choose another, or remove that "
-                f"one with engine.containers.get({options.name!r}).remove(force=True)"
+                f"the name {asked_name!r} is taken by another container: choose another, or remove that one "
+                f"with engine.containers.get({asked_name!r}).remove(force=True)"
             ) from error
-        record = evolve(record, name=new_name(unique=True))
-        core.store.containers.add(record)
-    instance = Instance(core, record, memo)
-    if not order.detached:
-        core.owned[record.id] = instance
-    return instance
+        instance.record = evolve(instance.record, name=new_name(unique=True))
+        containers.add(instance.record)
 
 
 def _forget(instance: Instance) -> None:
     instance.core.owned.pop(instance.id, None)
-    instance.core.store.containers.remove(instance.id)
+    with contextlib.suppress(NotFound):
+        instance.core.store.containers.remove(instance.id)
 
 
 def _make_directory(directory: str, image: Resolved) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from containerlib import runtime
 from containerlib.engine.core import Core
 from containerlib.engine.instance import Instance
 from containerlib.engine.owner import Owner, is_alive
 from containerlib.engine.stop import discard
 from containerlib.engine.undo import clean_up
 from containerlib.errors import Error
-from containerlib.spec.lifecycle import State
 
 if TYPE_CHECKING:
     from containerlib.store import ContainerRecord
@@ -79,16 +77,9 @@ def is_left_over(core: Core, record: ContainerRecord) -> bool:
     if is_alive(Owner(record.owner_pid, record.owner_start_time)):
         return False
     instance = Instance.of(core, record)
-    if not instance.memo.detached:
-        return True
-    if record.auto_remove and instance.state is State.STOPPED:
-        return True
-    return not _was_started(instance)
+    return not (instance.memo.detached and _was_started(instance.directory))
 
 
-def _was_started(instance: Instance) -> bool:
-    directory = instance.directory
-    return os.path.lexists(f"{directory}/started") or runtime.state(directory) not in (
-        State.CREATING,
-        State.STOPPED,
-    )
+def _was_started(directory: str) -> bool:
+    """Whether the container's program may have run. Its log stays while it is started again, its records do not."""
+    return any(os.path.lexists(f"{directory}/{name}") for name in ("started", "log"))

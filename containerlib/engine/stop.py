@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_GRACE",
     "discard",
+    "end_survivor",
     "kill",
     "leave",
     "pause",
@@ -38,6 +39,8 @@ __all__ = [
 DEFAULT_GRACE = 10.0
 """Seconds between the stop signal and SIGKILL, as in Docker."""
 _KILL_PATIENCE = 30.0
+_LAUNCH_PATIENCE = 0.3
+"""Seconds in which a shim that was started shows itself; it takes some milliseconds."""
 _DEFAULT_SIGNAL = "TERM"
 
 
@@ -120,6 +123,9 @@ def remove(instance: Instance, *, force: bool = False) -> None:
 
     Raises: NotFound where it has been removed; Conflict where it runs.
     """
+    if not os.path.isdir(instance.directory):  # noqa: PTH112
+        _forget(instance)
+        return
     state = instance.state
     if not force and state in (State.RUNNING, State.PAUSED):
         raise Conflict(
@@ -143,8 +149,15 @@ def discard(instance: Instance, supervisor: Supervisor | None = None) -> None:
     remove_directory(instance.directory)
     instance.cgroup.remove()
     with contextlib.suppress(NotFound):
-        instance.core.store.containers.remove(instance.id)
+        _forget(instance)
+
+
+def _forget(instance: Instance) -> None:
     instance.core.owned.pop(instance.id, None)
+    try:
+        instance.core.store.containers.remove(instance.id)
+    except NotFound as error:
+        raise instance.gone() from error
 
 
 def leave(instance: Instance, error: BaseException | None) -> None:
@@ -160,6 +173,18 @@ def leave(instance: Instance, error: BaseException | None) -> None:
     with contextlib.suppress(NotFound, Unavailable):
         stop(instance)
     discard(instance)
+
+
+def end_survivor(instance: Instance) -> None:
+    """Ends a container whose launch was interrupted at an unknown step: its shim may be there, or about to be."""
+    deadline = time.monotonic() + _LAUNCH_PATIENCE
+    while time.monotonic() < deadline and shim.read_exit(instance.directory) is None:
+        with _connected(instance) as supervisor:
+            if supervisor is not None:
+                _end(instance, supervisor)
+                return
+        time.sleep(0.002)
+    instance.cgroup.kill()
 
 
 def _end(instance: Instance, supervisor: Supervisor) -> None:

@@ -11,6 +11,7 @@ from containerlib.engine import reconcile
 from containerlib.engine.core import default_root
 from containerlib.engine.prune import prune
 from containerlib.engine.sources import HostSource, StoredSource, check_reference
+from containerlib.engine.undo import clean_up
 from containerlib.errors import InvalidArgument
 from containerlib.fluent.container import ContainerCollection
 from containerlib.fluent.image import HostImage, Image, ImageCollection, ImageRecipe
@@ -116,6 +117,8 @@ class Engine:
         """Ends and removes this engine's containers that are not detached, and closes its database.
 
         A verb that comes later opens the state again.
+
+        Raises: ExceptionGroup of what could not be removed, after all else is done.
         """
         with self._lock:
             core, self._core = self._core, None
@@ -129,7 +132,10 @@ class Engine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
+        if error is None:
+            self.close()
+        else:
+            clean_up(error, self.close)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Engine) and (self.root, self.driver) == (other.root, other.driver)

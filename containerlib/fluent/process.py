@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from containerlib.engine.signals import parse_signal
+from containerlib.engine.undo import clean_up
 
 if TYPE_CHECKING:
     from containerlib.engine.attached import Attached
@@ -74,7 +75,10 @@ class Process:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
+        if error is None:
+            self.close()
+        else:
+            clean_up(error, self.close)
 
     def __repr__(self) -> str:
         status = self.poll()

@@ -20,7 +20,7 @@ from containerlib.images.records import Progress
 from containerlib.images.root import ImageRoot
 from containerlib.images.snapshots import Drafts
 from containerlib.images.transfers import Source, Transfers
-from containerlib.images.unpacking import LayerWriterFactory, unpack
+from containerlib.images.unpacking import LayerWriterFactory, default_writer, unpack
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import ImageConfig, Manifest, MediaType
 from containerlib.store import Content, ImageRow
@@ -41,7 +41,7 @@ def assemble(
     source: Source,
     *,
     references: Sequence[str],
-    writer: LayerWriterFactory,
+    writer: LayerWriterFactory | None,
     report: Report,
 ) -> str:
     """Fetches, unpacks and records the image under `references`; returns its id. Blocks.
@@ -100,7 +100,7 @@ def _unpack_all(
     drafts: Drafts,
     *,
     root: ImageRoot,
-    writer: LayerWriterFactory,
+    writer: LayerWriterFactory | None,
     report: Report,
 ) -> None:
     """Starts every download, and unpacks in order: a layer may need to see those below it."""
@@ -114,7 +114,7 @@ def _unpack_all(
                 lowers=tuple(drafts.directory(below) for below in reversed(chain[:i])),
                 diff_id=Digest.parse(config.diff_ids[i]),
                 compressed_size=manifest.layers[i].size,
-                writer=writer,
+                writer=writer or default_writer,
                 progress=partial(_report_unpacked, report, str(manifest.layers[i].digest)),
             )
             drafts.done(chain[i], size)

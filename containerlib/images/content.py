@@ -86,8 +86,11 @@ class ContentStore:
     def _replace(self, name: str, data: bytes) -> None:
         """Writes aside and renames; the transaction sees to it that nobody else is at it."""
         aside = os.path.join(self.ingest, name)
-        with open(aside, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(aside, os.path.join(self.path, name))
+        try:
+            with open(aside, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(aside, os.path.join(self.path, name))
+        except OSError as error:
+            raise StageError("content", error.errno or 0, aside, advice="free some space there") from error

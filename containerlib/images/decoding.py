@@ -23,7 +23,7 @@ _PIECE = 1024 * 1024
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
-_FOREIGN = {b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz"}
+_FOREIGN = {b"\xfd7zXZ\x00": "xz", b"1AY&SY": "bzip2"}  # the latter after "BZh" and a digit
 
 
 def decoded(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -35,14 +35,14 @@ def decoded(chunks: Iterator[bytes]) -> Iterator[bytes]:
     head = b""
     for chunk in chunks:
         head += chunk
-        if len(head) >= 6:
+        if len(head) >= 10:
             break
     if head.startswith(_GZIP):
         return _gunzip(head, chunks)
     if head.startswith(_ZSTD) or head[1:4] == _ZSTD_SKIPPABLE:
         return _unzstd(head, chunks)
     for magic, name in _FOREIGN.items():
-        if head.startswith(magic):
+        if magic in (head[:6], head[4:10]):
             raise Unsupported(f"the layer is compressed with {name}: push the image again with gzip or zstd")
     return _plain(head, chunks)
 
@@ -111,9 +111,12 @@ class _ZlibMember:
 
     def __init__(self) -> None:
         self._inflate = zlib.decompressobj(wbits=31)
+        self._full = False
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        return self._inflate.decompress(self._inflate.unconsumed_tail + data, max_length)
+        piece = self._inflate.decompress(self._inflate.unconsumed_tail + data, max_length)
+        self._full = len(piece) == max_length  # then it may hold back more, without any input left
+        return piece
 
     @property
     def eof(self) -> bool:
@@ -121,7 +124,7 @@ class _ZlibMember:
 
     @property
     def needs_input(self) -> bool:
-        return not self._inflate.unconsumed_tail
+        return not self._inflate.unconsumed_tail and not self._full
 
     @property
     def unused_data(self) -> bytes:

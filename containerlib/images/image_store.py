@@ -12,12 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from containerlib.errors import Conflict, Error, InvalidArgument, NotFound
-from containerlib.images.archives import open_files
 from containerlib.images.garbage import clear_temporary, collect
-from containerlib.images.loading import load
 from containerlib.images.records import ImageRecord, Progress, PruneReport
 from containerlib.images.root import ImageRoot
-from containerlib.images.unpacking import LayerWriterFactory, default_writer
 from containerlib.spec.auth import BasicAuth
 from containerlib.spec.digest import Digest
 from containerlib.spec.image_config import ImageConfig
@@ -29,6 +26,7 @@ if TYPE_CHECKING:
     import httpx
 
     from containerlib.images.http import Retry
+    from containerlib.images.unpacking import LayerWriterFactory
 
 __all__ = ["ImageStore"]
 
@@ -53,7 +51,7 @@ class ImageStore:
         *,
         transport: httpx.BaseTransport | None = None,
         retry: Retry | None = None,
-        layer_writer: LayerWriterFactory = default_writer,
+        layer_writer: LayerWriterFactory | None = None,
     ) -> None:
         self._root = ImageRoot.open(os.path.abspath(root), store.images)
         self._table = store.images
@@ -103,6 +101,9 @@ class ImageStore:
 
         Raises: as `pull`, without the network's.
         """
+        from containerlib.images.archives import open_files  # noqa: PLC0415 - what only loads and pulls need
+        from containerlib.images.loading import load  # noqa: PLC0415
+
         with _Cleanup(self._root), self._root.lease() as lease:
             files = open_files(os.fspath(path), lease.temporary(self._root.content.ingest))
             try:

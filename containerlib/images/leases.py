@@ -18,7 +18,7 @@ from contextlib import suppress
 from itertools import count
 from types import TracebackType
 
-from containerlib.errors import Error
+from containerlib.errors import Error, StageError
 from containerlib.store import Content, ImageTable
 
 __all__ = ["Lease", "lease_of", "sweep"]
@@ -35,7 +35,10 @@ class Lease:
         while True:
             self.id = secrets.token_hex(8)
             self._path = os.path.join(directory, self.id)
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise StageError("state", error.errno or 0, self._path) from error
             with suppress(BlockingIOError):
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.fstat(self._fd).st_nlink:  # else a sweep took the file before it was locked

@@ -61,7 +61,7 @@ def load(
     files: Files,
     *,
     platforms: Sequence[Platform],
-    writer: LayerWriterFactory,
+    writer: LayerWriterFactory | None,
     report: Callable[[Progress], None],
 ) -> list[str]:
     """Loads every image of the bundle; returns their ids in its order."""

@@ -29,7 +29,7 @@ def pull(
     reference: Reference,
     *,
     platforms: Sequence[Platform],
-    writer: LayerWriterFactory,
+    writer: LayerWriterFactory | None,
     report: Callable[[Progress], None],
 ) -> str:
     """Pulls the image for the first of `platforms` that there is; returns its id."""

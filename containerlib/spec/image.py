@@ -21,6 +21,8 @@ from containerlib.spec.platform import Platform
 
 __all__ = ["Descriptor", "ImageConfig", "Index", "Manifest", "MediaType", "parse_manifest"]
 
+REF_NAME = "org.opencontainers.image.ref.name"
+
 
 class MediaType:
     """The media types of image-spec media-types.md and of Docker's schema 2."""
@@ -79,9 +81,6 @@ class Descriptor:
         if self.name:
             value["annotations"] = {REF_NAME: self.name}
         return value
-
-
-REF_NAME = "org.opencontainers.image.ref.name"
 
 
 @frozen

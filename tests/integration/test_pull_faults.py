@@ -313,7 +313,7 @@ def test_pull_killed_is_cleared_away_by_prune_but_not_while_it_lives(
         "from containerlib.images import ImageStore\n"
         "root = Path(sys.argv[1]); ImageStore(root, Store(root)).pull(sys.argv[2])\n"
     )
-    pull = subprocess.Popen([sys.executable, "-c", program, str(root), registry.reference])
+    pull = subprocess.Popen([sys.executable, "-P", "-c", program, str(root), registry.reference])
     deadline = time.monotonic() + 20
     while not list(root.glob("snapshots/tmp-*/noise")):
         assert time.monotonic() < deadline

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -158,7 +160,6 @@ def test_run_interrupt_removes_the_container(
     box: cl.ContainerRecipe, left_nothing: Callable[[], None]
 ) -> None:
     main = threading.main_thread().ident
-    assert main is not None
     timer = threading.Timer(0.5, lambda: _interrupt(main))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
@@ -167,9 +168,8 @@ def test_run_interrupt_removes_the_container(
     left_nothing()
 
 
-def _interrupt(thread: int) -> None:
-    import signal
-
+def _interrupt(thread: int | None) -> None:
+    assert thread is not None
     signal.pthread_kill(thread, signal.SIGINT)
 
 
@@ -214,3 +214,27 @@ def test_spawn_terminal_has_its_size_and_echo(box: cl.ContainerRecipe) -> None:
         process.stdin.write(b"go\n")
         process.wait(10.0)
         assert process.stdout.read() == b"go\r\n12 34\r\n"
+
+
+# an interrupt between two steps may leave a descriptor to the garbage collector, which closes it and says so
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_run_interrupted_at_any_step_leaves_nothing(
+    box: cl.ContainerRecipe, left_nothing: Callable[[], None]
+) -> None:
+    main = threading.main_thread().ident
+    seeded = random.Random(2)
+    started = time.monotonic()
+
+    def run_interrupted() -> None:
+        timer = threading.Timer(seeded.uniform(0, 0.01), _interrupt, args=(main,))
+        try:
+            timer.start()
+            box.run("sleep", "60")
+        finally:
+            timer.join()
+
+    for _ in range(40):
+        with pytest.raises(KeyboardInterrupt):
+            run_interrupted()
+    assert time.monotonic() - started < 30
+    left_nothing()

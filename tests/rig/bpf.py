@@ -1,7 +1,7 @@
 """Interpreters for the two kinds of BPF that the library writes: what a filter says, without the kernel.
 
-    run_classic(program, nr=39, arch=AUDIT_ARCH_X86_64)      # a seccomp filter's answer
-    run_device(instructions, kind="c", access="rw", major=1, minor=3)
+run_classic(program, nr=39, arch=AUDIT_ARCH_X86_64)      # a seccomp filter's answer
+run_device(instructions, kind="c", access="rw", major=1, minor=3)
 """
 
 from __future__ import annotations

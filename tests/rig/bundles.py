@@ -24,7 +24,16 @@ from containerlib.bundles.config import make_config
 from containerlib.bundles.users import ResolvedUser
 from containerlib.bundles.write import write
 from containerlib.errors import Error
-from containerlib.runtime import ContainerCgroup, OverlayRoot, Root, Stdio, Supervisor, connect, create, execute
+from containerlib.runtime import (
+    ContainerCgroup,
+    OverlayRoot,
+    Root,
+    Stdio,
+    Supervisor,
+    connect,
+    create,
+    execute,
+)
 from containerlib.shim import read_log_bytes
 from containerlib.spec.image_config import ImageConfig
 from containerlib.spec.options import ContainerOptions

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from containerlib.engine.core import Core
-from containerlib.engine.instance import Memo
+from containerlib.engine.instance import Instance, Memo
+from containerlib.engine.listing import find
 from containerlib.engine.names import new_id
 from containerlib.engine.owner import Owner, this_process
 from containerlib.engine.prune import prune
 from containerlib.engine.reconcile import close, open_core
-from containerlib.errors import StageError
+from containerlib.engine.stop import remove
+from containerlib.errors import NotFound, StageError
 from containerlib.store import ContainerRecord
 
 DEAD = Owner(pid=os.getpid(), start_time=1)
@@ -74,6 +76,22 @@ def test_open_detached_never_started_is_removed(core: Core) -> None:
     assert names(core) == []
 
 
+def test_open_detached_once_started_stays(core: Core) -> None:
+    path = add(core, "kept", DEAD, detached=True)
+    (path / "log").write_text("")
+    open_core(core.root).close()
+    assert names(core) == ["kept"]
+
+
+def test_remove_directory_gone_frees_the_name(core: Core) -> None:
+    add(core, "half", this_process(), directory=False)
+    instance = find(core, "half")
+    remove(instance)
+    assert names(core) == []
+    with pytest.raises(NotFound, match="half"):
+        remove(instance)
+
+
 def test_prune_names_what_it_removed(core: Core) -> None:
     add(core, "left", DEAD)
     add(core, "mine", this_process())
@@ -95,8 +113,6 @@ def test_prune_clean_root_reports_nothing(core: Core) -> None:
 def test_close_of_a_fork_leaves_the_parents_containers(core: Core) -> None:
     add(core, "parents", Owner(1, 1))
     (record,) = core.store.containers.list()
-    from containerlib.engine.instance import Instance
-
     core.owned[record.id] = Instance.of(core, record)
     close(core)
     assert names(core) == ["parents"]

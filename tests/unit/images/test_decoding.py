@@ -6,6 +6,8 @@ import bz2
 import gzip
 import lzma
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -79,6 +81,19 @@ def test_decoded_damage_is_invalid(data: bytes, size: int) -> None:
 def test_decoded_other_compression_is_unsupported(compress: Callable[[bytes], bytes]) -> None:
     with pytest.raises(Unsupported, match="gzip or zstd"):
         decoded(iter([compress(TEXT)]))
+
+
+def test_decoded_without_isal_is_the_same() -> None:
+    program = (
+        "import sys; sys.modules['isal'] = None; import gzip; from containerlib.images.decoding import decoded\n"
+        "for size in (0, 1, 1 << 20, (1 << 20) + 1, 5 << 20):\n"
+        "    text = b'abcdefg' * (size // 7 + 1)\n"
+        "    data = gzip.compress(text[:9]) + gzip.compress(text)\n"
+        "    for step in (1000, 1 << 30):\n"
+        "        found = list(decoded(data[i:i + step] for i in range(0, len(data), step)))\n"
+        "        assert b''.join(found) == text[:9] + text and max(map(len, found)) <= 1 << 20\n"
+    )
+    subprocess.run([sys.executable, "-P", "-c", program], check=True)
 
 
 def test_decoded_nothing_is_nothing() -> None:

@@ -41,7 +41,7 @@ def test_lease_of_a_killed_process_is_swept(table: ImageTable, directory: str, t
         "lease = Lease(sys.argv[2], Store(Path(sys.argv[1])).images); lease.keep([('blob', 'a')])\n"
         "print(lease.id, flush=True); signal.pause()\n"
     )
-    argv = [sys.executable, "-c", program, str(tmp_path), directory]
+    argv = [sys.executable, "-P", "-c", program, str(tmp_path), directory]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         lease = process.stdout.readline().strip()

@@ -232,4 +232,4 @@ def test_error_message_of_a_registry_cannot_drive_the_terminal() -> None:
 
 def test_images_are_imported_without_httpx() -> None:
     program = "import sys, containerlib.images; sys.exit('httpx' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-P", "-c", program], check=False).returncode == 0

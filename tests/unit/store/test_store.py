@@ -127,7 +127,7 @@ def test_processes_share_one_root_and_a_killed_one_does_no_harm(store: Store, tm
         "with store.database.transaction():\n"
         "    store.volumes.add('lost'); import os, signal; os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    subprocess.run([sys.executable, "-c", program, str(tmp_path / "root")], check=False)
+    subprocess.run([sys.executable, "-P", "-c", program, str(tmp_path / "root")], check=False)
     assert [volume.name for volume in store.volumes.list()] == ["kept"]
     store.volumes.add("after")
 
