@@ -1,4 +1,5 @@
-/* Ownership in the declaration: `cleanup_close int fd = -1;` closes at the end of the scope, take_fd(&fd) hands it over. */
+/* Ownership in the declaration: `cleanup_close int fd = -1;` closes at the end of the scope, take_fd(&fd)
+ * hands it over. */
 #pragma once
 
 #include "syscall.h"

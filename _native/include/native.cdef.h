@@ -8,16 +8,16 @@
 
 enum clib_stage {
     CLIB_STAGE_NONE = 0,
-    CLIB_STAGE_SPAWN,    /* the parent could not start the helper */
-    CLIB_STAGE_LAUNCH,   /* the launch message, its descriptors or the plan were not usable */
-    CLIB_STAGE_SOCKET,   /* the control socket in the container's directory */
-    CLIB_STAGE_STDIO,    /* pipes, terminal or log */
-    CLIB_STAGE_RECORD,   /* a state record in the container's directory */
-    CLIB_STAGE_NAMESPACE,/* joining the pid namespace before clone3 */
-    CLIB_STAGE_CLONE,    /* clone3 of the container's first process */
-    CLIB_STAGE_OP,       /* an op of the plan: index says which */
-    CLIB_STAGE_EXEC,     /* execve of the user's program */
-    CLIB_STAGE_LOST,     /* the container's first process died during set-up */
+    CLIB_STAGE_SPAWN,     /* the parent could not start the helper */
+    CLIB_STAGE_LAUNCH,    /* the launch message, its descriptors or the plan were not usable */
+    CLIB_STAGE_SOCKET,    /* the control socket in the container's directory */
+    CLIB_STAGE_STDIO,     /* pipes, terminal or log */
+    CLIB_STAGE_RECORD,    /* a state record in the container's directory */
+    CLIB_STAGE_NAMESPACE, /* joining the pid namespace before clone3 */
+    CLIB_STAGE_CLONE,     /* clone3 of the container's first process */
+    CLIB_STAGE_OP,        /* an op of the plan: index says which */
+    CLIB_STAGE_EXEC,      /* execve of the user's program */
+    CLIB_STAGE_LOST,      /* the container's first process died during set-up */
 };
 
 struct clib_error {
@@ -36,53 +36,63 @@ enum clib_plan_magic { CLIB_PLAN_MAGIC = 0x6e616c50, CLIB_PLAN_VERSION = 1 };
 enum clib_op_kind {
     CLIB_OP_NONE = 0,
     /* before the root is changed: the host's tree is still visible */
-    CLIB_OP_CGROUP_JOIN,     /* t0 host file that takes "0" (v1 tasks or v2 cgroup.procs) */
-    CLIB_OP_UNSHARE,         /* n0 CLONE_NEW* flags */
-    CLIB_OP_SETNS,           /* t0 host path of a namespace, n0 its CLONE_NEW* flag */
-    CLIB_OP_JOIN,            /* n0 CLONE_NEW* flags of the launch message's pidfd */
-    CLIB_OP_OOM_SCORE_ADJ,   /* n0 value as int32 */
-    CLIB_OP_LOOPBACK_UP,     /* brings lo up in the current network namespace */
-    CLIB_OP_PROPAGATION,     /* n0 MS_* propagation flags for "/", recursive */
-    CLIB_OP_ROOT_BIND,       /* t0 host directory becomes the root, n0 MOUNT_ATTR_*, n1 1 = recursive */
-    CLIB_OP_ROOT_OVERLAY,    /* t0 host upper or 0, t1 host work or 0, size strings at t2: the mount point, then the lowers, top first; n0 1 = upper on a tmpfs, n1 1 = by mount(2), before Linux 6.7 */
+    CLIB_OP_CGROUP_JOIN,   /* t0 host file that takes "0" (v1 tasks or v2 cgroup.procs) */
+    CLIB_OP_UNSHARE,       /* n0 CLONE_NEW* flags */
+    CLIB_OP_SETNS,         /* t0 host path of a namespace, n0 its CLONE_NEW* flag */
+    CLIB_OP_JOIN,          /* n0 CLONE_NEW* flags of the launch message's pidfd */
+    CLIB_OP_OOM_SCORE_ADJ, /* n0 value as int32 */
+    CLIB_OP_LOOPBACK_UP,   /* brings lo up in the current network namespace */
+    CLIB_OP_PROPAGATION,   /* n0 MS_* propagation flags for "/", recursive */
+    CLIB_OP_ROOT_BIND,     /* t0 host directory becomes the root, n0 MOUNT_ATTR_*, n1 1 = recursive */
+    CLIB_OP_ROOT_OVERLAY,  /* t0 host upper or 0, t1 host work or 0, size strings at t2: the mount point, then
+                              the lowers, top first; n0 1 = upper on a tmpfs, n1 1 = by mount(2), before
+                              Linux 6.7 */
     /* the new root is known, the host's tree is still visible; root paths resolve inside the new root */
-    CLIB_OP_MOUNT,           /* t0 fstype, t1 root target, size "key\0value\0" pairs at t2 ("" value: flag), n0 MOUNT_ATTR_*, n1 clib_mount_flag, n2 MS_* propagation */
-    CLIB_OP_BIND,            /* t0 host source, t1 root target, n0 MOUNT_ATTR_* to set, n1 clib_mount_flag, n2 MS_* propagation */
-    CLIB_OP_MKNOD,           /* t1 root path, n0 mode with type, n1 dev_t (kernel's new_encode_dev), n2 uid << 32 | gid */
-    CLIB_OP_SYMLINK,         /* t0 text, t1 root path; an existing entry stays */
-    CLIB_OP_MKDIR,           /* t1 root path, n0 mode, n2 uid << 32 | gid; an existing directory stays */
-    CLIB_OP_CONSOLE,         /* a pty of the root's devpts becomes stdio, its master goes to the shim; n0 1 = bind it on /dev/console, n2 uid << 32 | gid */
-    CLIB_OP_MASK,            /* t1 root path: files under /dev/null, directories under an empty read-only tmpfs; missing is fine */
-    CLIB_OP_READONLY,        /* t1 root path made read-only, by a bind on itself where it is no mount; missing is fine */
-    CLIB_OP_SYSCTL,          /* t0 path below proc/sys, t1 value */
-    CLIB_OP_HOSTNAME,        /* t0 */
-    CLIB_OP_DOMAINNAME,      /* t0 */
-    CLIB_OP_PIVOT,           /* the new root becomes "/"; the host's tree is gone; n0 1 = the root mount is made read-only */
+    CLIB_OP_MOUNT, /* t0 fstype, t1 root target, size "key\0value\0" pairs at t2 ("" value: flag), n0
+                      MOUNT_ATTR_*, n1 clib_mount_flag, n2 MS_* propagation */
+    CLIB_OP_BIND,  /* t0 host source, t1 root target, n0 MOUNT_ATTR_* to set, n1 clib_mount_flag, n2 MS_*
+                      propagation */
+    CLIB_OP_MKNOD, /* t1 root path, n0 mode with type, n1 dev_t (kernel's new_encode_dev), n2 uid << 32 | gid
+                    */
+    CLIB_OP_SYMLINK, /* t0 text, t1 root path; an existing entry stays */
+    CLIB_OP_MKDIR,   /* t1 root path, n0 mode, n2 uid << 32 | gid; an existing directory stays */
+    CLIB_OP_CONSOLE, /* a pty of the root's devpts becomes stdio, its master goes to the shim; n0 1 = bind it
+                        on /dev/console, n2 uid << 32 | gid */
+    CLIB_OP_MASK, /* t1 root path: files under /dev/null, directories under an empty read-only tmpfs; missing
+                     is fine */
+    CLIB_OP_READONLY,   /* t1 root path made read-only, by a bind on itself where it is no mount; missing is
+                           fine */
+    CLIB_OP_SYSCTL,     /* t0 path below proc/sys, t1 value */
+    CLIB_OP_HOSTNAME,   /* t0 */
+    CLIB_OP_DOMAINNAME, /* t0 */
+    CLIB_OP_PIVOT,      /* the new root becomes "/"; the host's tree is gone; n0 1 = the root mount is made
+                           read-only */
     /* the process */
     CLIB_OP_SESSION_KEYRING, /* t0 name */
     CLIB_OP_RLIMIT,          /* n0 resource, n1 soft, n2 hard */
     CLIB_OP_PERSONALITY,     /* n0 */
     CLIB_OP_UMASK,           /* n0 */
     CLIB_OP_NO_NEW_PRIVS,
-    CLIB_OP_SECCOMP,         /* data: struct sock_filter[], n0 SECCOMP_FILTER_FLAG_* */
-    CLIB_OP_CAP_BOUNDING,    /* n0 set that stays */
-    CLIB_OP_USER,            /* n0 uid, n1 gid, data: uint32_t gid[] */
-    CLIB_OP_CAPABILITIES,    /* n0 effective, n1 permitted, n2 inheritable, data: uint64_t ambient */
-    CLIB_OP_CHDIR,           /* t0 path in the container; made if it is missing and n0 is 1 */
-    CLIB_OP_PARENT_DEATH,    /* n0 signal when the shim dies */
-    CLIB_OP_EXEC,            /* t0 file or name sought in t1 (a PATH), n0 argc, n1 envc, size = argc + envc strings at t2 */
+    CLIB_OP_SECCOMP,      /* data: struct sock_filter[], n0 SECCOMP_FILTER_FLAG_* */
+    CLIB_OP_CAP_BOUNDING, /* n0 set that stays */
+    CLIB_OP_USER,         /* n0 uid, n1 gid, data: uint32_t gid[] */
+    CLIB_OP_CAPABILITIES, /* n0 effective, n1 permitted, n2 inheritable, data: uint64_t ambient */
+    CLIB_OP_CHDIR,        /* t0 path in the container; made if it is missing and n0 is 1 */
+    CLIB_OP_PARENT_DEATH, /* n0 signal when the shim dies */
+    CLIB_OP_EXEC, /* t0 file or name sought in t1 (a PATH), n0 argc, n1 envc, size = argc + envc strings at t2
+                   */
     /* after the end, by the shim */
-    CLIB_OP_OOM_RECORD,      /* t0 host file with an "oom_kill N" line */
-    CLIB_OP_CGROUP_KILL,     /* t0 host cgroup directory whose processes are ended */
-    CLIB_OP_CGROUP_REMOVE,   /* t0 host cgroup directory */
+    CLIB_OP_OOM_RECORD,    /* t0 host file with an "oom_kill N" line */
+    CLIB_OP_CGROUP_KILL,   /* t0 host cgroup directory whose processes are ended */
+    CLIB_OP_CGROUP_REMOVE, /* t0 host cgroup directory */
     CLIB_OP_KINDS
 };
 
 enum clib_mount_flag {
-    CLIB_MOUNT_RECURSIVE = 1,   /* rbind */
+    CLIB_MOUNT_RECURSIVE = 1,      /* rbind */
     CLIB_MOUNT_ATTR_RECURSIVE = 2, /* attributes apply to the mounts below too (rro, rnosuid, ...) */
-    CLIB_MOUNT_NO_SYMLINKS = 4, /* refuse a target whose path has a symlink (proc, sysfs) */
-    CLIB_MOUNT_OPTIONAL = 8,    /* an unknown or forbidden file system is passed over */
+    CLIB_MOUNT_NO_SYMLINKS = 4,    /* refuse a target whose path has a symlink (proc, sysfs) */
+    CLIB_MOUNT_OPTIONAL = 8,       /* an unknown or forbidden file system is passed over */
 };
 
 struct clib_op {
@@ -108,31 +118,33 @@ struct clib_plan {
 enum clib_message_kind {
     CLIB_MESSAGE_NONE = 0,
     /* to the shim */
-    CLIB_MESSAGE_LAUNCH,  /* value[0] clib_launch_flag; descriptors in the order of the flags; first on a new shim only */
-    CLIB_MESSAGE_START,   /* lets a created container exec */
-    CLIB_MESSAGE_SIGNAL,  /* value[0] signal; value[1] 1 = every process of the container */
-    CLIB_MESSAGE_RESIZE,  /* value[0] rows, value[1] columns */
-    CLIB_MESSAGE_WAIT,    /* EXITED follows when the container has ended */
-    CLIB_MESSAGE_STATE,   /* answered by CREATED or STARTED */
+    CLIB_MESSAGE_LAUNCH, /* value[0] clib_launch_flag; descriptors in the order of the flags; first on a new
+                            shim only */
+    CLIB_MESSAGE_START,  /* lets a created container exec */
+    CLIB_MESSAGE_SIGNAL, /* value[0] signal; value[1] 1 = every process of the container */
+    CLIB_MESSAGE_RESIZE, /* value[0] rows, value[1] columns */
+    CLIB_MESSAGE_WAIT,   /* EXITED follows when the container has ended */
+    CLIB_MESSAGE_STATE,  /* answered by CREATED or STARTED */
     /* from the shim */
-    CLIB_MESSAGE_CREATED, /* value[0] pid, number[0] its start time in clock ticks */
-    CLIB_MESSAGE_STARTED, /* the same */
-    CLIB_MESSAGE_FAILED,  /* value[0..2] stage, errno, index */
-    CLIB_MESSAGE_EXITED,  /* value[0] exit code, value[1] signal, value[2] OOM kills, number[0] time in ns */
-    CLIB_MESSAGE_DONE,    /* value[0] errno of the request, 0 = done */
-    CLIB_MESSAGE_TERMINAL,/* one descriptor: the master of an exec's terminal */
+    CLIB_MESSAGE_CREATED,  /* value[0] pid, number[0] its start time in clock ticks */
+    CLIB_MESSAGE_STARTED,  /* the same */
+    CLIB_MESSAGE_FAILED,   /* value[0..2] stage, errno, index */
+    CLIB_MESSAGE_EXITED,   /* value[0] exit code, value[1] signal, value[2] OOM kills, number[0] time in ns */
+    CLIB_MESSAGE_DONE,     /* value[0] errno of the request, 0 = done */
+    CLIB_MESSAGE_TERMINAL, /* one descriptor: the master of an exec's terminal */
 };
 
 enum clib_launch_flag {
-    CLIB_LAUNCH_PLAN = 1,       /* descriptors, in this order */
-    CLIB_LAUNCH_DIRECTORY = 2,  /* the container's directory: control socket, log and records */
-    CLIB_LAUNCH_OWNER = 4,      /* pidfd of the process that the container dies with */
-    CLIB_LAUNCH_TARGET = 8,     /* pidfd whose namespaces CLIB_OP_JOIN joins */
-    CLIB_LAUNCH_CGROUP = 16,    /* cgroup v2 directory for CLONE_INTO_CGROUP */
+    CLIB_LAUNCH_PLAN = 1,      /* descriptors, in this order */
+    CLIB_LAUNCH_DIRECTORY = 2, /* the container's directory: control socket, log and records */
+    CLIB_LAUNCH_OWNER = 4,     /* pidfd of the process that the container dies with */
+    CLIB_LAUNCH_TARGET = 8,    /* pidfd whose namespaces CLIB_OP_JOIN joins */
+    CLIB_LAUNCH_CGROUP = 16,   /* cgroup v2 directory for CLONE_INTO_CGROUP */
     CLIB_LAUNCH_STDIN = 32,
     CLIB_LAUNCH_STDOUT = 64,
     CLIB_LAUNCH_STDERR = 128,
-    CLIB_LAUNCH_LOG = 256,      /* stdout and stderr go through the shim to the log, and on to the descriptors given */
+    CLIB_LAUNCH_LOG =
+        256, /* stdout and stderr go through the shim to the log, and on to the descriptors given */
     CLIB_LAUNCH_TERMINAL = 512, /* a pty is stdin, stdout and stderr; value[1] rows, value[2] columns */
     CLIB_LAUNCH_HOLD = 1024,    /* stop at "created" until START */
 };
@@ -148,8 +160,8 @@ struct clib_message {
 
 /* ---- the extension: parent side, called with the GIL released ---- */
 
-/* Starts the program behind exe_fd with control_fd as descriptor 3, null_fd as 0, 1 and 2 and nothing else open,
- * in a new session, without copying the caller's memory. Fills *pidfd. <0: *error says why. */
+/* Starts the program behind exe_fd with control_fd as descriptor 3, null_fd as 0, 1 and 2 and nothing else
+ * open, in a new session, without copying the caller's memory. Fills *pidfd. <0: *error says why. */
 int clib_spawn(int exe_fd, int control_fd, int null_fd, int *pidfd, struct clib_error *error);
 
 /* pidfd_open(2), pidfd_send_signal(2) and waitid(P_PIDFD). Each returns <0 with -errno. */
@@ -158,10 +170,12 @@ int clib_pidfd_signal(int pidfd, int signal);
 /* 1: reaped, 0: still running (with no_wait), <0: -errno (-ECHILD: not our child) */
 int clib_pidfd_reap(int pidfd, int no_wait);
 
-/* openat2(2) below dir_fd, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | extra_resolve. Returns the descriptor or -errno. */
+/* openat2(2) below dir_fd, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | extra_resolve. Returns the descriptor or
+ * -errno. */
 int clib_open_in_root(int dir_fd, const char *path, int flags, int mode, uint64_t extra_resolve);
 
-/* Loads a BPF_PROG_TYPE_CGROUP_DEVICE program of count instructions and attaches it to the cgroup v2 directory. 0 or -errno. */
+/* Loads a BPF_PROG_TYPE_CGROUP_DEVICE program of count instructions and attaches it to the cgroup v2
+ * directory. 0 or -errno. */
 int clib_cgroup_device_attach(int cgroup_fd, const uint64_t *instructions, uint32_t count);
 
 /* A descriptor that is readable when the file at path has been written to (inotify). Or -errno. */

@@ -1,5 +1,5 @@
-/* Raw system calls for code that runs without a libc: the helper, and the instant between clone and exec in the
- * extension. Each call returns the kernel's own answer, -errno on failure; there is no errno. */
+/* Raw system calls for code that runs without a libc: the helper, and the instant between clone and exec in
+ * the extension. Each call returns the kernel's own answer, -errno on failure; there is no errno. */
 #pragma once
 
 #include <asm/unistd.h>
@@ -27,17 +27,14 @@ static inline long syscall6(long n, long a, long b, long c, long d, long e, long
     register long x3 __asm__("x3") = d;
     register long x4 __asm__("x4") = e;
     register long x5 __asm__("x5") = f;
-    __asm__ volatile("svc 0"
-                     : "+r"(x0)
-                     : "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5), "r"(x8)
-                     : "memory");
+    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5), "r"(x8) : "memory");
     return x0;
 }
 #else
 #error "no system call convention for this processor"
 #endif
 
-#define SYS_PADDED(n, a, b, c, d, e, f, ...)                                                                  \
+#define SYS_PADDED(n, a, b, c, d, e, f, ...)                                                                 \
     syscall6((n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 /* sys(close, fd): up to six arguments, the rest are zero */
 #define sys(name, ...) SYS_PADDED(__NR_##name, ##__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0)

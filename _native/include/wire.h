@@ -20,7 +20,8 @@
  *     |<--------------------- EXITED  | ops[before..before + after)
  *     |<---------------- end of file  | ends
  *
- * Any process may connect to shim.sock and take the caller's place; messages are one SOCK_SEQPACKET datagram each. */
+ * Any process may connect to shim.sock and take the caller's place; messages are one SOCK_SEQPACKET datagram
+ * each. */
 #pragma once
 
 #include <stdint.h>

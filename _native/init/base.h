@@ -1,4 +1,5 @@
-/* The little that a program without a libc needs, and the kernel's types that user-space headers would declare. */
+/* The little that a program without a libc needs, and the kernel's types that user-space headers would
+ * declare. */
 #pragma once
 
 #include <linux/errno.h>

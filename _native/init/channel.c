@@ -20,7 +20,13 @@ struct control_header {
     int type;
 };
 
-enum { SOL_SOCKET_ = 1, SCM_RIGHTS_ = 1, MSG_CTRUNC_ = 8, MSG_NOSIGNAL_ = 0x4000, MSG_CMSG_CLOEXEC_ = 0x40000000 };
+enum {
+    SOL_SOCKET_ = 1,
+    SCM_RIGHTS_ = 1,
+    MSG_CTRUNC_ = 8,
+    MSG_NOSIGNAL_ = 0x4000,
+    MSG_CMSG_CLOEXEC_ = 0x40000000
+};
 
 struct control {
     struct control_header header;

@@ -1,5 +1,5 @@
-/* Messages with descriptors over the two sockets that the shim has: to its clients, and to the container's first
- * process. See wire.h for who says what. */
+/* Messages with descriptors over the two sockets that the shim has: to its clients, and to the container's
+ * first process. See wire.h for who says what. */
 #pragma once
 
 #include "base.h"
@@ -10,5 +10,6 @@ enum { AF_UNIX_ = 1, SOCK_SEQPACKET_ = 5 };
 /* sends *message, with fd unless it is -1; 0 or -errno (-EAGAIN: the peer does not read) */
 int channel_send(int socket, const struct clib_message *message, int fd);
 
-/* receives one message; fds (CLIB_MAX_FDS of them) and *count are filled. 1: a message, 0: end of file, or -errno */
+/* receives one message; fds (CLIB_MAX_FDS of them) and *count are filled. 1: a message, 0: end of file, or
+ * -errno */
 int channel_receive(int socket, struct clib_message *message, int *fds, int *count, int flags);

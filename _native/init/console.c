@@ -24,7 +24,8 @@ static int bind_console(int root, int terminal) {
     cleanup_close int target = path_ensure(root, "/dev/console", 0, PATH_NO_SYMLINKS);
     if (target < 0)
         return target;
-    cleanup_close int tree = (int)sys(open_tree, terminal, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    cleanup_close int tree =
+        (int)sys(open_tree, terminal, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
     if (tree < 0)
         return tree;
     return (int)sys(move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);

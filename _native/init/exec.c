@@ -68,7 +68,8 @@ int op_exec(struct init *init, const struct clib_op *op) {
     int result = find_program(op_text(init->plan, op, 0), search ? search : "", program);
     if (result < 0)
         return result;
-    long vectors = sys(mmap, 0, (op->size + 2) * sizeof(char *), PROT_RW_, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    long vectors =
+        sys(mmap, 0, (op->size + 2) * sizeof(char *), PROT_RW_, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (vectors < 0 && vectors > -4096)
         return (int)vectors;
     const char **argv = (const char **)vectors, **envp = argv + op->number[0] + 1;
@@ -77,7 +78,8 @@ int op_exec(struct init *init, const struct clib_op *op) {
         argv[i] = text;
     for (uint64_t i = 0; i < op->number[1]; i++, text = next_text(text))
         envp[i] = text;
-    /* everything but stdio ends with the exec; each descriptor was born so, and here nothing can have been missed */
+    /* everything but stdio ends with the exec; each descriptor was born so, and here nothing can have been
+     * missed */
     sys(close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC);
     if (init->launch_flags & CLIB_LAUNCH_HOLD && (result = wait_for_start()) < 0)
         return result;

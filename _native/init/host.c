@@ -14,7 +14,8 @@ static int write_text(const char *path, const char *text, size_t length) {
     return written < 0 ? (int)written : 0;
 }
 
-/* A single-threaded process that moves itself is spared the lock that moving another takes: 0.03 ms, not 1 to 28. */
+/* A single-threaded process that moves itself is spared the lock that moving another takes: 0.03 ms, not 1
+ * to 28. */
 int op_cgroup_join(const char *path) {
     return write_text(path, "0", 1);
 }

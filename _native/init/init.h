@@ -1,5 +1,5 @@
-/* The container's first process (or an exec's): runs the plan's ops in its new namespaces, then becomes the user's
- * program. It inherits nothing but its stdio, INIT_SYNC_FD and, to join namespaces, INIT_TARGET_FD. */
+/* The container's first process (or an exec's): runs the plan's ops in its new namespaces, then becomes the
+ * user's program. It inherits nothing but its stdio, INIT_SYNC_FD and, to join namespaces, INIT_TARGET_FD. */
 #pragma once
 
 #include "base.h"

@@ -1,5 +1,5 @@
-/* Mounts below the container's root, by the descriptor-based mount API: a target is resolved once, inside the root, and
- * the mount goes onto that very descriptor, whatever happens to the path meanwhile. */
+/* Mounts below the container's root, by the descriptor-based mount API: a target is resolved once, inside the
+ * root, and the mount goes onto that very descriptor, whatever happens to the path meanwhile. */
 #include "init.h"
 
 #include "path.h"
@@ -79,18 +79,23 @@ static int null_device(void) {
         return result;
     if (!is_null_device(&facts))
         return -ENODEV;
-    /* read-only: what is written still goes nowhere, and mode and owner, which are the host's, stay as they are */
+    /* read-only: what is written still goes nowhere, and mode and owner, which are the host's, stay as they
+     * are */
     result = set_attributes(tree, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0, 0);
     return result < 0 ? result : take_fd(&tree);
 }
 
 static int empty_directory(void) {
-    static const char options[] = "size\0" "0k\0" "mode\0" "0555";
+    static const char options[] = "size\0"
+                                  "0k\0"
+                                  "mode\0"
+                                  "0555";
     return new_mount("tmpfs", options, 2,
                      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 }
 
-/* The first cover of a kind is made, the others are clones of it: before Linux 6.15 only of one that is attached. */
+/* The first cover of a kind is made, the others are clones of it: before Linux 6.15 only of one that is
+ * attached. */
 int op_mask(struct init *init, const char *path) {
     cleanup_close int target = path_open(init->root, path, O_PATH, PATH_NO_SYMLINKS);
     if (target == -ENOENT || target == -ENOTDIR)
@@ -104,7 +109,8 @@ int op_mask(struct init *init, const char *path) {
         *cover = S_ISDIR(facts.mode) ? empty_directory() : null_device();
         return *cover < 0 ? *cover : attach(*cover, target);
     }
-    cleanup_close int tree = (int)sys(open_tree, *cover, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    cleanup_close int tree =
+        (int)sys(open_tree, *cover, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
     return tree < 0 ? tree : attach(tree, target);
 }
 
@@ -118,8 +124,8 @@ int op_readonly(struct init *init, const char *path) {
         return result;
     if (facts.mount_root)
         return set_attributes(target, MOUNT_ATTR_RDONLY, 0, 1);
-    cleanup_close int tree = (int)sys(open_tree, target, "",
-                                      OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+    cleanup_close int tree =
+        (int)sys(open_tree, target, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
     if (tree < 0)
         return tree;
     result = set_attributes(tree, MOUNT_ATTR_RDONLY, 0, 1);

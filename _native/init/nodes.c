@@ -42,8 +42,8 @@ int op_mkdir(struct init *init, const struct clib_op *op) {
     return made < 0 ? (int)made : own(parent, name, op->number[2]);
 }
 
-/* A write that an image could lead elsewhere is a write to the host: the path has no symlink, and the file is proc's
- * (CVE-2019-16884, CVE-2025-52881). */
+/* A write that an image could lead elsewhere is a write to the host: the path has no symlink, and the file is
+ * proc's (CVE-2019-16884, CVE-2025-52881). */
 int op_sysctl(struct init *init, const char *path, const char *value) {
     cleanup_close int proc = path_open(init->root, "/proc/sys", O_PATH | O_DIRECTORY, PATH_NO_SYMLINKS);
     if (proc < 0)
@@ -74,8 +74,8 @@ static int open_null(int root) {
     return (int)sys(memfd_create, "null", MFD_CLOEXEC);
 }
 
-/* Through /proc/self/fd the container's root could change the mode and owner of whatever its streams are: not of a
- * device of the host. */
+/* Through /proc/self/fd the container's root could change the mode and owner of whatever its streams are: not
+ * of a device of the host. */
 int replace_null(int root) {
     cleanup_close int null = -1;
     for (int fd = 0; fd < 3; fd++) {

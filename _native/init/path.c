@@ -7,7 +7,8 @@ enum { PATH_SIZE = 4096, PATH_ATTEMPTS = 1000 };
 int path_open(int root, const char *path, uint64_t flags, enum path_walk walk) {
     struct open_how how = {
         .flags = flags | O_CLOEXEC,
-        .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | (walk == PATH_NO_SYMLINKS ? RESOLVE_NO_SYMLINKS : 0),
+        .resolve =
+            RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | (walk == PATH_NO_SYMLINKS ? RESOLVE_NO_SYMLINKS : 0),
     };
     /* a mount or rename anywhere on the host while ".." is resolved makes the kernel ask for another try */
     long fd = -EAGAIN;
@@ -70,8 +71,7 @@ int path_ensure(int root, const char *path, int directory, enum path_walk walk) 
     cleanup_close int parent = path_open_parent(root, path, &name);
     if (parent < 0)
         return parent;
-    long made = directory ? sys(mkdirat, parent, name, 0755)
-                          : sys(mknodat, parent, name, S_IFREG | 0644, 0);
+    long made = directory ? sys(mkdirat, parent, name, 0755) : sys(mknodat, parent, name, S_IFREG | 0644, 0);
     if (made < 0 && made != -EEXIST)
         return (int)made;
     return path_open(root, path, O_PATH, walk);

@@ -1,5 +1,5 @@
-/* Paths inside a container's root are the container's: every one is resolved below a descriptor of the root, by openat2,
- * and never by the process's own "/". */
+/* Paths inside a container's root are the container's: every one is resolved below a descriptor of the root,
+ * by openat2, and never by the process's own "/". */
 #pragma once
 
 #include "base.h"
@@ -12,8 +12,10 @@ enum path_walk {
 /* opens `path` below root; the descriptor or -errno */
 int path_open(int root, const char *path, uint64_t flags, enum path_walk walk);
 
-/* opens the parent directory of `path` below root, making missing ones with mode 0755; *name is the last component */
+/* opens the parent directory of `path` below root, making missing ones with mode 0755; *name is the last
+ * component */
 int path_open_parent(int root, const char *path, const char **name);
 
-/* opens (O_PATH) the directory or file at `path` below root; makes it, and missing parents, where it is not there */
+/* opens (O_PATH) the directory or file at `path` below root; makes it, and missing parents, where it is not
+ * there */
 int path_ensure(int root, const char *path, int directory, enum path_walk walk);

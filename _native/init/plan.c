@@ -127,11 +127,13 @@ static int op_is_sound(const struct plan *plan, const struct clib_op *op) {
     case PAYLOAD_BYTES:
         return op->size <= blob_size - op->text[2];
     case PAYLOAD_STRINGS:
-        if (op->kind == CLIB_OP_EXEC && (op->number[0] == 0 || op->number[0] > op->size || op->number[1] > op->size ||
-                                         op->number[0] + op->number[1] != op->size))
+        if (op->kind == CLIB_OP_EXEC &&
+            (op->number[0] == 0 || op->number[0] > op->size || op->number[1] > op->size ||
+             op->number[0] + op->number[1] != op->size))
             return 0;
         /* options of a mount are pairs; a list of nothing needs no place */
-        return strings_fit(plan, op->text[2], op->kind == CLIB_OP_MOUNT ? op->size * 2 : op->size) && op->size <= blob_size;
+        return strings_fit(plan, op->text[2], op->kind == CLIB_OP_MOUNT ? op->size * 2 : op->size) &&
+               op->size <= blob_size;
     }
     return 0;
 }

@@ -1,4 +1,5 @@
-/* A plan as it lies in memory: checked once when it is mapped, so that every offset in it can be trusted afterwards. */
+/* A plan as it lies in memory: checked once when it is mapped, so that every offset in it can be trusted
+ * afterwards. */
 #pragma once
 
 #include "base.h"

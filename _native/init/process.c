@@ -83,7 +83,8 @@ int op_seccomp(struct init *init, const struct clib_op *op) {
     return (int)sys(seccomp, SECCOMP_SET_MODE_FILTER, op->number[0], &program);
 }
 
-/* The directory must be inside the container: one that was opened on the host before would not be (CVE-2024-21626). */
+/* The directory must be inside the container: one that was opened on the host before would not be
+ * (CVE-2024-21626). */
 static int check_inside(void) {
     char cwd[4096];
     long length = sys(getcwd, cwd, sizeof cwd);
@@ -108,5 +109,6 @@ int op_parent_death(uint64_t signal) {
     if (result < 0)
         return (int)result;
     char byte;
-    return sys(recvfrom, INIT_SYNC_FD, &byte, 1, 0x42 /* MSG_DONTWAIT | MSG_PEEK */, 0, 0) == 0 ? -EOWNERDEAD : 0;
+    return sys(recvfrom, INIT_SYNC_FD, &byte, 1, 0x42 /* MSG_DONTWAIT | MSG_PEEK */, 0, 0) == 0 ? -EOWNERDEAD
+                                                                                                : 0;
 }

@@ -22,7 +22,8 @@ int op_root_bind(struct init *init, const struct clib_op *op) {
         return tree;
     init->root = tree;
     struct mount_attr attributes = {.attr_set = op->number[0]};
-    long result = op->number[0] ? sys(mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes) : 0;
+    long result =
+        op->number[0] ? sys(mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes) : 0;
     return result < 0 ? (int)result : attach(tree, path);
 }
 
@@ -30,14 +31,15 @@ static int set_string(int context, const char *key, const char *value) {
     return (int)sys(fsconfig, context, FSCONFIG_SET_STRING, key, value, 0);
 }
 
-/* Layers are named "." from inside each: a value is limited to 255 bytes, and a container must not read host paths in
- * its /proc/mounts. */
+/* Layers are named "." from inside each: a value is limited to 255 bytes, and a container must not read host
+ * paths in its /proc/mounts. */
 static int set_layer(int context, const char *key, const char *path) {
     long result = sys(chdir, path);
     return result < 0 ? (int)result : set_string(context, key, ".");
 }
 
-/* An upper layer that lives and dies with this mount namespace. It is mounted where the root will be, below it. */
+/* An upper layer that lives and dies with this mount namespace. It is mounted where the root will be, below
+ * it. */
 static int private_upper(const char *target) {
     cleanup_close int context = (int)sys(fsopen, "tmpfs", FSOPEN_CLOEXEC);
     if (context < 0)
@@ -89,7 +91,8 @@ static int overlay_by_layers(struct init *init, const struct clib_op *op, const 
     return init->root < 0 ? init->root : attach(init->root, target);
 }
 
-/* mount(2)'s options are one string, a page long: layers are named by descriptors, since a hundred paths do not fit */
+/* mount(2)'s options are one string, a page long: layers are named by descriptors, since a hundred paths do
+ * not fit */
 struct option_text {
     char text[4096];
     size_t length;
@@ -147,8 +150,8 @@ int op_root_overlay(struct init *init, const struct clib_op *op) {
     return op->number[1] ? overlay_by_options(init, op, target) : overlay_by_layers(init, op, target);
 }
 
-/* pivot_root(".", "."): the old root ends up mounted on the new one's "/" and is taken away from there, so that neither
- * tree needs a directory for the other. */
+/* pivot_root(".", "."): the old root ends up mounted on the new one's "/" and is taken away from there, so
+ * that neither tree needs a directory for the other. */
 int op_pivot(struct init *init, uint64_t read_only) {
     cleanup_close int old = (int)sys(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (old < 0)

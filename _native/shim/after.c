@@ -6,9 +6,9 @@
 
 enum { LIST_SIZE = 65536, ROUNDS = 200, ROUND_NS = 1000000 };
 
-#define for_each_after(shim, op)                                                                              \
-    for (const struct clib_op *op = (shim)->plan.ops + (shim)->plan.header->before_count,                     \
-                              *op##_end = op + (shim)->plan.header->after_count;                              \
+#define for_each_after(shim, op)                                                                             \
+    for (const struct clib_op *op = (shim)->plan.ops + (shim)->plan.header->before_count,                    \
+                              *op##_end = op + (shim)->plan.header->after_count;                             \
          op < op##_end; op++)
 
 static void pause_briefly(void) {

@@ -19,7 +19,8 @@ int control_listen(struct shim *shim) {
     cleanup_close int listener = (int)sys(socket, AF_UNIX_, SOCK_SEQPACKET_ | O_CLOEXEC | O_NONBLOCK, 0);
     if (listener < 0)
         return listener;
-    if ((result = sys(bind, listener, &address, sizeof address)) < 0 || (result = sys(listen, listener, BACKLOG)) < 0)
+    if ((result = sys(bind, listener, &address, sizeof address)) < 0 ||
+        (result = sys(listen, listener, BACKLOG)) < 0)
         return (int)result;
     shim->listener = take_fd(&listener);
     return 0;
@@ -83,7 +84,8 @@ static int start(struct shim *shim, const struct clib_message *message) {
 }
 
 static void answer(struct client *client, int error) {
-    struct clib_message done = {.kind = CLIB_MESSAGE_DONE, .version = CLIB_PROTOCOL_VERSION, .value = {-error}};
+    struct clib_message done = {
+        .kind = CLIB_MESSAGE_DONE, .version = CLIB_PROTOCOL_VERSION, .value = {-error}};
     if (channel_send(client->fd, &done, -1) < 0)
         drop(client);
 }

@@ -45,7 +45,8 @@ static int join_pid_namespace(struct shim *shim) {
         if (op->kind == CLIB_OP_JOIN && op->number[0] & CLONE_NEWPID)
             return (int)sys(setns, shim->target, CLONE_NEWPID);
         if (op->kind == CLIB_OP_SETNS && op->number[0] == CLONE_NEWPID) {
-            cleanup_close int fd = (int)sys(openat, AT_FDCWD, op_text(&shim->plan, op, 0), O_RDONLY | O_CLOEXEC);
+            cleanup_close int fd =
+                (int)sys(openat, AT_FDCWD, op_text(&shim->plan, op, 0), O_RDONLY | O_CLOEXEC);
             return fd < 0 ? fd : (int)sys(setns, fd, CLONE_NEWPID);
         }
     }

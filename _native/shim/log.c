@@ -1,5 +1,6 @@
-/* The log, in CRI's format: "2006-01-02T15:04:05.000000000Z stdout F text\n". F is a whole line; P is a part of one, to
- * which the stream's next record belongs. So the bytes that were written can be had back exactly, newlines included. */
+/* The log, in CRI's format: "2006-01-02T15:04:05.000000000Z stdout F text\n". F is a whole line; P is a part
+ * of one, to which the stream's next record belongs. So the bytes that were written can be had back exactly,
+ * newlines included. */
 #include "shim.h"
 
 #include <linux/time.h>

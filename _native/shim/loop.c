@@ -6,7 +6,14 @@
 #include <linux/time_types.h>
 #include <linux/wait.h>
 
-enum { SLOT_SIGNALS, SLOT_LISTENER, SLOT_OWNER, SLOT_SYNC, SLOT_PUMPS, SLOT_CLIENTS = SLOT_PUMPS + SHIM_PUMPS };
+enum {
+    SLOT_SIGNALS,
+    SLOT_LISTENER,
+    SLOT_OWNER,
+    SLOT_SYNC,
+    SLOT_PUMPS,
+    SLOT_CLIENTS = SLOT_PUMPS + SHIM_PUMPS
+};
 enum { SLOTS = SLOT_CLIENTS + SHIM_CLIENTS, IDLE_NS = 500000000, SIGNAL_INFO_SIZE = 128 };
 
 /* polls; returns how many descriptors are ready */
@@ -128,7 +135,8 @@ void loop_run(struct shim *shim) {
     struct pollfd slots[SLOTS];
     while (shim->phase != PHASE_ENDING || streams_open(shim)) {
         int ending = shim->phase == PHASE_ENDING;
-        int stuck = 0; /* output that a client has still to take is waited for, whatever holds the pipe is not */
+        int stuck =
+            0; /* output that a client has still to take is waited for, whatever holds the pipe is not */
         for (int i = 0; i < 2; i++)
             stuck |= shim->pumps[i].start < shim->pumps[i].end;
         long ready = wait_for_events(shim, slots, !ending || stuck);

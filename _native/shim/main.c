@@ -1,5 +1,5 @@
-/* The helper: shim of one container or exec. Started with descriptor 3 as its control socket and nothing else; see
- * wire.h for the conversation. */
+/* The helper: shim of one container or exec. Started with descriptor 3 as its control socket and nothing
+ * else; see wire.h for the conversation. */
 #include "shim.h"
 
 #include <linux/close_range.h>

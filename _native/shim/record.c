@@ -1,5 +1,5 @@
-/* Records: a message in a file of the container's directory. Each is one write of its whole, so a reader sees it
- * complete or not at all. They describe processes, which no power failure outlives: nothing is synced. */
+/* Records: a message in a file of the container's directory. Each is one write of its whole, so a reader sees
+ * it complete or not at all. They describe processes, which no power failure outlives: nothing is synced. */
 #include "shim.h"
 
 int record_write(const struct shim *shim, const char *name, const struct clib_message *message) {

@@ -1,5 +1,6 @@
-/* The supervisor of one container or exec: a single-threaded loop that holds the stdio open, writes the log, reaps,
- * answers clients and cleans up. It is what makes "daemonless" true: nothing of the caller needs to be alive. */
+/* The supervisor of one container or exec: a single-threaded loop that holds the stdio open, writes the log,
+ * reaps, answers clients and cleans up. It is what makes "daemonless" true: nothing of the caller needs to be
+ * alive. */
 #pragma once
 
 #include "base.h"

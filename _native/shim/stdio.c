@@ -1,5 +1,5 @@
-/* Stdio: pipes to and from the container, each drained by a pump. A slow reader at the far end stops its pump, and so
- * the container, as a full pipe would; a reader that is gone only ends the copy. */
+/* Stdio: pipes to and from the container, each drained by a pump. A slow reader at the far end stops its
+ * pump, and so the container, as a full pipe would; a reader that is gone only ends the copy. */
 #include "shim.h"
 
 #include <linux/mman.h>
@@ -83,7 +83,8 @@ void pump_close(struct pump *pump) {
 
 static void pass_on(struct pump *pump) {
     while (pump->start < pump->end) {
-        long written = pump->to < 0 ? -EPIPE : sys(write, pump->to, pump->buffer + pump->start, pump->end - pump->start);
+        long written =
+            pump->to < 0 ? -EPIPE : sys(write, pump->to, pump->buffer + pump->start, pump->end - pump->start);
         if (written == -EAGAIN)
             return;
         if (written < 0) {

@@ -50,7 +50,7 @@ def _exec_advice(code: int, program: str) -> str:
 
 def _op_advice(name: str, code: int) -> str:
     if code == errno.ENOSYS or (name == "root_overlay" and code in (errno.EINVAL, errno.ENODEV)):
-        return "does this kernel have overlayfs, and is the state directory on a file system that can be its upper layer?"
+        return "has this kernel overlayfs, and can the state directory's file system be its upper layer?"
     if code == errno.ELOOP:
         return "a symbolic link stands where a directory must be: the image is not to be trusted"
     if name == "rlimit" and code == errno.EPERM:

@@ -1,4 +1,4 @@
-"""kill -9 at any moment of a pull and of a run, two hundred times: the store stays usable, and prune() makes it clean."""
+"""kill -9 at any moment of a pull and a run, two hundred times: the store stays usable, prune() makes it clean."""
 
 from __future__ import annotations
 

@@ -72,7 +72,10 @@ def test_limit_that_nobody_would_keep_is_refused(settings: Any, resources: dict[
 
 @pytest.mark.parametrize("settings", [v1_settings, v2_settings])
 def test_empty_sections_of_other_tools_are_passed_over(settings: Any) -> None:
-    assert settings({"blockIO": {}, "memory": {"limit": 0, "disableOOMKiller": False}, "cpu": None, "pids": {}}) == []
+    assert (
+        settings({"blockIO": {}, "memory": {"limit": 0, "disableOOMKiller": False}, "cpu": None, "pids": {}})
+        == []
+    )
 
 
 def test_unified_needs_v2() -> None:

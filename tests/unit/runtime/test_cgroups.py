@@ -22,7 +22,14 @@ V1_FILES = {
     "devices": ("devices.allow", "devices.deny"),
     "freezer": ("freezer.state",),
 }
-V2_FILES = ("cgroup.freeze", "cgroup.events", "cgroup.subtree_control", "memory.max", "memory.events", "pids.max")
+V2_FILES = (
+    "cgroup.freeze",
+    "cgroup.events",
+    "cgroup.subtree_control",
+    "memory.max",
+    "memory.events",
+    "pids.max",
+)
 DENY_ALL = {"allow": False, "access": "rwm"}
 NULL = {"allow": True, "type": "c", "major": 1, "minor": 3, "access": "rwm"}
 
@@ -117,7 +124,9 @@ def test_missing_devices_controller_is_an_error_only_where_rules_restrict(tmp_pa
     cgroup.create({"devices": [{"allow": True, "access": "rwm"}]})
 
 
-def test_swap_limit_without_swap_accounting_is_an_error_unless_it_is_the_default(tmp_path: Path, v1: Layout) -> None:
+def test_swap_limit_without_swap_accounting_is_an_error_unless_it_is_the_default(
+    tmp_path: Path, v1: Layout
+) -> None:
     cgroup = ContainerCgroup("/containerlib/x", v1, files=FakeFiles(tmp_path))
     with pytest.raises(Unsupported, match="memsw"):
         cgroup.create({"memory": {"limit": 4096, "swap": 5000}})
@@ -128,7 +137,7 @@ def test_refused_directory_undoes_the_others(tmp_path: Path, v1: Layout) -> None
     files = FakeFiles(tmp_path)
     files.refused["freezer"] = errno.EROFS
     cgroup = ContainerCgroup("/containerlib/x", v1, files=files)
-    with pytest.raises(StageError, match="freezer/containerlib/x.*EROFS.*root") as caught:
+    with pytest.raises(StageError, match=r"freezer/containerlib/x.*EROFS.*root") as caught:
         cgroup.create({})
     assert caught.value.stage == "cgroup"
     assert not list(tmp_path.glob("*/containerlib/x"))
@@ -203,7 +212,9 @@ def test_v2_failed_device_program_is_a_stage_error_and_nothing_is_left(tmp_path:
     def refuse(descriptor: int, program: Sequence[int]) -> None:
         raise PermissionError(errno.EPERM, "no BPF")
 
-    cgroup = ContainerCgroup("/containerlib/x", v2, device_attach=refuse, files=FakeFiles(tmp_path, unified=True))
+    cgroup = ContainerCgroup(
+        "/containerlib/x", v2, device_attach=refuse, files=FakeFiles(tmp_path, unified=True)
+    )
     with pytest.raises(StageError, match="device rules"):
         cgroup.create({"devices": [DENY_ALL]})
     assert not (tmp_path / "containerlib/x").exists()
@@ -224,7 +235,9 @@ def test_v2_freeze_that_never_comes_is_undone_and_a_timeout(tmp_path: Path, v2: 
 
 
 def test_freeze_without_a_freezer_is_unsupported(tmp_path: Path, v1: Layout) -> None:
-    cgroup = ContainerCgroup("/containerlib/x", Layout({"devices": v1.v1["devices"]}), files=FakeFiles(tmp_path))
+    cgroup = ContainerCgroup(
+        "/containerlib/x", Layout({"devices": v1.v1["devices"]}), files=FakeFiles(tmp_path)
+    )
     cgroup.create({})
     with pytest.raises(Unsupported, match="freezer"):
         cgroup.freeze()

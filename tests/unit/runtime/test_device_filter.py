@@ -28,7 +28,9 @@ rules = st.fixed_dictionaries(
 )
 
 
-def allowed_by_the_specification(rules: list[dict[str, Any]], kind: str, access: str, major: int, minor: int) -> bool:
+def allowed_by_the_specification(
+    rules: list[dict[str, Any]], kind: str, access: str, major: int, minor: int
+) -> bool:
     """The last rule that matches counts. One to allow matches what it covers whole, one to deny what it touches."""
     for rule in reversed(rules):
         if rule.get("type", "a") != "a":
@@ -69,7 +71,9 @@ def test_program_decides_as_the_specification_says(
         ("c", "rw", 10, 229, False),
     ],
 )
-def test_default_rules_allow_what_docker_allows(kind: str, access: str, major: int, minor: int, allowed: bool) -> None:
+def test_default_rules_allow_what_docker_allows(
+    kind: str, access: str, major: int, minor: int, allowed: bool
+) -> None:
     spec = make_config(
         ImageConfig(cmd=("sh",)),
         ContainerOptions(),

@@ -117,7 +117,9 @@ def test_call_newer_than_the_profile_is_enosys_and_one_it_refuses_is_eperm(
         assert run_classic(program, nr=460, arch=arch) == ERRNO | errno.EPERM  # lsm_set_self_attr
 
 
-def test_other_architectures_of_the_machine_are_filtered_too(program: list[tuple[int, int, int, int]]) -> None:
+def test_other_architectures_of_the_machine_are_filtered_too(
+    program: list[tuple[int, int, int, int]],
+) -> None:
     assert run_classic(program, nr=3, arch=AUDIT_ARCH_I386) == ALLOW  # read
     assert run_classic(program, nr=21, arch=AUDIT_ARCH_I386) == ERRNO | errno.EPERM  # mount
     assert run_classic(program, nr=X32 | 0, arch=AUDIT_ARCH_X86_64) == ALLOW  # read
@@ -250,7 +252,11 @@ print(call(250, 0, 0, 0), call(272, 0x10000000), call(435, 0, 0), call(600), cal
 def test_kernel_takes_the_filter_and_answers_as_the_profile_says(tmp_path: Path) -> None:
     (tmp_path / "filter").write_bytes(compiled(default()))
     result = subprocess.run(
-        [sys.executable, "-c", INSTALL, str(tmp_path / "filter")], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", INSTALL, str(tmp_path / "filter")],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     keyctl, unshare, clone3, newer, af_alg, getpid, fork = map(int, result.stdout.split())
     assert (keyctl, unshare, clone3) == (errno.EPERM, errno.EPERM, errno.ENOSYS)
