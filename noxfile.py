@@ -32,8 +32,8 @@ INSTALLED = {"PYTHONSAFEPATH": "1"}
 # Debian's names: what the tests run for real, and the compiler. Where a package has another name it is
 # missed, and the tests that need it skip and say so.
 TEST_PACKAGES = [
-    "busybox-static", "crun", "docker-registry", "gcc", "iproute2", "libc6-dev", "libseccomp2", "nftables",
-    "redis-server", "runc", "skopeo",
+    "busybox-static", "clang", "crun", "docker-registry", "gcc", "iproute2", "libc6-dev", "libclang-rt-dev",
+    "libseccomp2", "nftables", "redis-server", "runc", "skopeo",
 ]  # fmt: skip
 BENCH_PACKAGES = [*TEST_PACKAGES, "buildah", "conmon", "podman"]
 
@@ -58,7 +58,7 @@ def tests(session: nox.Session) -> None:
 def native(session: nox.Session) -> None:
     """Builds the C parts with ASan and UBSan and runs their tests."""
     debian_packages(session, TEST_PACKAGES)
-    session.install(".[tests]", "cmake", "ninja")
+    session.install(".[tests]")
     session.run("pytest", "tests/native", *session.posargs, env=INSTALLED)
 
 

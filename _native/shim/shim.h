@@ -7,7 +7,7 @@
 #include "channel.h"
 #include "plan.h"
 
-enum { SHIM_CLIENTS = 32, SHIM_PUMPS = 3, SHIM_BUFFER = 65536 };
+enum { SHIM_CLIENTS = 128, SHIM_PUMPS = 3, SHIM_BUFFER = 65536 };
 
 /* one direction of stdio: bytes come in at `from`, go to the log under a stream's name, and on to `to` */
 struct pump {

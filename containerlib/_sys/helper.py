@@ -13,7 +13,7 @@ import threading
 from containerlib._sys import native
 from containerlib.errors import StageError, Unsupported
 
-__all__ = ["spawn_helper"]
+__all__ = ["reap_later", "reap_now", "spawn_helper"]
 
 _MFD_EXEC = 0x10
 _F_ADD_SEALS = 1033
@@ -52,20 +52,36 @@ def _seal_helper() -> int:
 
 
 class _Children:
-    """Helpers that this process started and has still to reap, by pidfd."""
+    """Helpers that this process started and has still to reap: pidfds, and what each one supervises."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._pidfds: list[int] = []
+        self._subjects: dict[int, str | None] = {}
 
-    def add(self, pidfd: int) -> None:
+    def add(self, pidfd: int, subject: str | None) -> None:
         with self._lock:
-            self._pidfds.append(pidfd)
-            ended = [fd for fd in self._pidfds if native.pidfd_reap(fd)]
-            if ended:
-                self._pidfds = [fd for fd in self._pidfds if fd not in ended]
-        for fd in ended:
-            os.close(fd)
+            self._subjects[pidfd] = subject
+            ended = [known for known in self._subjects if native.pidfd_ended(known, 0.0)]
+            for known in ended:
+                del self._subjects[known]
+        for known in ended:
+            _reap(known)
+
+    def wait_for(self, subject: str, patience: float) -> None:
+        with self._lock:
+            awaited = [pidfd for pidfd, known in self._subjects.items() if known == subject]
+            for pidfd in awaited:
+                del self._subjects[pidfd]
+        for pidfd in awaited:
+            if native.pidfd_ended(pidfd, patience):
+                _reap(pidfd)
+            else:
+                self.add(pidfd, subject)
+
+
+def _reap(pidfd: int) -> None:
+    native.pidfd_reap(pidfd)
+    os.close(pidfd)
 
 
 _children = _Children()
@@ -87,6 +103,11 @@ def spawn_helper(control: int) -> int:
         raise StageError("spawn", error.errno or 0, "the container's supervisor") from error
 
 
-def reap_later(pidfd: int) -> None:
-    """Takes over `pidfd`: its process is reaped, without waiting, when it has ended and another one is started."""
-    _children.add(pidfd)
+def reap_later(pidfd: int, subject: str | None) -> None:
+    """Takes over `pidfd`: its process is reaped when it has ended, by a later call here or for its `subject`."""
+    _children.add(pidfd, subject)
+
+
+def reap_now(subject: str) -> None:
+    """Reaps the helper of `subject` where it is a child of this process; it is on its way out."""
+    _children.wait_for(subject, patience=1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,6 +37,13 @@ def pidfd_open(pid: int) -> int:
 def pidfd_signal(pidfd: int, signal: int) -> None:
     """Sends `signal` to the process behind `pidfd`. Raises: ProcessLookupError."""
     _checked(lib.clib_pidfd_signal(pidfd, signal))
+
+
+def pidfd_ended(pidfd: int, timeout: float) -> bool:
+    """Whether the process behind `pidfd` has ended, or does within `timeout` seconds."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(timeout * 1000))
 
 
 def pidfd_reap(pidfd: int, *, wait: bool = False) -> bool:

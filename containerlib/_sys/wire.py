@@ -17,7 +17,7 @@ from attrs import frozen
 from containerlib._sys.native import lib
 from containerlib.errors import Unavailable
 
-__all__ = ["Kind", "Launch", "Message", "Stage", "pack_op", "receive", "send"]
+__all__ = ["Blob", "Kind", "Launch", "Message", "Stage", "pack_op", "pack_plan", "receive", "send"]
 
 _MESSAGE = struct.Struct("<II4i2q")
 _OP = struct.Struct("<IIQQQIIII")
@@ -118,12 +118,12 @@ def receive(channel: socket.socket) -> tuple[Message, list[int]] | None:
 
 
 class Blob:
-    """The strings and data behind a plan's ops; offset 0 says "none"."""
+    """The strings and data behind a plan's ops; offset 0 says "none". It begins with what `base` holds."""
 
-    def __init__(self) -> None:
-        self._parts = [b"\0\0\0\0\0\0\0\0"]
-        self._size = 8
+    def __init__(self, base: bytes = bytes(8)) -> None:
+        self._parts = [base]
         self._known: dict[bytes, int] = {}
+        self.size = len(base)
 
     def text(self, text: str | None) -> int:
         """The offset of `text`, NUL-terminated."""
@@ -131,21 +131,22 @@ class Blob:
 
     def strings(self, texts: Sequence[str]) -> int:
         """The offset of a list of NUL-terminated strings."""
-        return self.data(b"".join([os.fsencode(text) + b"\0" for text in texts])) if texts else 0
+        return self.data(os.fsencode("\0".join(texts)) + b"\0") if texts else 0
 
     def data(self, data: bytes, *, share: bool = False) -> int:
         """The offset of `data`, aligned to 8 bytes."""
         if share and data in self._known:
             return self._known[data]
-        offset = self._size
-        padded = data + b"\0" * (-len(data) % 8)
+        offset = self.size
+        padded = data + bytes(-len(data) % 8)
         self._parts.append(padded)
-        self._size += len(padded)
-        self._known[data] = offset
+        self.size += len(padded)
+        if share:
+            self._known[data] = offset
         return offset
 
     def pack(self) -> bytes:
-        return b"".join([*self._parts, b"\0\0\0\0\0\0\0\0"])
+        return b"".join([*self._parts, bytes(8)])
 
 
 def pack_op(kind: int, size: int, numbers: tuple[int, int, int], texts: tuple[int, int, int]) -> bytes:

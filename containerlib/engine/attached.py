@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from containerlib.engine.streams import Pipes, read_or_end
+from containerlib.engine.streams import Pipes, patience, read_or_end
 from containerlib.errors import Timeout
 from containerlib.spec.status import ExitStatus
 
@@ -75,7 +75,7 @@ class Attached:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 raise Timeout(f"{' '.join(self.argv)!r} still runs after {timeout:g} s")
-            poll.poll(None if left is None else int(left * 1000) + 1)
+            poll.poll(patience(left))
         return status
 
     def signal(self, number: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import time
@@ -208,8 +209,13 @@ def _ended(supervisor: Supervisor, timeout: float) -> ExitStatus:
 
 
 def _thaw(instance: Instance) -> None:
-    if instance.cgroup.frozen:
+    if not instance.cgroup.frozen:
+        return
+    try:
         instance.cgroup.thaw()
+    except StageError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODEV):  # the container ended, and its cgroup with it
+            raise
 
 
 def _grace(instance: Instance, timeout: float | None) -> float:

@@ -15,7 +15,7 @@ from containerlib.errors import Timeout, printable
 from containerlib.runtime import Stdio, Supervisor
 from containerlib.spec.status import ExitStatus
 
-__all__ = ["Pipes", "communicate", "log_tail", "read_or_end"]
+__all__ = ["Pipes", "communicate", "log_tail", "patience", "read_or_end"]
 
 _CHUNK = 65536
 _CAPACITY = 1 << 20
@@ -138,7 +138,7 @@ class _Pump:
 
     def turn(self, timeout: float | None) -> None:
         """Waits for something to happen, and sees to it."""
-        for descriptor, _ in self._poll.poll(None if timeout is None else int(timeout * 1000) + 1):
+        for descriptor, _ in self._poll.poll(patience(timeout)):
             if descriptor in self._open:
                 self._drain(descriptor)
             elif descriptor == self._pipes.stdin:
@@ -183,6 +183,15 @@ class _Pump:
         self.status = self._supervisor.poll()
         if self.status is not None:
             self._poll.unregister(self._supervisor.fileno())
+
+
+def patience(timeout: float | None) -> int:
+    """Milliseconds for a poll in a loop that waits `timeout` seconds (None: for ever): a second at most.
+
+    A Ctrl-C that arrives between the interpreter's last look for signals and the system call does not interrupt the
+    call, and would be seen only when it ends.
+    """
+    return 1000 if timeout is None else min(int(timeout * 1000) + 1, 1000)
 
 
 def read_or_end(stream: int, size: int) -> bytes:

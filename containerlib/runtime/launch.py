@@ -106,7 +106,8 @@ def execute(
     """
     profile = spec.get("linux", {}).get("seccomp")
     program = seccomp.compiled(profile, seccomp_cache) if profile else None
-    plan = exec_plan(spec, process, groups_of(cgroup), seccomp=program)
+    container_id = os.path.basename(directory)  # noqa: PTH119 - hot path
+    plan = exec_plan(spec, process, groups_of(cgroup), container_id=container_id, seccomp=program)
     with contextlib.ExitStack() as stack:
         fds = {Launch.TARGET: _target(stack, directory), **_owner(stack, owned), **_stdio(stdio)}
         if cgroup.v2_directory:
@@ -170,8 +171,11 @@ def _launch(
     except BaseException as error:
         if not isinstance(error, StageError):
             # an interrupt of ours, of which the shim knows nothing: what it is starting must not run on
-            with contextlib.suppress(Error, OSError):
+            try:
                 supervisor.signal(signal.SIGKILL, everyone=True)
+            except (Error, OSError):
+                with contextlib.suppress(OSError):
+                    native.pidfd_signal(pidfd, signal.SIGKILL)
         supervisor.finished()
         supervisor.close()
         raise

@@ -6,7 +6,9 @@ what a failed op is reported as: `mounts[3] /proc: EPERM (Operation not permitte
 
 from __future__ import annotations
 
+import functools
 import struct
+import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -58,10 +60,60 @@ class Plan(NamedTuple):
     clone_flags: int = 0
 
     def pack(self) -> bytes:
-        blob = Blob()
-        before = [op.pack(blob) for op in self.before]
+        packed = [_packed_ops.get(op) for op in self.before]
+        blob = Blob(_packed_ops.base)
+        before = [known or op.pack(blob) for known, op in zip(packed, self.before, strict=True)]
         after = [op.pack(blob) for op in self.after]
         return pack_plan(before, after, blob, self.clone_flags)
+
+
+class _PackedOps:
+    """Ops that are the same in most plans, packed once: all of a plan's bytes but what names one container.
+
+    Their strings are at the beginning of every plan's blob, so their offsets hold in each. The table only grows, up to
+    a bound.
+    """
+
+    KINDS = frozenset(
+        {
+            lib.CLIB_OP_UNSHARE,
+            lib.CLIB_OP_LOOPBACK_UP,
+            lib.CLIB_OP_PROPAGATION,
+            lib.CLIB_OP_MOUNT,
+            lib.CLIB_OP_MKNOD,
+            lib.CLIB_OP_SYMLINK,
+            lib.CLIB_OP_MASK,
+            lib.CLIB_OP_READONLY,
+            lib.CLIB_OP_SYSCTL,
+            lib.CLIB_OP_UMASK,
+            lib.CLIB_OP_CAP_BOUNDING,
+            lib.CLIB_OP_CAPABILITIES,
+            lib.CLIB_OP_PARENT_DEATH,
+        }
+    )
+    BOUND = 16384
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._blob = Blob()
+        self._packed: dict[Op, bytes] = {}
+        self.base = bytes(8)
+        """The beginning of a blob in which the offsets of all ops that `get` returned until now hold."""
+
+    def get(self, op: Op) -> bytes | None:
+        packed = self._packed.get(op)
+        if packed is None and op.kind in self.KINDS and self._blob.size < self.BOUND:
+            with self._lock:
+                packed = op.pack(self._blob)
+                self.base = self._blob.pack()[: self._blob.size]
+                self._packed[op] = packed
+        return packed
+
+
+_packed_ops = _PackedOps()
+
+
+_CACHED = 512
 
 
 def cgroup_join(path: str) -> Op:
@@ -116,7 +168,7 @@ def mount(
     propagation: int = 0,
 ) -> Op:
     """A new file system. `options` are its own ("" for a flag), `attributes` MOUNT_ATTR_*."""
-    pairs = [part for option in options for part in option]
+    pairs = tuple(part for option in options for part in option)
     numbers = (attributes, flags, propagation)
     return Op(lib.CLIB_OP_MOUNT, origin, numbers, (fstype, target), pairs, size=len(options))
 
@@ -127,12 +179,14 @@ def bind(
     return Op(lib.CLIB_OP_BIND, origin, (attributes, flags, propagation), (source, target))
 
 
+@functools.lru_cache(_CACHED)
 def mknod(path: str, mode: int, major: int, minor: int, *, uid: int = 0, gid: int = 0) -> Op:
     """Spec: the kernel's new_encode_dev: twelve bits of major between the minor's low eight and high twelve."""
     device = (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
     return Op(lib.CLIB_OP_MKNOD, f"device {path}", (mode, device, uid << 32 | gid), (None, path))
 
 
+@functools.lru_cache(_CACHED)
 def symlink(text: str, path: str) -> Op:
     return Op(lib.CLIB_OP_SYMLINK, f"symlink {path}", texts=(text, path))
 
@@ -141,14 +195,17 @@ def console(*, bind: bool, uid: int, gid: int) -> Op:
     return Op(lib.CLIB_OP_CONSOLE, "process.terminal", (int(bind), 0, uid << 32 | gid))
 
 
+@functools.lru_cache(_CACHED)
 def mask(path: str, origin: str) -> Op:
     return Op(lib.CLIB_OP_MASK, origin, texts=(None, path))
 
 
+@functools.lru_cache(_CACHED)
 def readonly(path: str, origin: str) -> Op:
     return Op(lib.CLIB_OP_READONLY, origin, texts=(None, path))
 
 
+@functools.lru_cache(_CACHED)
 def sysctl(key: str, value: str) -> Op:
     return Op(lib.CLIB_OP_SYSCTL, f"linux.sysctl {key}", texts=(key.replace(".", "/"), value))
 
@@ -173,6 +230,7 @@ def rlimit(name: str, resource: int, soft: int, hard: int) -> Op:
     return Op(lib.CLIB_OP_RLIMIT, f"process.rlimits {name}", (resource, soft, hard))
 
 
+@functools.lru_cache(_CACHED)
 def umask(mask: int) -> Op:
     return Op(lib.CLIB_OP_UMASK, "process.user.umask", (mask, 0, 0))
 
@@ -185,6 +243,7 @@ def seccomp(program: bytes, flags: int = 0) -> Op:
     return Op(lib.CLIB_OP_SECCOMP, "linux.seccomp", (flags, 0, 0), data=program)
 
 
+@functools.lru_cache(_CACHED)
 def cap_bounding(kept: int) -> Op:
     return Op(lib.CLIB_OP_CAP_BOUNDING, "process.capabilities.bounding", (kept, 0, 0))
 
@@ -194,6 +253,7 @@ def user(uid: int, gid: int, groups: Sequence[int]) -> Op:
     return Op(lib.CLIB_OP_USER, f"process.user {uid}:{gid}", (uid, gid, 0), data=data)
 
 
+@functools.lru_cache(_CACHED)
 def capabilities(effective: int, permitted: int, inheritable: int, ambient: int) -> Op:
     data = struct.pack("<Q", ambient)
     return Op(
@@ -205,6 +265,7 @@ def chdir(path: str, *, make: bool) -> Op:
     return Op(lib.CLIB_OP_CHDIR, f"process.cwd {path}", (int(make), 0, 0), (path, None))
 
 
+@functools.lru_cache(_CACHED)
 def parent_death(signal: int) -> Op:
     return Op(lib.CLIB_OP_PARENT_DEATH, "parent death signal", (signal, 0, 0))
 

@@ -66,7 +66,9 @@ def container_plan(
     return Plan(tuple(before), tuple(_after_ops(groups)), clone_flags)
 
 
-def exec_plan(spec: Spec, process: Process, groups: Groups, *, seccomp: bytes | None = None) -> Plan:
+def exec_plan(
+    spec: Spec, process: Process, groups: Groups, *, container_id: str, seccomp: bytes | None = None
+) -> Plan:
     """The plan of another process in a container that runs with `spec`."""
     linux = spec.get("linux", {})
     new, joined = _namespaces(linux)
@@ -78,6 +80,7 @@ def exec_plan(spec: Spec, process: Process, groups: Groups, *, seccomp: bytes | 
         *_oom_score(process),
         ops.join(flags),
         *console_ops(process, bind=False),
+        ops.session_keyring(container_id),
         *process_ops(process, seccomp, linux.get("seccomp"), make_cwd=False),
     ]
     return Plan(tuple(before))

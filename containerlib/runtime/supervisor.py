@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from containerlib._sys import native
-from containerlib._sys.helper import reap_later
+from containerlib._sys.helper import reap_later, reap_now
 from containerlib._sys.wire import Kind, Message, receive, send
 from containerlib.errors import Conflict, StageError, Timeout, Unavailable
 from containerlib.runtime.failures import stage_error
@@ -105,6 +105,8 @@ class Supervisor:
                 native.pidfd_reap(self._pidfd, wait=True)
                 os.close(self._pidfd)
                 self._pidfd = -1
+            elif self._directory is not None:
+                reap_now(self._directory)
 
     def fileno(self) -> int:
         """A descriptor that is readable when `poll` has something new."""
@@ -117,7 +119,7 @@ class Supervisor:
             os.close(self.terminal_fd)
             self.terminal_fd = None
         if self._pidfd >= 0:
-            reap_later(self._pidfd)
+            reap_later(self._pidfd, self._directory)
             self._pidfd = -1
 
     def __enter__(self) -> Self:
@@ -229,6 +231,7 @@ def connect(directory: str) -> Supervisor | None:
         _connect(channel, directory)
     except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError):
         channel.close()
+        reap_now(directory)
         return None
     except BaseException:
         channel.close()
@@ -239,6 +242,9 @@ def connect(directory: str) -> Supervisor | None:
         supervisor._await_running(_REPLY_TIMEOUT)
         if supervisor.poll() is None:
             send(channel, Message(Kind.WAIT))
+    except Timeout as error:
+        supervisor.close()
+        raise Unavailable(f"the supervisor of {directory} does not answer: is it stopped?") from error
     except (Conflict, Unavailable, StageError, OSError):
         supervisor.close()
         return None

@@ -19,7 +19,7 @@ from pathlib import Path
 
 OURS = "containerlib"
 GRACE_SECONDS = 5.0
-UNREAPED = 16
+UNREAPED = 0
 """Supervisors that have ended and that the library reaps when it starts the next one: so many may be there."""
 
 

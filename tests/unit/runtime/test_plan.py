@@ -117,7 +117,8 @@ def test_container_plan_of_a_full_config_is_the_golden_one(layout: str) -> None:
 def test_exec_plan_is_the_golden_one() -> None:
     spec = make_spec()
     process = cast(Process, {**spec["process"], "args": ["sh"], "terminal": True})
-    assert render(exec_plan(spec, process, V1, seccomp=b"FILTERED")) == (GOLDEN / "exec.txt").read_text()
+    plan = exec_plan(spec, process, V1, container_id="1", seccomp=b"FILTERED")
+    assert render(plan) == (GOLDEN / "exec.txt").read_text()
 
 
 def test_container_plan_with_no_new_privileges_loads_the_filter_last() -> None:

@@ -1,0 +1,156 @@
+/* What an attacker inside a container would run: one attack for each word. Prints "blocked: WHY" or "escaped: WHAT", and
+ * ends with 0 or 1; 2 says that the attack could not be tried. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+static int verdict(int escaped, const char *what) {
+    printf("%s: %s (%s)\n", escaped ? "escaped" : "blocked", what, strerror(errno));
+    return escaped;
+}
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* tries what it can on every process that is the runtime's, for some seconds: see CVE-2019-5736 */
+static int runtime(double seconds) {
+    static const char *const secrets[] = {"mem", "maps", "root", "cwd", "fd/3", "fd/4", "environ", "exe"};
+    int seen = 0, opened = 0, written = 0;
+    printf("ready\n");
+    fflush(stdout);
+    for (double end = now() + seconds; now() < end;) {
+        for (int pid = 2; pid < 400; pid++) {
+            char path[64], name[32] = "";
+            snprintf(path, sizeof path, "/proc/%d/comm", pid);
+            int comm = open(path, O_RDONLY);
+            if (comm < 0)
+                continue;
+            if (read(comm, name, sizeof name - 1) < 0)
+                name[0] = 0;
+            close(comm);
+            if (strncmp(name, "containerlib", 12))
+                continue;
+            seen++;
+            for (size_t i = 0; i < sizeof secrets / sizeof *secrets; i++) {
+                snprintf(path, sizeof path, "/proc/%d/%s", pid, secrets[i]);
+                int fd = open(path, strcmp(secrets[i], "exe") ? O_RDONLY : O_PATH);
+                if (fd < 0)
+                    continue;
+                /* it may have become the user's program meanwhile, which is no secret */
+                snprintf(path, sizeof path, "/proc/%d/comm", pid);
+                comm = open(path, O_RDONLY);
+                memset(name, 0, sizeof name);
+                if (comm >= 0 && read(comm, name, sizeof name - 1) > 0 && !strncmp(name, "containerlib", 12))
+                    opened++;
+                if (comm >= 0)
+                    close(comm);
+                snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+                char target[256] = "";
+                if (readlink(path, target, sizeof target - 1) > 0 && strstr(target, "containerlib-helper")) {
+                    int exe = open(path, O_WRONLY);
+                    if (exe >= 0 && write(exe, "#!/bin/evil\n", 12) > 0)
+                        written++;
+                    if (exe >= 0)
+                        close(exe);
+                }
+                close(fd);
+            }
+        }
+    }
+    printf("seen %d opened %d written %d\n", seen, opened, written);
+    return 0;
+}
+
+static int keyring(void) {
+    long serial = syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0, 0, 0);
+    printf("%ld\n", serial);
+    return serial < 0 ? 2 : 0;
+}
+
+static int tiocsti(void) {
+    ioctl(0, TIOCSCTTY, 1);
+    int pushed = ioctl(0, TIOCSTI, "x");
+    return verdict(pushed == 0, "TIOCSTI on standard input");
+}
+
+static int no_terminal(void) {
+    return verdict(open("/dev/tty", O_RDWR) >= 0, "/dev/tty of the caller");
+}
+
+static int disk(int type, unsigned major_, unsigned minor_) {
+    if (mknod("/tmp/disk", (mode_t)type | 0600, makedev(major_, minor_)) < 0) {
+        perror("mknod");
+        return 2;
+    }
+    return verdict(open("/tmp/disk", O_RDONLY) >= 0, "the host's device");
+}
+
+/* every open descriptor but stdio, and what it is */
+static int descriptors(void) {
+    DIR *directory = opendir("/proc/self/fd");
+    int own = dirfd(directory), found = 0;
+    for (struct dirent *entry; (entry = readdir(directory));) {
+        int fd = atoi(entry->d_name);
+        if (entry->d_name[0] == '.' || fd <= 2 || fd == own)
+            continue;
+        printf("descriptor %d\n", fd);
+        found++;
+    }
+    return found != 0;
+}
+
+/* exchanges two names for some seconds: the attacker's half of every race on a path */
+static int exchange(const char *a, const char *b, double seconds) {
+    long count = 0;
+    for (double end = now() + seconds; now() < end; count++)
+        if (syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, 2 /* RENAME_EXCHANGE */) < 0)
+            return 2;
+    printf("exchanged %ld\n", count);
+    return 0;
+}
+
+static int death(void) {
+    prctl(PR_SET_PDEATHSIG, 0);
+    printf("ready\n");
+    fflush(stdout);
+    return pause();
+}
+
+int main(int argc, char **argv) {
+    const char *word = argc > 1 ? argv[1] : "";
+    if (!strcmp(word, "runtime"))
+        return runtime(atof(argv[2]));
+    if (!strcmp(word, "keyring"))
+        return keyring();
+    if (!strcmp(word, "tiocsti"))
+        return tiocsti();
+    if (!strcmp(word, "tty"))
+        return no_terminal();
+    if (!strcmp(word, "disk"))
+        return disk(atoi(argv[2]), (unsigned)atoi(argv[3]), (unsigned)atoi(argv[4]));
+    if (!strcmp(word, "descriptors"))
+        return descriptors();
+    if (!strcmp(word, "exchange"))
+        return exchange(argv[2], argv[3], atof(argv[4]));
+    if (!strcmp(word, "death"))
+        return death();
+    return 2;
+}

@@ -1,0 +1,40 @@
+"""Attacks from inside: a rack of containers whose image has the attacker's program, as root with Docker's defaults."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rig.bundles import Rack
+
+SOURCE = Path(__file__).parent / "attack.c"
+
+
+@pytest.fixture(scope="session")
+def attack_layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A layer with /bin/attack; see attack.c for its words."""
+    if shutil.which("cc") is None:
+        pytest.skip("no cc: install gcc")
+    layer = tmp_path_factory.mktemp("attack")
+    layer.chmod(0o755)
+    layer.joinpath("bin").mkdir()
+    subprocess.run(["cc", "-static", "-O1", "-Wall", "-o", layer / "bin/attack", SOURCE], check=True)
+    return layer
+
+
+@pytest.fixture
+def rack(tmp_path: Path, busybox_rootfs: Path, attack_layer: Path) -> Iterator[Rack]:
+    with Rack(tmp_path / "containers", (attack_layer, busybox_rootfs)) as rack:
+        yield rack
+
+
+@pytest.fixture
+def layer(tmp_path: Path) -> Path:
+    """An empty layer for the hostile part of an image."""
+    path = tmp_path / "layer"
+    path.mkdir(mode=0o755)
+    return path
