@@ -15,7 +15,7 @@ from enum import IntEnum
 from attrs import frozen
 
 from containerlib._sys.native import lib
-from containerlib.errors import Unavailable
+from containerlib.errors import InvalidArgument, Unavailable
 
 __all__ = ["Blob", "Kind", "Launch", "Message", "Stage", "pack_op", "pack_plan", "receive", "send"]
 
@@ -117,6 +117,13 @@ def receive(channel: socket.socket) -> tuple[Message, list[int]] | None:
     return message, list(fds)
 
 
+def _terminated(texts: Sequence[str]) -> bytes:
+    data = os.fsencode("\0".join(texts)) + b"\0"
+    if data.count(0) != len(texts):  # it would make one text into two, and shift those behind it
+        raise InvalidArgument(f"a NUL byte in {next(text for text in texts if chr(0) in text)!r}")
+    return data
+
+
 class Blob:
     """The strings and data behind a plan's ops; offset 0 says "none". It begins with what `base` holds."""
 
@@ -127,11 +134,11 @@ class Blob:
 
     def text(self, text: str | None) -> int:
         """The offset of `text`, NUL-terminated."""
-        return 0 if text is None else self.data(os.fsencode(text) + b"\0", share=True)
+        return 0 if text is None else self.data(_terminated([text]), share=True)
 
     def strings(self, texts: Sequence[str]) -> int:
         """The offset of a list of NUL-terminated strings."""
-        return self.data(os.fsencode("\0".join(texts)) + b"\0") if texts else 0
+        return self.data(_terminated(texts)) if texts else 0
 
     def data(self, data: bytes, *, share: bool = False) -> int:
         """The offset of `data`, aligned to 8 bytes."""

@@ -130,8 +130,10 @@ def _change_user(instance: Instance, process: Process, text: str) -> str:
     finally:
         supervisor.close()
     process["user"] = User(uid=user.uid, gid=user.gid, additionalGids=list(user.additional_gids))
-    capabilities = process.get("capabilities")
-    if user.uid and capabilities is not None:
+    bounding = process.get("capabilities", {}).get("bounding", [])
+    if user.uid:
         # What execve(2) would leave to a user other than root; Docker drops the same.
-        process["capabilities"] = Capabilities(bounding=capabilities.get("bounding", []))
+        process["capabilities"] = Capabilities(bounding=bounding)
+    else:
+        process["capabilities"] = Capabilities(bounding=bounding, effective=bounding, permitted=bounding)
     return user.home

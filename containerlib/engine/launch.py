@@ -20,6 +20,7 @@ from containerlib import runtime
 from containerlib.bundles.config import default_hostname, make_config
 from containerlib.bundles.users import resolve_user
 from containerlib.bundles.write import write
+from containerlib.engine import words
 from containerlib.engine.core import require_privilege
 from containerlib.engine.instance import Instance, Memo
 from containerlib.engine.names import new_id, new_name
@@ -116,12 +117,13 @@ def start_bundle(
 def _draft(core: Core, order: Order, image: Resolved) -> Instance:
     """The container as it will be; nothing is done yet."""
     options = order.options
+    stop_signal = options.stop_signal or image.config.stop_signal
     memo = Memo(
         detached=order.detached,
         host=isinstance(order.source, HostSource),
         tty=options.tty,
         stdin=options.stdin,
-        stop_signal=options.stop_signal or image.config.stop_signal,
+        stop_signal=words.stop_signal(stop_signal) if stop_signal else None,
         stop_timeout=options.stop_timeout,
         labels=options.labels,
         volumes=tuple(mount.source for mount in options.mounts if mount.kind == "volume"),

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from containerlib import runtime, shim
-from containerlib.engine.signals import hears, parse_signal
+from containerlib.engine.signals import hears
 from containerlib.engine.tree import remove_tree
 from containerlib.engine.undo import clean_up
 from containerlib.errors import Conflict, NotFound, StageError, Timeout, Unavailable, printable
@@ -42,7 +42,6 @@ DEFAULT_GRACE = 10.0
 _KILL_PATIENCE = 30.0
 _LAUNCH_PATIENCE = 0.3
 """Seconds in which a shim that was started shows itself; it takes some milliseconds."""
-_DEFAULT_SIGNAL = "TERM"
 
 
 def wait(instance: Instance, timeout: float | None = None) -> ExitStatus:
@@ -92,7 +91,7 @@ def stop(instance: Instance, timeout: float | None = None) -> ExitStatus:
         if state is State.PAUSED:
             _thaw(instance)
         grace = _grace(instance, timeout)
-        number = parse_signal(instance.memo.stop_signal or _DEFAULT_SIGNAL, field="stop_signal")
+        number = int(instance.memo.stop_signal or signal.SIGTERM)
         if grace > 0 and state is not State.CREATED and hears(supervisor.pid, number):
             with contextlib.suppress(Timeout):
                 with contextlib.suppress(Conflict):
@@ -171,9 +170,11 @@ def leave(instance: Instance, error: BaseException | None) -> None:
     if error is not None:
         clean_up(error, partial(discard, instance))
         return
-    with contextlib.suppress(NotFound, Unavailable):
-        stop(instance)
-    discard(instance)
+    try:
+        with contextlib.suppress(NotFound, Unavailable):
+            stop(instance)
+    finally:
+        discard(instance)
 
 
 def end_survivor(instance: Instance) -> None:

@@ -154,8 +154,9 @@ def _launch(
     plan: Plan, fds: dict[Launch, int], flags: int, terminal: tuple[int, int] | None, directory: str | None
 ) -> Supervisor:
     rows, columns = terminal or (0, 0)
+    packed = plan.pack()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-    with theirs, _memory(plan.pack()) as memory:
+    with theirs, _memory(packed) as memory:
         fds[Launch.PLAN] = memory
         ordered = sorted(fds)
         value = sum(ordered) | flags | (Launch.TERMINAL if terminal else 0)

@@ -51,3 +51,10 @@ def script(engine: cl.Engine) -> Callable[[str], Popen[str]]:
         return Popen([executable, "-c", prelude + textwrap.dedent(code)], stdin=PIPE, stdout=PIPE, text=True)
 
     return start
+
+
+@pytest.fixture
+def rack(tmp_path: Path, busybox_rootfs: Path) -> Iterator[Rack]:
+    """Containers at the runtime layer, without an engine."""
+    with Rack(tmp_path / "containers", (busybox_rootfs,)) as rack:
+        yield rack

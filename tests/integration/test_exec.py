@@ -56,6 +56,15 @@ def test_exec_user_is_looked_up_in_the_container(running: cl.Container) -> None:
     assert int(done.text.split()[-1], 16) == 0
 
 
+def test_exec_root_in_a_container_of_another_user_has_roots_capabilities(box: cl.ContainerRecipe) -> None:
+    read = ("sh", "-c", "id -u; grep CapEff /proc/self/status")
+    as_root = box.run(*read).text
+    with box.user("nobody").start("sleep", "600") as container:
+        assert container.exec(*read).text.split()[0] == "65534"
+        assert int(container.exec(*read).text.split()[-1], 16) == 0
+        assert container.exec(*read, user="root").text == as_root
+
+
 def test_exec_user_file_that_leads_out_stays_inside(running: cl.Container, tmp_path: Path) -> None:
     outside = tmp_path / "passwd"
     outside.write_text("outsider:x:99:99::/:/bin/sh\n")

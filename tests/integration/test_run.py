@@ -159,18 +159,22 @@ def test_run_from_many_threads_at_once(box: cl.ContainerRecipe, left_nothing: Ca
 def test_run_interrupt_removes_the_container(
     box: cl.ContainerRecipe, left_nothing: Callable[[], None]
 ) -> None:
-    main = threading.main_thread().ident
-    timer = threading.Timer(0.5, lambda: _interrupt(main))
-    timer.start()
     with pytest.raises(KeyboardInterrupt):
-        box.run("sleep", "60")
-    timer.join()
+        _run_interrupted(box, 0.5)
     left_nothing()
 
 
-def _interrupt(thread: int | None) -> None:
-    assert thread is not None
-    signal.pthread_kill(thread, signal.SIGINT)
+def _run_interrupted(box: cl.ContainerRecipe, after: float) -> None:
+    """A run that Ctrl-C ends `after` seconds from its start."""
+    main = threading.main_thread().ident
+    assert main is not None
+    timer = threading.Timer(after, signal.pthread_kill, args=(main, signal.SIGINT))
+    try:
+        timer.start()
+        box.run("sleep", "60")
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def test_spawn_is_a_conversation(box: cl.ContainerRecipe, left_nothing: Callable[[], None]) -> None:
@@ -221,20 +225,11 @@ def test_spawn_terminal_has_its_size_and_echo(box: cl.ContainerRecipe) -> None:
 def test_run_interrupted_at_any_step_leaves_nothing(
     box: cl.ContainerRecipe, left_nothing: Callable[[], None]
 ) -> None:
-    main = threading.main_thread().ident
     seeded = random.Random(2)
     started = time.monotonic()
 
-    def run_interrupted() -> None:
-        timer = threading.Timer(seeded.uniform(0, 0.01), _interrupt, args=(main,))
-        try:
-            timer.start()
-            box.run("sleep", "60")
-        finally:
-            timer.join()
-
     for _ in range(40):
         with pytest.raises(KeyboardInterrupt):
-            run_interrupted()
+            _run_interrupted(box, seeded.uniform(0, 0.01))
     assert time.monotonic() - started < 30
     left_nothing()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -202,10 +203,24 @@ def make_directory(directory: str) -> None:
     """What the runtime expects of a container's directory."""
     for path in (directory, f"{directory}/rootfs", f"{directory}/upper", f"{directory}/work"):
         Path(path).mkdir(parents=True, exist_ok=True)
+    Path(directory, "upper").chmod(0o755)  # the container's "/", whatever the umask
 
 
 def read_all(fd: int) -> bytes:
     return b"".join(iter(lambda: os.read(fd, 65536), b""))
+
+
+def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Waits until `condition` is true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
+def shim_of(container: Bundled) -> int:
+    """The pid of the container's supervisor, its first process's parent."""
+    return int(Path(f"/proc/{container.supervisor.pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _words(options: ContainerOptions) -> dict[str, Any]:

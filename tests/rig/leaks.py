@@ -19,8 +19,6 @@ from pathlib import Path
 
 OURS = "containerlib"
 GRACE_SECONDS = 5.0
-UNREAPED = 0
-"""Supervisors that have ended and that the library reaps when it starts the next one: so many may be there."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,6 @@ def leaks_since(before: Surroundings, temporary: Path) -> list[str]:
 def our_processes() -> Iterator[str]:
     """The children of this process, and every process that is a supervisor of ours or in a cgroup of ours."""
     me = os.getpid()
-    unreaped = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit() or int(entry.name) == me:
             continue
@@ -79,11 +76,8 @@ def our_processes() -> Iterator[str]:
             continue
         ours = in_our_cgroup or name.startswith(OURS) or OURS in program_of(entry)
         line = f"{name} pid {entry.name} start time {start_time}"
-        if state == "Z" and ours:
-            unreaped += [line] if parent == me else []
-        elif parent == me or (ours and state != "Z"):
+        if parent == me or (ours and state != "Z"):
             yield line
-    yield from unreaped[UNREAPED:]
 
 
 def program_of(process: Path) -> str:

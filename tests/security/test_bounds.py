@@ -23,12 +23,12 @@ def test_environment_of_many_variables_arrives_whole(rack: Rack, count: int) -> 
     def change(spec: dict[str, Any]) -> None:
         spec["process"]["env"] = ["PATH=/bin", *(f"V{i}=" for i in range(count - 1))]
 
-    assert rack.run("sh", "-c", "env | wc -l", change=change).text in (str(count), str(count + 2), str(count + 3))
+    assert rack.run("env", change=change).stdout.count(b"\n") == count
 
 
 @pytest.mark.parametrize("size", [65535, 65536, 131_000])
 def test_argument_of_a_length_around_sixteen_bits_arrives_whole(rack: Rack, size: int) -> None:
-    assert rack.run("sh", "-c", 'echo ${#1}', "sh", "x" * size).text == str(size)
+    assert rack.run("sh", "-c", "echo ${#1}", "sh", "x" * size).text == str(size)
 
 
 def test_argument_that_the_kernel_does_not_take_is_refused(rack: Rack) -> None:

@@ -76,7 +76,9 @@ def test_sysctl_through_a_link_in_the_image_does_not_write_elsewhere(rack: Rack,
     assert victim.read_text() == "untouched"
 
 
-@pytest.mark.parametrize("key", ["kernel.core_pattern", "kernel.hostname", "vm.swappiness", "net.../..kernel"])
+@pytest.mark.parametrize(
+    "key", ["kernel.core_pattern", "kernel.hostname", "vm.swappiness", "net.../..kernel"]
+)
 def test_sysctl_of_the_host_is_refused(rack: Rack, key: str) -> None:
     """CVE-2022-0811: kernel.core_pattern of the host runs any program as root."""
     with pytest.raises(InvalidArgument):

@@ -98,12 +98,17 @@ def test_program_has_no_ptracer(program: Program) -> None:
 
 def test_program_has_the_callers_limits_where_none_is_asked_for(program: Program) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    line = next(line for line in program.text("cat", "/proc/self/limits").splitlines() if "open files" in line)
+    line = next(
+        line for line in program.text("cat", "/proc/self/limits").splitlines() if "open files" in line
+    )
     assert line.split()[3:5] == [str(soft), str(hard)]
 
 
 def test_program_cannot_be_killed_first_less_than_the_caller(program: Program) -> None:
-    assert program.text("cat", "/proc/self/oom_score_adj") == Path("/proc/self/oom_score_adj").read_text().strip()
+    assert (
+        program.text("cat", "/proc/self/oom_score_adj")
+        == Path("/proc/self/oom_score_adj").read_text().strip()
+    )
 
 
 def test_caller_is_as_before_after_a_start(rack: Rack, odd_caller: None) -> None:
@@ -116,7 +121,9 @@ def test_caller_is_as_before_after_a_start(rack: Rack, odd_caller: None) -> None
 
 
 def own_status() -> list[str]:
-    return [line for line in Path("/proc/self/status").read_text().splitlines() if not line.startswith("SigQ")]
+    return [
+        line for line in Path("/proc/self/status").read_text().splitlines() if not line.startswith("SigQ")
+    ]
 
 
 def test_program_with_groups_has_those_and_no_others(rack: Rack, odd_caller: None) -> None:

@@ -63,7 +63,9 @@ def test_entrypoint_of_the_runtimes_own_binary_cannot_write_it(rack: Rack, layer
 
 
 def test_container_session_keyring_is_not_the_callers(rack: Rack, attack_layer: Path) -> None:
-    own = subprocess.run([attack_layer / "bin/attack", "keyring"], check=False, capture_output=True, text=True)
+    own = subprocess.run(
+        [attack_layer / "bin/attack", "keyring"], check=False, capture_output=True, text=True
+    )
     if own.returncode:
         pytest.skip("this kernel has no keyrings")
     container = rack.run("attack", "keyring", options=UNCONFINED)
@@ -72,7 +74,9 @@ def test_container_session_keyring_is_not_the_callers(rack: Rack, attack_layer: 
 
 
 def test_exec_session_keyring_is_not_the_callers(rack: Rack, attack_layer: Path) -> None:
-    own = subprocess.run([attack_layer / "bin/attack", "keyring"], check=False, capture_output=True, text=True)
+    own = subprocess.run(
+        [attack_layer / "bin/attack", "keyring"], check=False, capture_output=True, text=True
+    )
     if own.returncode:
         pytest.skip("this kernel has no keyrings")
     done = rack.create("sleep", "60", options=UNCONFINED).output("attack", "keyring")

@@ -1,0 +1,144 @@
+"""Standard streams at the runtime layer: pipes, the log, terminals; every byte, in order, and no more than asked for."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from containerlib.errors import Conflict, StageError
+from containerlib.runtime import BindRoot, Stdio, connect, state
+from containerlib.shim import read_exit, read_log, read_log_bytes
+from containerlib.spec.lifecycle import State
+from containerlib.spec.options import ContainerOptions, Limits, MountOption
+from rig.bundles import Bundled, Rack, read_all, shim_of, until
+
+pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
+
+
+def log_of(container: Bundled) -> bytes:
+    return read_log_bytes(container.directory)[0]
+
+
+# ---- stdio ----
+
+
+def test_stdout_of_64_mib_arrives_whole_at_a_slow_reader(rack: Rack) -> None:
+    size = 64 << 20
+    read_end, write_end = os.pipe()
+    container = rack.create("head", "-c", str(size), "/dev/zero", stdio=Stdio(stdout=write_end), log=False)
+    os.close(write_end)
+    with open(read_end, "rb", buffering=0) as stream:
+        time.sleep(0.1)
+        assert container.supervisor.poll() is None, "a full pipe holds the program back"
+        count = 0
+        while data := stream.read(1 << 20):
+            count += len(data)
+    assert count == size
+    assert container.finish().status.exit_code == 0
+
+
+def test_stdout_of_8_mib_is_in_the_log_and_at_the_reader_alike(rack: Rack) -> None:
+    read_end, write_end = os.pipe()
+    script = "i=0; while [ $i -lt 400 ]; do head -c 20000 /dev/urandom; i=$((i+1)); done"
+    container = rack.create("sh", "-c", script, stdio=Stdio(stdout=write_end))
+    os.close(write_end)
+    with open(read_end, "rb") as stream:
+        data = stream.read()
+    assert len(data) == 8_000_000
+    assert container.finish().stdout == data
+
+
+def test_reader_that_closes_early_does_not_end_the_container(rack: Rack) -> None:
+    read_end, write_end = os.pipe()
+    container = rack.create(
+        "sh", "-c", "head -c 1000000 /dev/zero; echo done >&2", stdio=Stdio(stdout=write_end)
+    )
+    os.close(write_end)
+    os.read(read_end, 10)
+    os.close(read_end)
+    done = container.finish()
+    assert (done.status.exit_code, done.stderr, len(done.stdout)) == (0, b"done\n", 1_000_000)
+
+
+def test_log_keeps_every_byte(rack: Rack, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 300 + b"\r\n\n\0last line without newline"
+    tmp_path.joinpath("data").write_bytes(content)
+    options = ContainerOptions(mounts=(MountOption("bind", "/data", str(tmp_path / "data")),))
+    assert rack.run("cat", "/data", options=options).stdout == content
+
+
+def test_log_tells_the_streams_apart_and_has_times_in_order(rack: Rack) -> None:
+    container = rack.create(
+        "sh", "-c", "for i in 1 2 3; do echo out$i; sleep 0.02; echo err$i >&2; sleep 0.02; done"
+    )
+    container.finish()
+    records = list(read_log(container.directory))
+    assert [(r.stream, r.text) for r in records] == [
+        (stream, f"{stream[3:]}{i}") for i in (1, 2, 3) for stream in ("stdout", "stderr")
+    ]
+    assert [r.time for r in records] == sorted(r.time for r in records)
+
+
+def test_stdin_passes_through_and_ends(rack: Rack) -> None:
+    read_end, write_end = os.pipe()
+    container = rack.create("md5sum", stdio=Stdio(stdin=read_end))
+    os.close(read_end)
+    with open(write_end, "wb") as stream:
+        stream.write(b"x" * 5_000_000)
+    import hashlib
+
+    assert container.finish().text.split()[0] == hashlib.md5(b"x" * 5_000_000).hexdigest()  # noqa: S324
+
+
+def test_stdin_that_is_not_given_is_at_its_end(rack: Rack) -> None:
+    assert rack.run("wc", "-c").text == "0"
+
+
+def test_output_of_a_background_process_that_outlives_the_first_ends_with_it(rack: Rack) -> None:
+    started = time.monotonic()
+    done = rack.run("sh", "-c", "sleep 60 & echo started")
+    assert done.text == "started"
+    assert time.monotonic() - started < 10
+
+
+def test_terminal_has_the_size_given_and_takes_another(rack: Rack) -> None:
+    container = rack.create(
+        "sh",
+        "-c",
+        "stty size; trap 'stty size; exit' WINCH; echo ready; while :; do sleep 0.02; done",
+        change=lambda spec: spec["process"].update(terminal=True),
+        terminal=(33, 99),
+    )
+    until(lambda: b"ready" in log_of(container))
+    container.supervisor.resize(44, 111)
+    assert container.finish().stdout.split() == [b"33", b"99", b"ready", b"44", b"111"]
+
+
+def test_terminal_of_an_exec_is_a_terminal_inside(rack: Rack) -> None:
+    container = rack.create("sleep", "60")
+    with container.execute(
+        "sh", "-c", "tty; stty size; [ -t 0 ] && echo yes", terminal=(12, 34)
+    ) as supervisor:
+        assert supervisor.terminal_fd is not None
+        output = b""
+        while True:
+            try:
+                data = os.read(supervisor.terminal_fd, 4096)
+            except OSError:
+                break
+            output += data
+        supervisor.wait(10.0)
+        supervisor.finished()
+    assert output.split() == [b"/dev/pts/0", b"12", b"34", b"yes"]
