@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from containerlib.engine.mountpoints import ensure_mountpoints
 from containerlib.engine.owner import Owner, this_process
 from containerlib.errors import StageError, Unsupported
 from containerlib.images import ImageStore
@@ -34,7 +35,8 @@ class Core:
         self.root = root
         self.containers = f"{root}/containers"
         self.seccomp_cache = f"{root}/seccomp"
-        _make_state(root, self.containers, self.seccomp_cache)
+        self.mountpoints = f"{root}/mountpoints"
+        _make_state(root, self.containers, self.seccomp_cache, mountpoints=self.mountpoints)
         self.store = Store(Path(root))
         self.images = ImageStore(Path(root), self.store)
         self.volumes = VolumeStore(Path(root), self.store)
@@ -81,11 +83,15 @@ def require_privilege() -> None:
         )
 
 
-def _make_state(*directories: str) -> None:
-    for directory in directories:
-        try:
+def _make_state(root: str, *directories: str, mountpoints: str) -> None:
+    try:
+        for directory in (root, *directories):
             os.makedirs(directory, mode=0o711, exist_ok=True)  # noqa: PTH103
-        except OSError as error:
-            raise StageError(
-                "state", error.errno or 0, directory, advice="choose another place with Engine(root=...)"
-            ) from error
+        ensure_mountpoints(mountpoints)
+    except OSError as error:
+        raise StageError(
+            "state",
+            error.errno or 0,
+            str(error.filename or root),
+            advice="choose another place with Engine(root=...)",
+        ) from error

@@ -98,7 +98,7 @@ def start_bundle(
         return runtime.create(
             instance.directory,
             directory=instance.directory,
-            root=image.overlay(instance.directory),
+            root=image.overlay(instance.directory, instance.core.mountpoints),
             cgroup=cgroup,
             owned=not instance.memo.detached,
             stdio=stdio,

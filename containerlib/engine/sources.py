@@ -58,11 +58,12 @@ class Resolved:
     private: bool = False
     """Whether the writable layer is a tmpfs of the container's own."""
 
-    def overlay(self, directory: str) -> OverlayRoot:
-        """The root of the container whose directory is `directory`."""
+    def overlay(self, directory: str, mountpoints: str) -> OverlayRoot:
+        """The root of the container whose directory is `directory`, with the layer `mountpoints` below the image's."""
         if self.private:
             return OverlayRoot(lowers=self.layers, upper=None, work=None)
-        return OverlayRoot(lowers=self.layers, upper=f"{directory}/upper", work=f"{directory}/work")
+        lowers = (*self.layers, mountpoints)
+        return OverlayRoot(lowers=lowers, upper=f"{directory}/upper", work=f"{directory}/work")
 
 
 def check_reference(reference: str) -> str:

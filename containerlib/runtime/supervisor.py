@@ -221,10 +221,10 @@ def receive_quietly(channel: socket.socket) -> bool:
     return received is not None
 
 
-def connect(directory: str) -> Supervisor | None:
+def connect(directory: str, *, patience: float = _REPLY_TIMEOUT) -> Supervisor | None:
     """A new connection to the shim of the container in `directory`; None where none is alive.
 
-    Raises: Unavailable where it does not answer.
+    Raises: Unavailable where it does not answer within `patience` seconds.
     """
     channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
     try:
@@ -239,7 +239,7 @@ def connect(directory: str) -> Supervisor | None:
     supervisor = Supervisor(channel, directory=directory)
     try:
         supervisor._request(Message(Kind.STATE))
-        supervisor._await_running(_REPLY_TIMEOUT)
+        supervisor._await_running(patience)
         if supervisor.poll() is None:
             send(channel, Message(Kind.WAIT))
     except Timeout as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import PIPE, Popen
 from sys import executable
@@ -13,6 +13,7 @@ import pytest
 
 if TYPE_CHECKING:
     import containerlib as cl
+    from rig.bundles import Rack
 
 
 @pytest.fixture
@@ -56,5 +57,7 @@ def script(engine: cl.Engine) -> Callable[[str], Popen[str]]:
 @pytest.fixture
 def rack(tmp_path: Path, busybox_rootfs: Path) -> Iterator[Rack]:
     """Containers at the runtime layer, without an engine."""
+    from rig.bundles import Rack
+
     with Rack(tmp_path / "containers", (busybox_rootfs,)) as rack:
         yield rack

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import socket
@@ -10,18 +9,16 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from containerlib.errors import Conflict, StageError
 from containerlib.runtime import BindRoot, Stdio, connect, state
-from containerlib.shim import read_exit, read_log, read_log_bytes
+from containerlib.shim import read_log_bytes
 from containerlib.spec.lifecycle import State
-from containerlib.spec.options import ContainerOptions, Limits, MountOption
+from containerlib.spec.options import ContainerOptions, MountOption
 from rig.bundles import Bundled, Rack, read_all, shim_of, until
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
@@ -185,6 +182,10 @@ def test_containers_start_while_another_thread_forks(rack: Rack) -> None:
     assert set(forks) == {0}
 
 
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def test_descriptors_of_the_caller_are_as_many_after_fifty_containers(rack: Rack) -> None:
     def one() -> None:
         container = rack.create("true")
@@ -192,17 +193,21 @@ def test_descriptors_of_the_caller_are_as_many_after_fifty_containers(rack: Rack
         container.supervisor.close()
 
     one()
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     for _ in range(50):
         one()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert descriptors() == before
+
+
+def is_stopped(container: Bundled) -> bool:
+    return state(container.directory) is State.STOPPED
 
 
 def test_children_of_the_caller_are_all_reaped_after_a_close_without_wait(rack: Rack) -> None:
     for _ in range(5):
         container = rack.create("true")
         container.supervisor.close()
-        until(lambda directory=container.directory: state(directory) is State.STOPPED)
+        until(partial(is_stopped, container))
     time.sleep(0.1)
     rack.create("true").finish()
     zombies = [

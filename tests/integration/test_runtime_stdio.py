@@ -1,28 +1,18 @@
-"""Standard streams at the runtime layer: pipes, the log, terminals; every byte, in order, and no more than asked for."""
+"""Standard streams at the runtime layer: pipes, the log, terminals; every byte, and in order."""
 
 from __future__ import annotations
 
-import errno
 import os
-import signal
-import socket
-import subprocess
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from containerlib.errors import Conflict, StageError
-from containerlib.runtime import BindRoot, Stdio, connect, state
-from containerlib.shim import read_exit, read_log, read_log_bytes
-from containerlib.spec.lifecycle import State
-from containerlib.spec.options import ContainerOptions, Limits, MountOption
-from rig.bundles import Bundled, Rack, read_all, shim_of, until
+from containerlib import ContainerRecipe
+from containerlib.runtime import Stdio
+from containerlib.shim import read_log, read_log_bytes
+from containerlib.spec.options import ContainerOptions, MountOption
+from rig.bundles import Bundled, Rack, until
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
@@ -142,3 +132,12 @@ def test_terminal_of_an_exec_is_a_terminal_inside(rack: Rack) -> None:
         supervisor.wait(10.0)
         supervisor.finished()
     assert output.split() == [b"/dev/pts/0", b"12", b"34", b"yes"]
+
+
+@pytest.mark.timeout(20)
+def test_spawned_program_that_ended_before_its_output_was_read_is_closed_at_once(
+    box: ContainerRecipe,
+) -> None:
+    """More than a pipe holds, and little enough that the supervisor's buffer has the rest."""
+    with box.spawn("head", "-c", "150000", "/dev/zero"):
+        time.sleep(0.3)

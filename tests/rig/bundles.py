@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from attrs import evolve
+
 from containerlib.bundles.config import make_config
 from containerlib.bundles.users import ResolvedUser
 from containerlib.bundles.write import write
@@ -138,7 +140,7 @@ class Rack:
         path = f"/containerlib/test-{container_id}"
         spec = make_config(
             ImageConfig(),
-            ContainerOptions(**{**_words(options), "command": argv}),
+            evolve(options, command=argv),
             user=user,
             extra_mounts=[],
             cgroups_path=path,
@@ -221,7 +223,3 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
 def shim_of(container: Bundled) -> int:
     """The pid of the container's supervisor, its first process's parent."""
     return int(Path(f"/proc/{container.supervisor.pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def _words(options: ContainerOptions) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in options.__slots__ if not name.startswith("__")}

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -103,7 +103,8 @@ def test_masked_and_read_only_paths_hold_by_default(rack: Rack) -> None:
     script = (
         "for f in /proc/keys /proc/timer_list /proc/interrupts; do [ -e $f ] && wc -c <$f; done;"
         "ls -A /proc/acpi /proc/scsi /sys/firmware 2>/dev/null | grep -v ':$' | grep . && echo shown;"
-        "echo 1 >/proc/sys/kernel/panic; [ ! -e /proc/sysrq-trigger ] || echo b >/proc/sysrq-trigger; echo x >/proc/irq/default_smp_affinity"
+        "echo 1 >/proc/sys/kernel/panic; [ ! -e /proc/sysrq-trigger ] || echo b >/proc/sysrq-trigger;"
+        "echo x >/proc/irq/default_smp_affinity"
     )
     done = rack.run("sh", "-c", script)
     assert set(done.text.split()) <= {"0"}
@@ -151,7 +152,7 @@ def test_console_without_a_dev_of_its_own_refuses_a_device_of_the_image(rack: Ra
 
 @pytest.mark.parametrize("kind", ["bind", "tmpfs"])
 def test_mount_through_a_link_of_the_image_lands_in_the_container(
-    rack: Rack, layer: Path, outside: Path, tmp_path: Path, kind: str
+    rack: Rack, layer: Path, outside: Path, tmp_path: Path, kind: Literal["bind", "tmpfs"]
 ) -> None:
     """CVE-2017-1002101, CVE-2021-30465: the destination's parents are links out of the root."""
     source = tmp_path / "source"
@@ -180,7 +181,7 @@ def test_mount_through_a_dangling_link_of_the_image_makes_nothing_on_the_host(
 @contextmanager
 def exchanging(attack_layer: Path, a: Path, b: Path, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
     """The other user of a volume, who exchanges a directory and a link all the time."""
-    argv = [attack_layer / "bin/attack", "exchange", a, b, str(seconds)]
+    argv = [str(attack_layer / "bin/attack"), "exchange", str(a), str(b), str(seconds)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as racer:
         try:
             yield racer

@@ -114,10 +114,10 @@ def test_program_cannot_be_killed_first_less_than_the_caller(program: Program) -
 def test_caller_is_as_before_after_a_start(rack: Rack, odd_caller: None) -> None:
     """The spawn borrows the caller's memory and signal mask for an instant."""
     before = [line for line in own_status() if line.startswith(("Sig", "Umask", "Groups", "Cap"))]
-    directory = os.getcwd()
+    directory = Path.cwd()
     rack.run("true")
     assert [line for line in own_status() if line.startswith(("Sig", "Umask", "Groups", "Cap"))] == before
-    assert os.getcwd() == directory
+    assert Path.cwd() == directory
 
 
 def own_status() -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from containerlib import Engine
 from containerlib.bundles.users import ResolvedUser
+from containerlib.runtime import Stdio
 from containerlib.spec.options import ContainerOptions
-from rig.bundles import Rack
+from rig.bundles import Rack, until
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
@@ -133,22 +136,21 @@ def test_container_has_no_controlling_terminal_of_the_callers(rack: Rack) -> Non
 def session_terminal() -> Iterator[int]:
     """A terminal that is another session's, as the caller's own would be."""
     master, slave = pty.openpty()
-    with subprocess.Popen(
-        ["sleep", "60"], stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-        preexec_fn=lambda: __import__("fcntl").ioctl(0, 0x540E, 0),
-    ) as holder:  # fmt: skip
+    # of a session's first process, the first terminal that it opens becomes the controlling one
+    argv = ["sh", "-c", f"exec <{os.ttyname(slave)}; echo; sleep 60"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, start_new_session=True) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
         try:
             yield slave
         finally:
-            holder.kill()
+            os.killpg(holder.pid, signal.SIGKILL)
             os.close(master)
             os.close(slave)
 
 
 def test_exec_on_the_callers_terminal_cannot_push_input_into_it(rack: Rack, session_terminal: int) -> None:
     """CVE-2016-7545, CVE-2017-5226: TIOCSTI types commands into the shell that started the container."""
-    from rig.bundles import Stdio
-
     container = rack.create("sleep", "60", options=ContainerOptions(seccomp="unconfined"))
     with container.execute("attack", "tiocsti", stdio=Stdio(stdin=session_terminal)) as supervisor:
         status = supervisor.wait(10.0)
@@ -158,14 +160,37 @@ def test_exec_on_the_callers_terminal_cannot_push_input_into_it(rack: Rack, sess
 
 def test_state_directories_are_closed_to_other_users(rack: Rack, tmp_path: Path, busybox_image: Path) -> None:
     """CVE-2021-41091, CVE-2021-41103: another user runs set-uid programs of images, or reads containers' files."""
-    import containerlib as cl
-
     root = tmp_path / "state"
-    with cl.Engine(root=root) as engine:
+    with Engine(root=root) as engine:
         (image,) = engine.images.load(busybox_image)
         with engine.container(image).start("sleep", "60"):
             reached = [path for path in everything(root) if is_reached_by_others(root, path)]
     assert reached == []
+
+
+def test_container_that_outlives_its_supervisor_is_removed_by_force(
+    engine: Engine, busybox_image: Path, attack_layer: Path
+) -> None:
+    """It undid PR_SET_PDEATHSIG, so that the kernel does not end it with the supervisor."""
+    (image,) = engine.images.load(busybox_image)
+    recipe = engine.container(image).mount(attack_layer / "bin", at="/attack", read_only=True)
+    container = recipe.start("/attack/attack", "death", detach=True)
+    container.wait_for(log="ready")
+    (first,) = container._instance.cgroup.pids()
+    supervisor = int(Path(f"/proc/{first}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(supervisor, signal.SIGKILL)
+    until(lambda: Path(f"/proc/{first}/stat").read_text().rpartition(")")[2].split()[1] != str(supervisor))
+    container.remove(force=True)
+    assert not is_running(first)
+    assert engine.containers.list() == []
+
+
+def is_running(pid: int) -> bool:
+    """Not so of a zombie, which whoever adopted it has still to reap."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def everything(root: Path) -> Iterator[Path]:
