@@ -1,5 +1,6 @@
 #include "plan.h"
 
+#include <linux/filter.h>
 #include <linux/mman.h>
 
 enum { PROT_READ_ = 1 };
@@ -125,6 +126,8 @@ static int op_is_sound(const struct plan *plan, const struct clib_op *op) {
     case PAYLOAD_NONE:
         return 1;
     case PAYLOAD_BYTES:
+        if (op->kind == CLIB_OP_SECCOMP && op->size / sizeof(struct sock_filter) > BPF_MAXINSNS)
+            return 0;
         return op->size <= blob_size - op->text[2];
     case PAYLOAD_STRINGS:
         if (op->kind == CLIB_OP_EXEC &&

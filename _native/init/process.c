@@ -47,6 +47,8 @@ int op_user(struct init *init, const struct clib_op *op) {
         result = sys(setresgid, op->number[1], op->number[1], op->number[1]);
     if (result == 0)
         result = sys(setresuid, op->number[0], op->number[0], op->number[0]);
+    if (result == 0) /* where fs.suid_dumpable is 1 the change of user made it dumpable again */
+        result = sys(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
     return (int)result;
 }
 

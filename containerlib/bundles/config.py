@@ -97,7 +97,7 @@ def make_config(
     hostname = default_hostname(options, container_id)
     return {
         "ociVersion": OCI_VERSION,
-        "process": _process(image, options, user, capabilities, hostname),
+        "process": _process(image, options, user, capabilities, hostname, shielded=host.shielded),
         "root": {"path": "rootfs", "readonly": options.read_only},
         "hostname": hostname,
         "mounts": mounts_of(options, extra_mounts, host.kernel),
@@ -118,6 +118,8 @@ def _process(
     user: ResolvedUser,
     capabilities: Sequence[str],
     hostname: str,
+    *,
+    shielded: bool,
 ) -> Process:
     process: Process = {
         "terminal": options.tty,
@@ -128,6 +130,8 @@ def _process(
         "capabilities": _capabilities(capabilities, user),
         "noNewPrivileges": options.no_new_privileges,
     }
+    if shielded:
+        process["oomScoreAdj"] = 0
     if options.rlimits:
         process["rlimits"] = [
             {"type": name, "soft": soft, "hard": hard} for name, soft, hard in options.rlimits

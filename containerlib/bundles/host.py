@@ -42,6 +42,8 @@ class HostFacts:
     bounding: frozenset[str]
     architecture: str
     kernel: tuple[int, int]
+    shielded: bool = False
+    """Whether this process is spared by the OOM killer (a negative score): its containers must not inherit that."""
 
     @classmethod
     @functools.cache
@@ -53,6 +55,7 @@ class HostFacts:
             bounding=names_of(_bounding_mask(Path("/proc/self/status").read_text())),
             architecture=_GO_ARCHITECTURES.get(machine, machine),
             kernel=(int(major), int(digits or 0)),
+            shielded=int(Path("/proc/self/oom_score_adj").read_text()) < 0,
         )
 
 

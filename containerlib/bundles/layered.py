@@ -25,6 +25,8 @@ from containerlib.errors import StageError
 __all__ = ["LayeredTree"]
 
 _MAX_LINKS = 40
+_MAX_EXCHANGES = 8
+_EXCHANGED = frozenset({errno.EINVAL, errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _MAX_BYTES = 8 << 20
 _OPAQUE = "trusted.overlay.opaque"
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -95,6 +97,16 @@ class LayeredTree:
         return None
 
     def _look_up(self, directories: tuple[int, ...], name: str) -> _Found | None:
+        """A running container may exchange what is there between two calls: then it is looked up again."""
+        for _ in range(_MAX_EXCHANGES):
+            try:
+                return self._look_once(directories, name)
+            except OSError as error:
+                if error.errno not in _EXCHANGED:
+                    raise
+        return None
+
+    def _look_once(self, directories: tuple[int, ...], name: str) -> _Found | None:
         merged: list[int] = []
         for directory in directories:
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import select
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from containerlib.engine.streams import Pipes, patience, read_or_end
-from containerlib.errors import Timeout
+from containerlib.errors import Conflict, Timeout
 from containerlib.spec.status import ExitStatus
 
 if TYPE_CHECKING:
@@ -94,13 +95,18 @@ class Attached:
         """Kills the program if it runs, waits for its end and closes the streams."""
         try:
             if self.poll() is None:
-                with self._lock:
+                with self._lock, contextlib.suppress(Conflict):  # it ends by itself at this moment
                     self._supervisor.signal(signal.SIGKILL, everyone=True)
+                # What nobody has read keeps the supervisor from its end for as long as somebody might.
+                self._close_streams()
                 self.wait()
         finally:
             self._supervisor.close()
-            for stream in (self.stdin, self.stdout, self.stderr):
-                _close(stream)
+            self._close_streams()
+
+    def _close_streams(self) -> None:
+        for stream in (self.stdin, self.stdout, self.stderr):
+            _close(stream)
 
     def _finish(self) -> None:
         after, self._after = self._after, None

@@ -86,7 +86,7 @@ def require_privilege() -> None:
 def _make_state(root: str, *directories: str, mountpoints: str) -> None:
     try:
         for directory in (root, *directories):
-            os.makedirs(directory, mode=0o711, exist_ok=True)  # noqa: PTH103
+            os.makedirs(directory, mode=0o700, exist_ok=True)  # noqa: PTH103
         ensure_mountpoints(mountpoints)
     except OSError as error:
         raise StageError(

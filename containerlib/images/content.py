@@ -30,8 +30,8 @@ class ContentStore:
         self.path = path
         self.ingest = os.path.join(path, "ingest")
         self._blobs = os.path.join(path, "blobs")
-        os.makedirs(os.path.join(self._blobs, "sha256"), exist_ok=True)
-        os.makedirs(self.ingest, exist_ok=True)
+        for directory in (path, self._blobs, os.path.join(self._blobs, "sha256"), self.ingest):
+            os.makedirs(directory, mode=0o700, exist_ok=True)
 
     def is_layout(self) -> bool:
         """Whether the files that make it an image layout are there."""

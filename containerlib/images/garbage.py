@@ -16,10 +16,13 @@ __all__ = ["clear_temporary", "collect"]
 def collect(root: ImageRoot) -> PruneReport:
     """Removes every blob and snapshot that nothing keeps, and what dead processes left.
 
-    In a transaction they only lose their names; the slow removal comes after it.
+    A snapshot is forgotten before it loses its name: a kill in between leaves a directory that no row knows, which the
+    next collection takes, and never a row without its directory. The slow removal comes after both transactions.
     """
     with root.lease() as lease:
         sweep(root.leases, root.table)
+        with root.table.transaction():
+            _forget_snapshots(root)
         with root.table.transaction():
             snapshots = _unname_snapshots(root, lease)
             blobs = _unname_blobs(root, lease)
@@ -58,15 +61,20 @@ def clear_temporary(root: ImageRoot) -> PruneReport:
     return PruneReport(temporary=tuple(name for _, name in dead), reclaimed_bytes=size)
 
 
+def _forget_snapshots(root: ImageRoot) -> None:
+    kept = set(root.table.kept("snapshot"))
+    for chain_id in root.table.snapshot_sizes():
+        if chain_id not in kept:
+            root.table.delete_snapshot(chain_id)
+
+
 def _unname_snapshots(root: ImageRoot, lease: Lease) -> list[str]:
-    kept = {root.snapshots.directory(chain_id) for chain_id in root.table.kept("snapshot")}
-    kept &= {root.snapshots.directory(chain_id) for chain_id in root.table.snapshot_sizes()}
+    known = {root.snapshots.directory(chain_id) for chain_id in root.table.snapshot_sizes()}
     dropped = []
     for name in _in(root.snapshots.path):
         path = os.path.join(root.snapshots.path, name)
-        if lease_of(name) is None and path not in kept:
+        if lease_of(name) is None and path not in known:
             os.rename(path, lease.temporary(root.snapshots.path))
-            root.table.delete_snapshot(f"sha256:{name}")
             dropped.append(f"sha256:{name}")
     return dropped
 

@@ -22,7 +22,7 @@ class SnapshotStore:
     def __init__(self, path: str, table: ImageTable) -> None:
         self.path = path
         self.table = table
-        os.makedirs(path, mode=0o711, exist_ok=True)
+        os.makedirs(path, mode=0o700, exist_ok=True)
 
     def directory(self, chain_id: str) -> str:
         """Where the snapshot is or will be."""

@@ -7,6 +7,7 @@ execute(directory, spec, process, cgroup=...)
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -112,7 +113,12 @@ def execute(
         fds = {Launch.TARGET: _target(stack, directory), **_owner(stack, owned), **_stdio(stdio)}
         if cgroup.v2_directory:
             fds[Launch.CGROUP] = _open_directory(stack, cgroup.v2_directory)
-        return _launch(plan, fds, 0, _terminal(process, terminal), None)
+        try:
+            return _launch(plan, fds, 0, _terminal(process, terminal), None)
+        except StageError as error:
+            if error.stage == "namespace" and error.errno == errno.ESRCH:
+                raise Conflict("the container has ended", state=State.STOPPED.value) from error
+            raise
 
 
 def read_spec(bundle: str) -> Spec:

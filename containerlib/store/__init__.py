@@ -40,7 +40,7 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         try:
-            root.mkdir(mode=0o711, parents=True, exist_ok=True)
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
             path = str(root / "containerlib.db")
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as error:

@@ -144,7 +144,7 @@ class VolumeStore:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         with _stage(self._directory):
-            self._directory.mkdir(mode=0o711, exist_ok=True)
+            self._directory.mkdir(mode=0o700, exist_ok=True)
             descriptor = os.open(self._directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

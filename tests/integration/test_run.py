@@ -233,3 +233,9 @@ def test_run_interrupted_at_any_step_leaves_nothing(
             _run_interrupted(box, seeded.uniform(0, 0.01))
     assert time.monotonic() - started < 30
     left_nothing()
+
+
+def test_container_that_wrote_nothing_has_an_empty_writable_layer(box: cl.ContainerRecipe) -> None:
+    with box.start("sleep", "60") as container:
+        upper = Path(box.engine.root, "containers", container.id, "upper")
+        assert list(upper.iterdir()) == []

@@ -302,3 +302,8 @@ def test_one_config_does_not_change_another() -> None:
     before = json.dumps(config())
     first["mounts"][0]["options"].append("ro")
     assert json.dumps(config()) == before
+
+
+def test_container_of_a_process_that_the_oom_killer_spares_is_not_spared() -> None:
+    assert "oomScoreAdj" not in config()["process"]
+    assert config(host=evolve(HOST, shielded=True))["process"]["oomScoreAdj"] == 0
