@@ -13,7 +13,7 @@ import threading
 from containerlib._sys import native
 from containerlib.errors import StageError, Unsupported
 
-__all__ = ["reap_later", "reap_now", "spawn_helper"]
+__all__ = ["Helper", "reap", "spawn_helper"]
 
 _MFD_EXEC = 0x10
 _F_ADD_SEALS = 1033
@@ -51,63 +51,63 @@ def _seal_helper() -> int:
     return fd
 
 
-class _Children:
-    """Helpers that this process started and has still to reap: pidfds, and what each one supervises."""
+class Helper(native.Child):
+    """A helper that this process started. `subject`: what it supervises."""
+
+    def __init__(self, subject: str | None) -> None:
+        super().__init__()
+        self.subject = subject
+
+
+class _Helpers:
+    """All that are still to be reaped: known before they are started, so that no interrupt can lose one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._subjects: dict[int, str | None] = {}
+        self._known: set[Helper] = set()
 
-    def add(self, pidfd: int, subject: str | None) -> None:
+    def add(self, helper: Helper) -> None:
         with self._lock:
-            self._subjects[pidfd] = subject
-            ended = [known for known in self._subjects if native.pidfd_ended(known, 0.0)]
-            for known in ended:
-                del self._subjects[known]
-        for known in ended:
-            _reap(known)
+            self._known.add(helper)
 
-    def wait_for(self, subject: str, patience: float) -> None:
+    def sweep(self, subject: str | None = None, patience: float = 0.0) -> None:
+        """Reaps those that have ended, and waits up to `patience` seconds for those of `subject`."""
         with self._lock:
-            awaited = [pidfd for pidfd, known in self._subjects.items() if known == subject]
-            for pidfd in awaited:
-                del self._subjects[pidfd]
-        for pidfd in awaited:
-            if native.pidfd_ended(pidfd, patience):
-                _reap(pidfd)
-            else:
-                self.add(pidfd, subject)
+            started = [helper for helper in self._known if helper.pidfd >= 0]
+        for helper in started:
+            awaited = subject is not None and helper.subject == subject
+            if helper.reap(patience if awaited else 0.0):
+                self.discard(helper)
+
+    def discard(self, helper: Helper) -> None:
+        with self._lock:
+            self._known.discard(helper)
 
 
-def _reap(pidfd: int) -> None:
-    native.pidfd_reap(pidfd)
-    os.close(pidfd)
+_helpers = _Helpers()
 
 
-_children = _Children()
+def spawn_helper(control: int, subject: str | None) -> Helper:
+    """Starts a helper that is controlled through the socket `control`.
 
-
-def spawn_helper(control: int) -> int:
-    """Starts a helper that is controlled through the socket `control`; returns its pidfd, which is the caller's.
-
-    Hand it to `reap_later` when nobody will wait for it. Raises: StageError.
+    It need not be reaped: when another one is started, those that have ended are. Raises: StageError, Unsupported.
     """
     executable, null = _executable.fds()
+    _helpers.sweep()
+    helper = Helper(subject)
+    _helpers.add(helper)
     try:
-        return native.spawn(executable, control, null)
-    except PermissionError as error:
-        raise Unsupported(
-            "the helper cannot be executed from memory: is the sysctl vm.memfd_noexec 2? containerlib needs 0 or 1"
-        ) from error
+        helper.spawn(executable, control, null)
     except OSError as error:
+        _helpers.discard(helper)
+        if isinstance(error, PermissionError):
+            raise Unsupported(
+                "the helper cannot be executed from memory: is the sysctl vm.memfd_noexec 2? It must be 0 or 1"
+            ) from error
         raise StageError("spawn", error.errno or 0, "the container's supervisor") from error
+    return helper
 
 
-def reap_later(pidfd: int, subject: str | None) -> None:
-    """Takes over `pidfd`: its process is reaped when it has ended, by a later call here or for its `subject`."""
-    _children.add(pidfd, subject)
-
-
-def reap_now(subject: str) -> None:
+def reap(subject: str) -> None:
     """Reaps the helper of `subject` where it is a child of this process; it is on its way out."""
-    _children.wait_for(subject, patience=1.0)
+    _helpers.sweep(subject, patience=1.0)

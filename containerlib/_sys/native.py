@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,18 +17,53 @@ lib = _native.lib
 HELPER = Path(_native.__file__).parent / "_libexec" / "containerlib-helper"
 
 
-def spawn(executable: int, control: int, null: int) -> int:
-    """Starts the helper behind the descriptor `executable` and returns a pidfd, which is the caller's to close.
+class Child:
+    """A child process by its pidfd. The descriptor is in here from the instant that it exists: an interrupt between
+    the call that makes it and the next line loses nothing."""
 
-    `control` becomes its descriptor 3, `null` its stdio. The caller's memory is not copied, whatever its size.
+    def __init__(self) -> None:
+        self._pidfd = ffi.new("int *", -1)
+        self._lock = threading.Lock()
 
-    Raises: OSError.
-    """
-    pidfd = ffi.new("int *", -1)
-    error = ffi.new("struct clib_error *")
-    if lib.clib_spawn(executable, control, null, pidfd, error) < 0:
-        raise OSError(error.err, os.strerror(error.err))
-    return int(pidfd[0])
+    @property
+    def pidfd(self) -> int:
+        """-1 before the start and after the reaping."""
+        return int(self._pidfd[0])
+
+    def spawn(self, executable: int, control: int, null: int) -> None:
+        """Starts the helper behind the descriptor `executable`.
+
+        `control` becomes its descriptor 3, `null` its stdio. The caller's memory is not copied, whatever its size.
+
+        Raises: OSError.
+        """
+        error = ffi.new("struct clib_error *")
+        if lib.clib_spawn(executable, control, null, self._pidfd, error) < 0:
+            raise OSError(error.err, os.strerror(error.err))
+
+    def signal(self, number: int) -> None:
+        """Sends a signal; a child that has been reaped gets none."""
+        with self._lock, contextlib.suppress(ProcessLookupError):
+            if self.pidfd >= 0:
+                pidfd_signal(self.pidfd, number)
+
+    def reap(self, patience: float | None = 0.0) -> bool:
+        """Reaps it if it has ended or does within `patience` seconds (None: however long); whether it is gone."""
+        if not self._lock.acquire(blocking=patience != 0.0):
+            return False  # somebody else waits for it
+        try:
+            if self.pidfd < 0:
+                return True
+            poll = select.poll()
+            poll.register(self.pidfd, select.POLLIN)
+            if not poll.poll(None if patience is None else patience * 1000):
+                return False
+            lib.clib_pidfd_reap(self.pidfd, 0)
+            os.close(self.pidfd)
+            self._pidfd[0] = -1
+            return True
+        finally:
+            self._lock.release()
 
 
 def pidfd_open(pid: int) -> int:
@@ -37,19 +74,6 @@ def pidfd_open(pid: int) -> int:
 def pidfd_signal(pidfd: int, signal: int) -> None:
     """Sends `signal` to the process behind `pidfd`. Raises: ProcessLookupError."""
     _checked(lib.clib_pidfd_signal(pidfd, signal))
-
-
-def pidfd_ended(pidfd: int, timeout: float) -> bool:
-    """Whether the process behind `pidfd` has ended, or does within `timeout` seconds."""
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(timeout * 1000))
-
-
-def pidfd_reap(pidfd: int, *, wait: bool = False) -> bool:
-    """Reaps the child behind `pidfd`; True when it is gone, also when someone else reaped it."""
-    answer = lib.clib_pidfd_reap(pidfd, 0 if wait else 1)
-    return bool(answer)
 
 
 def open_in_root(directory: int, path: str, flags: int, mode: int = 0, resolve: int = 0) -> int:

@@ -168,11 +168,11 @@ def _launch(
         value = sum(ordered) | flags | (Launch.TERMINAL if terminal else 0)
         try:
             send(ours, Message(Kind.LAUNCH, (value, rows, columns, 0)), [fds[flag] for flag in ordered])
-            pidfd = spawn_helper(theirs.fileno())
+            helper = spawn_helper(theirs.fileno(), directory)
         except BaseException:
             ours.close()
             raise
-    supervisor = Supervisor(ours, directory=directory, pidfd=pidfd, plan=plan.before)
+    supervisor = Supervisor(ours, directory=directory, helper=helper, plan=plan.before)
     try:
         return supervisor.launched()
     except BaseException as error:
@@ -181,8 +181,7 @@ def _launch(
             try:
                 supervisor.signal(signal.SIGKILL, everyone=True)
             except (Error, OSError):
-                with contextlib.suppress(OSError):
-                    native.pidfd_signal(pidfd, signal.SIGKILL)
+                helper.signal(signal.SIGKILL)
         supervisor.finished()
         supervisor.close()
         raise

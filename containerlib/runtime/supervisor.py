@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-from containerlib._sys import native
-from containerlib._sys.helper import reap_later, reap_now
+from containerlib._sys.helper import Helper, reap
 from containerlib._sys.wire import Kind, Message, receive, send
 from containerlib.errors import Conflict, StageError, Timeout, Unavailable
 from containerlib.runtime.failures import stage_error
@@ -39,7 +38,7 @@ class Supervisor:
         channel: socket.socket,
         *,
         directory: str | None = None,
-        pidfd: int = -1,
+        helper: Helper | None = None,
         plan: Sequence[Op] = (),
     ) -> None:
         self.pid = 0
@@ -47,7 +46,7 @@ class Supervisor:
         self.terminal_fd: int | None = None
         self._channel = channel
         self._directory = directory
-        self._pidfd = pidfd
+        self._helper = helper
         self._plan = plan
         self._status: ExitStatus | None = None
         self._lock = threading.RLock()
@@ -101,12 +100,10 @@ class Supervisor:
         with self._lock:
             while receive_quietly(self._channel):
                 pass
-            if self._pidfd >= 0:
-                native.pidfd_reap(self._pidfd, wait=True)
-                os.close(self._pidfd)
-                self._pidfd = -1
+            if self._helper is not None:
+                self._helper.reap(patience=None)
             elif self._directory is not None:
-                reap_now(self._directory)
+                reap(self._directory)
 
     def fileno(self) -> int:
         """A descriptor that is readable when `poll` has something new."""
@@ -118,9 +115,6 @@ class Supervisor:
         if self.terminal_fd is not None:
             os.close(self.terminal_fd)
             self.terminal_fd = None
-        if self._pidfd >= 0:
-            reap_later(self._pidfd, self._directory)
-            self._pidfd = -1
 
     def __enter__(self) -> Self:
         return self
@@ -231,7 +225,7 @@ def connect(directory: str, *, patience: float = _REPLY_TIMEOUT) -> Supervisor |
         _connect(channel, directory)
     except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError):
         channel.close()
-        reap_now(directory)
+        reap(directory)
         return None
     except BaseException:
         channel.close()
