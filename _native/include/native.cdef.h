@@ -12,7 +12,6 @@ enum clib_stage {
     CLIB_STAGE_LAUNCH,    /* the launch message, its descriptors or the plan were not usable */
     CLIB_STAGE_SOCKET,    /* the control socket in the container's directory */
     CLIB_STAGE_STDIO,     /* pipes, terminal or log */
-    CLIB_STAGE_RECORD,    /* a state record in the container's directory */
     CLIB_STAGE_NAMESPACE, /* joining the pid namespace before clone3 */
     CLIB_STAGE_CLONE,     /* clone3 of the container's first process */
     CLIB_STAGE_OP,        /* an op of the plan: index says which */
@@ -92,7 +91,6 @@ enum clib_mount_flag {
     CLIB_MOUNT_RECURSIVE = 1,      /* rbind */
     CLIB_MOUNT_ATTR_RECURSIVE = 2, /* attributes apply to the mounts below too (rro, rnosuid, ...) */
     CLIB_MOUNT_NO_SYMLINKS = 4,    /* refuse a target whose path has a symlink (proc, sysfs) */
-    CLIB_MOUNT_OPTIONAL = 8,       /* an unknown or forbidden file system is passed over */
 };
 
 struct clib_op {

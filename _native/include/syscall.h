@@ -34,6 +34,14 @@ static inline long syscall6(long n, long a, long b, long c, long d, long e, long
 #error "no system call convention for this processor"
 #endif
 
+/* the kernel's struct sigaction, all zero: SIG_DFL */
+struct default_action {
+    void *handler;
+    unsigned long flags;
+    void *restorer;
+    uint64_t mask;
+};
+
 #define SYS_PADDED(n, a, b, c, d, e, f, ...)                                                                 \
     syscall6((n), (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 /* sys(close, fd): up to six arguments, the rest are zero */

@@ -7,6 +7,7 @@
 
 enum { SIGNALS = 64 };
 
+/* every op of the contract, one line each */
 static int run_op(struct init *init, const struct clib_op *op) {
     const struct plan *plan = init->plan;
     switch ((enum clib_op_kind)op->kind) {
@@ -99,12 +100,7 @@ static _Noreturn void fail(enum clib_stage stage, int error, int index) {
 
 /* The caller's ignored signals (Python ignores SIGPIPE) and the shim's blocked ones are not the program's. */
 static void reset_signals(void) {
-    struct {
-        void *handler;
-        unsigned long flags;
-        void *restorer;
-        uint64_t mask;
-    } defaults = {0};
+    struct default_action defaults = {0};
     for (int signal = 1; signal <= SIGNALS; signal++)
         sys(rt_sigaction, signal, &defaults, 0, sizeof defaults.mask);
     uint64_t none = 0;

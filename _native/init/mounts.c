@@ -43,7 +43,7 @@ int op_mount(struct init *init, const struct clib_op *op) {
     enum path_walk walk = op->number[1] & CLIB_MOUNT_NO_SYMLINKS ? PATH_NO_SYMLINKS : PATH_FOLLOW;
     cleanup_close int mount = new_mount(fstype, init->plan->blob + op->text[2], op->size, op->number[0]);
     if (mount < 0)
-        return op->number[1] & CLIB_MOUNT_OPTIONAL && (mount == -ENODEV || mount == -EPERM) ? 0 : mount;
+        return mount;
     cleanup_close int target = path_ensure(init->root, path, 1, walk);
     if (target < 0)
         return target;
@@ -94,16 +94,24 @@ static int empty_directory(void) {
                      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 }
 
+enum { NOTHING_THERE = -4096 }; /* no errno */
+
+/* opens what a mask or a read-only path covers; NOTHING_THERE is fine */
+static int open_covered(const struct init *init, const char *path, struct file_facts *facts) {
+    cleanup_close int target = path_open(init->root, path, O_PATH, PATH_NO_SYMLINKS);
+    if (target == -ENOENT || target == -ENOTDIR)
+        return NOTHING_THERE;
+    int result = target < 0 ? target : file_facts(target, facts);
+    return result < 0 ? result : take_fd(&target);
+}
+
 /* The first cover of a kind is made, the others are clones of it: before Linux 6.15 only of one that is
  * attached. */
 int op_mask(struct init *init, const char *path) {
-    cleanup_close int target = path_open(init->root, path, O_PATH, PATH_NO_SYMLINKS);
-    if (target == -ENOENT || target == -ENOTDIR)
-        return 0;
     struct file_facts facts;
-    int result = target < 0 ? target : file_facts(target, &facts);
-    if (result < 0)
-        return result;
+    cleanup_close int target = open_covered(init, path, &facts);
+    if (target < 0)
+        return target == NOTHING_THERE ? 0 : target;
     int *cover = S_ISDIR(facts.mode) ? &init->empty : &init->null;
     if (*cover < 0) {
         *cover = S_ISDIR(facts.mode) ? empty_directory() : null_device();
@@ -115,19 +123,16 @@ int op_mask(struct init *init, const char *path) {
 }
 
 int op_readonly(struct init *init, const char *path) {
-    cleanup_close int target = path_open(init->root, path, O_PATH, PATH_NO_SYMLINKS);
-    if (target == -ENOENT || target == -ENOTDIR)
-        return 0;
     struct file_facts facts;
-    int result = target < 0 ? target : file_facts(target, &facts);
-    if (result < 0)
-        return result;
+    cleanup_close int target = open_covered(init, path, &facts);
+    if (target < 0)
+        return target == NOTHING_THERE ? 0 : target;
     if (facts.mount_root)
         return set_attributes(target, MOUNT_ATTR_RDONLY, 0, 1);
     cleanup_close int tree =
         (int)sys(open_tree, target, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
     if (tree < 0)
         return tree;
-    result = set_attributes(tree, MOUNT_ATTR_RDONLY, 0, 1);
+    int result = set_attributes(tree, MOUNT_ATTR_RDONLY, 0, 1);
     return result < 0 ? result : attach(tree, target);
 }

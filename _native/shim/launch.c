@@ -119,6 +119,5 @@ int launch_start(struct shim *shim, enum clib_stage *stage) {
     close_fd(&shim->cgroup);
     close_fd(&shim->target);
     shim->cgroup = shim->target = -1;
-    shim->start_time = result < 0 ? 0 : process_start_time(shim->pid);
     return result;
 }

@@ -38,7 +38,8 @@ static long wait_for_events(const struct shim *shim, struct pollfd *slots, int m
     return sys(ppoll, slots, SLOTS, !may_sleep ? &now : buffers ? &idle : 0, 0, 0);
 }
 
-static void record_start(struct shim *shim) {
+static void record_start(struct shim *shim, int64_t start_time) {
+    shim->start_time = start_time;
     struct clib_message state = control_state(shim);
     record_write(shim, "started", &state);
     shim->recorded = 1;
@@ -50,12 +51,22 @@ static void serve_init(struct shim *shim) {
     struct clib_message message;
     int fds[CLIB_MAX_FDS], count;
     int result = channel_receive(shim->sync, &message, fds, &count, 0);
-    if (result <= 0) { /* closed by its exec; or it was killed, which its exit status will say */
+    struct process_facts facts;
+    if (result <= 0) { /* closed by its exec, or by its death */
         close_fd(&shim->sync);
         shim->sync = -1;
-        if (shim->end.kind == CLIB_MESSAGE_NONE && shim->phase != PHASE_ENDING) {
+        if (shim->end.kind != CLIB_MESSAGE_NONE)
+            return;
+        process_facts(shim->pid, &facts);
+        if (facts.has_execed) {
             shim->phase = PHASE_RUNNING;
-            record_start(shim);
+            record_start(shim, facts.start_time);
+        } else if (!shim->recorded) { /* of a created one its exit status tells */
+            shim->end = (struct clib_message){
+                .kind = CLIB_MESSAGE_FAILED,
+                .version = CLIB_PROTOCOL_VERSION,
+                .value = {CLIB_STAGE_LOST, EOWNERDEAD, -1},
+            };
         }
     } else if (message.kind == CLIB_MESSAGE_TERMINAL && count == 1) {
         if (shim->flags & CLIB_LAUNCH_LOG)
@@ -66,22 +77,33 @@ static void serve_init(struct shim *shim) {
         }
     } else if (message.kind == CLIB_MESSAGE_CREATED) {
         shim->phase = PHASE_CREATED;
-        record_start(shim);
+        process_facts(shim->pid, &facts);
+        record_start(shim, facts.start_time);
     } else if (message.kind == CLIB_MESSAGE_FAILED) {
         shim->end = message;
     }
 }
 
+/* whether the process has ended, without reaping it */
+static int has_ended(int pidfd) {
+    union {
+        int signal; /* 0: it has not */
+        char info[SIGNAL_INFO_SIZE];
+    } found = {0};
+    return sys(waitid, P_PIDFD, pidfd, &found, WEXITED | WNOHANG | WNOWAIT, 0) == 0 && found.signal;
+}
+
 static void reap(struct shim *shim) {
     char info[SIGNAL_INFO_SIZE];
     sys(read, shim->signals, info, sizeof info);
+    /* what it said is read while its number is still its own */
+    while (shim->sync >= 0 && has_ended(shim->pidfd))
+        serve_init(shim);
     int status;
     long pid;
     while ((pid = sys(wait4, -1, &status, WNOHANG, 0)) > 0) {
         if (pid != shim->pid)
             continue; /* an orphan of a container without a pid namespace of its own */
-        while (shim->sync >= 0)
-            serve_init(shim);
         shim->phase = PHASE_ENDING;
         if (shim->end.kind != CLIB_MESSAGE_NONE)
             continue;

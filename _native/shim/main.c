@@ -17,12 +17,7 @@ static int prepare(struct shim *shim) {
     uint64_t every = ~0ull, child = 1ull << (SIGCHLD - 1);
     sys(rt_sigprocmask, SIG_SETMASK, &every, 0, sizeof every);
     /* an inherited SIG_IGN would make the kernel reap, and lose, the exit status */
-    struct {
-        void *handler;
-        unsigned long flags;
-        void *restorer;
-        uint64_t mask;
-    } defaults = {0};
+    struct default_action defaults = {0};
     sys(rt_sigaction, SIGCHLD, &defaults, 0, sizeof defaults.mask);
     shim->signals = (int)sys(signalfd4, -1, &child, sizeof child, O_CLOEXEC | O_NONBLOCK);
     return shim->signals < 0 ? shim->signals : 0;

@@ -65,7 +65,11 @@ void log_write(int log, const char *stream, const char *bytes, size_t size);
 
 /* record.c */
 int record_write(const struct shim *shim, const char *name, const struct clib_message *message);
-int64_t process_start_time(int pid);
+struct process_facts {
+    int64_t start_time; /* clock ticks since boot; 0 where it is not known */
+    int has_execed;
+};
+void process_facts(int pid, struct process_facts *facts);
 
 /* control.c */
 int control_listen(struct shim *shim);

@@ -43,6 +43,8 @@ class LayerLimits:
 
 @frozen
 class LayerStats:
+    """What was applied: entries of the archive, and the bytes of the files among them."""
+
     entries: int
     bytes: int
     skipped_xattrs: int = 0  # attributes that the file system of the directory does not take

@@ -16,9 +16,9 @@ _DETAILS = {
     Stage.LAUNCH: "the plan that the supervisor was given",
     Stage.SOCKET: "shim.sock in the container's directory",
     Stage.STDIO: "standard streams and log",
-    Stage.RECORD: "state in the container's directory",
     Stage.NAMESPACE: "the container's pid namespace",
     Stage.CLONE: "new namespaces",
+    Stage.LOST: "the container's first process, before its program ran",
 }
 
 
@@ -63,4 +63,6 @@ def _stage_advice(stage: Stage, code: int) -> str:
         return "making namespaces needs root (CAP_SYS_ADMIN)"
     if stage is Stage.CLONE and code == errno.ENOSPC:
         return "a limit in /proc/sys/user is reached"
+    if stage is Stage.LOST:
+        return "somebody killed it, or its memory limit is too small to start in"
     return ""

@@ -13,7 +13,6 @@ from containerlib.errors import Unsupported
 
 __all__ = ["PROPAGATION", "MountOptions", "parse"]
 
-MS_REC = 0x4000
 PROPAGATION = {
     "unbindable": 1 << 17,
     "private": 1 << 18,

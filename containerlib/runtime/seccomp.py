@@ -2,7 +2,7 @@
 
     program = compiled(spec["linux"]["seccomp"], "/var/lib/containerlib/seccomp")   # struct sock_filter[]
 
-A filter is found in memory, else on disk, else it is compiled. libseccomp arranges it as a binary tree,
+A filter is found in the process's FilterCache, else on disk, else it is compiled. libseccomp arranges it as a binary tree,
 which matters less for the calls that it judges (230 ns either way: the kernel keeps a bitmap) than for the
 kernel's own work at installation, when it runs the filter for every system call there is: 0.21 ms in place
 of 0.76 ms for each start.
@@ -15,23 +15,22 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from containerlib.errors import InvalidArgument
 from containerlib.runtime.seccomp_newer import newer_syscalls
 from containerlib.spec.seccomp import digest_of
 
-__all__ = ["compiled"]
+__all__ = ["FilterCache", "compile_section", "compiled"]
 
 _FORMAT = 1
 """Part of the key on disk: to be raised with every change of what is compiled from the same section."""
 _INSTRUCTION_BYTES = 8
 _DIGEST_BYTES = 32
 
+_IN_MEMORY = 64
 _LIBRARY_DIRECTORIES = ("/usr/lib64", "/usr/lib", "/lib64", "/lib", "/usr/local/lib")
-
-_memory: dict[str, bytes] = {}
 
 
 def compiled(seccomp: Mapping[str, Any], cache: str | os.PathLike[str] | None = None) -> bytes:
@@ -39,20 +38,35 @@ def compiled(seccomp: Mapping[str, Any], cache: str | os.PathLike[str] | None = 
 
     Raises: Unsupported without libseccomp; InvalidArgument(field="seccomp"); StageError(stage="seccomp").
     """
-    digest = digest_of(seccomp)
-    known = _memory.get(digest)
-    if known is not None:
-        return known
-    path = f"{os.fspath(cache)}/{_key(digest)}.bpf" if cache is not None else None
-    program = _load(path) if path else None
-    if program is None:
-        program = _compile(seccomp)
-        if path:
-            _save(path, program)
-    if len(_memory) >= 64:
-        _memory.clear()
-    _memory[digest] = program
-    return program
+    return _process_cache.get(seccomp, cache)
+
+
+class FilterCache:
+    """The filters that one process knows, by the digest of their section; `compile_` makes those it does not."""
+
+    def __init__(self, compile_: Callable[[Mapping[str, Any]], bytes] | None = None) -> None:
+        self._compile = compile_ or compile_section
+        self._known: dict[str, bytes] = {}
+
+    def get(self, seccomp: Mapping[str, Any], directory: str | os.PathLike[str] | None = None) -> bytes:
+        """The filter from memory, else from `directory`, else compiled, and then kept in both.
+
+        Raises: as `compiled`.
+        """
+        digest = digest_of(seccomp)
+        known = self._known.get(digest)
+        if known is not None:
+            return known
+        path = f"{os.fspath(directory)}/{_key(digest)}.bpf" if directory is not None else None
+        program = _load(path) if path else None
+        if program is None:
+            program = self._compile(seccomp)
+            if path:
+                _save(path, program)
+        if len(self._known) >= _IN_MEMORY:
+            self._known.clear()
+        self._known[digest] = program
+        return program
 
 
 # ---- on disk ----
@@ -108,7 +122,8 @@ def _save(path: str, program: bytes) -> None:
 # ---- compiling ----
 
 
-def _compile(seccomp: Mapping[str, Any]) -> bytes:
+def compile_section(seccomp: Mapping[str, Any]) -> bytes:
+    """The filter of a section, compiled anew. Raises: as `compiled`."""
     # ctypes takes milliseconds to import, and is not needed where the disk has the answer
     from containerlib._sys.libseccomp import action_word, compile_filter, resolve_syscall  # noqa: PLC0415
 
@@ -116,3 +131,6 @@ def _compile(seccomp: Mapping[str, Any]) -> bytes:
     if len(program) > 4096 * _INSTRUCTION_BYTES:  # BPF_MAXINSNS
         raise InvalidArgument("the profile makes a filter of more than 4096 instructions", field="seccomp")
     return program
+
+
+_process_cache = FilterCache()

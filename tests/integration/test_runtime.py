@@ -262,3 +262,10 @@ def test_shim_that_is_killed_takes_its_container_with_it(rack: Rack) -> None:
     assert container.supervisor.wait(5.0).exit_code == 137
     container.cgroup.kill()
     container.cgroup.remove()
+
+
+def test_first_process_killed_before_its_program_ran_is_lost_and_not_started(rack: Rack) -> None:
+    with pytest.raises(StageError) as caught:
+        rack.create("true", options=ContainerOptions(limits=Limits(memory_bytes=16 << 10, swap_bytes=0)))
+    assert caught.value.stage == "lost"
+    assert "memory limit" in str(caught.value)
