@@ -151,8 +151,9 @@ class ContainerCgroup:
         self._set_frozen(True, timeout)
 
     def thaw(self, timeout: float = FREEZE_TIMEOUT) -> None:
-        """Undoes `freeze`. Raises: as `freeze`."""
-        self._set_frozen(False, timeout)
+        """Undoes `freeze`; a group that goes away meanwhile has nothing left to thaw. Raises: as `freeze`."""
+        with gone():
+            self._set_frozen(False, timeout)
 
     @property
     def frozen(self) -> bool:

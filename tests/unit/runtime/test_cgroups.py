@@ -267,3 +267,11 @@ def test_path_that_could_lead_elsewhere_is_refused(path: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         ContainerCgroup(path, Layout())
     assert caught.value.field == "cgroupsPath"
+
+
+def test_thaw_of_a_group_that_went_away_is_fine_and_freeze_is_not(tmp_path: Path, v2: Layout) -> None:
+    cgroup = ContainerCgroup("/containerlib/x", v2)
+    cgroup.thaw()
+    with pytest.raises(StageError) as caught:
+        cgroup.freeze()
+    assert caught.value.errno == errno.ENOENT

@@ -7,6 +7,7 @@ import errno
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,7 @@ import pytest
 from containerlib.bundles.capabilities import DEFAULT
 from containerlib.bundles.seccomp import resolve
 from containerlib.errors import InvalidArgument
-from containerlib.runtime import seccomp
-from containerlib.runtime.seccomp import compiled
+from containerlib.runtime.seccomp import FilterCache, compile_section, compiled
 from containerlib.spec.seccomp import SeccompSection
 from rig.bpf import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, parse_classic, run_classic
 
@@ -189,44 +189,46 @@ def test_section_without_a_usable_action_is_refused(section: dict[str, Any]) -> 
 SMALL = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_LOG"}]}
 
 
-@pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Compilations; the memory of earlier ones is empty."""
-    calls: list[object] = []
-    compile_ = seccomp._compile
-    monkeypatch.setattr(seccomp, "_memory", {})
-    monkeypatch.setattr(seccomp, "_compile", lambda section: calls.append(section) or compile_(section))
-    return calls
+class Compiler:
+    """The real one, counted."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, section: Mapping[str, Any]) -> bytes:
+        self.calls += 1
+        return compile_section(section)
 
 
-def test_filter_is_compiled_once_and_then_found_on_disk(
-    tmp_path: Path, counted: list[object], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = compiled(SMALL, tmp_path / "cache")
-    assert compiled(dict(reversed(SMALL.items())), tmp_path / "cache") == first
-    monkeypatch.setattr(seccomp, "_memory", {})
-    assert compiled(SMALL, tmp_path / "cache") == first
-    assert len(counted) == 1
+def test_filter_is_compiled_once_and_then_found_in_memory() -> None:
+    compiler = Compiler()
+    cache = FilterCache(compiler)
+    assert cache.get(dict(reversed(SMALL.items()))) == cache.get(SMALL) == compile_section(SMALL)
+    assert compiler.calls == 1
+
+
+def test_filter_of_another_process_is_found_on_disk(tmp_path: Path) -> None:
+    compiler = Compiler()
+    first = FilterCache(compiler).get(SMALL, tmp_path / "cache")
+    assert FilterCache(compiler).get(SMALL, tmp_path / "cache") == first
+    assert compiler.calls == 1
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".bpf"]
     assert (tmp_path / "cache").stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 64, None])
-def test_damaged_file_is_compiled_anew(
-    damage: bytes | None, tmp_path: Path, counted: list[object], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = compiled(SMALL, tmp_path)
+def test_damaged_file_is_compiled_anew(damage: bytes | None, tmp_path: Path) -> None:
+    compiler = Compiler()
+    first = FilterCache(compiler).get(SMALL, tmp_path)
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-8] if damage is None else damage)
-    monkeypatch.setattr(seccomp, "_memory", {})
-    assert compiled(SMALL, tmp_path) == first
-    assert len(counted) == 2
+    assert FilterCache(compiler).get(SMALL, tmp_path) == first
+    assert compiler.calls == 2
 
 
-def test_cache_that_cannot_be_written_costs_time_only(tmp_path: Path, counted: list[object]) -> None:
+def test_cache_that_cannot_be_written_costs_time_only(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert compiled(SMALL, tmp_path / "file" / "cache")
-    assert len(counted) == 1
+    assert FilterCache().get(SMALL, tmp_path / "file" / "cache") == compile_section(SMALL)
 
 
 # ---- the kernel's view ----
