@@ -33,9 +33,11 @@ INSTALLED = {"PYTHONSAFEPATH": "1"}
 # missed, and the tests that need it skip and say so.
 TEST_PACKAGES = [
     "busybox-static", "clang", "crun", "docker-registry", "gcc", "iproute2", "libc6-dev", "libclang-rt-dev",
-    "libseccomp2", "nftables", "redis-server", "runc", "skopeo",
+    "libseccomp2", "nftables", "openssl", "redis-server", "runc", "skopeo",
 ]  # fmt: skip
-SANITIZED = [f"tests/integration/test_{name}.py" for name in ("runtime", "run", "exec", "lifecycle", "logs", "owner")]
+SANITIZED = [
+    f"tests/integration/test_{name}.py" for name in ("runtime", "run", "exec", "lifecycle", "logs", "owner")
+]
 BENCH_PACKAGES = [*TEST_PACKAGES, "buildah", "conmon", "podman"]
 
 
@@ -77,7 +79,7 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """ruff check, ruff format and clang-format, none of which changes a file."""
-    session.install("ruff", "clang-format==14.0.6")
+    session.install("ruff==0.17.6", "clang-format==14.0.6")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     sources = sorted(str(path) for kind in ("*.c", "*.h") for path in c_sources(kind))
@@ -102,7 +104,7 @@ def layers(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Builds docs/_build/html, warnings as errors. Its code is that of examples/, which the tests run."""
-    session.install(*PROJECT["optional-dependencies"]["docs"])
+    session.install(".[docs]")
     session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "-b", "html", "docs", "docs/_build/html")
     session.log("docs/_build/html/index.html")
 

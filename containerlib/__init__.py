@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from containerlib.spec.lifecycle import State
     from containerlib.spec.status import ExitStatus, LogRecord
 
+    __version__: str
+
 __all__ = [
     "AlreadyExists",
     "BasicAuth",
@@ -105,7 +107,11 @@ if not TYPE_CHECKING:  # a type checker sees the imports above, and would take a
     }
 
     def __getattr__(name: str) -> object:
-        from importlib import import_module  # noqa: PLC0415 - nothing is loaded before it is used
+        if name == "__version__":
+            from importlib.metadata import version  # noqa: PLC0415 - nothing is loaded before it is used
+
+            return version(__name__)
+        from importlib import import_module  # noqa: PLC0415
 
         for home, names in _HOMES.items():
             if name in names.split():

@@ -10,7 +10,7 @@
     ├── Unsupported
     ├── Timeout (TimeoutError)         .log_tail
     ├── RegistryError                  .status .code .request
-    ├── ExitError                      .argv .exit_code .stdout .stderr
+    ├── ExitError                      .argv .exit_code .stdout .stderr .signal .oom_killed
     ├── BuildError                     .step .line .log_tail
     └── StageError (OSError)           .stage .errno .detail
 
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import errno as _errno
 import os
+import signal as _signal
 from collections.abc import Sequence
 from typing import Any
 
@@ -116,7 +117,7 @@ class Timeout(Error, TimeoutError):
     http_status = 504
 
     def __init__(self, message: str, *, log_tail: Sequence[str] = ()) -> None:
-        super().__init__("\n".join([message, *(f"  | {line}" for line in log_tail)]))
+        super().__init__(with_log(message, log_tail))
         self.log_tail = tuple(log_tail)
 
 
@@ -142,26 +143,57 @@ class RegistryError(Error):
 
 
 class ExitError(Error):
-    """A command in a container ended with a status other than zero."""
+    """A command in a container ended with a status other than zero.
 
-    def __init__(self, argv: Sequence[str], exit_code: int, stdout: bytes = b"", stderr: bytes = b"") -> None:
+    `signal` is the number of the one that ended it, if one did; `oom_killed` says that the kernel killed a process
+    of the container for memory.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        exit_code: int,
+        stdout: bytes = b"",
+        stderr: bytes = b"",
+        *,
+        signal: int | None = None,
+        oom_killed: bool = False,
+    ) -> None:
         self.argv = tuple(argv)
         self.exit_code = exit_code
         self.stdout = stdout
         self.stderr = stderr
+        self.signal = signal
+        self.oom_killed = oom_killed
         super().__init__(self._message())
 
     def _message(self) -> str:
         tail = self.stderr[-2000:].decode(errors="replace").splitlines()[-10:]
-        lines = [f"{' '.join(self.argv)!s} exited with {self.exit_code}"]
-        return "\n".join(lines + [f"  | {printable(line)}" for line in tail])
+        return with_log(f"{' '.join(self.argv)} {self._end()}", [printable(line) for line in tail])
+
+    def _end(self) -> str:
+        if self.oom_killed and self.signal == _signal.SIGKILL:
+            return "was killed: it reached its memory limit; raise limit(memory=...)"
+        end = f"exited with {self.exit_code}"
+        if self.signal is not None:
+            end = f"was killed by {_signal_name(self.signal)}"
+        if self.oom_killed:
+            end += ", and one of its processes was killed at the memory limit; raise limit(memory=...)"
+        return end
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return _signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
 
 
 class BuildError(Error):
     """A build step failed."""
 
     def __init__(self, message: str, *, step: int, line: int = 0, log_tail: Sequence[str] = ()) -> None:
-        super().__init__("\n".join([f"step {step}: {message}", *(f"  | {line_}" for line_ in log_tail)]))
+        super().__init__(with_log(f"step {step}: {message}", log_tail))
         self.step = step
         self.line = line
         self.log_tail = tuple(log_tail)
@@ -189,6 +221,12 @@ class StageError(Error, OSError):
         if self.stage != "exec":
             return 125
         return 127 if self.errno in (_errno.ENOENT, _errno.ENOTDIR) else 126
+
+
+def with_log(message: str, lines: Sequence[str]) -> str:
+    """`message` and, where something was written, the last lines of it."""
+    written = lines if any(line.strip() for line in lines) else ()
+    return "\n".join([message, *(f"  | {line}" for line in written)])
 
 
 def printable(text: str) -> str:

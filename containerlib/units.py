@@ -1,4 +1,4 @@
-"""Sizes and durations as people write them."""
+"""Sizes as people write them, and the guard of every value that people write."""
 
 from __future__ import annotations
 
@@ -9,7 +9,19 @@ from containerlib.errors import InvalidArgument
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgtp]?)(i?)b?\s*", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
+_TOO_LARGE = 2**63
+"""The kernel's numbers of bytes are signed, of 64 bits."""
+
 Size = int | str
+
+
+def check_kind(value: object, *kinds: type, want: str, field: str) -> None:
+    """Lets pass what is of one of `kinds`. A bool counts as a number only where `kinds` has bool.
+
+    Raises: InvalidArgument, which says what is wanted: `want` completes "... is not".
+    """
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        raise InvalidArgument(f"{value!r} is not {want}", field=field)
 
 
 def parse_size(value: Size, *, field: str = "size") -> int:
@@ -17,24 +29,20 @@ def parse_size(value: Size, *, field: str = "size") -> int:
 
     As in Docker every multiple is of 1024, `MB` as much as `MiB`: limits are pages, and nobody means 953 MiB.
 
-    Raises: InvalidArgument for a negative, empty or unknown size.
+    Raises: InvalidArgument for a negative, empty or unknown size, and for 2**63 bytes or more.
     """
-    if isinstance(value, int):
-        if value < 0:
-            raise InvalidArgument(f"a size is not negative, not {value}", field=field)
-        return value
-    match = _SIZE.fullmatch(value)
+    check_kind(value, int, str, want='a size: write bytes as an int, or "256MiB"', field=field)
+    size_bytes = value if isinstance(value, int) else _parse(value, field)
+    if size_bytes < 0:
+        raise InvalidArgument(f"a size is not negative, not {value}", field=field)
+    if size_bytes >= _TOO_LARGE:
+        raise InvalidArgument(f"{value!r} is more bytes than the kernel can count (2**63)", field=field)
+    return int(size_bytes)
+
+
+def _parse(text: str, field: str) -> float:
+    match = _SIZE.fullmatch(text)
     if match is None:
-        raise InvalidArgument(f'{value!r} is not a size: write bytes or "256MiB"', field=field)
+        raise InvalidArgument(f'{text!r} is not a size: write bytes or "256MiB"', field=field)
     number, unit, _ = match.groups()
-    return int(float(number) * 1024 ** _POWERS[unit.lower()])
-
-
-def format_size(size_bytes: int) -> str:
-    """`size_bytes` in the largest unit that leaves a whole part, e.g. `"1.5 GiB"`."""
-    size = float(size_bytes)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if size < 1024 or unit == "TiB":
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    raise AssertionError("unreachable")
+    return float(number) * 1024.0 ** _POWERS[unit.lower()]

@@ -60,4 +60,7 @@ def say(what: str, value: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except cl.Unsupported as error:  # without root
+        raise SystemExit(str(error)) from error

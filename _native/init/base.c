@@ -106,6 +106,7 @@ long read_file(int dir_fd, const char *path, char *to, size_t size) {
 }
 
 _Noreturn void leave(int status) {
-    for (;;)
-        sys(exit_group, status);
+    sys(exit_group, status);
+    for (;;) /* a seccomp filter refuses even that */
+        __builtin_trap();
 }

@@ -2,7 +2,7 @@
 
 #include <linux/openat2.h>
 
-enum { PATH_SIZE = 4096, PATH_ATTEMPTS = 1000 };
+enum { PATH_SIZE = 4096, PATH_ATTEMPTS = 1000, MAX_LINKS = 8 };
 
 int path_open(int root, const char *path, uint64_t flags, enum path_walk walk) {
     struct open_how how = {
@@ -63,7 +63,24 @@ int path_open_parent(int root, const char *path, const char **name) {
     return made < 0 ? made : path_open(root, parent, O_PATH | O_DIRECTORY, PATH_FOLLOW);
 }
 
-int path_ensure(int root, const char *path, int directory, enum path_walk walk) {
+/* where the dangling symlink `name` in parent points, as a path from the root: absolute, or beside `path` */
+static int read_dangling(int parent, const char *path, const char *name, char *target) {
+    size_t prefix = (size_t)(name - path);
+    if (prefix >= PATH_SIZE)
+        return -ENAMETOOLONG;
+    memcpy(target, path, prefix);
+    long length = sys(readlinkat, parent, name, target + prefix, PATH_SIZE - 1 - prefix);
+    if (length < 0)
+        return (int)length;
+    if (target[prefix] == '/') {
+        memmove(target, target + prefix, (size_t)length);
+        prefix = 0;
+    }
+    target[prefix + (size_t)length] = 0;
+    return 0;
+}
+
+static int ensure(int root, const char *path, int directory, enum path_walk walk, int links_left) {
     int fd = path_open(root, path, O_PATH, walk);
     if (fd != -ENOENT)
         return fd;
@@ -72,7 +89,15 @@ int path_ensure(int root, const char *path, int directory, enum path_walk walk) 
     if (parent < 0)
         return parent;
     long made = directory ? sys(mkdirat, parent, name, 0755) : sys(mknodat, parent, name, S_IFREG | 0644, 0);
-    if (made < 0 && made != -EEXIST)
-        return (int)made;
-    return path_open(root, path, O_PATH, walk);
+    if (made == -EEXIST && walk == PATH_FOLLOW && links_left) {
+        char target[PATH_SIZE];
+        int result = read_dangling(parent, path, name, target);
+        if (result == 0)
+            return ensure(root, target, directory, walk, links_left - 1);
+    }
+    return made < 0 && made != -EEXIST ? (int)made : path_open(root, path, O_PATH, walk);
+}
+
+int path_ensure(int root, const char *path, int directory, enum path_walk walk) {
+    return ensure(root, path, directory, walk, MAX_LINKS);
 }

@@ -17,5 +17,5 @@ int path_open(int root, const char *path, uint64_t flags, enum path_walk walk);
 int path_open_parent(int root, const char *path, const char **name);
 
 /* opens (O_PATH) the directory or file at `path` below root; makes it, and missing parents, where it is not
- * there */
+ * there, also behind a symlink that points to nothing yet (/etc/resolv.conf of many an image) */
 int path_ensure(int root, const char *path, int directory, enum path_walk walk);

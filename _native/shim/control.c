@@ -31,17 +31,21 @@ static void drop(struct client *client) {
     *client = (struct client){.fd = -1};
 }
 
+int control_vacancy(const struct shim *shim) {
+    int place = 0;
+    while (place < shim->client_count && shim->clients[place].fd >= 0)
+        place++;
+    return place < SHIM_CLIENTS ? place : -1;
+}
+
 void control_accept(struct shim *shim) {
     int fd = (int)sys(accept4, shim->listener, 0, 0, O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return;
-    for (int i = 0; i < SHIM_CLIENTS; i++) {
-        if (shim->clients[i].fd < 0) {
-            shim->clients[i] = (struct client){.fd = fd};
-            return;
-        }
-    }
-    sys(close, fd);
+    int place = control_vacancy(shim);
+    if (place == shim->client_count)
+        shim->client_count++;
+    shim->clients[place] = (struct client){.fd = fd};
 }
 
 struct clib_message control_state(const struct shim *shim) {
@@ -56,7 +60,7 @@ struct clib_message control_state(const struct shim *shim) {
 
 /* to everyone who waits for how it goes on */
 void control_broadcast(struct shim *shim, const struct clib_message *message) {
-    for (int i = 0; i < SHIM_CLIENTS; i++)
+    for (int i = 0; i < shim->client_count; i++)
         if (shim->clients[i].fd >= 0 && shim->clients[i].waiting)
             channel_send(shim->clients[i].fd, message, -1);
 }

@@ -19,10 +19,7 @@ enum { SLOTS = SLOT_CLIENTS + SHIM_CLIENTS, IDLE_NS = 500000000, SIGNAL_INFO_SIZ
 /* polls; returns how many descriptors are ready */
 static long wait_for_events(const struct shim *shim, struct pollfd *slots, int may_sleep) {
     slots[SLOT_SIGNALS] = (struct pollfd){shim->signals, POLLIN, 0};
-    int vacancy = 0; /* without one a new client waits in the queue */
-    for (int i = 0; i < SHIM_CLIENTS; i++)
-        vacancy |= shim->clients[i].fd < 0;
-    slots[SLOT_LISTENER] = (struct pollfd){vacancy ? shim->listener : -1, POLLIN, 0};
+    slots[SLOT_LISTENER] = (struct pollfd){control_vacancy(shim) < 0 ? -1 : shim->listener, POLLIN, 0};
     slots[SLOT_OWNER] = (struct pollfd){shim->owner, POLLIN, 0};
     slots[SLOT_SYNC] = (struct pollfd){shim->sync, POLLIN, 0};
     int buffers = 0;
@@ -32,10 +29,14 @@ static long wait_for_events(const struct shim *shim, struct pollfd *slots, int m
         slot->fd = pump_wants(&shim->pumps[i], &slot->events);
         buffers += shim->pumps[i].buffer != NULL;
     }
-    for (int i = 0; i < SHIM_CLIENTS; i++)
+    for (int i = 0; i < shim->client_count; i++)
         slots[SLOT_CLIENTS + i] = (struct pollfd){shim->clients[i].fd, POLLIN, 0};
     struct __kernel_timespec now = {0}, idle = {.tv_nsec = IDLE_NS};
-    return sys(ppoll, slots, SLOTS, !may_sleep ? &now : buffers ? &idle : 0, 0, 0);
+    return sys(ppoll, slots, SLOT_CLIENTS + shim->client_count,
+               !may_sleep ? &now
+               : buffers  ? &idle
+                          : 0,
+               0, 0);
 }
 
 static void record_start(struct shim *shim, int64_t start_time) {
@@ -146,7 +147,7 @@ static void serve(struct shim *shim, const struct pollfd *slots) {
         serve_init(shim);
     if (slots[SLOT_SIGNALS].revents)
         reap(shim);
-    for (int i = 0; i < SHIM_CLIENTS; i++)
+    for (int i = 0; i < shim->client_count; i++)
         if (slots[SLOT_CLIENTS + i].revents)
             control_serve(shim, &shim->clients[i]);
     if (slots[SLOT_LISTENER].revents)
@@ -157,8 +158,8 @@ void loop_run(struct shim *shim) {
     struct pollfd slots[SLOTS];
     while (shim->phase != PHASE_ENDING || streams_open(shim)) {
         int ending = shim->phase == PHASE_ENDING;
-        int stuck =
-            0; /* output that a client has still to take is waited for, whatever holds the pipe is not */
+        /* output that a client has still to take is waited for; what else holds the pipe is not */
+        int stuck = 0;
         for (int i = 0; i < 2; i++)
             stuck |= shim->pumps[i].start < shim->pumps[i].end;
         long ready = wait_for_events(shim, slots, !ending || stuck);

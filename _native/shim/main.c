@@ -37,11 +37,9 @@ static struct shim new_shim(void) {
         .terminal = -1,
         .pidfd = -1,
     };
-    for (int i = 0; i < SHIM_CLIENTS; i++)
-        shim.clients[i].fd = -1;
     for (int i = 0; i < SHIM_PUMPS; i++)
         shim.pumps[i] = (struct pump){.from = -1, .to = -1};
-    shim.clients[0] = (struct client){.fd = CLIB_CONTROL_FD, .waiting = 1};
+    shim.clients[shim.client_count++] = (struct client){.fd = CLIB_CONTROL_FD, .waiting = 1};
     return shim;
 }
 

@@ -7,7 +7,7 @@
 #include "channel.h"
 #include "plan.h"
 
-enum { SHIM_CLIENTS = 128, SHIM_PUMPS = 3, SHIM_BUFFER = 65536 };
+enum { SHIM_CLIENTS = 512, SHIM_PUMPS = 3, SHIM_BUFFER = 65536 };
 
 /* one direction of stdio: bytes come in at `from`, go to the log under a stream's name, and on to `to` */
 struct pump {
@@ -42,6 +42,7 @@ struct shim {
     int pid, pidfd;
     int64_t start_time;
     struct clib_message end; /* EXITED or FAILED, once it is known */
+    int client_count;        /* places in use, and free ones between them */
     struct client clients[SHIM_CLIENTS];
     struct pump pumps[SHIM_PUMPS];
 };
@@ -73,6 +74,8 @@ void process_facts(int pid, struct process_facts *facts);
 
 /* control.c */
 int control_listen(struct shim *shim);
+/* a free place for a client, or -1: then new ones wait in the queue */
+int control_vacancy(const struct shim *shim);
 void control_accept(struct shim *shim);
 void control_serve(struct shim *shim, struct client *client);
 void control_broadcast(struct shim *shim, const struct clib_message *message);

@@ -12,11 +12,30 @@ from containerlib.errors import InvalidArgument
 from containerlib.spec.options import ContainerOptions, MountOption
 from containerlib.spec.runtime import Mount
 
-__all__ = ["mounts_of"]
+__all__ = ["check_target", "mounts_of"]
 
 _RECURSIVE_READ_ONLY = (5, 12)
 """mount_setattr(2), which a read-only bind needs to cover the mounts below its source too."""
 _SAFE = ("nosuid", "noexec", "nodev")
+
+_REPLACEABLE = frozenset(
+    {
+        "/proc/cpuinfo",
+        "/proc/diskstats",
+        "/proc/loadavg",
+        "/proc/meminfo",
+        "/proc/slabinfo",
+        "/proc/stat",
+        "/proc/swaps",
+        "/proc/sys/crypto/fips_enabled",
+        "/proc/sys/kernel/ns_last_pid",
+        "/proc/uptime",
+    }
+)
+"""The files of /proc that may be mounted on, as with runc: lxcfs and the like show a container its own figures there.
+
+Spec: runc, libcontainer/rootfs_linux.go, checkProcMount
+"""
 
 _DEFAULT: tuple[Mount, ...] = (
     {"destination": "/proc", "type": "proc", "source": "proc", "options": [*_SAFE]},
@@ -66,6 +85,25 @@ def mounts_of(options: ContainerOptions, extra: Sequence[Mount], kernel: tuple[i
     return [*kept, *sorted(asked, key=lambda mount: mount["destination"].count("/"))]
 
 
+def check_target(target: str, *, field: str) -> str:
+    """`target`, normalised, where a mount may be asked for.
+
+    Raises: InvalidArgument for a relative path, the root, and /proc and what is below it: who writes to a false
+    /proc/self/attr/exec has the container's confinement lifted (CVE-2019-16884).
+    """
+    normal = posixpath.normpath(target)
+    if not target.startswith("/") or normal in ("/", "//"):
+        raise InvalidArgument(
+            f"{target!r} is not a place for a mount: it is absolute, and not the root", field=field
+        )
+    if (normal == "/proc" or normal.startswith("/proc/")) and normal not in _REPLACEABLE:
+        raise InvalidArgument(
+            f"{target!r} is not a place for a mount: /proc and what is below it are the container's own",
+            field=field,
+        )
+    return normal
+
+
 def _is_hidden(destination: str, targets: set[str]) -> bool:
     return destination in targets or ("/dev" in targets and destination.startswith("/dev/"))
 
@@ -75,11 +113,7 @@ def _writable(mounts: Iterable[Mount]) -> list[Mount]:
 
 
 def _mount(option: MountOption, kernel: tuple[int, int]) -> Mount:
-    target = posixpath.normpath(option.target)
-    if not option.target.startswith("/") or target in ("/", "//"):
-        raise InvalidArgument(
-            f"{option.target!r} is not a place for a mount: it is absolute, and not the root", field="mounts"
-        )
+    target = check_target(option.target, field="mounts")
     if option.kind == "tmpfs":
         return {"destination": target, "type": "tmpfs", "source": "tmpfs", "options": _tmpfs_options(option)}
     if not option.source.startswith("/"):

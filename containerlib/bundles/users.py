@@ -22,6 +22,8 @@ _MAX_ID = 2**31 - 1
 
 @frozen
 class ResolvedUser:
+    """Who a process runs as, in the kernel's numbers, and its home directory."""
+
     uid: int = 0
     gid: int = 0
     additional_gids: tuple[int, ...] = ()

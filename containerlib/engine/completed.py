@@ -39,5 +39,13 @@ class Completed:
 def checked(completed: Completed, argv: Sequence[str], *, check: bool) -> Completed:
     """Raises ExitError where `check` and the exit code is not 0."""
     if check and completed.exit_code:
-        raise ExitError(argv, completed.exit_code, completed.stdout, completed.stderr)
+        status = completed.status
+        raise ExitError(
+            argv,
+            completed.exit_code,
+            completed.stdout,
+            completed.stderr,
+            signal=status.signal,
+            oom_killed=status.oom_killed,
+        )
     return completed

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,11 +18,11 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from containerlib import runtime
+from containerlib._sys.privilege import Capability, require_capability
 from containerlib.bundles.config import default_hostname, make_config
 from containerlib.bundles.users import resolve_user
 from containerlib.bundles.write import write
 from containerlib.engine import words
-from containerlib.engine.core import require_privilege
 from containerlib.engine.instance import Instance, Memo
 from containerlib.engine.names import new_id, new_name
 from containerlib.engine.sources import HostSource, ImageSource, Resolved, resolve
@@ -71,7 +72,7 @@ def launch(core: Core, order: Order, stdio: Stdio | None = None) -> tuple[Instan
     Raises: NotFound (image, user, mount source), AlreadyExists (name), StageError, Unsupported, what a pull
     raises.
     """
-    require_privilege()
+    require_capability(Capability.SYS_ADMIN)
     image = resolve(core, order.source)
     options = _with_bound_volumes(core, order.options)
     instance = _draft(core, order, image)
@@ -80,7 +81,7 @@ def launch(core: Core, order: Order, stdio: Stdio | None = None) -> tuple[Instan
         undo.add(partial(_forget, instance))
         _register(instance, order.options.name)
         undo.add(partial(remove_directory, instance.directory))
-        _make_directory(instance.directory, image)
+        _make_directory(instance.directory, image, core.mountpoints)
         instance._spec = _write_bundle(instance, image, options)
         supervisor = start_bundle(instance, image, stdio, hold=order.hold, undo=undo)
     return instance, supervisor
@@ -165,22 +166,22 @@ def _forget(instance: Instance) -> None:
         instance.core.store.containers.remove(instance.id)
 
 
-def _make_directory(directory: str, image: Resolved) -> None:
+def _make_directory(directory: str, image: Resolved, mountpoints: str) -> None:
     try:
         os.mkdir(directory, 0o700)  # noqa: PTH102 - hot path
         os.mkdir(f"{directory}/rootfs", 0o755)  # noqa: PTH102
         if not image.private:
-            _make_upper(directory, image.layers)
+            _make_upper(directory, image.overlay(directory, mountpoints).lowers)
     except OSError as error:
         raise StageError("state", error.errno or 0, str(error.filename or directory)) from error
 
 
-def _make_upper(directory: str, layers: tuple[str, ...]) -> None:
-    """The writable layer. Its own mode and owner are what the container sees on "/": the image's."""
+def _make_upper(directory: str, lowers: Sequence[str]) -> None:
+    """The writable layer. Its own mode and owner are what the container sees on "/": those of the top of `lowers`."""
     upper = f"{directory}/upper"
     os.mkdir(upper, 0o755)  # noqa: PTH102 - hot path
     os.mkdir(f"{directory}/work", 0o700)  # noqa: PTH102
-    root = os.stat(layers[0])  # noqa: PTH116
+    root = os.stat(lowers[0])  # noqa: PTH116
     os.chmod(upper, root.st_mode & 0o7777)  # noqa: PTH101
     if root.st_uid or root.st_gid:
         os.chown(upper, root.st_uid, root.st_gid)

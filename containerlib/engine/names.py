@@ -6,6 +6,7 @@ import re
 import secrets
 
 from containerlib.errors import InvalidArgument
+from containerlib.units import check_kind
 
 __all__ = ["check_name", "new_id", "new_name"]
 
@@ -41,9 +42,8 @@ def check_name(name: str) -> str:
 
     Raises: InvalidArgument.
     """
+    want = "a name: up to 128 letters, digits, '_', '.', '-', first a letter or digit"
+    check_kind(name, str, want=want, field="name")
     if not _NAME.fullmatch(name):
-        raise InvalidArgument(
-            f"{name!r} is not a name: up to 128 letters, digits, '_', '.', '-', first a letter or digit",
-            field="name",
-        )
+        raise InvalidArgument(f"{name!r} is not {want}", field="name")
     return name

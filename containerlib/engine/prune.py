@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from containerlib._sys.trees import remove_tree
 from containerlib.engine.instance import Instance
 from containerlib.engine.reconcile import is_left_over
 from containerlib.engine.stop import discard
-from containerlib.engine.tree import remove_tree
 from containerlib.errors import Error
 from containerlib.runtime.cgroup_layout import Layout
 from containerlib.runtime.cgroups import ContainerCgroup

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from containerlib import shim
 from containerlib.engine.execute import ExecOptions, execute
 from containerlib.engine.stop import tail
-from containerlib.errors import Conflict, Timeout
+from containerlib.errors import Conflict, Timeout, with_log
 from containerlib.spec.lifecycle import State
 
 if TYPE_CHECKING:
@@ -35,9 +36,10 @@ def wait_for(instance: Instance, *, log: str | None, command: ExecOptions | None
 
 
 def _wait_for_log(instance: Instance, text: str, limit: float) -> None:
-    for _ in _attempts(instance, limit, f"a line with {text!r}"):
-        if any(text in record.text for record in shim.read_log(instance.directory)):
-            return
+    with contextlib.closing(shim.LogReader(instance.directory)) as log:
+        for _ in _attempts(instance, limit, f"a line with {text!r}"):
+            if any(text in record.text for record in log.read()):
+                return
 
 
 def _wait_for_exec(instance: Instance, options: ExecOptions, limit: float) -> None:
@@ -57,10 +59,8 @@ def _attempts(instance: Instance, limit: float, what: str) -> Iterator[float]:
         state = instance.state
         yield limit - time.monotonic()
         if state is State.STOPPED:
-            raise Conflict(
-                f"{instance.subject} ended before {what} came:\n  | " + "\n  | ".join(tail(instance)),
-                state=state.value,
-            )
+            message = with_log(f"{instance.subject} ended before {what} came", tail(instance))
+            raise Conflict(message, state=state.value)
         if time.monotonic() > limit:
             raise _late(instance, what)
         time.sleep(pause)

@@ -6,6 +6,7 @@ import re
 import signal
 
 from containerlib.errors import InvalidArgument
+from containerlib.units import check_kind
 
 __all__ = ["hears", "parse_signal"]
 
@@ -17,11 +18,11 @@ def parse_signal(value: int | str, *, field: str = "signal") -> int:
 
     Raises: InvalidArgument.
     """
+    want = 'a signal: write a number or a name such as "TERM"'
+    check_kind(value, int, str, want=want, field=field)
     number = _number(value)
     if number is None or not 1 <= number <= signal.SIGRTMAX:
-        raise InvalidArgument(
-            f'{value!r} is not a signal: write a number or a name such as "TERM"', field=field
-        )
+        raise InvalidArgument(f"{value!r} is not {want}", field=field)
     return number
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from containerlib import runtime
-from containerlib.engine.core import require_privilege
+from containerlib._sys.privilege import Capability, require_capability
 from containerlib.engine.launch import launch, start_bundle
 from containerlib.engine.sources import resolve_again
 from containerlib.engine.undo import Undo
@@ -63,7 +63,7 @@ def restart(instance: Instance) -> None:
 
 
 def _start_again(instance: Instance) -> None:
-    require_privilege()
+    require_capability(Capability.SYS_ADMIN)
     core = instance.core
     image = resolve_again(core, instance.record.image_id, instance.record.image_reference)
     owner = core.owner

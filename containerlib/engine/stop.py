@@ -7,15 +7,18 @@ import errno
 import os
 import signal
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from containerlib import runtime, shim
+from containerlib._sys.trees import remove_tree
 from containerlib.engine.signals import hears
-from containerlib.engine.tree import remove_tree
+from containerlib.engine.streams import log_tail
 from containerlib.engine.undo import clean_up
-from containerlib.errors import Conflict, NotFound, StageError, Timeout, Unavailable, printable
+from containerlib.errors import Conflict, NotFound, StageError, Timeout, Unavailable
 from containerlib.runtime import Supervisor
+from containerlib.runtime.supervisor import LOST
 from containerlib.spec.lifecycle import State, check
 from containerlib.spec.status import ExitStatus
 
@@ -40,6 +43,8 @@ __all__ = [
 DEFAULT_GRACE = 10.0
 """Seconds between the stop signal and SIGKILL, as in Docker."""
 _KILL_PATIENCE = 30.0
+_TAIL_BYTES = 1 << 16
+"""How much of a log's end is looked at for its last lines: it may have gigabytes."""
 _LAUNCH_PATIENCE = 0.3
 """Seconds in which a shim that was started shows itself; it takes some milliseconds."""
 
@@ -47,7 +52,7 @@ _LAUNCH_PATIENCE = 0.3
 def wait(instance: Instance, timeout: float | None = None) -> ExitStatus:
     """The container's end, waited for in this or any other process.
 
-    Raises: Timeout with the log's last lines; Unavailable where no record of the end was left.
+    Raises: Timeout with the log's last lines; Unavailable where it never ran.
     """
     with _connected(instance) as supervisor:
         if supervisor is not None:
@@ -232,21 +237,25 @@ def _connected(instance: Instance) -> contextlib.AbstractContextManager[Supervis
 
 
 def _recorded_end(instance: Instance) -> ExitStatus:
+    """How a container without a supervisor ended. Where that was killed, the kernel killed the container with it:
+    `LOST`, which is also what those are told who were waiting then.
+    """
     status = shim.read_exit(instance.directory)
     if status is not None:
         return status
     if not os.path.isdir(instance.directory):  # noqa: PTH112
         raise instance.gone()
+    if runtime.read_record(instance.directory, "started") is not None:
+        return LOST
     raise Unavailable(
-        f"how {instance.subject} ended is not known: its supervisor was killed before it could record it; "
-        "remove() it, or start() it again"
+        f"{instance.subject} never ran: its supervisor was killed before it could start it; remove() it, or "
+        "start() it again"
     )
 
 
-def tail(instance: Instance) -> list[str]:
-    _, stderr = output = shim.read_log_bytes(instance.directory)
-    text = (stderr or output[0])[-4096:].decode(errors="replace")
-    return [printable(line) for line in text.splitlines()[-10:]]
+def tail(instance: Instance) -> Sequence[str]:
+    """The last lines of what the container wrote, on standard error if there is anything."""
+    return log_tail(*shim.read_log_bytes(instance.directory, last=_TAIL_BYTES))
 
 
 def remove_directory(directory: str) -> None:

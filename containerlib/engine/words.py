@@ -7,26 +7,35 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from containerlib.engine.signals import parse_signal
 from containerlib.errors import InvalidArgument
 from containerlib.spec.options import Limits
-from containerlib.units import Size, parse_size
+from containerlib.units import Size, check_kind, parse_size
 
 __all__ = [
+    "any_path",
     "argv",
     "capabilities",
     "command",
+    "condition",
     "container_path",
+    "data",
+    "flag",
     "host_path",
     "hostname",
     "limits",
     "merge_pairs",
+    "moment",
     "rlimit",
     "seconds",
     "stop_signal",
+    "terminal_side",
     "text",
+    "timeout",
+    "user",
 ]
 
 _CAPABILITIES = (
@@ -41,14 +50,41 @@ _RLIMITS = (
 )
 _HOST_LABEL = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?")
 _LARGEST = 2**64 - 1
+_MOST_PROCESSES = 2**22
+"""PID_MAX_LIMIT, as much as pids.max takes."""
+_MOST_PROCESSORS = 8192
+"""What a kernel can be built for (NR_CPUS)."""
+_LONGEST = 2**31 // 1000
+"""Seconds in the milliseconds of poll(2): 24 days."""
 
 
-def text(value: object, *, field: str) -> str:
+def text(value: str, *, field: str) -> str:
     """`value` where it is a str that the kernel can take."""
-    if not isinstance(value, str):
-        raise InvalidArgument(f"{value!r} is not a str: write {str(value)!r}", field=field)
+    advice = f": write {str(value)!r}" if isinstance(value, int | float | os.PathLike) else ""
+    check_kind(value, str, want=f"a str{advice}", field=field)
     if "\0" in value:
         raise InvalidArgument(f"{value!r} holds a NUL byte", field=field)
+    return value
+
+
+def flag(value: bool, *, field: str) -> bool:
+    """True or False: a str such as "no" would count as yes."""
+    check_kind(value, bool, want="True or False", field=field)
+    return value
+
+
+def user(value: str | int, *, field: str = "user") -> str:
+    """A name, a number or `"user:group"`."""
+    check_kind(value, int, str, want='a user: write a name, a number or "user:group"', field=field)
+    if isinstance(value, int) and value < 0:
+        raise InvalidArgument(f"{value} is not a user: no user's number is negative", field=field)
+    return text(str(value), field=field)
+
+
+def data(value: bytes | None, *, field: str = "input") -> bytes | None:
+    """What a program is given to read."""
+    advice = ": encode it, e.g. with .encode()" if isinstance(value, str) else ""
+    check_kind(value, bytes, bytearray, type(None), want=f"bytes{advice}", field=field)
     return value
 
 
@@ -59,19 +95,39 @@ def argv(words: tuple[str, ...], *, field: str = "argv") -> tuple[str, ...]:
     return words
 
 
-def command(words: tuple[str, ...]) -> tuple[str, ...]:
+def condition(words: Sequence[str] | None, *, log: str | None) -> tuple[str, ...] | None:
+    """The command of a `wait_for`, which needs one or a text to look for in the log."""
+    if words is None:
+        if log is None:
+            raise InvalidArgument("there is nothing to wait for: give log=... or exec=(...)", field="log")
+        return None
+    if isinstance(words, str):
+        advice = f"write exec={tuple(words.split())!r}"
+        raise InvalidArgument(f"{words!r} is one str and not an argument vector: {advice}", field="exec")
+    check_kind(words, Sequence, want="an argument vector: a tuple of str", field="exec")
+    return command(tuple(words), field="exec")
+
+
+def command(words: tuple[str, ...], *, field: str = "argv") -> tuple[str, ...]:
     """An argument vector with a program in it."""
     if not words or not words[0]:
-        raise InvalidArgument("there is no program to run: give its name and arguments", field="argv")
-    return argv(words)
+        raise InvalidArgument("there is no program to run: give its name and arguments", field=field)
+    return argv(words, field=field)
 
 
 def merge_pairs(
-    old: tuple[tuple[str, str], ...], mapping: Mapping[str, str], more: Mapping[str, str], *, field: str
+    old: tuple[tuple[str, str], ...],
+    mapping: Mapping[str, str] | None,
+    more: Mapping[str, str],
+    *,
+    field: str,
 ) -> tuple[tuple[str, str], ...]:
     """`old` with the pairs of both mappings: a name that is there keeps its place and takes the new value."""
+    check_kind(
+        mapping, Mapping, type(None), want='a mapping of names to values, e.g. {"NAME": "value"}', field=field
+    )
     merged = dict(old)
-    for name, value in {**mapping, **more}.items():
+    for name, value in {**(mapping or {}), **more}.items():
         if not text(name, field=field) or (field == "env" and "=" in name):
             raise InvalidArgument(f"{name!r} is not a name", field=field)
         merged[name] = text(value, field=field)
@@ -94,7 +150,7 @@ def capabilities(names: tuple[str, ...], *, field: str) -> tuple[str, ...]:
 
 def container_path(path: str | os.PathLike[str], *, field: str) -> str:
     """An absolute path inside the container, normalised."""
-    value = text(os.fspath(path), field=field)
+    value = any_path(path, field=field)
     if not value.startswith("/"):
         raise InvalidArgument(f'{value!r} is not an absolute path: write "/{value}"', field=field)
     return "/" + os.path.normpath(value).lstrip("/")
@@ -102,7 +158,7 @@ def container_path(path: str | os.PathLike[str], *, field: str) -> str:
 
 def host_path(path: str | os.PathLike[str], *, field: str) -> str:
     """An absolute path on the host. A relative one would depend on where the program happens to run."""
-    value = text(os.fspath(path), field=field)
+    value = any_path(path, field=field)
     if not value.startswith("/"):
         raise InvalidArgument(
             f"{value!r} is not an absolute path: write Path({value!r}).resolve(), "
@@ -110,6 +166,12 @@ def host_path(path: str | os.PathLike[str], *, field: str) -> str:
             field=field,
         )
     return value
+
+
+def any_path(path: str | os.PathLike[str], *, field: str) -> str:
+    """A path as a str."""
+    check_kind(path, str, os.PathLike, want="a path: write a str or a Path", field=field)
+    return text(os.fspath(path), field=field)
 
 
 def hostname(name: str) -> str:
@@ -140,15 +202,17 @@ def _positive_size(value: Size, field: str) -> int:
 
 
 def _cpus(value: float) -> float:
+    check_kind(value, int, float, want="a number of processors, e.g. 1.5", field="cpus")
     # The kernel's smallest quota is 1 ms in a period of 100 ms.
-    if not 0.01 <= value < float("inf"):
+    if not 0.01 <= value <= _MOST_PROCESSORS:
         raise InvalidArgument(f"{value!r} is not a number of processors: at least 0.01", field="cpus")
     return float(value)
 
 
 def _pids(value: int) -> int:
-    if value < 1:
-        raise InvalidArgument(f"{value!r} processes: a container needs one at least", field="pids")
+    check_kind(value, int, want="a number of processes, an int", field="pids")
+    if not 1 <= value <= _MOST_PROCESSES:
+        raise InvalidArgument(f"{value!r} processes: from 1 to {_MOST_PROCESSES}", field="pids")
     return value
 
 
@@ -157,19 +221,51 @@ def rlimit(name: str, soft: int, hard: int | None) -> tuple[str, int, int]:
     short = text(name, field="rlimit").upper().removeprefix("RLIMIT_")
     if short not in _RLIMITS.split():
         raise InvalidArgument(f"{name!r} is not a resource limit: see getrlimit(2)", field="rlimit")
-    low, high = (_LARGEST if value == -1 else value for value in (soft, soft if hard is None else hard))
-    if not 0 <= low <= high <= _LARGEST:
+    low, high = (_ceiling(value) for value in (soft, soft if hard is None else hard))
+    if low > high:
         raise InvalidArgument(
             f"the soft limit {soft} of {short} is above the hard limit {hard}", field="rlimit"
         )
     return (f"RLIMIT_{short}", low, high)
 
 
+def _ceiling(value: int) -> int:
+    check_kind(value, int, want="a limit: an int, or -1 for none", field="rlimit")
+    if not -1 <= value <= _LARGEST:
+        raise InvalidArgument(f"{value} is not a limit: 0 or more, or -1 for none", field="rlimit")
+    return _LARGEST if value == -1 else value
+
+
 def seconds(value: float, *, field: str = "timeout") -> float:
     """A duration."""
-    if not 0 <= value < float("inf"):
-        raise InvalidArgument(f"{value!r} is not a number of seconds", field=field)
+    check_kind(value, int, float, want="a number of seconds", field=field)
+    if not 0 <= value < _LONGEST:
+        raise InvalidArgument(f"{value!r} is not a number of seconds from 0 to {_LONGEST}", field=field)
     return float(value)
+
+
+def timeout(value: float | None) -> float | None:
+    """How long a verb may take; None: as long as it does."""
+    return None if value is None else seconds(value)
+
+
+def moment(value: datetime | None, *, field: str) -> datetime | None:
+    """A point in time that is the same everywhere."""
+    check_kind(value, datetime, type(None), want="a datetime", field=field)
+    if value is not None and value.utcoffset() is None:
+        raise InvalidArgument(
+            f"{value.isoformat()} has no time zone: write e.g. datetime.now(UTC), or .astimezone()",
+            field=field,
+        )
+    return value
+
+
+def terminal_side(value: int, *, field: str) -> int:
+    """Rows or columns of a terminal."""
+    check_kind(value, int, want="a number of character cells, an int", field=field)
+    if not 0 <= value < 1 << 16:
+        raise InvalidArgument(f"{value} is not a number of character cells: from 0 to 65535", field=field)
+    return value
 
 
 def stop_signal(value: int | str) -> str:

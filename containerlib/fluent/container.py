@@ -82,9 +82,11 @@ class Container:
     def wait(self, timeout: float | None = None) -> ExitStatus:
         """Waits at most `timeout` seconds for its end, whichever process started it.
 
-        Raises: Timeout, with the last lines of the log; Unavailable where its supervisor was killed.
+        Raises: Timeout, with the last lines of the log; Unavailable where it was never started.
+
+        One whose supervisor was killed ended by that: exit code 137, signal 9.
         """
-        return stop.wait(self._instance, timeout)
+        return stop.wait(self._instance, words.timeout(timeout))
 
     def wait_for(
         self,
@@ -95,10 +97,13 @@ class Container:
     ) -> None:
         """Waits until a line of its log contains `log`, and then until the command `exec` exits with 0 in it.
 
-        Raises: Timeout with the log's last lines, after `timeout` seconds; Conflict where it ends first.
+        Raises: Timeout with the log's last lines, after `timeout` seconds; Conflict where it ends first;
+        InvalidArgument where there is neither.
         """
-        command = None if exec is None else ExecOptions(words.command(tuple(exec)))
-        ready.wait_for(self._instance, log=log, command=command, timeout=timeout)
+        text = None if log is None else words.text(log, field="log")
+        argv = words.condition(exec, log=log)
+        command = None if argv is None else ExecOptions(argv)
+        ready.wait_for(self._instance, log=text, command=command, timeout=words.seconds(timeout))
 
     def stop(self, timeout: float | None = None) -> ExitStatus:
         """Sends the stop signal, waits `timeout` seconds (None: the recipe's, or 10), then kills.
@@ -106,7 +111,7 @@ class Container:
         A program that neither catches nor blocks the signal is killed at once: as the first process of its
         pid namespace it would never get it. A container that has ended is left as it is.
         """
-        return stop.stop(self._instance, timeout)
+        return stop.stop(self._instance, words.timeout(timeout))
 
     def kill(self, signal: int | str = "KILL") -> None:
         """Sends a signal to its first process.
@@ -130,8 +135,12 @@ class Container:
         stop.resume(self._instance)
 
     def logs(self, *, follow: bool = False, since: datetime | None = None) -> Iterator[LogRecord]:
-        """The lines that it wrote, in order; with `follow`, also those to come, until it ends."""
-        return listing.logs(self._instance, follow=follow, since=since)
+        """The lines that it wrote, in order; with `follow`, also those to come, until it ends.
+
+        `since` is a datetime with a time zone: lines whose writing began before it are left out.
+        """
+        words.flag(follow, field="follow")
+        return listing.logs(self._instance, follow=follow, since=words.moment(since, field="since"))
 
     def exec(
         self,
@@ -151,7 +160,9 @@ class Container:
         command cannot be started (`exit_code` 127: not found, 126: not executable).
         """
         options = _exec_options(argv, user, workdir, env, tty=tty)
-        return execute.execute(self._instance, options, stdin=input, must_succeed=check, timeout=timeout)
+        words.flag(check, field="check")
+        data, limit = words.data(input), words.timeout(timeout)
+        return execute.execute(self._instance, options, stdin=data, must_succeed=check, timeout=limit)
 
     def spawn(
         self,
@@ -172,7 +183,7 @@ class Container:
 
         Raises: Conflict where it runs.
         """
-        stop.remove(self._instance, force=force)
+        stop.remove(self._instance, force=words.flag(force, field="force"))
 
     def __enter__(self) -> Self:
         return self
@@ -207,7 +218,8 @@ class ContainerCollection:
 
         Raises: NotFound; InvalidArgument where several ids start so.
         """
-        return Container(self.engine, listing.find(self.engine.core, name_or_id))
+        name = words.text(name_or_id, field="name_or_id")
+        return Container(self.engine, listing.find(self.engine.core, name))
 
     def list(self) -> list[Container]:
         """All containers in whatever state, the oldest first."""
@@ -227,8 +239,8 @@ def _exec_options(
 ) -> ExecOptions:
     return ExecOptions(
         argv=words.command(argv),
-        user=None if user is None else words.text(str(user), field="user"),
+        user=None if user is None else words.user(user),
         workdir=None if workdir is None else words.container_path(workdir, field="workdir"),
-        env=words.merge_pairs((), env or {}, {}, field="env"),
-        tty=tty,
+        env=words.merge_pairs((), env, {}, field="env"),
+        tty=words.flag(tty, field="tty"),
     )

@@ -7,7 +7,7 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-from containerlib.engine import reconcile
+from containerlib.engine import reconcile, words
 from containerlib.engine.core import default_root
 from containerlib.engine.prune import prune
 from containerlib.engine.sources import HostSource, StoredSource, check_reference
@@ -41,7 +41,8 @@ class Engine:
     ) -> None:
         if driver != "native":
             raise InvalidArgument(f'{driver!r} is not a driver: "native" is the only one', field="driver")
-        self.root: str = os.path.abspath(default_root() if root is None else root)  # noqa: PTH100
+        place = default_root() if root is None else words.any_path(root, field="root")
+        self.root: str = os.path.abspath(place)  # noqa: PTH100
         self.driver: Literal["native"] = driver
         self._core: Core | None = None
         self._lock = threading.Lock()

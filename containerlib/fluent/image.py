@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
+from containerlib.engine import words
 from containerlib.engine.removal import remove_image
 from containerlib.engine.sources import check_reference
 
@@ -40,10 +40,15 @@ class ImageRecipe:
         `platform` is e.g. `"linux/arm64"`; without it, this machine's. `progress` is called from this thread
         or another, some ten times a second.
 
-        Raises: NotFound, Unauthorized, Unavailable, RegistryError, StageError.
+        Raises: NotFound, Unauthorized, Unavailable, RegistryError, StageError; Unsupported without root.
         """
+        if platform is not None:
+            words.text(platform, field="platform")
         pulled = self.engine.core.images.pull(self.reference, auth=auth, platform=platform, progress=progress)
         return Image(self.engine, pulled)
+
+    def __repr__(self) -> str:
+        return f"<ImageRecipe {self.reference}>"
 
 
 @frozen
@@ -54,6 +59,9 @@ class HostImage:
     """
 
     engine: Engine
+
+    def __repr__(self) -> str:
+        return "<HostImage>"
 
 
 @frozen
@@ -88,7 +96,8 @@ class Image:
 
         Raises: InvalidArgument; NotFound.
         """
-        return Image(self.engine, self.engine.core.images.tag(self.id, reference))
+        name = words.text(reference, field="reference")
+        return Image(self.engine, self.engine.core.images.tag(self.id, name))
 
     def remove(self) -> None:
         """Removes the image, all its names, and what it shares with no other image.
@@ -96,6 +105,10 @@ class Image:
         Raises: NotFound; Conflict where a container was made from it.
         """
         remove_image(self.engine.core, self.id)
+
+    def __repr__(self) -> str:
+        start = self.id[: len("sha256:") + 12]
+        return f"<Image {' '.join((start, *self.references))}>"
 
 
 @frozen
@@ -109,15 +122,20 @@ class ImageCollection:
 
         Raises: NotFound.
         """
-        return Image(self.engine, self.engine.core.images.get(name_or_id))
+        name = words.text(name_or_id, field="name_or_id")
+        return Image(self.engine, self.engine.core.images.get(name))
 
     def load(self, path: str | os.PathLike[str]) -> list[Image]:
         """The images in a `docker save` archive, or in an OCI layout (a directory or an archive of one).
 
-        Raises: NotFound, InvalidArgument, StageError.
+        Raises: NotFound, InvalidArgument, StageError; Unsupported without root.
         """
-        return [Image(self.engine, record) for record in self.engine.core.images.load(Path(path))]
+        place = words.any_path(path, field="path")
+        return [Image(self.engine, record) for record in self.engine.core.images.load(place)]
 
     def list(self) -> list[Image]:
         """All images that are here."""
         return [Image(self.engine, record) for record in self.engine.core.images.list()]
+
+    def __repr__(self) -> str:
+        return f"<ImageCollection of {self.engine!r}>"

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from attrs import frozen
 
+from containerlib.bundles.mounts import check_target
 from containerlib.engine import words
+from containerlib.fluent.volume import Volume, VolumeRecipe
 from containerlib.spec.options import MountOption
-from containerlib.units import Size, parse_size
-
-if TYPE_CHECKING:
-    from containerlib.fluent.volume import Volume, VolumeRecipe
+from containerlib.units import Size, check_kind, parse_size
 
 __all__ = ["MountSource", "Tmpfs", "mount_option", "tmpfs"]
 
@@ -24,8 +23,7 @@ class Tmpfs:
     size_bytes: int | None = None
 
 
-if TYPE_CHECKING:
-    MountSource: TypeAlias = str | os.PathLike[str] | Tmpfs | Volume | VolumeRecipe
+MountSource: TypeAlias = str | os.PathLike[str] | Tmpfs | Volume | VolumeRecipe
 
 
 def tmpfs(*, size: Size | None = None) -> Tmpfs:
@@ -39,11 +37,19 @@ def tmpfs(*, size: Size | None = None) -> Tmpfs:
 def mount_option(source: MountSource, *, at: str, read_only: bool) -> MountOption:
     """The mount of `source` on the container's path `at`.
 
-    Raises: InvalidArgument where a path is not absolute.
+    Raises: InvalidArgument where a path is not absolute, and where `at` is no place for a mount.
     """
-    target = words.container_path(at, field="at")
+    target = check_target(words.container_path(at, field="at"), field="at")
+    words.flag(read_only, field="read_only")
     if isinstance(source, Tmpfs):
         return MountOption("tmpfs", target, read_only=read_only, size_bytes=source.size_bytes)
     if isinstance(source, str | os.PathLike):
         return MountOption("bind", target, words.host_path(source, field="source"), read_only)
+    check_kind(
+        source,
+        Volume,
+        VolumeRecipe,
+        want="a source: write a host path, engine.volume(...) or tmpfs()",
+        field="source",
+    )
     return MountOption("volume", target, source.name, read_only)

@@ -6,6 +6,7 @@ import signal
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
+from containerlib.engine import words
 from containerlib.engine.signals import parse_signal
 from containerlib.engine.undo import clean_up
 
@@ -44,7 +45,7 @@ class Process:
 
         Raises: Timeout.
         """
-        return self._attached.wait(timeout)
+        return self._attached.wait(words.timeout(timeout))
 
     def send_signal(self, signal: int | str) -> None:
         """Sends a signal, e.g. `"HUP"`; a program that has ended gets none.
@@ -62,8 +63,12 @@ class Process:
         self._attached.signal(signal.SIGKILL)
 
     def resize(self, *, rows: int, columns: int) -> None:
-        """Tells the program's terminal its size; without a terminal it does nothing."""
-        self._attached.resize(rows, columns)
+        """Tells the program's terminal its size; without a terminal it does nothing.
+
+        Raises: InvalidArgument.
+        """
+        sides = words.terminal_side(rows, field="rows"), words.terminal_side(columns, field="columns")
+        self._attached.resize(*sides)
 
     def close(self) -> None:
         """Kills the program if it still runs, and closes the streams."""

@@ -49,11 +49,11 @@ class ContainerRecipe:
 
     def env(self, mapping: Mapping[str, str] | None = None, /, **variables: str) -> ContainerRecipe:
         """Adds environment variables; one that is there already is replaced."""
-        return self._with(env=words.merge_pairs(self.options.env, mapping or {}, variables, field="env"))
+        return self._with(env=words.merge_pairs(self.options.env, mapping, variables, field="env"))
 
     def label(self, mapping: Mapping[str, str] | None = None, /, **labels: str) -> ContainerRecipe:
         """Adds labels; one that is there already is replaced."""
-        return self._with(labels=words.merge_pairs(self.options.labels, mapping or {}, labels, field="label"))
+        return self._with(labels=words.merge_pairs(self.options.labels, mapping, labels, field="label"))
 
     def workdir(self, path: str, /) -> ContainerRecipe:
         """The directory that the program starts in; it is made where the image lacks it."""
@@ -61,7 +61,7 @@ class ContainerRecipe:
 
     def user(self, user: str | int, /) -> ContainerRecipe:
         """Who the program runs as: a name, a number or `"user:group"`, looked up in the image's own files."""
-        return self._with(user=words.text(str(user), field="user"))
+        return self._with(user=words.user(user))
 
     def entrypoint(self, *argv: str) -> ContainerRecipe:
         """Replaces the image's entrypoint, and drops its command. No words: there is none."""
@@ -99,7 +99,7 @@ class ContainerRecipe:
 
     def read_only(self, enabled: bool = True, /) -> ContainerRecipe:
         """The root file system cannot be written; mounts can."""
-        return self._with(read_only=enabled)
+        return self._with(read_only=words.flag(enabled, field="read_only"))
 
     def cap_add(self, *names: str) -> ContainerRecipe:
         """Adds capabilities, e.g. `"NET_ADMIN"`, or `"ALL"`."""
@@ -113,7 +113,7 @@ class ContainerRecipe:
 
     def privileged(self, enabled: bool = True, /) -> ContainerRecipe:
         """All capabilities and devices, nothing masked, no seccomp: as good as root on the host."""
-        return self._with(privileged=enabled)
+        return self._with(privileged=words.flag(enabled, field="privileged"))
 
     def network(self, kind: Literal["none", "host"], /) -> ContainerRecipe:
         """`"none"`: a loopback device alone. `"host"`: the host's network."""
@@ -123,11 +123,11 @@ class ContainerRecipe:
 
     def tty(self, enabled: bool = True, /) -> ContainerRecipe:
         """The program's standard streams are a terminal."""
-        return self._with(tty=enabled)
+        return self._with(tty=words.flag(enabled, field="tty"))
 
     def stdin(self, enabled: bool = True, /) -> ContainerRecipe:
         """A started container's program waits for input instead of reading from /dev/null."""
-        return self._with(stdin=enabled)
+        return self._with(stdin=words.flag(enabled, field="stdin"))
 
     def sysctl(self, mapping: Mapping[str, str], /) -> ContainerRecipe:
         """Kernel settings of the container's namespaces, e.g. `{"net.core.somaxconn": "1024"}`."""
@@ -145,7 +145,7 @@ class ContainerRecipe:
 
     def no_new_privileges(self, enabled: bool = True, /) -> ContainerRecipe:
         """Set-uid programs and file capabilities give nothing."""
-        return self._with(no_new_privileges=enabled)
+        return self._with(no_new_privileges=words.flag(enabled, field="no_new_privileges"))
 
     def stop_signal(self, signal: int | str, /) -> ContainerRecipe:
         """What `stop` sends first. Without it, what the image says, or SIGTERM."""
@@ -192,14 +192,17 @@ class ContainerRecipe:
         (`exit_code` 127: not found, 126: not executable); NotFound for an image, user or mount source;
         Unsupported.
         """
-        return run.run(self.engine.core, self._order(argv), stdin=input, check=check, timeout=timeout)
+        words.flag(check, field="check")
+        order, data, limit = self._order(argv), words.data(input), words.timeout(timeout)
+        return run.run(self.engine.core, order, stdin=data, check=check, timeout=limit)
 
     def spawn(self, *argv: str) -> Process:
         """Starts the container with pipes on its standard streams; it is removed when it has ended.
 
         Raises: as `run`, but for ExitError and Timeout.
         """
-        return Process(run.spawn(self.engine.core, self._order(argv)))
+        order = self._order(argv)
+        return Process(run.spawn(self.engine.core, order))
 
     def start(self, *argv: str, detach: bool = False) -> Container:
         """Starts the container and returns while it runs. With `detach` it outlives this process.
@@ -209,14 +212,16 @@ class ContainerRecipe:
 
         Raises: as `run`, but for ExitError and Timeout; AlreadyExists for its name.
         """
-        return Container(self.engine, start.start(self.engine.core, self._order(argv, detach=detach)))
+        order = self._order(argv, detach=detach)
+        return Container(self.engine, start.start(self.engine.core, order))
 
     def create(self, *argv: str, detach: bool = False) -> Container:
         """Makes the container up to OCI's "created": `container.start()` lets its program run.
 
         Raises: as `start`.
         """
-        return Container(self.engine, start.create(self.engine.core, self._order(argv, detach=detach)))
+        order = self._order(argv, detach=detach)
+        return Container(self.engine, start.create(self.engine.core, order))
 
     def __repr__(self) -> str:
         source = "host" if isinstance(self.image, HostSource) else self.image.reference
@@ -225,7 +230,8 @@ class ContainerRecipe:
         return f"<ContainerRecipe of {source}{words_}>"
 
     def _order(self, argv: tuple[str, ...], *, detach: bool = False) -> Order:
-        return Order(self.image, self.options, detached=detach).with_argv(words.argv(argv))
+        detached = words.flag(detach, field="detach")
+        return Order(self.image, self.options, detached=detached).with_argv(words.argv(argv))
 
     def _with(self, **changes: Any) -> ContainerRecipe:
         return evolve(self, options=evolve(self.options, **changes))

@@ -29,7 +29,7 @@ class VolumeRecipe:
 
     def label(self, mapping: Mapping[str, str] | None = None, /, **labels: str) -> VolumeRecipe:
         """Adds labels."""
-        return evolve(self, labels=words.merge_pairs(self.labels, mapping or {}, labels, field="label"))
+        return evolve(self, labels=words.merge_pairs(self.labels, mapping, labels, field="label"))
 
     def create(self) -> Volume:
         """Makes the volume.
@@ -37,6 +37,9 @@ class VolumeRecipe:
         Raises: AlreadyExists.
         """
         return Volume(self.engine, self.engine.core.volumes.create(self.name, dict(self.labels)))
+
+    def __repr__(self) -> str:
+        return f"<VolumeRecipe {self.name}>"
 
 
 @frozen
@@ -63,6 +66,9 @@ class Volume:
         """
         remove_volume(self.engine.core, self.name)
 
+    def __repr__(self) -> str:
+        return f"<Volume {self.name} at {self.record.path}>"
+
 
 @frozen
 class VolumeCollection:
@@ -75,8 +81,11 @@ class VolumeCollection:
 
         Raises: NotFound.
         """
-        return Volume(self.engine, self.engine.core.volumes.get(name))
+        return Volume(self.engine, self.engine.core.volumes.get(check_name(name)))
 
     def list(self) -> list[Volume]:
         """All volumes, by name."""
         return [Volume(self.engine, record) for record in self.engine.core.volumes.list()]
+
+    def __repr__(self) -> str:
+        return f"<VolumeCollection of {self.engine!r}>"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from containerlib._sys.trees import remove_tree
 from containerlib.images.leases import Lease, lease_of, sweep
 from containerlib.images.records import PruneReport
 from containerlib.images.root import ImageRoot
-from containerlib.images.trees import remove_tree
 
 __all__ = ["clear_temporary", "collect"]
 

@@ -31,6 +31,12 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
 _PASSING = frozenset({408, 429, 500, 502, 503, 504})
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+_NOT_TLS = frozenset({"HTTP_REQUEST", "RECORD_LAYER_FAILURE", "WRONG_VERSION_NUMBER"})
+_CHECK_DATES = "check this machine's clock, or have the certificate renewed"
+_CHECK_NAME = "use a name that the certificate is made for, or have one made for this name"
+_TRUST_CA = "install its CA's certificate on this system, or set SSL_CERT_FILE to a PEM file that has it"
+_CERTIFICATE_ADVICE = {9: _CHECK_DATES, 10: _CHECK_DATES, 62: _CHECK_NAME, 64: _CHECK_NAME}
+"""By OpenSSL's X509_V_ERR: not yet valid, expired, another host's, another address's."""
 
 
 @frozen
@@ -58,9 +64,10 @@ class Http:
         self._sockets: list[socket.socket] = []
         self._client = httpx.Client(
             transport=transport,
-            # The system's certificates, as every other tool here; a loopback registry is not behind a proxy.
-            verify=False if local else ssl.create_default_context(),  # no TLS on loopback
-            trust_env=not local,
+            # The system's certificates, as every other tool here, and those of SSL_CERT_FILE. For a loopback registry
+            # too: the token server that it names, and where it redirects to, may be elsewhere.
+            verify=ssl.create_default_context(),
+            trust_env=not local,  # a loopback registry is not behind a proxy
             timeout=_TIMEOUT,
             headers={"User-Agent": "containerlib", "Accept-Encoding": "identity"},
         )
@@ -103,6 +110,8 @@ class Http:
             try:
                 response = self._follow(url, headers)
             except httpx.TransportError as error:
+                if trouble := _tls_trouble(url, error):
+                    raise trouble from error
                 if last:
                     raise _unreachable(url, error) from error
                 self.pause(attempt)
@@ -155,6 +164,24 @@ def _checked_redirect(url: str, location: str) -> str:
             request=request_line(url),
         )
     return target
+
+
+def _tls_trouble(url: str, error: httpx.TransportError) -> Unavailable | None:
+    """The error for what TLS refuses, which trying again does not change; None for other trouble."""
+    cause: BaseException | None = error if isinstance(error, httpx.ConnectError) else None
+    while cause is not None and not isinstance(cause, OSError):
+        cause = cause.__cause__ or cause.__context__  # httpcore links its errors by either
+    host = urlsplit(url).netloc
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        why = cause.verify_message.rstrip(".")
+        advice = _CERTIFICATE_ADVICE.get(cause.verify_code, _TRUST_CA)
+        return Unavailable(f"the certificate of {host} is not accepted ({why}): {advice}")
+    if isinstance(cause, ssl.SSLError) and cause.reason in _NOT_TLS:
+        return Unavailable(
+            f"{host} does not answer with TLS ({cause.reason}): have it serve https, "
+            "as plain HTTP is for a registry on this machine's loopback"
+        )
+    return None
 
 
 def _unreachable(url: str, error: httpx.TransportError) -> Unavailable:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from containerlib._sys.privilege import Capability, require_capability
 from containerlib.errors import Conflict, Error, InvalidArgument, NotFound
 from containerlib.images.garbage import clear_temporary, collect
 from containerlib.images.records import ImageRecord, Progress, PruneReport
@@ -75,13 +76,15 @@ class ImageStore:
         the pull.
 
         Raises: NotFound, Unauthorized, Unavailable, RegistryError; InvalidArgument(field="layer") for a
-        hostile layer; StageError for a full disk and the like. Nothing is left behind then.
+        hostile layer; StageError for a full disk and the like; Unsupported without root. Nothing is left behind
+        then.
         """
         from containerlib.images.pulling import pull  # noqa: PLC0415 - httpx takes 100 ms to import
         from containerlib.images.registry import Registry  # noqa: PLC0415
 
         parsed = Reference.parse(reference)
         platforms = _platforms(platform)
+        self._require_privilege()
         connected = Registry(parsed.registry, auth=auth, transport=self._transport, retry=self._retry)
         with connected as registry, _Cleanup(self._root):
             image_id = pull(
@@ -104,12 +107,14 @@ class ImageStore:
         from containerlib.images.archives import open_files  # noqa: PLC0415 - what only loads and pulls need
         from containerlib.images.loading import load  # noqa: PLC0415
 
+        self._require_privilege()
         with _Cleanup(self._root), self._root.lease() as lease:
             files = open_files(os.fspath(path), lease.temporary(self._root.content.ingest))
             try:
                 ids = load(
                     self._root,
                     files,
+                    path=os.fspath(path),
                     platforms=_platforms(platform),
                     writer=self._writer,
                     report=_one_at_a_time(progress),
@@ -169,6 +174,10 @@ class ImageStore:
     def prune(self) -> PruneReport:
         """Clears away what killed processes left: temporary files, and contents that no image keeps."""
         return collect(self._root)
+
+    def _require_privilege(self) -> None:
+        if self._writer is None:  # another writer has its own needs
+            require_capability(Capability.CHOWN)
 
     def _row(self, name_or_id: str) -> ImageRow:
         """The image by its full id, its reference, or the start of its id, in this order as in Docker."""

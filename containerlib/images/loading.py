@@ -60,14 +60,20 @@ def load(
     root: ImageRoot,
     files: Files,
     *,
+    path: str,
     platforms: Sequence[Platform],
     writer: LayerWriterFactory | None,
     report: Callable[[Progress], None],
 ) -> list[str]:
-    """Loads every image of the bundle; returns their ids in its order."""
+    """Loads every image of the bundle, which messages call `path`; returns their ids in its order."""
+    if files.size("index.json") is None and files.size("manifest.json") is None:
+        raise InvalidArgument(
+            f"{path!r} is no image: it has neither index.json (an OCI layout) nor manifest.json (docker save)",
+            field="path",
+        )
     found = _from_docker(files) if files.size("index.json") is None else _from_layout(files, platforms)
     if not found:
-        raise NotFound(f"there is no image for {platforms[0]} in it")
+        raise NotFound(f"there is no image for {platforms[0]} in {path!r}")
     ids = []
     for image in found:
         source = _BundleSource(files, image.places)
@@ -112,8 +118,6 @@ def _manifest(files: Files, descriptor: Descriptor, platforms: Sequence[Platform
 
 def _from_docker(files: Files) -> list[_Found]:
     """The images of manifest.json: configs and layers are named by path, and there are no manifests."""
-    if files.size("manifest.json") is None:
-        raise InvalidArgument("it has neither index.json nor manifest.json: not an image", field="path")
     return [_docker_image(files, entry) for entry in _docker_entries(files)]
 
 

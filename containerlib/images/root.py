@@ -19,6 +19,8 @@ __all__ = ["ImageRoot"]
 
 @frozen
 class ImageRoot:
+    """The parts of a root that hold images: blobs, snapshots, leases, and the table that says what is whole."""
+
     content: ContentStore
     snapshots: SnapshotStore
     leases: str

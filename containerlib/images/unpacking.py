@@ -7,7 +7,7 @@ The directory is of use only when this returns: then what was unpacked is what t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from containerlib.errors import InvalidArgument, RegistryError
@@ -61,18 +61,11 @@ def unpack(
     compressed size; RegistryError(code="DIGEST_INVALID") where it is not `diff_id`; StageError; what the
     transfer raises.
     """
-    limit = max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * compressed_size)
-    hasher, total = Hasher(diff_id.algorithm), 0
+    hasher = Hasher(diff_id.algorithm)
     pieces = ahead(_decoded(transfer))
     layer = writer(directory, lowers=lowers)
     try:
-        for piece in pieces:
-            total += len(piece)
-            if total > limit:
-                raise InvalidArgument(
-                    f"{compressed_size} bytes unpack to more than {limit}: this is no honest layer",
-                    field="layer",
-                )
+        for piece, total in _bounded(pieces, compressed_size):
             hasher.update(piece)
             layer.feed(piece)
             progress(total)
@@ -89,6 +82,20 @@ def unpack(
             code="DIGEST_INVALID",
         )
     return stats.bytes
+
+
+def _bounded(pieces: Iterable[bytes], compressed_size: int) -> Iterator[tuple[bytes, int]]:
+    """Each piece with the bytes up to its end. Raises: InvalidArgument beyond what so few bytes may unpack to."""
+    limit = max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * compressed_size)
+    total = 0
+    for piece in pieces:
+        total += len(piece)
+        if total > limit:
+            raise InvalidArgument(
+                f"{compressed_size} bytes unpack to more than {limit}: this is no honest layer",
+                field="layer",
+            )
+        yield piece, total
 
 
 def _decoded(transfer: Transfer) -> Iterator[bytes]:

@@ -64,5 +64,8 @@ def _stage_advice(stage: Stage, code: int) -> str:
     if stage is Stage.CLONE and code == errno.ENOSPC:
         return "a limit in /proc/sys/user is reached"
     if stage is Stage.LOST:
-        return "somebody killed it, or its memory limit is too small to start in"
+        return (
+            "somebody killed it, its memory limit is too small to start in, or its seccomp profile refuses what a "
+            "start needs"
+        )
     return ""

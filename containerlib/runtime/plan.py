@@ -172,9 +172,14 @@ def _names(spec: Spec, new: set[str]) -> Iterator[Op]:
 
 
 def _after_ops(groups: Groups) -> Sequence[Op]:
-    main = groups.directories[:1]
     return [
         *map(ops.oom_record, [groups.oom_file] if groups.oom_file else []),
-        *map(ops.cgroup_kill, main),
+        *map(ops.cgroup_kill, _killed_through(groups)),
         *map(ops.cgroup_remove, groups.directories),
     ]
+
+
+def _killed_through(groups: Groups) -> Sequence[str]:
+    """The group by which all processes are found: v1's freezer if there is one, since it must be thawed too."""
+    freezers = [path for names, path in (groups.hierarchies or {}).items() if "freezer" in names.split(",")]
+    return (freezers or groups.directories)[:1]

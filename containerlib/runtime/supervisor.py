@@ -194,7 +194,9 @@ class Supervisor:
             return record
         if record is not None and record.kind == Kind.FAILED:
             raise stage_error(record, self._plan)
-        if self._directory and read_record(self._directory, "started"):
+        if self._directory and (
+            read_record(self._directory, "started") or not os.path.isdir(self._directory)  # noqa: PTH112
+        ):  # the shim was killed, or the container was removed with its records
             self._status = LOST
             return Message(Kind.EXITED)
         raise Unavailable("the container's supervisor ended before it reported anything: was it killed?")

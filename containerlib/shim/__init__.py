@@ -6,6 +6,6 @@ read_exit(directory)        # None while it runs
 """
 
 from containerlib.shim.exits import read_exit
-from containerlib.shim.logs import read_log, read_log_bytes
+from containerlib.shim.logs import LogReader, read_log, read_log_bytes
 
-__all__ = ["read_exit", "read_log", "read_log_bytes"]
+__all__ = ["LogReader", "read_exit", "read_log", "read_log_bytes"]

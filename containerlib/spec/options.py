@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from attrs import field, frozen
 
@@ -69,6 +68,3 @@ class ContainerOptions:
     no_new_privileges: bool = False
     stop_signal: str | None = None
     stop_timeout: float | None = None
-
-    def labels_dict(self) -> Mapping[str, Any]:
-        return dict(self.labels)

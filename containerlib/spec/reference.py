@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from containerlib.errors import InvalidArgument
 from containerlib.spec.digest import Digest
@@ -43,22 +43,10 @@ class Reference:
         """
         return _parse(text)
 
-    def with_tag(self, tag: str) -> Reference:
-        """The same repository under another tag."""
-        return evolve(self, tag=_checked_tag(tag, tag), digest=None)
-
     @property
     def target(self) -> str:
         """What a registry is asked for: the digest if there is one, else the tag."""
         return str(self.digest) if self.digest else self.tag or "latest"
-
-    def familiar(self) -> str:
-        """The short form that people know: without Docker Hub's name and `library/`, with the tag."""
-        full = str(self)
-        if self.registry != DEFAULT_REGISTRY:
-            return full
-        short = full.removeprefix(f"{DEFAULT_REGISTRY}/")
-        return short.removeprefix(_OFFICIAL) if self.repository.count("/") == 1 else short
 
     def __str__(self) -> str:
         tag = f":{self.tag}" if self.tag else ""

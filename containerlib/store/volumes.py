@@ -19,6 +19,8 @@ __all__ = ["VolumeRecord", "VolumeTable"]
 
 @frozen
 class VolumeRecord:
+    """A volume as the database knows it; where its directory is, `volumes` says."""
+
     name: str
     labels: tuple[tuple[str, str], ...]
     created_at: datetime

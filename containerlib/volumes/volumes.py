@@ -36,6 +36,8 @@ InUse = Callable[[str], Sequence[str]]
 
 @frozen
 class Volume:
+    """A volume that is there: its record, and its directory."""
+
     name: str
     path: str
     """The absolute host directory."""

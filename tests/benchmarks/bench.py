@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import containerlib as cl
 from benchmarks.measure import Skip
-from benchmarks.peers import Floor, LowLevel, Podman, write_bundle
+from benchmarks.peers import Docker, Floor, LowLevel, Podman, write_bundle
 from benchmarks.runner import Runner
 from rig import images
 
@@ -40,9 +40,9 @@ class Bench:
     ) -> None:
         if self._engine is not None:
             self._engine.close()
-        podman = self._made.get("podman")
-        if isinstance(podman, Podman):
-            podman.close()
+        for peer in self._made.values():
+            if isinstance(peer, Podman | Docker):
+                peer.close()
         self.runner.close()
         shutil.rmtree(self.directory, ignore_errors=True)
         remove_cgroups(self.cgroup)
@@ -99,6 +99,10 @@ class Bench:
         return self._once("podman", self._make_podman)
 
     @property
+    def docker(self) -> Docker:
+        return self._once("docker", self._make_docker)
+
+    @property
     def floor(self) -> Floor:
         return self._once("floor", self._make_floor)
 
@@ -107,6 +111,16 @@ class Bench:
         podman.load(self.archive)
         podman.run(IMAGE)
         return podman
+
+    def _make_docker(self) -> Docker:
+        docker = Docker(self.runner, self.directory / "docker", self.cgroup)
+        try:
+            docker.load(self.archive)
+            docker.run(IMAGE)
+        except BaseException:
+            docker.close()
+            raise
+        return docker
 
     def _make_floor(self) -> Floor:
         name = f"containerlib-bench-{os.getpid()}-floor"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from benchmarks.bench import IMAGE, Bench
 from benchmarks.measure import Row, Sample, compare, timed
+from benchmarks.peers import Docker, Podman
 
 NAME = f"containerlib-bench-{os.getpid()}-exec"
 
@@ -25,8 +26,7 @@ def measure(bench: Bench) -> list[Row]:
         undo.append(lambda: peer.remove(NAME))
         return lambda: peer.execute(NAME)
 
-    def podman() -> Sample:
-        peer = bench.podman
+    def engine(peer: Podman | Docker) -> Sample:
         peer.start(IMAGE, NAME)
         undo.append(lambda: peer.remove(NAME))
         return lambda: peer.execute(NAME)
@@ -34,7 +34,8 @@ def measure(bench: Bench) -> list[Row]:
     peers = {
         "crun exec": (lambda: low_level("crun"), 0.4),
         "runc exec": (lambda: low_level("runc"), None),
-        "podman exec": (podman, None),
+        "podman exec": (lambda: engine(bench.podman), None),
+        "docker exec": (lambda: engine(bench.docker), None),
     }
     try:
         return compare('exec("true")', ours, peers, bench.rounds)

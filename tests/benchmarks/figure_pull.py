@@ -14,7 +14,7 @@ from pathlib import Path
 import containerlib as cl
 from benchmarks.bench import Bench
 from benchmarks.measure import Row, Skip, timed
-from benchmarks.peers import Podman
+from benchmarks.peers import Docker, Podman
 from rig.images import Image, Layer
 from rig.registry import Registry
 
@@ -27,7 +27,7 @@ SHARED_MEMORY = Path("/dev/shm")
 def measure(bench: Bench) -> Iterator[Row]:
     rounds = max(1, bench.rounds // 7)
     if shutil.which("docker-registry") is None or shutil.which("skopeo") is None:
-        yield Row("pull 500 MB", "podman pull", note="no docker-registry or no skopeo: install them")
+        yield Row("pull 500 MB", "-", note="no docker-registry or no skopeo: install them")
         return
     with folder(SHARED_MEMORY) as fast:
         image = big_image()
@@ -37,34 +37,45 @@ def measure(bench: Bench) -> Iterator[Row]:
             reference = registry.push(layout, "big")
             shutil.rmtree(layout)
             for place in (SHARED_MEMORY, bench.directory):
-                yield one_place(bench, place, reference, rounds)
+                yield from one_place(bench, place, reference, rounds)
 
 
-def one_place(bench: Bench, place: Path, reference: str, rounds: int) -> Row:
+def one_place(bench: Bench, place: Path, reference: str, rounds: int) -> Iterator[Row]:
     figure = f"pull 500 MB, 20,000 files, {file_system(place)}"
-    ours, theirs, note = [], [], ""
+    pulls = {"containerlib": pull_ours, "podman pull": pull_podman, "docker pull": pull_docker}
+    taken: dict[str, list[float]] = {name: [] for name in pulls}
+    notes: dict[str, str] = {}
     for _ in range(rounds):
-        ours.append(pull_ours(place, reference))
-        try:
-            theirs.append(pull_podman(bench, place, reference))
-        except Skip as skip:
-            note = str(skip)
-    other = statistics.median(theirs) if theirs else None
-    return Row(figure, "podman pull", statistics.median(ours), other, unit="s", limit=0.5, note=note)
+        for name, pull in pulls.items():
+            try:
+                with folder(place) as root:
+                    taken[name].append(pull(bench, root, reference))
+            except Skip as skip:
+                notes[name] = str(skip)
+    ours, podman, docker = (statistics.median(costs) if costs else None for costs in taken.values())
+    yield Row(figure, "podman pull", ours, podman, unit="s", limit=0.5, note=notes.get("podman pull", ""))
+    yield Row(figure, "docker pull", ours, docker, unit="s", note=notes.get("docker pull", ""))
 
 
-def pull_ours(place: Path, reference: str) -> float:
-    with folder(place) as root, cl.Engine(root=root) as engine:
+def pull_ours(_: Bench, root: Path, reference: str) -> float:
+    with cl.Engine(root=root) as engine:
         return timed(lambda: engine.image(reference).pull())()
 
 
-def pull_podman(bench: Bench, place: Path, reference: str) -> float:
-    with folder(place) as root:
-        podman = Podman(bench.runner, root / "podman", bench.cgroup, temporary=root)
-        try:
-            return podman.pull(reference)
-        finally:
-            podman.close()
+def pull_podman(bench: Bench, root: Path, reference: str) -> float:
+    podman = Podman(bench.runner, root / "podman", bench.cgroup, temporary=root)
+    try:
+        return podman.pull(reference)
+    finally:
+        podman.close()
+
+
+def pull_docker(bench: Bench, root: Path, reference: str) -> float:
+    docker = Docker(bench.runner, root / "docker", bench.cgroup)
+    try:
+        return docker.pull(reference)
+    finally:
+        docker.close()
 
 
 def big_image() -> Image:

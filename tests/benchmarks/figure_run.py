@@ -19,11 +19,16 @@ def measure(bench: Bench) -> list[Row]:
         peer = bench.podman
         return lambda: peer.run(IMAGE)
 
+    def docker() -> Sample:
+        peer = bench.docker
+        return lambda: peer.run(IMAGE)
+
     peers = {
         "crun run": (lambda: bench.low_level("crun").run, 0.4),
         "floor, docker-like": (lambda: floor("docker"), 2.0),
         "floor, three mounts": (lambda: floor("three"), None),
         "runc run": (lambda: bench.low_level("runc").run, None),
         "podman run --rm": (podman, 1 / 30),
+        "docker run --rm": (docker, None),
     }
     return compare('run("true")', ours, peers, bench.rounds)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from benchmarks.measure import Skip
@@ -121,6 +124,113 @@ class Podman:
             return self._runner.seconds(*self._command, *arguments)
         except CommandError as error:
             raise Skip(f"podman does not work here: {error}") from error
+
+
+class Docker:
+    """dockerd, with the containerd that it starts, and the docker command line that asks it.
+
+    Its state is under `directory`, its mounts in a namespace of its own, and there it has its own /run, and
+    layers over /etc and /opt, where it writes as well. It sets no network rule, as it has no bridge.
+    """
+
+    START_SECONDS = 30.0
+    END_SECONDS = 20.0
+    NAMESPACE = (
+        "set -e; mount -t tmpfs tmpfs /run; for name in etc opt; do "
+        'mkdir -p "$0/$name/upper" "$0/$name/work"; '
+        'mount -t overlay -o "lowerdir=/$name,upperdir=$0/$name/upper,workdir=$0/$name/work" overlay "/$name"; '
+        'done; exec "$@"'
+    )
+    OPTIONS = (
+        "--bridge=none",
+        "--iptables=false",
+        "--ip6tables=false",
+        "--ip-forward=false",
+        "--storage-driver=overlay2",
+        "--exec-opt=native.cgroupdriver=cgroupfs",
+    )
+
+    def __init__(self, runner: Runner, directory: Path, cgroup: str) -> None:
+        for name, package in {
+            "dockerd": "docker.io",
+            "docker": "docker.io",
+            "containerd": "containerd",
+        }.items():
+            if shutil.which(name) is None:
+                raise Skip(f"no {name}: install {package}")
+        directory.mkdir()
+        self._runner = runner
+        self._log = directory / "log"
+        socket = f"unix://{directory}/socket"
+        self._command = ("docker", "--config", str(directory / "client"), "--host", socket)
+        settings = directory / "daemon.json"
+        settings.write_text("{}")
+        places = (
+            f"--config-file={settings}",
+            f"--data-root={directory}/data",
+            "--exec-root=/run/docker",  # its own /run: a socket's path has 107 bytes at most
+            f"--pidfile={directory}/pid",
+            f"--host={socket}",
+            f"--cgroup-parent={cgroup}",
+        )
+        self._daemon = self._start(directory, *places)
+        try:
+            self._wait_until_it_answers()
+        except BaseException:
+            self.close()
+            raise
+
+    def load(self, archive: Path) -> None:
+        self._call("load", "--input", str(archive))
+
+    def run(self, image: str) -> float:
+        return self._call("run", "--rm", "--network", "none", image, "true")
+
+    def start(self, image: str, name: str) -> float:
+        return self._call("run", "--detach", "--name", name, "--network", "none", image, "sleep", "1000")
+
+    def execute(self, name: str) -> float:
+        return self._call("exec", name, "true")
+
+    def remove(self, name: str) -> float:
+        return self._call("rm", "--force", name)
+
+    def pull(self, reference: str) -> float:
+        return self._call("pull", "--quiet", reference)
+
+    def close(self) -> None:
+        """Ends the daemon and its containerd; what they leave running, the runner ends."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if not self._has_ended(0):
+                signal.pidfd_send_signal(self._daemon, number)
+                self._has_ended(self.END_SECONDS)
+        os.close(self._daemon)
+
+    def _start(self, directory: Path, *places: str) -> int:
+        """A pidfd of the daemon, which the runner adopts."""
+        in_namespace = ("unshare", "--mount", "--propagation", "private", "sh", "-c", self.NAMESPACE)
+        daemon = (*in_namespace, str(directory / "layer"), "dockerd", *places, *self.OPTIONS)
+        background = 'log=$0; "$@" > "$log" 2>&1 & echo $!'
+        return os.pidfd_open(int(self._runner.run("sh", "-c", background, str(self._log), *daemon).output))
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + self.START_SECONDS
+        while time.monotonic() < deadline:
+            if self._runner.run(*self._command, "version", check=False).code == 0:
+                return
+            if self._has_ended(0.1):
+                break
+        last = self._log.read_text().strip().splitlines()[-1:]
+        raise Skip(f"dockerd does not start here within {self.START_SECONDS:.0f} s: {' '.join(last)}")
+
+    def _has_ended(self, seconds: float) -> bool:
+        return bool(select.select([self._daemon], [], [], seconds)[0])
+
+    def _call(self, *arguments: str) -> float:
+        try:
+            return self._runner.seconds(*self._command, *arguments)
+        except CommandError as error:
+            raise Skip(f"docker does not work here: {error}") from error
 
 
 class Floor:

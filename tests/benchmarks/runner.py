@@ -79,11 +79,15 @@ def serve() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     libc.umount2(b"/sys/fs/cgroup/unified", MNT_DETACH)
-    with tempfile.TemporaryFile() as output:
-        for line in sys.stdin:
-            print(json.dumps(run_one(json.loads(line)["argv"], output.fileno())), flush=True)
-            reap()
-    end_children()
+    try:
+        with tempfile.TemporaryFile() as output:
+            for line in sys.stdin:
+                print(json.dumps(run_one(json.loads(line)["argv"], output.fileno())), flush=True)
+                reap()
+    except BrokenPipeError:  # the caller was killed while a command ran
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    finally:
+        end_children()
 
 
 def run_one(argv: list[str], output: int) -> dict[str, object]:

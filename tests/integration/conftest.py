@@ -13,7 +13,26 @@ import pytest
 
 if TYPE_CHECKING:
     import containerlib as cl
+    from containerlib.images import ImageStore
     from rig.bundles import Rack
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """An engine's or an image store's root, which is not there yet."""
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def images(root: Path) -> Iterator[ImageStore]:
+    """An image store without an engine; it asks a registry that fails four times, without delay."""
+    from containerlib.images import ImageStore
+    from containerlib.images.http import Retry
+    from containerlib.store import Store
+
+    store = Store(root)
+    yield ImageStore(root, store, retry=Retry(attempts=4, first_delay=0.001, max_delay=0.002))
+    store.close()
 
 
 @pytest.fixture

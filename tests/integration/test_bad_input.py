@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import containerlib as cl
+from rig.images import Image
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
@@ -121,9 +124,6 @@ def test_state_directory_on_a_read_only_file_system_is_a_stage_error() -> None:
 
 
 def test_without_privilege_starting_is_unsupported_and_listing_works(engine: cl.Engine) -> None:
-    import subprocess
-    import sys
-
     code = f"""
 import containerlib as cl
 with cl.Engine(root={engine.root!r}) as engine:
@@ -133,9 +133,73 @@ with cl.Engine(root={engine.root!r}) as engine:
     except cl.Unsupported as error:
         print("root" in str(error))
 """
-    drop = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-all"]
-    done = subprocess.run([*drop, sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = unprivileged("sys_admin", "-c", code)
     assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_out_of_memory_is_told_from_other_ends(box: cl.ContainerRecipe) -> None:
+    greedy = ("dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1")
+    with pytest.raises(cl.ExitError, match=r"was killed: .* memory limit; raise limit\(memory=") as caught:
+        box.limit(memory="16MiB").run(*greedy)
+    assert (caught.value.signal, caught.value.oom_killed) == (9, True)
+
+
+def test_killed_command_is_told_by_its_signal(box: cl.ContainerRecipe) -> None:
+    with (
+        box.start("sleep", "600") as container,
+        pytest.raises(cl.ExitError, match="killed by SIGTERM") as caught,
+    ):
+        container.exec("sh", "-c", "kill -TERM $$")
+    assert (caught.value.signal, caught.value.oom_killed) == (15, False)
+
+
+def test_program_that_ends_without_a_word_leaves_no_empty_log_in_the_message(box: cl.ContainerRecipe) -> None:
+    with box.start("true") as container, pytest.raises(cl.Conflict) as caught:
+        container.wait_for(log="ready", timeout=10.0)
+    assert "\n" not in str(caught.value)
+
+
+def test_image_without_layers_has_no_programs(engine: cl.Engine, tmp_path: Path) -> None:
+    (image,) = engine.images.load(Image(()).write_layout(tmp_path / "empty"))
+    with pytest.raises(cl.StageError, match="nosuch") as caught:
+        engine.container(image).run("/nosuch")
+    assert caught.value.stage == "exec"
+
+
+def test_directory_that_is_no_image_is_named(engine: cl.Engine) -> None:
+    with pytest.raises(cl.InvalidArgument, match=r"'/etc' is no image.*index\.json") as caught:
+        engine.images.load("/etc")
+    assert caught.value.field == "path"
+
+
+def test_without_privilege_images_are_refused_before_anything_is_fetched(
+    engine: cl.Engine, busybox_image: Path
+) -> None:
+    code = f"""
+import containerlib as cl
+with cl.Engine(root={engine.root!r}) as engine:
+    for use in (engine.image("localhost:1/nothing").pull, lambda: engine.images.load({str(busybox_image)!r})):
+        try:
+            use()
+        except cl.Unsupported as error:
+            print(error)
+"""
+    lines = unprivileged("chown", "-c", code).stdout.splitlines()
+    assert len(lines) == 2
+    assert all("unpacking an image need root" in line and "sudo" in line for line in lines)
+
+
+def test_without_privilege_the_demo_says_what_it_needs() -> None:
+    done = unprivileged("sys_admin", str(Path(__file__).parents[2] / "examples" / "demo.py"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("starting a container")
+    assert "Traceback" not in done.stderr
+
+
+def unprivileged(capability: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs Python as root without the capability."""
+    drop = ["setpriv", f"--bounding-set=-{capability}", "--inh-caps=-all"]
+    return subprocess.run([*drop, sys.executable, *arguments], capture_output=True, text=True, check=False)
 
 
 def fill(path: Path) -> None:

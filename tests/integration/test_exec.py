@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import containerlib as cl
+from rig.threads import at_once
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
@@ -119,17 +119,8 @@ def test_exec_paused_container_conflicts(running: cl.Container) -> None:
 
 
 def test_exec_from_many_threads_at_once(running: cl.Container) -> None:
-    texts: dict[int, str] = {}
-
-    def run(number: int) -> None:
-        texts[number] = running.exec("echo", str(number)).text
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert texts == {number: f"{number}\n" for number in range(16)}
+    texts = at_once(lambda number: running.exec("echo", str(number)).text, threads=16)
+    assert texts == [f"{number}\n" for number in range(16)]
 
 
 def test_exec_spawn_is_a_conversation(running: cl.Container) -> None:

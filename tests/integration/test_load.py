@@ -7,14 +7,12 @@ import json
 import os
 import subprocess
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from containerlib.errors import InvalidArgument, NotFound, RegistryError
 from containerlib.images import ImageStore
-from containerlib.store import Store
 from rig.images import Image, Layer
 
 pytestmark = pytest.mark.privileged("CAP_CHOWN, CAP_MKNOD, CAP_SYS_ADMIN: unpacks layers as they are")
@@ -22,18 +20,6 @@ pytestmark = pytest.mark.privileged("CAP_CHOWN, CAP_MKNOD, CAP_SYS_ADMIN: unpack
 IMAGE = Image(
     (Layer().file("a", "1").finish(), Layer().file("b", "2").finish()), {"Cmd": ["/a"], "Labels": {"x": "y"}}
 )
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "root"
-
-
-@pytest.fixture
-def images(root: Path) -> Iterator[ImageStore]:
-    store = Store(root)
-    yield ImageStore(root, store)
-    store.close()
 
 
 def archive_of(layout: Path, path: Path) -> Path:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 import containerlib as cl
+from rig.threads import at_once
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
@@ -43,18 +43,9 @@ def test_logs_follow_sees_lines_as_they_come(box: cl.ContainerRecipe) -> None:
 
 
 def test_logs_two_readers_see_the_same(box: cl.ContainerRecipe) -> None:
-    seen: list[list[str]] = []
     code = "i=0; while [ $i -lt 100 ]; do echo $i; i=$((i+1)); done"
     with box.start("sh", "-c", code) as container:
-
-        def read() -> None:
-            seen.append([record.text for record in container.logs(follow=True)])
-
-        threads = [threading.Thread(target=read) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        seen = at_once(lambda _: [record.text for record in container.logs(follow=True)], threads=2)
     assert seen == [[str(n) for n in range(100)]] * 2
 
 

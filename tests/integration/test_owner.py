@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import Popen
 
@@ -43,6 +44,11 @@ def processes(text: str) -> list[int]:
             if text.encode() in command:
                 found.append(int(entry.name))
     return found
+
+
+def kill_supervisor(pid: int) -> None:
+    """Kills the parent of a container's first process."""
+    os.kill(int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
 
 
 def test_owner_killed_container_dies_and_next_engine_clears_away(
@@ -128,12 +134,15 @@ def test_supervisor_killed_container_dies_and_is_removed(
 ) -> None:
     container = box.start("sleep", "605.5")
     (pid,) = processes("sleep\x00605.5")
-    shim = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    os.kill(shim, signal.SIGKILL)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(container.wait, 10.0)
+        time.sleep(0.1)
+        kill_supervisor(pid)
+        told_at_once = waiting.result()
     wait_until(lambda: processes("605.5") == [])
     wait_until(lambda: container.state is cl.State.STOPPED)
-    with pytest.raises(cl.Unavailable, match="supervisor was killed"):
-        container.wait(1.0)
+    assert (told_at_once.exit_code, told_at_once.signal) == (137, 9)
+    assert container.wait(1.0) == container.stop() == told_at_once
     container.remove()
     left_nothing()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from containerlib.images import ImageStore, Progress
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import Descriptor, Index, MediaType
 from containerlib.spec.platform import Platform
-from containerlib.store import Store
 from rig.images import Image, Layer
 from rig.registry import Registry
 
@@ -31,18 +29,6 @@ IMAGE = Image((BOTTOM.finish(), TOP.finish()), {"Cmd": ["/app"], "Env": ["A=1"]}
 @pytest.fixture(scope="module")
 def layout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return IMAGE.write_layout(tmp_path_factory.mktemp("layout") / "image")
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "root"
-
-
-@pytest.fixture
-def images(root: Path) -> Iterator[ImageStore]:
-    store = Store(root)
-    yield ImageStore(root, store)
-    store.close()
 
 
 def skopeo(*argv: str) -> str:

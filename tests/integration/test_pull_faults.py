@@ -27,10 +27,10 @@ from containerlib.errors import (
     Unsupported,
 )
 from containerlib.images import ImageRecord, ImageStore, Progress
-from containerlib.images.http import Retry
 from containerlib.store import Store
 from rig.images import Blob, Image, Layer
 from rig.scripted_registry import Answer, Request, ScriptedRegistry
+from rig.threads import at_once
 
 pytestmark = pytest.mark.privileged("CAP_CHOWN, CAP_MKNOD, CAP_SYS_ADMIN: unpacks layers as they are")
 
@@ -46,25 +46,12 @@ IMAGE = Image(
     ),
     {"Cmd": ["sh"]},
 )
-PATIENT = Retry(attempts=4, first_delay=0.001, max_delay=0.002)
 
 
 @pytest.fixture
 def registry() -> Iterator[ScriptedRegistry]:
     with ScriptedRegistry(IMAGE) as registry:
         yield registry
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "root"
-
-
-@pytest.fixture
-def images(root: Path) -> Iterator[ImageStore]:
-    store = Store(root)
-    yield ImageStore(root, store, retry=PATIENT)
-    store.close()
 
 
 def left_over(root: Path) -> list[str]:
@@ -262,7 +249,7 @@ def test_pull_on_a_full_disk_is_a_stage_error(
 ) -> None:
     root = small_disk / "root"
     store = Store(root)
-    images = ImageStore(root, store, retry=PATIENT)
+    images = ImageStore(root, store)
     filler = small_disk / "filler"
     filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - 700_000))
     with pytest.raises(StageError, match="ENOSPC"):
@@ -344,14 +331,7 @@ def test_prune_mends_an_index_that_a_kill_left_behind(
 def test_pull_of_one_image_twice_at_once_gives_one(
     registry: ScriptedRegistry, images: ImageStore, root: Path
 ) -> None:
-    records: list[ImageRecord] = []
-    threads = [
-        threading.Thread(target=lambda: records.append(images.pull(registry.reference))) for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    records = at_once(lambda _: images.pull(registry.reference), threads=4)
     assert len(records) == 4
     assert len(images.list()) == 1
     assert_whole(images.list()[0])

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import containerlib as cl
+from rig.threads import at_once
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
@@ -142,17 +143,8 @@ def test_run_terminal_is_one(box: cl.ContainerRecipe) -> None:
 
 
 def test_run_from_many_threads_at_once(box: cl.ContainerRecipe, left_nothing: Callable[[], None]) -> None:
-    texts: dict[int, str] = {}
-
-    def run(number: int) -> None:
-        texts[number] = box.run("echo", str(number)).text
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert texts == {number: f"{number}\n" for number in range(16)}
+    texts = at_once(lambda number: box.run("echo", str(number)).text, threads=16)
+    assert texts == [f"{number}\n" for number in range(16)]
     left_nothing()
 
 

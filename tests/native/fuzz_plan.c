@@ -1,5 +1,5 @@
-/* The plan reader under libFuzzer: whatever bytes it is given, a plan that it calls sound has every string and every
- * payload inside it. The walk below touches them all, and AddressSanitizer watches. */
+/* The plan reader under libFuzzer: whatever bytes it is given, a plan that it calls sound has every string
+ * and every payload inside it. The walk below touches them all, and AddressSanitizer watches. */
 #include "plan.h"
 
 static volatile unsigned sink;
@@ -26,7 +26,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         case CLIB_OP_ROOT_OVERLAY:
         case CLIB_OP_MOUNT:
         case CLIB_OP_EXEC:
-            for (uint32_t s = 0; s < (op->kind == CLIB_OP_MOUNT ? op->size * 2 : op->size); s++, at = next_text(at))
+            for (uint32_t s = 0; s < (op->kind == CLIB_OP_MOUNT ? op->size * 2 : op->size);
+                 s++, at = next_text(at))
                 touch_text(at);
             break;
         case CLIB_OP_SECCOMP:

@@ -137,20 +137,9 @@ class Rack:
         container_id = uuid.uuid4().hex * 2
         directory = str(self.directory / (name or container_id))
         make_directory(directory)
-        path = f"/containerlib/test-{container_id}"
-        spec = make_config(
-            ImageConfig(),
-            evolve(options, command=argv),
-            user=user,
-            extra_mounts=[],
-            cgroups_path=path,
-            container_id=container_id,
-        )
-        if change is not None:
-            spec = deepcopy(spec)
-            change(cast(dict[str, Any], spec))
+        spec = _config(container_id, evolve(options, command=argv), user, change)
         write(directory, spec)
-        cgroup = ContainerCgroup(path)
+        cgroup = ContainerCgroup(spec["linux"]["cgroupsPath"])
         cgroup.create(spec["linux"]["resources"])
         layers = (*map(str, lowers), *self.lowers)
         cache = str(self.directory / "seccomp")
@@ -223,3 +212,23 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
 def shim_of(container: Bundled) -> int:
     """The pid of the container's supervisor, its first process's parent."""
     return int(Path(f"/proc/{container.supervisor.pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def _config(
+    container_id: str,
+    options: ContainerOptions,
+    user: ResolvedUser,
+    change: Callable[[dict[str, Any]], None] | None,
+) -> Spec:
+    spec = make_config(
+        ImageConfig(),
+        options,
+        user=user,
+        extra_mounts=[],
+        cgroups_path=f"/containerlib/test-{container_id}",
+        container_id=container_id,
+    )
+    if change is not None:
+        spec = deepcopy(spec)
+        change(cast(dict[str, Any], spec))
+    return spec

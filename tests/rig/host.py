@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 CAPABILITIES = {
@@ -24,7 +23,3 @@ def lacks_capability(name: str) -> str | None:
             held = int(line.split()[1], 16)
             return None if held >> CAPABILITIES[name] & 1 else f"{name} is missing"
     return "no CapEff in /proc/self/status"
-
-
-def lacks_program(name: str, package: str = "") -> str | None:
-    return None if shutil.which(name) else f"no {name}: install {package or name}"

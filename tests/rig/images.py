@@ -18,7 +18,7 @@ import re
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -251,11 +251,3 @@ def redis_image() -> Image:
         "StopSignal": "SIGTERM",
     }
     return Image((busybox_layer(), layer.finish()), config)
-
-
-def image_of(files: Sequence[tuple[str, bytes]]) -> Image:
-    """One layer with nothing but `files`."""
-    layer = Layer()
-    for path, data in files:
-        layer.file(path, data)
-    return Image((layer.finish(),))

@@ -1,4 +1,4 @@
-"""A real registry on a free loopback port, which ends with its owner's `with`."""
+"""A real registry, on a free loopback port unless told otherwise, which ends with its owner's `with`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -13,30 +14,37 @@ import urllib.request
 from pathlib import Path
 from types import TracebackType
 
-CONFIG = """\
-version: 0.1
-log: {{level: error}}
-storage:
-  filesystem: {{rootdirectory: {storage}}}
-  delete: {{enabled: true}}
-http: {{addr: "{address}"}}
-"""
+from rig.certificates import Certificate
 
 
 class Registry:
-    """`docker-registry serve` over plain HTTP, with storage of its own under `directory`."""
+    """`docker-registry serve` with storage of its own under `directory`: over plain HTTP, or TLS with `certificate`.
 
-    def __init__(self, directory: Path) -> None:
+    `enter` is a command in front of it: what brings it to where `address` is. `passwords`: an htpasswd file.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        address: str = "",
+        enter: tuple[str, ...] = (),
+        certificate: Certificate | None = None,
+        passwords: Path | None = None,
+    ) -> None:
         self.directory = directory
-        self.address = f"127.0.0.1:{free_port()}"
+        self.address = address or f"127.0.0.1:{free_port()}"
+        self._enter = enter
+        self._certificate = certificate
+        self._passwords = passwords
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Registry:
         self.directory.mkdir(parents=True, exist_ok=True)
         config = self.directory / "config.yml"
-        config.write_text(CONFIG.format(storage=self.directory / "storage", address=self.address))
+        config.write_text(json.dumps(self._configuration()))  # JSON is YAML
         with self.directory.joinpath("log").open("wb") as log:
-            command = ["docker-registry", "serve", str(config)]
+            command = [*self._enter, "docker-registry", "serve", str(config)]
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             self._wait_until_it_answers()
@@ -58,7 +66,7 @@ class Registry:
 
     @property
     def url(self) -> str:
-        return f"http://{self.address}"
+        return f"{'https' if self._certificate else 'http'}://{self.address}"
 
     def reference(self, repository: str, tag: str = "latest") -> str:
         return f"{self.address}/{repository}:{tag}"
@@ -68,9 +76,14 @@ class Registry:
         if shutil.which("skopeo") is None:
             raise FileNotFoundError("no skopeo: install skopeo")
         reference = self.reference(repository, tag)
-        command = ["skopeo", "--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false", *options]
+        tls = (
+            f"--dest-cert-dir={self._certificate.directory}"
+            if self._certificate
+            else "--dest-tls-verify=false"
+        )
+        command = ["skopeo", "--insecure-policy", "copy", "--quiet", tls, *options]
         variables = {
-            **os.environ,
+            **without_proxies(),
             "HOME": str(self.directory),
         }  # no settings and credentials of the user's own
         argv = [*command, f"oci:{layout}", f"docker://{reference}"]
@@ -80,21 +93,60 @@ class Registry:
         return reference
 
     def tags(self, repository: str) -> list[str]:
-        with urllib.request.urlopen(f"{self.url}/v2/{repository}/tags/list", timeout=10) as answer:  # noqa: S310
+        with self._opener().open(f"{self.url}/v2/{repository}/tags/list", timeout=10) as answer:
             return list(json.load(answer)["tags"])
+
+    def _configuration(self) -> dict[str, object]:
+        http: dict[str, object] = {"addr": self.address}
+        if self._certificate is not None:
+            http["tls"] = {
+                "certificate": str(self._certificate.file),
+                "key": str(self._certificate.key),
+            }
+        configuration: dict[str, object] = {
+            "version": 0.1,
+            "log": {"level": "error"},
+            "storage": {
+                "filesystem": {"rootdirectory": str(self.directory / "storage")},
+                "delete": {"enabled": True},
+            },
+            "http": http,
+        }
+        if self._passwords is not None:
+            configuration["auth"] = {"htpasswd": {"realm": "test", "path": str(self._passwords)}}
+        return configuration
+
+    def _opener(self) -> urllib.request.OpenerDirector:
+        handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
+        if self._certificate is not None:
+            context = ssl.create_default_context(cafile=self._certificate.file)
+            context.check_hostname = False  # a test may want a certificate of another name
+            handlers.append(urllib.request.HTTPSHandler(context=context))
+        return urllib.request.build_opener(*handlers)
 
     def _wait_until_it_answers(self) -> None:
         assert self._process is not None
+        opener = self._opener()
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 break
             try:
-                with urllib.request.urlopen(f"{self.url}/v2/", timeout=2):  # noqa: S310
+                with opener.open(f"{self.url}/v2/", timeout=2):
                     return
+            except urllib.error.HTTPError as answer:
+                answer.close()
+                if answer.code == 401:
+                    return
+                time.sleep(0.02)
             except (urllib.error.URLError, OSError):
                 time.sleep(0.02)
         raise RuntimeError(f"docker-registry did not come up: {self.directory.joinpath('log').read_text()}")
+
+
+def without_proxies() -> dict[str, str]:
+    """The environment, for a command that talks to a registry of the test's own."""
+    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 
 
 def free_port() -> int:

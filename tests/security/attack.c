@@ -1,5 +1,5 @@
-/* What an attacker inside a container would run: one attack for each word. Prints "blocked: WHY" or "escaped: WHAT", and
- * ends with 0 or 1; 2 says that the attack could not be tried. */
+/* What an attacker inside a container would run: one attack for each word. Prints "blocked: WHY" or "escaped:
+ * WHAT", and ends with 0 or 1; 2 says that the attack could not be tried. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,25 @@ def outside(tmp_path: Path) -> Path:
     path = tmp_path / "outside"
     path.mkdir()
     return path
+
+
+def bound(target: str, source: Path) -> Callable[[dict[str, Any]], None]:
+    """A bind in the config itself: what a recipe refuses, a bundle from elsewhere may ask for."""
+
+    def change(spec: dict[str, Any]) -> None:
+        kept = [mount for mount in spec["mounts"] if mount["destination"] != target]
+        bind = {"destination": target, "type": "bind", "source": str(source), "options": ["rbind", "rw"]}
+        spec["mounts"] = [*kept, bind]
+
+    return change
+
+
+@pytest.mark.parametrize("target", ["/proc", "/proc/sys", "/proc/../proc/self"])
+def test_mount_over_proc_is_refused(rack: Rack, outside: Path, target: str) -> None:
+    """CVE-2019-16884: who mounts on /proc, or on a file below it, has the confinement of the container lifted."""
+    with pytest.raises(InvalidArgument) as caught:
+        rack.run("true", options=ContainerOptions(mounts=(MountOption("bind", target, str(outside)),)))
+    assert caught.value.field == "mounts"
 
 
 def tree(path: Path) -> list[str]:
@@ -51,11 +70,9 @@ def test_volume_over_proc_does_not_take_the_runtimes_writes(rack: Rack, outside:
     target = outside / "sys/net/ipv4/ping_group_range"
     target.parent.mkdir(parents=True)
     target.write_text("untouched")
-    options = ContainerOptions(
-        mounts=(MountOption("bind", "/proc", str(outside)),), sysctls=(("net.ipv4.ping_group_range", "0 1"),)
-    )
+    options = ContainerOptions(sysctls=(("net.ipv4.ping_group_range", "0 1"),))
     with pytest.raises(StageError) as caught:
-        rack.run("true", options=options)
+        rack.run("true", options=options, change=bound("/proc", outside))
     assert caught.value.stage == "sysctl"
     assert target.read_text() == "untouched"
 
@@ -67,11 +84,9 @@ def test_sysctl_through_a_link_in_the_image_does_not_write_elsewhere(rack: Rack,
     fake = outside / "sys"
     fake.mkdir()
     fake.joinpath("net").symlink_to(outside)
-    options = ContainerOptions(
-        mounts=(MountOption("bind", "/proc/sys", str(fake)),), sysctls=(("net.victim", "overwritten"),)
-    )
+    options = ContainerOptions(sysctls=(("net.victim", "overwritten"),))
     with pytest.raises(StageError) as caught:
-        rack.run("true", options=options)
+        rack.run("true", options=options, change=bound("/proc/sys", fake))
     assert caught.value.stage == "sysctl"
     assert victim.read_text() == "untouched"
 

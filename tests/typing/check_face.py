@@ -38,6 +38,10 @@ def verbs(recipe: cl.ContainerRecipe) -> None:
         assert_type(process.wait(1.0), cl.ExitStatus)
 
 
+def version() -> None:
+    assert_type(cl.__version__, str)
+
+
 def containers(engine: cl.Engine, recipe: cl.ContainerRecipe) -> None:
     with recipe.start() as container:
         assert_type(container, cl.Container)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import containerlib
+from containerlib import errors
+
 ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads(ROOT.joinpath("pyproject.toml").read_text())["project"]
 EXTRAS = [name for group in PROJECT["optional-dependencies"].values() for name in group]
@@ -17,6 +20,22 @@ EXTRAS = [name for group in PROJECT["optional-dependencies"].values() for name i
 def test_dependencies_page_names_each_requirement(requirement: str) -> None:
     name = re.split(r"[^\w-]", requirement)[0]
     assert re.search(rf"\b{re.escape(name)}\b", ROOT.joinpath("docs/dependencies.md").read_text())
+
+
+def test_dependencies_page_names_each_package_of_the_jobs() -> None:
+    lists = r"session\.install\((.*)\)|PACKAGES = \[([^\]]*)\]|debian_packages\(session, \[(.*)\]\)"
+    texts = "".join("".join(groups) for groups in re.findall(lists, ROOT.joinpath("noxfile.py").read_text()))
+    names = {re.split("=", name)[0] for name in re.findall(r'"([a-z][^"]*)"', texts)}
+    assert {"ruff", "clang-format", "gcc", "podman", "qemu-system-x86"} <= names
+    page = ROOT.joinpath("docs/dependencies.md").read_text()
+    assert [name for name in sorted(names) if not re.search(rf"\b{re.escape(name)}\b", page)] == []
+
+
+def test_api_page_has_each_public_name() -> None:
+    page = ROOT.joinpath("docs/api.md").read_text()
+    named = set(re.findall(r"containerlib\.(\w+)(?:\(\))?$", page, re.MULTILINE))
+    assert "errors" in named
+    assert {*containerlib.__all__} - named - {*errors.__all__} == set()
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,11 @@ def test_package_every_public_name_is_there_and_documented(name: str) -> None:
     value = getattr(cl, name)
     assert value.__doc__
     assert name in dir(cl)
+
+
+def test_package_version_is_the_projects() -> None:
+    project = tomllib.loads(Path(__file__).parents[3].joinpath("pyproject.toml").read_text())["project"]
+    assert cl.__version__ == project["version"]
 
 
 def test_package_unknown_name_is_an_attribute_error() -> None:

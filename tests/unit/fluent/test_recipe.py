@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import pickle
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 import containerlib as cl
 from containerlib.engine.sources import HostSource, StoredSource
+from containerlib.images import ImageRecord
+from containerlib.spec.image_config import ImageConfig
 from containerlib.spec.options import ContainerOptions, Limits, MountOption
 
 
@@ -133,6 +137,36 @@ def test_recipe_bad_reference_refused_at_once(recipe: cl.ContainerRecipe) -> Non
 def test_recipe_repr_has_what_was_said_and_no_more(recipe: cl.ContainerRecipe) -> None:
     assert repr(recipe) == "<ContainerRecipe of redis:7>"
     assert repr(recipe.name("web").tty()) == "<ContainerRecipe of redis:7 name='web' tty=True>"
+
+
+def test_repr_of_images_and_volumes_names_them(tmp_path: Path) -> None:
+    engine = cl.Engine(root=tmp_path / "never-made")
+    assert repr(engine.image("redis:7")) == "<ImageRecipe redis:7>"
+    assert repr(engine.host_image()) == "<HostImage>"
+    assert repr(engine.volume("www")) == "<VolumeRecipe www>"
+    assert repr(engine.images) == f"<ImageCollection of {engine!r}>"
+    assert repr(engine.volumes) == f"<VolumeCollection of {engine!r}>"
+
+
+def test_repr_of_an_image_has_the_start_of_its_id_and_its_references(tmp_path: Path) -> None:
+    record = ImageRecord(
+        id=f"sha256:{'5e29f13d62ae':0<64}",
+        references=("docker.io/library/alpine:3.20",),
+        config=ImageConfig(),
+        size_bytes=1,
+        created_at=datetime.now(UTC),
+        layer_dirs=(),
+    )
+    image = cl.Image(cl.Engine(root=tmp_path / "never-made"), record)
+    assert repr(image) == "<Image sha256:5e29f13d62ae docker.io/library/alpine:3.20>"
+    assert repr(cl.Image(image.engine, evolve(record, references=()))) == "<Image sha256:5e29f13d62ae>"
+
+
+def test_repr_of_a_volume_has_its_name_and_place(tmp_path: Path) -> None:
+    engine = cl.Engine(root=tmp_path / "root")
+    volume = engine.volume("www").create()
+    engine.close()
+    assert repr(volume) == f"<Volume www at {volume.path}>"
 
 
 def everything(recipe: cl.ContainerRecipe) -> cl.ContainerRecipe:

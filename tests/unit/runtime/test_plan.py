@@ -25,6 +25,10 @@ V2 = Groups(directories=("/cg/c/1",))
 OVERLAY = OverlayRoot(("/layers/top", "/layers/base"), "/c/1/upper", "/c/1/work")
 
 
+def mount(destination: str, kind: str, source: str, *options: str) -> dict[str, Any]:
+    return {"destination": destination, "type": kind, "source": source, "options": list(options)}
+
+
 def make_spec(**changes: Any) -> Spec:
     spec: Spec = {
         "ociVersion": "1.1.0",
@@ -40,25 +44,10 @@ def make_spec(**changes: Any) -> Spec:
         "root": {"path": "rootfs", "readonly": True},
         "hostname": "web",
         "mounts": [
-            {
-                "destination": "/proc",
-                "type": "proc",
-                "source": "proc",
-                "options": ["nosuid", "nodev", "noexec"],
-            },
-            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
-            {
-                "destination": "/sys/fs/cgroup",
-                "type": "cgroup",
-                "source": "cgroup",
-                "options": ["ro", "nosuid"],
-            },
-            {
-                "destination": "/data",
-                "type": "bind",
-                "source": "/srv",
-                "options": ["rbind", "rprivate", "rro"],
-            },
+            mount("/proc", "proc", "proc", "nosuid", "nodev", "noexec"),
+            mount("/dev", "tmpfs", "tmpfs", "nosuid", "mode=755"),
+            mount("/sys/fs/cgroup", "cgroup", "cgroup", "ro", "nosuid"),
+            mount("/data", "bind", "/srv", "rbind", "rprivate", "rro"),
         ],
         "linux": {
             "namespaces": [{"type": kind} for kind in ("pid", "mount", "uts", "ipc", "network", "cgroup")],

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from time import process_time
 
-from containerlib.shim import read_log, read_log_bytes
+from containerlib.shim import LogReader, read_log, read_log_bytes
 
 T = "2026-01-02T03:04:05.678901234Z"
 
@@ -63,3 +65,54 @@ def test_read_log_bytes_gives_back_what_was_written(tmp_path: Path) -> None:
         f"{T} stdout P a\n{T} stderr P no newline\n{T} stdout F b\n{T} stdout P ".encode() + b"\xff\x00\n"
     )
     assert read_log_bytes(str(tmp_path)) == (b"ab\n\xff\x00", b"no newline")
+
+
+def test_read_log_passes_over_a_time_that_is_none(tmp_path: Path) -> None:
+    assert texts(write(tmp_path, "2026-13-02T03:04:05.6Z stdout F torn", f"{T} stdout F x")) == [
+        ("stdout", "x")
+    ]
+
+
+def test_read_log_since_goes_by_the_time_that_the_record_has(tmp_path: Path) -> None:
+    early, late = T, T.replace("2026", "2027")
+    directory = write(tmp_path, f"{early} stdout P beg", f"{late} stdout F un")
+    (record,) = read_log(directory)
+    assert [r.text for r in read_log(directory, since=record.time)] == ["begun"]
+    assert list(read_log(directory, since=datetime(2026, 6, 1, tzinfo=UTC))) == []
+
+
+def test_read_log_ten_thousand_lines_take_no_second(tmp_path: Path) -> None:
+    directory = write(tmp_path, *[f"{T} stdout F x"] * 10_000)
+    started = process_time()
+    assert sum(1 for _ in read_log(directory)) == 10_000
+    parsing = process_time() - started
+    started = process_time()
+    for _ in range(10_000):
+        datetime.strptime(T[:26], "%Y-%m-%dT%H:%M:%S.%f").replace(tzinfo=UTC)
+    assert parsing < process_time() - started
+
+
+def test_read_log_bytes_of_the_end_reads_no_more(tmp_path: Path) -> None:
+    line = f"{T} stdout F "
+    directory = write(tmp_path, *(f"{line}{n:04}" for n in range(1000)))
+    with (tmp_path / "log").open("r+b") as log:
+        log.write(b"\0" * 8192)  # what is not looked at may be anything
+    length = len(line) + 5
+    assert read_log_bytes(directory, last=length * 2 + 10) == (b"0998\n0999\n", b"")
+
+
+def test_log_reader_reads_on_from_where_it_stopped(tmp_path: Path) -> None:
+    reader = LogReader(str(tmp_path))
+    with closing(reader):
+        assert list(reader.read()) == []
+        with (tmp_path / "log").open("w") as log:
+            log.write(f"{T} stdout F one\n{T} stdout P promp")
+            log.flush()
+            assert [r.text for r in reader.read()] == ["one"]
+            log.write(f"t\n{T} stdout P >\n")
+            log.flush()
+            assert [r.text for r in reader.read()] == ["prompt>"]
+            log.write(f"{T} stdout F \n{T} stdout F two\n")
+            log.flush()
+            assert [r.text for r in reader.read()] == ["prompt>", "two"]
+            assert list(reader.read()) == []

@@ -86,24 +86,9 @@ def test_reference_any_text_is_refused_or_stays_the_same_when_read_again(text: s
     except InvalidArgument:
         return
     assert Reference.parse(str(reference)) == reference
-    assert Reference.parse(reference.familiar()) == reference
 
 
 def test_reference_parts_are_separate() -> None:
     reference = Reference.parse(f"localhost:5000/team/app:1.0@sha256:{HEX}")
     assert reference == Reference("localhost:5000", "team/app", "1.0", Digest("sha256", HEX))
     assert reference.target == f"sha256:{HEX}"
-
-
-@pytest.mark.parametrize(
-    ("text", "familiar"),
-    [("redis", "redis:latest"), ("acme/app:1", "acme/app:1"), ("ghcr.io/acme/app:1", "ghcr.io/acme/app:1")],
-)
-def test_reference_familiar_is_short(text: str, familiar: str) -> None:
-    assert Reference.parse(text).familiar() == familiar
-
-
-def test_reference_with_tag_drops_the_digest() -> None:
-    assert str(Reference.parse(f"redis@sha256:{HEX}").with_tag("mine")) == "docker.io/library/redis:mine"
-    with pytest.raises(InvalidArgument):
-        Reference.parse("redis").with_tag("no/tag")

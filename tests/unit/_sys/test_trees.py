@@ -1,14 +1,16 @@
+"""Removal of trees that were made to resist it."""
+
 from __future__ import annotations
 
 import os
 import threading
 from pathlib import Path
 
-from containerlib.engine.tree import remove_tree
+from containerlib._sys.trees import remove_tree
 
 
 def test_remove_tree_missing_is_fine(tmp_path: Path) -> None:
-    remove_tree(str(tmp_path / "none"))
+    assert remove_tree(str(tmp_path / "none")) == 0
 
 
 def test_remove_tree_files_and_directories_gone(tmp_path: Path) -> None:
@@ -20,6 +22,24 @@ def test_remove_tree_files_and_directories_gone(tmp_path: Path) -> None:
     os.mkfifo(top / "fifo")
     remove_tree(str(top))
     assert not top.exists()
+
+
+def test_remove_tree_returns_the_bytes_of_its_files(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    (top / "a/b").mkdir(parents=True)
+    (top / "a/b/file").write_bytes(bytes(1000))
+    (top / "a/\x01").write_bytes(bytes(10))
+    assert remove_tree(str(top)) == 1010
+
+
+def test_remove_tree_counts_a_file_of_many_names_once_and_one_that_stays_not(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    (top / "a").mkdir(parents=True)
+    (top / "file").write_bytes(bytes(1000))
+    (top / "a/link").hardlink_to(top / "file")
+    (tmp_path / "kept").write_bytes(bytes(10))
+    (top / "kept").hardlink_to(tmp_path / "kept")
+    assert remove_tree(str(top)) == 1000
 
 
 def test_remove_tree_symlink_out_is_not_followed(tmp_path: Path) -> None:
@@ -35,11 +55,11 @@ def test_remove_tree_symlink_out_is_not_followed(tmp_path: Path) -> None:
     assert (outside / "kept").read_text() == "kept"
 
 
-def test_remove_tree_deeper_than_recursion_and_descriptors_gone(tmp_path: Path) -> None:
+def test_remove_tree_deeper_than_recursion_descriptors_and_paths_gone(tmp_path: Path) -> None:
     top = tmp_path / "top"
     top.mkdir()
     directory = os.open(top, os.O_RDONLY)
-    for _ in range(3000):
+    for _ in range(5000):
         os.mkdir("d", dir_fd=directory)
         deeper = os.open("d", os.O_RDONLY, dir_fd=directory)
         os.close(directory)

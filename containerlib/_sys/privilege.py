@@ -1,0 +1,31 @@
+"""What this process must be allowed to do: looked at before anything is done, so that nothing fails half way."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from containerlib.errors import Unsupported
+
+__all__ = ["Capability", "require_capability"]
+
+
+class Capability(IntEnum):
+    """The numbers of capabilities(7)."""
+
+    CHOWN = 0
+    """Unpacking a layer: its files have owners."""
+    SYS_ADMIN = 21
+    """Starting a container: namespaces and mounts."""
+
+
+def require_capability(capability: Capability) -> None:
+    """Raises Unsupported where this thread has not `capability`, and says what to do."""
+    with open("/proc/thread-self/status", "rb", buffering=0) as file:
+        status = file.read(16384)
+    start = status.index(b"CapEff:") + 7
+    effective = int(status[start : status.index(b"\n", start)], 16)
+    if not effective >> capability & 1:
+        raise Unsupported(
+            "starting a container and unpacking an image need root (CAP_SYS_ADMIN and the like), and this process "
+            f"has no CAP_{capability.name}: run it as root, e.g. with sudo"
+        )

@@ -1,0 +1,24 @@
+"""Many callers at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import TypeVar
+
+__all__ = ["at_once"]
+
+_T = TypeVar("_T")
+
+
+def at_once(call: Callable[[int], _T], *, threads: int = 16) -> list[_T]:
+    """`call(0)`, `call(1)`, ... from so many threads, none of which begins before all are there; what each returned."""
+    gate = Barrier(threads)
+
+    def run(number: int) -> _T:
+        gate.wait(timeout=60.0)
+        return call(number)
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(run, range(threads)))

@@ -1,0 +1,173 @@
+"""What no word and no verb takes: refused with the argument's name, and before anything is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+
+import containerlib as cl
+
+Use = Callable[[Any], object]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "never-made"
+
+
+@pytest.fixture
+def recipe(root: Path) -> cl.ContainerRecipe:
+    return cl.Engine(root=root).container("redis:7")
+
+
+WORDS: Sequence[tuple[str, Use]] = (
+    ("cpus", lambda r: r.limit(cpus="2")),
+    ("cpus", lambda r: r.limit(cpus=True)),
+    ("cpus", lambda r: r.limit(cpus=1e30)),
+    ("pids", lambda r: r.limit(pids="5")),
+    ("pids", lambda r: r.limit(pids=1.5)),
+    ("pids", lambda r: r.limit(pids=2**31)),
+    ("memory", lambda r: r.limit(memory=True)),
+    ("memory", lambda r: r.limit(memory=1.5)),
+    ("memory", lambda r: r.limit(memory=b"1MiB")),
+    ("memory", lambda r: r.limit(memory="99999999P")),
+    ("memory", lambda r: r.limit(memory="9" * 5000)),
+    ("swap", lambda r: r.limit(swap=2**63)),
+    ("name", lambda r: r.name(None)),
+    ("name", lambda r: r.name(5)),
+    ("source", lambda r: r.mount(5, at="/x")),
+    ("source", lambda r: r.mount(None, at="/x")),
+    ("at", lambda r: r.mount("/a", at=5)),
+    ("at", lambda r: r.mount("/a", at="/")),
+    ("at", lambda r: r.mount("/a", at="/proc")),
+    ("at", lambda r: r.mount("/a", at="/x/../proc/self/attr/")),
+    ("read_only", lambda r: r.mount("/a", at="/x", read_only="no")),
+    ("size", lambda r: r.mount(cl.tmpfs(size=1.5), at="/x")),  # type: ignore[arg-type]
+    ("rlimit", lambda r: r.rlimit("nofile", "5")),
+    ("rlimit", lambda r: r.rlimit("nofile", -5)),
+    ("rlimit", lambda r: r.rlimit("nofile", 5, 2**64)),
+    ("rlimit", lambda r: r.rlimit(5, 5)),
+    ("env", lambda r: r.env("A=1")),
+    ("env", lambda r: r.env({"A": None})),
+    ("label", lambda r: r.label(5)),
+    ("sysctl", lambda r: r.sysctl("a=1")),
+    ("user", lambda r: r.user(None)),
+    ("user", lambda r: r.user(-1)),
+    ("user", lambda r: r.user(True)),
+    ("workdir", lambda r: r.workdir(None)),
+    ("hostname", lambda r: r.hostname(5)),
+    ("tty", lambda r: r.tty("no")),
+    ("stop_signal", lambda r: r.stop_signal(1.5)),
+    ("stop_signal", lambda r: r.stop_signal(None)),
+    ("stop_timeout", lambda r: r.stop_timeout("5")),
+    ("stop_timeout", lambda r: r.stop_timeout(1e300)),
+    ("seccomp", lambda r: r.seccomp({})),
+    ("name", lambda r: r.engine.volume(5)),
+    ("image", lambda r: r.engine.image(5)),
+    ("root", lambda r: type(r.engine)(root=5)),
+)
+
+VERBS: Sequence[tuple[str, Use]] = (
+    ("timeout", lambda r: r.run("true", timeout="5")),
+    ("timeout", lambda r: r.run("true", timeout=-1)),
+    ("timeout", lambda r: r.run("true", timeout=float("nan"))),
+    ("input", lambda r: r.run("cat", input="text")),
+    ("input", lambda r: r.run("cat", input=5)),
+    ("check", lambda r: r.run("true", check="no")),
+    ("argv", lambda r: r.run("echo", 5)),
+    ("argv", lambda r: r.spawn("echo", None)),
+    ("detach", lambda r: r.start("true", detach="no")),
+    ("argv", lambda r: r.create(["true"])),
+)
+
+CONTAINER: Sequence[tuple[str, Use]] = (
+    ("timeout", lambda c: c.wait("5")),
+    ("timeout", lambda c: c.wait(-1)),
+    ("timeout", lambda c: c.stop("5")),
+    ("timeout", lambda c: c.stop(-1)),
+    ("timeout", lambda c: c.wait_for(log="x", timeout="5")),
+    ("timeout", lambda c: c.wait_for(log="x", timeout=None)),
+    ("exec", lambda c: c.wait_for(exec="true")),
+    ("exec", lambda c: c.wait_for(exec=5)),
+    ("exec", lambda c: c.wait_for(exec=())),
+    ("log", lambda c: c.wait_for()),
+    ("log", lambda c: c.wait_for(log=5)),
+    ("since", lambda c: c.logs(since=datetime(2026, 1, 1))),  # noqa: DTZ001 - what is tested
+    ("since", lambda c: c.logs(since=5)),
+    ("follow", lambda c: c.logs(follow="no")),
+    ("timeout", lambda c: c.exec("true", timeout="5")),
+    ("timeout", lambda c: c.exec("true", timeout=-1)),
+    ("input", lambda c: c.exec("cat", input="text")),
+    ("user", lambda c: c.exec("true", user=1.5)),
+    ("workdir", lambda c: c.exec("true", workdir=5)),
+    ("env", lambda c: c.exec("true", env="A=1")),
+    ("tty", lambda c: c.spawn("true", tty="no")),
+    ("signal", lambda c: c.kill(None)),
+    ("signal", lambda c: c.kill(True)),
+    ("force", lambda c: c.remove(force="no")),
+)
+
+PROCESS: Sequence[tuple[str, Use]] = (
+    ("timeout", lambda p: p.wait("5")),
+    ("timeout", lambda p: p.wait(-1)),
+    ("signal", lambda p: p.send_signal(1.5)),
+    ("rows", lambda p: p.resize(rows="5", columns=5)),
+    ("columns", lambda p: p.resize(rows=5, columns=-1)),
+)
+
+
+def refused(use: Use, subject: object) -> cl.InvalidArgument:
+    with pytest.raises(cl.InvalidArgument) as caught:
+        use(subject)
+    return caught.value
+
+
+@pytest.mark.parametrize(("field", "use"), [*WORDS, *VERBS])
+def test_recipe_nonsense_names_its_field_and_does_no_io(
+    recipe: cl.ContainerRecipe, root: Path, field: str, use: Use
+) -> None:
+    assert refused(use, recipe).field == field
+    assert not root.exists()
+
+
+@pytest.mark.parametrize(("field", "use"), CONTAINER)
+def test_container_nonsense_names_its_field_before_the_container_is_looked_at(
+    recipe: cl.ContainerRecipe, field: str, use: Use
+) -> None:
+    nothing: Any = object()
+    assert refused(use, cl.Container(recipe.engine, nothing)).field == field
+
+
+@pytest.mark.parametrize(("field", "use"), PROCESS)
+def test_process_nonsense_names_its_field(field: str, use: Use) -> None:
+    attached: Any = MagicMock()
+    assert refused(use, cl.Process(attached)).field == field
+
+
+@pytest.mark.parametrize(
+    ("use", "advice"),
+    [
+        (lambda r: r.run("cat", input="text"), "encode"),
+        (lambda r: r.rlimit("nofile", -5), "-1 for none"),
+        (lambda r: r.limit(memory=1.5), '"256MiB"'),
+        (lambda r: r.env(PORT=8080), "'8080'"),
+    ],
+)
+def test_recipe_refusal_says_what_to_write(recipe: cl.ContainerRecipe, use: Use, advice: str) -> None:
+    assert advice in str(refused(use, recipe))
+
+
+def test_wait_for_str_as_command_shows_the_argv(recipe: cl.ContainerRecipe) -> None:
+    nothing: Any = object()
+    error = refused(lambda c: c.wait_for(exec="test -e /x"), cl.Container(recipe.engine, nothing))
+    assert "exec=('test', '-e', '/x')" in str(error)
+
+
+def test_mount_on_a_figure_of_proc_is_taken_as_runc_takes_it(recipe: cl.ContainerRecipe) -> None:
+    (mount,) = recipe.mount("/a", at="/proc/meminfo").options.mounts
+    assert mount.target == "/proc/meminfo"
