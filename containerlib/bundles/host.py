@@ -28,6 +28,8 @@ _GO_ARCHITECTURES = {
     "riscv64": "riscv64",
     "loongarch64": "loong64",
 }
+_MADE_ANYWAY = frozenset({"console", "ptmx"})
+"""A container has its own."""
 _SKIPPED_DIRECTORIES = frozenset({"pts", "shm", "fd", "mqueue"})
 
 
@@ -75,7 +77,7 @@ def host_devices(directory: str = "/dev") -> list[Device]:
         )
         for name in sorted(files):
             device = _device(f"{current}/{name}")
-            if device is not None and name != "console":
+            if device is not None and name not in _MADE_ANYWAY:
                 found.append(device)
     return found
 

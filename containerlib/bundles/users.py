@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from attrs import frozen
 
 from containerlib.bundles.layered import LayeredTree
-from containerlib.errors import InvalidArgument, NotFound
+from containerlib.errors import InvalidArgument, NotFound, StageError
 
 __all__ = ["ResolvedUser", "resolve_user"]
 
@@ -50,11 +50,16 @@ def resolve_user(text: str | None, layers: Sequence[str]) -> ResolvedUser:
     """The user that `text` (empty: root) names in the image whose layers, top first, are `layers`.
 
     Raises: NotFound for a name that the image lacks; InvalidArgument(field="user") for a number that is out
-    of range.
+    of range; StageError where the files cannot be read.
     """
     user, _, group = (text or "").partition(":")
-    with LayeredTree(layers) as tree:
-        return _resolve(user, group, tree.read("etc/passwd"), tree.read("etc/group"))
+    try:
+        with LayeredTree(layers) as tree:
+            return _resolve(user, group, tree.read("etc/passwd"), tree.read("etc/group"))
+    except OSError as error:
+        if isinstance(error, StageError):
+            raise
+        raise StageError("user", error.errno or 0, str(error.filename or "etc/passwd")) from error
 
 
 @functools.lru_cache(maxsize=32)

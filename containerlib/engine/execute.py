@@ -57,7 +57,7 @@ def execute(
             status, stdout, stderr = communicate(supervisor, pipes, stdin, deadline, subject)
             supervisor.finished()
         except BaseException as error:
-            clean_up(error, lambda: _kill(supervisor))
+            clean_up(error, lambda: _kill(instance, supervisor))
             raise
         finally:
             supervisor.close()
@@ -91,9 +91,11 @@ def _start(instance: Instance, options: ExecOptions, pipes: Pipes) -> Supervisor
     return supervisor
 
 
-def _kill(supervisor: Supervisor) -> None:
+def _kill(instance: Instance, supervisor: Supervisor) -> None:
     if supervisor.poll() is None:
         supervisor.signal(9, everyone=True)
+        if instance.cgroup.frozen:
+            return  # it dies with the first thing that it does when the container is resumed
         supervisor.wait(30.0)
     supervisor.finished()
 

@@ -145,11 +145,10 @@ def _draft(core: Core, order: Order, image: Resolved) -> Instance:
 
 def _register(instance: Instance, asked_name: str | None) -> None:
     """Takes the name, or another where one that was made up is taken."""
-    containers = instance.core.store.containers
     if not instance.memo.detached:
         instance.core.owned[instance.id] = instance
     try:
-        containers.add(instance.record)
+        _add(instance)
     except AlreadyExists as error:
         if asked_name:
             raise AlreadyExists(
@@ -157,7 +156,19 @@ def _register(instance: Instance, asked_name: str | None) -> None:
                 f"with engine.containers.get({asked_name!r}).remove(force=True)"
             ) from error
         instance.record = evolve(instance.record, name=new_name(unique=True))
-        containers.add(instance.record)
+        _add(instance)
+
+
+def _add(instance: Instance) -> None:
+    """The record that keeps the image: they are there together, or the container is not made.
+
+    Raises: AlreadyExists; NotFound where the image was removed since it was looked up.
+    """
+    store, record = instance.core.store, instance.record
+    with store.database.transaction():
+        if not instance.memo.host and not store.images.by_id(record.image_id):
+            raise NotFound(f"the image {record.image_reference} was removed at this moment: pull it again")
+        store.containers.add(record)
 
 
 def _forget(instance: Instance) -> None:

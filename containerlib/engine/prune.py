@@ -42,10 +42,11 @@ def prune(core: Core) -> PruneReport:
     """Removes what dead processes left. Containers, images and volumes that are in order are not touched."""
     failures: list[str] = []
     containers = _containers(core, failures)
-    # Looked at before the records: a container that appears in between has its record first.
+    # The records before and after: a container that appears has its record first, one that goes away has it last.
+    known = {record.id for record in core.store.containers.list()}
     directories = _names(core.containers)
     groups = Layout.host().children(os.path.dirname(core.cgroup_path("")))  # noqa: PTH120
-    known = {record.id for record in core.store.containers.list()}
+    known |= {record.id for record in core.store.containers.list()}
     return PruneReport(
         containers=tuple(containers),
         directories=tuple(_directories(core, directories - known, failures)),

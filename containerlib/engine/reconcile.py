@@ -10,7 +10,7 @@ from containerlib.engine.instance import Instance
 from containerlib.engine.owner import Owner, is_alive
 from containerlib.engine.stop import discard
 from containerlib.engine.undo import clean_up
-from containerlib.errors import Error
+from containerlib.errors import Error, NotFound
 
 if TYPE_CHECKING:
     from containerlib.store import ContainerRecord
@@ -39,8 +39,8 @@ def close(core: Core) -> None:
     """
     failures: list[Exception] = []
     for instance in list(core.owned.values()):
-        if instance.record.owner_pid != os.getpid():
-            continue  # the parent's, where this process is a fork
+        if not _is_ours(core, instance):
+            continue
         try:
             discard(instance)
         except Exception as error:
@@ -48,6 +48,15 @@ def close(core: Core) -> None:
     core.close()
     if failures:
         raise ExceptionGroup("containers that could not be removed: engine.prune() tries again", failures)
+
+
+def _is_ours(core: Core, instance: Instance) -> bool:
+    """Not the parent's, where this process is a fork; nor another's, who has started it again after it stopped."""
+    try:
+        record = core.store.containers.get(instance.id)
+    except NotFound:
+        return False
+    return (record.owner_pid, record.owner_start_time) == (core.owner.pid, core.owner.start_time)
 
 
 def reconcile(core: Core) -> list[str]:

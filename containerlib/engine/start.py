@@ -12,6 +12,7 @@ from attrs import evolve
 from containerlib import runtime
 from containerlib._sys.privilege import Capability, require_capability
 from containerlib.engine.launch import launch, start_bundle
+from containerlib.engine.lock import locked
 from containerlib.engine.sources import resolve_again
 from containerlib.engine.undo import Undo
 from containerlib.errors import Conflict
@@ -48,18 +49,19 @@ def create(core: Core, order: Order) -> Instance:
 def restart(instance: Instance) -> None:
     """Starts a container that is created, or that has stopped: with the same bundle, on what it wrote.
 
-    Raises: Conflict where it runs; what the runtime raises.
+    Raises: Conflict where it runs, or somebody else has started it; what the runtime raises.
     """
-    state = instance.state
-    if state is State.STOPPED:
-        _start_again(instance)
-        return
-    check("start", state, instance.subject)
-    supervisor = runtime.connect(instance.directory)
-    if supervisor is None:
-        raise Conflict(f"cannot start {instance.subject}: it is stopped", state=State.STOPPED.value)
-    with contextlib.closing(supervisor):
-        supervisor.start()
+    with locked(instance):
+        state = instance.state
+        if state is State.STOPPED:
+            _start_again(instance)
+            return
+        check("start", state, instance.subject)
+        supervisor = runtime.connect(instance.directory)
+        if supervisor is None:
+            raise Conflict(f"cannot start {instance.subject}: it is stopped", state=State.STOPPED.value)
+        with contextlib.closing(supervisor):
+            supervisor.start()
 
 
 def _start_again(instance: Instance) -> None:

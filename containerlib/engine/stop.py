@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from containerlib import runtime, shim
 from containerlib._sys.trees import remove_tree
+from containerlib.engine.lock import locked
 from containerlib.engine.signals import hears
 from containerlib.engine.streams import log_tail
 from containerlib.engine.undo import clean_up
@@ -131,17 +132,32 @@ def remove(instance: Instance, *, force: bool = False) -> None:
     if not os.path.isdir(instance.directory):  # noqa: PTH112
         _forget(instance)
         return
-    state = instance.state
-    if not force and state in (State.RUNNING, State.PAUSED):
-        raise Conflict(
-            f"cannot remove {instance.subject}: it is {state.value}; stop() it first, or remove(force=True)",
-            state=state.value,
-        )
-    discard(instance)
+    with locked(instance):
+        state = instance.state
+        if not force and state in (State.RUNNING, State.PAUSED):
+            raise Conflict(
+                f"cannot remove {instance.subject}: it is {state.value}; stop() it first, or "
+                "remove(force=True)",
+                state=state.value,
+            )
+        _clear_away(instance, None)
 
 
 def discard(instance: Instance, supervisor: Supervisor | None = None) -> None:
-    """Ends what is left of the container and forgets it. What somebody else has removed already is fine."""
+    """Ends what is left of the container and forgets it. What somebody else has removed already is fine.
+
+    With `supervisor` it is the caller's own, whom nobody else starts or removes.
+    """
+    try:
+        with contextlib.nullcontext() if supervisor is not None else locked(instance):
+            _clear_away(instance, supervisor)
+    except NotFound:  # its directory is gone: so may the rest be, or not yet
+        instance.cgroup.remove()
+        with contextlib.suppress(NotFound):
+            _forget(instance)
+
+
+def _clear_away(instance: Instance, supervisor: Supervisor | None) -> None:
     if supervisor is not None:
         _end(instance, supervisor)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -34,6 +34,10 @@ class Container:
     def __init__(self, engine: Engine, instance: Instance) -> None:
         self.engine = engine
         self._instance = instance
+
+    def __reduce__(self) -> tuple[Callable[[Engine, str], Container], tuple[Engine, str]]:
+        """Pickles by engine and id: the same container for another process with the same root."""
+        return _find, (self.engine, self.id)
 
     @property
     def id(self) -> str:
@@ -227,6 +231,10 @@ class ContainerCollection:
 
     def __repr__(self) -> str:
         return f"<ContainerCollection of {self.engine!r}>"
+
+
+def _find(engine: Engine, container_id: str) -> Container:
+    return engine.containers.get(container_id)
 
 
 def _exec_options(

@@ -107,7 +107,7 @@ def _unpack_all(
     incoming = [transfers.start(layer) for layer in manifest.layers]
     chain = config.chain_ids()
     for i, transfer in enumerate(incoming):
-        if not root.table.has_snapshot(chain[i]):
+        if not root.snapshots.has(chain[i]):
             size = unpack(
                 transfer,
                 drafts.make(chain[i]),

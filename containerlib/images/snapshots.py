@@ -17,7 +17,7 @@ __all__ = ["Drafts", "SnapshotStore"]
 
 
 class SnapshotStore:
-    """Directories by chain id; one is whole exactly if the table says so."""
+    """Directories by chain id; one that is here is whole exactly if the table says so."""
 
     def __init__(self, path: str, table: ImageTable) -> None:
         self.path = path
@@ -27,6 +27,10 @@ class SnapshotStore:
     def directory(self, chain_id: str) -> str:
         """Where the snapshot is or will be."""
         return os.path.join(self.path, Digest.parse(chain_id).hex)
+
+    def has(self, chain_id: str) -> bool:
+        """Whether the snapshot is here. One that somebody deleted by hand is not: a pull or load makes it again."""
+        return self.table.has_snapshot(chain_id) and os.path.isdir(self.directory(chain_id))
 
     def layer_dirs(self, chain: Sequence[str]) -> tuple[str, ...]:
         """The directories of a chain, the top one first."""
@@ -73,7 +77,7 @@ class Drafts:
     def adopt(self) -> None:
         """Gives the finished ones their names, unless another process was faster. Inside a transaction."""
         for chain_id, size in self._sizes.items():
-            if self._snapshots.table.has_snapshot(chain_id):
+            if self._snapshots.has(chain_id):
                 continue
             target = self._snapshots.directory(chain_id)
             if os.path.exists(target):  # left by a process that was killed between the two steps below

@@ -53,6 +53,8 @@ def _op_advice(name: str, code: int) -> str:
         return "has this kernel overlayfs, and can the state directory's file system be its upper layer?"
     if code == errno.ELOOP:
         return "a symbolic link stands where a directory must be: the image is not to be trusted"
+    if name == "bind" and code in (errno.EINVAL, errno.ENOTDIR):
+        return "a directory cannot be mounted on a file, nor a file on a directory"
     if name == "rlimit" and code == errno.EPERM:
         return "raising a hard limit needs CAP_SYS_RESOURCE"
     return ""

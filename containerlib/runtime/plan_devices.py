@@ -43,7 +43,8 @@ def device_ops(spec: Spec) -> Iterator[Op]:
             if f"/dev/{name}" not in listed:
                 yield ops.mknod(f"/dev/{name}", _S_IFCHR | 0o666, major, minor)
         for text, path in _LINKS:
-            yield ops.symlink(text, path)
+            if path not in listed:
+                yield ops.symlink(text, path)
     for index, device in enumerate(linux.get("devices", ())):
         kind = _DEVICE_TYPES.get(device.get("type", ""))
         if kind is None:

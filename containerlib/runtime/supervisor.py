@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
@@ -202,7 +201,7 @@ class Supervisor:
         raise Unavailable("the container's supervisor ended before it reported anything: was it killed?")
 
 
-LOST = ExitStatus(exit_code=137, signal=9, finished_at=datetime.fromtimestamp(0, UTC))
+LOST = ExitStatus(exit_code=137, signal=9)
 """What is known of a container whose shim was killed: the kernel killed it too."""
 
 

@@ -83,7 +83,9 @@ class Database:
                 connection = self._open()
             try:
                 yield connection
-            except sqlite3.OperationalError as error:
+            except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+                raise
+            except sqlite3.DatabaseError as error:
                 raise _typed(error, self.path) from error
 
     def _open(self) -> sqlite3.Connection:
@@ -98,12 +100,8 @@ class Database:
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA foreign_keys=ON")
             _migrate(connection, self.path)
-        except sqlite3.OperationalError as error:
-            raise _typed(error, self.path) from error
         except sqlite3.DatabaseError as error:
-            raise Unavailable(
-                f"{self.path} is damaged or not a database ({error}): move it away, and pull the images again"
-            ) from error
+            raise _typed(error, self.path) from error
         self._connection = connection
         return connection
 
@@ -137,9 +135,21 @@ def _migrate(connection: sqlite3.Connection, path: str) -> None:
         raise
 
 
-def _typed(error: sqlite3.OperationalError, path: str) -> Exception:
-    if error.sqlite_errorname.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+def _typed(error: sqlite3.DatabaseError, path: str) -> Exception:
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return Unavailable(f"{path} has been locked by another process for {_BUSY_TIMEOUT:.0f} s: try again")
-    full = error.sqlite_errorname == "SQLITE_FULL"
+    if not isinstance(error, sqlite3.OperationalError):
+        return Unavailable(
+            f"{path} is damaged or not a database ({error}): move it away, and pull the images again"
+        )
+    full = name == "SQLITE_FULL" or (name.startswith("SQLITE_IOERR") and _is_full(path))
     advice = "free some space and try again" if full else str(error)
     return StageError("state", ENOSPC if full else EIO, path, advice=advice)
+
+
+def _is_full(path: str) -> bool:
+    try:
+        return os.statvfs(os.path.dirname(path)).f_bavail == 0  # noqa: PTH120
+    except OSError:
+        return False

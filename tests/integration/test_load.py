@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from containerlib._sys.trees import remove_tree
 from containerlib.errors import InvalidArgument, NotFound, RegistryError
 from containerlib.images import ImageStore
 from rig.images import Image, Layer
@@ -177,3 +178,11 @@ def test_load_layout_with_a_pipe_for_a_blob_does_not_hang(images: ImageStore, tm
 def test_load_what_is_not_there_is_not_found(images: ImageStore, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no file or directory"):
         images.load(tmp_path / "missing")
+
+
+def test_load_makes_a_snapshot_again_that_was_deleted_by_hand(images: ImageStore, tmp_path: Path) -> None:
+    layout = IMAGE.write_layout(tmp_path / "layout")
+    (first,) = images.load(layout)
+    remove_tree(first.layer_dirs[0])
+    (second,) = images.load(layout)
+    assert Path(second.layer_dirs[0], "b").read_text() == "2"

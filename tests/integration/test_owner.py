@@ -166,3 +166,20 @@ def test_owner_forked_child_leaves_its_parents_containers(
     with script(code) as parent:
         assert parent.communicate()[0] == "running\n"
     assert processes("606.5") == []
+
+
+def test_owner_killed_while_its_container_is_paused_takes_it_along(
+    engine: cl.Engine, script: Script, left_nothing: Callable[[], None]
+) -> None:
+    code = STARTS.replace('"600"', '"603.5"').replace(
+        "sys.stdin", "container.pause(); print(1, flush=True); sys.stdin"
+    )
+    with script(code) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "ready\n"
+        assert owner.stdout.readline().strip() == "1"
+        assert engine.containers.get("owned").state is cl.State.PAUSED
+        owner.kill()
+    wait_until(lambda: not processes("603.5"))
+    engine.prune()
+    left_nothing()

@@ -231,3 +231,22 @@ def test_container_that_wrote_nothing_has_an_empty_writable_layer(box: cl.Contai
     with box.start("sleep", "60") as container:
         upper = Path(box.engine.root, "containers", container.id, "upper")
         assert list(upper.iterdir()) == []
+
+
+def test_privileged_run_has_the_hosts_devices_and_a_terminal_of_its_own(box: cl.ContainerRecipe) -> None:
+    done = box.privileged().run(
+        "sh", "-c", "ls -l /dev/ptmx; ls -l /dev/null; grep CapEff /proc/self/status; ls /dev | wc -l"
+    )
+    links, null, effective, count = done.text.splitlines()
+    assert links.endswith("/dev/ptmx -> pts/ptmx")
+    assert null.startswith("crw-rw-rw-")
+    assert int(effective.split()[1], 16) & 1 << 21, "CAP_SYS_ADMIN"
+    assert int(count) > 15
+
+
+@pytest.mark.parametrize("action", ["ERRNO", "KILL", "KILL_PROCESS", "TRAP"])
+def test_run_under_a_filter_that_refuses_everything_fails_at_once(
+    box: cl.ContainerRecipe, action: str
+) -> None:
+    with pytest.raises(cl.StageError, match="seccomp"):
+        box.seccomp(f'{{"defaultAction": "SCMP_ACT_{action}"}}').run("true")

@@ -42,9 +42,9 @@ def test_two_clients_both_hear_of_the_end(rack: Rack) -> None:
 
 def test_many_clients_all_hear_of_the_end(rack: Rack) -> None:
     container = rack.create("sleep", "600")
-    clients = [connect(container.directory) for _ in range(100)]
+    clients = [connect(container.directory) for _ in range(200)]
     try:
-        assert [c.poll() if c else "none" for c in clients] == [None] * 100
+        assert [c.poll() if c else "none" for c in clients] == [None] * 200
         container.supervisor.signal(signal.SIGKILL)
         assert {c.wait(10.0).signal for c in clients if c} == {signal.SIGKILL}
     finally:
@@ -55,7 +55,7 @@ def test_many_clients_all_hear_of_the_end(rack: Rack) -> None:
 
 def test_client_beyond_the_last_place_waits_for_one_and_is_told_the_truth(rack: Rack) -> None:
     container = rack.create("sleep", "600")
-    crowd = [raw_client(container) for _ in range(127)]
+    crowd = [raw_client(container) for _ in range(511)]
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(connect, container.directory)
         time.sleep(0.2)

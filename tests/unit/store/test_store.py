@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -169,3 +170,15 @@ def test_database_of_a_newer_release_is_unsupported(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(Unsupported, match="newer release"):
         Store(tmp_path)
+
+
+def test_database_damaged_while_it_is_open_is_unavailable(tmp_path: Path) -> None:
+    with closing(Store(tmp_path)) as store:
+        for i in range(200):
+            store.volumes.add(f"volume-{i}")
+    database = tmp_path / "containerlib.db"
+    with database.open("r+b") as file:
+        file.seek(4096)
+        file.write(os.urandom(database.stat().st_size - 4096))
+    with closing(Store(tmp_path)) as store, pytest.raises(Unavailable, match="damaged"):
+        store.volumes.list()

@@ -1,0 +1,104 @@
+"""Several at once on one container: one wins, the others are told so, and nothing is left."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Sequence
+from functools import partial
+from subprocess import Popen
+
+import pytest
+
+import containerlib as cl
+from rig.threads import at_once
+
+pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
+
+
+@pytest.fixture
+def stopped(box: cl.ContainerRecipe) -> cl.Container:
+    container = box.name("shared").start("sleep", "1000")
+    container.stop(timeout=0)
+    return container
+
+
+def outcome(verb: Callable[[], object]) -> str:
+    try:
+        verb()
+    except cl.Error as error:
+        return type(error).__name__
+    return "done"
+
+
+def call_one(verbs: Sequence[Callable[[], object]], number: int) -> str:
+    return outcome(verbs[number])
+
+
+def test_start_of_one_stopped_container_by_many_is_done_once(
+    engine: cl.Engine, stopped: cl.Container
+) -> None:
+    for _ in range(5):
+        handles = [engine.containers.get("shared") for _ in range(6)]
+        outcomes = at_once(partial(call_one, [handle.start for handle in handles]), threads=6)
+        assert sorted(outcomes) == ["Conflict"] * 5 + ["done"]
+        assert stopped.exec("sh", "-c", "ps | grep -c '[s]leep 1000'").text == "1\n"
+        stopped.stop(timeout=0)
+
+
+def test_start_against_remove_ends_with_one_truth(
+    engine: cl.Engine, box: cl.ContainerRecipe, left_nothing: Callable[[], None]
+) -> None:
+    for number in range(15):
+        container = box.name(f"n{number}").start("sleep", "1000")
+        container.stop(timeout=0)
+        verbs = [container.start, partial(engine.containers.get(container.id).remove, force=True)]
+        outcomes = at_once(partial(call_one, verbs), threads=2)
+        assert outcomes in (["done", "done"], ["NotFound", "done"])
+    left_nothing()
+
+
+def test_close_leaves_a_container_that_another_process_has_started_again(
+    engine: cl.Engine, stopped: cl.Container, script: Callable[[str], Popen[str]]
+) -> None:
+    with script("engine.containers.get('shared').start(); print(1, flush=True); input()") as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "1\n"
+        engine.close()
+        assert engine.containers.get("shared").state is cl.State.RUNNING
+        other.communicate("\n", timeout=30)
+    engine.prune()
+    assert engine.containers.list() == []
+
+
+def test_container_pickles_as_a_handle_of_the_same_container(stopped: cl.Container) -> None:
+    again = pickle.loads(pickle.dumps(stopped))  # noqa: S301
+    assert again == stopped
+    assert again.state is cl.State.STOPPED
+
+
+def test_exec_that_times_out_in_a_paused_container_returns(box: cl.ContainerRecipe) -> None:
+    with box.start("sleep", "1000") as container:
+        process = container.spawn("sleep", "1000")
+        container.pause()
+        with pytest.raises(cl.Timeout):
+            process.wait(0.1)
+        container.resume()
+        process.kill()
+        assert process.wait(10.0).signal == 9
+        process.close()
+
+
+def test_prune_beside_running_containers_reports_and_removes_nothing_of_theirs(
+    box: cl.ContainerRecipe,
+) -> None:
+    reports = []
+
+    def prune() -> None:
+        reports.extend(box.engine.prune() for _ in range(20))
+
+    def run() -> None:
+        for _ in range(20):
+            assert box.run("echo", "x").text == "x\n"
+
+    at_once(lambda number: run() if number else prune(), threads=3)
+    assert {(r.containers, r.directories, r.cgroups, r.failures) for r in reports} == {((), (), (), ())}
