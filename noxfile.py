@@ -63,7 +63,7 @@ def native(session: nox.Session) -> None:
     debian_packages(session, TEST_PACKAGES)
     session.install(".[tests]", "--config-settings=cmake.define.CONTAINERLIB_SANITIZE=ON")
     targets = session.posargs or ["tests/native", "tests/security", *SANITIZED]
-    session.run("pytest", "--no-cov", *targets, env=INSTALLED)
+    session.run("pytest", "--no-cov", "--timeout=60", *targets, env=INSTALLED)
 
 
 @nox.session

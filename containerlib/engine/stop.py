@@ -211,10 +211,12 @@ def end_survivor(instance: Instance) -> None:
 
 
 def _end(instance: Instance, supervisor: Supervisor) -> None:
-    if supervisor.poll() is None:
-        _kill_all(instance, supervisor)
-    else:
-        supervisor.finished()
+    try:
+        if supervisor.poll() is None:
+            _kill_all(instance, supervisor)
+    except StageError:  # it never ran: its start failed, or was cut short by its owner's death
+        pass
+    supervisor.finished()
 
 
 def _kill_all(instance: Instance, supervisor: Supervisor) -> ExitStatus:

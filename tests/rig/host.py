@@ -23,3 +23,10 @@ def lacks_capability(name: str) -> str | None:
             held = int(line.split()[1], 16)
             return None if held >> CAPABILITIES[name] & 1 else f"{name} is missing"
     return "no CapEff in /proc/self/status"
+
+
+def has_sanitizers() -> bool:
+    """Whether the helper is the build of `nox -s native`: on a libc, with the sanitizers' own system calls."""
+    from containerlib._sys.native import HELPER
+
+    return b"libasan" in HELPER.read_bytes()
