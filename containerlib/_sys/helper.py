@@ -58,6 +58,12 @@ class Helper(native.Child):
         super().__init__()
         self.subject = subject
 
+    def reap(self, patience: float | None = 0.0) -> bool:
+        gone = super().reap(patience)
+        if gone:
+            _helpers.discard(self)
+        return gone
+
 
 class _Helpers:
     """All that are still to be reaped: known before they are started, so that no interrupt can lose one."""
@@ -76,8 +82,7 @@ class _Helpers:
             started = [helper for helper in self._known if helper.pidfd >= 0]
         for helper in started:
             awaited = subject is not None and helper.subject == subject
-            if helper.reap(patience if awaited else 0.0):
-                self.discard(helper)
+            helper.reap(patience if awaited else 0.0)
 
     def discard(self, helper: Helper) -> None:
         with self._lock:
