@@ -54,7 +54,6 @@ enum clib_op_kind {
     CLIB_OP_MKNOD, /* t1 root path, n0 mode with type, n1 dev_t (kernel's new_encode_dev), n2 uid << 32 | gid
                     */
     CLIB_OP_SYMLINK, /* t0 text, t1 root path; an existing entry stays */
-    CLIB_OP_MKDIR,   /* t1 root path, n0 mode, n2 uid << 32 | gid; an existing directory stays */
     CLIB_OP_CONSOLE, /* a pty of the root's devpts becomes stdio, its master goes to the shim; n0 1 = bind it
                         on /dev/console, n2 uid << 32 | gid */
     CLIB_OP_MASK, /* t1 root path: files under /dev/null, directories under an empty read-only tmpfs; missing
@@ -69,7 +68,6 @@ enum clib_op_kind {
     /* the process */
     CLIB_OP_SESSION_KEYRING, /* t0 name */
     CLIB_OP_RLIMIT,          /* n0 resource, n1 soft, n2 hard */
-    CLIB_OP_PERSONALITY,     /* n0 */
     CLIB_OP_UMASK,           /* n0 */
     CLIB_OP_NO_NEW_PRIVS,
     CLIB_OP_SECCOMP,      /* data: struct sock_filter[], n0 SECCOMP_FILTER_FLAG_* */

@@ -51,11 +51,6 @@ const char *find_byte(const char *from, const char *end, char byte) {
     return from;
 }
 
-int text_equal(const char *a, const char *b) {
-    size_t length = text_length(a);
-    return length == text_length(b) && memcmp(a, b, length) == 0;
-}
-
 size_t format_decimal(char *to, uint64_t value) {
     char digits[20];
     size_t count = 0;

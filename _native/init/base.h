@@ -24,7 +24,6 @@ int memcmp(const void *a, const void *b, size_t size);
 
 size_t text_length(const char *text);
 const char *find_byte(const char *from, const char *end, char byte);
-int text_equal(const char *a, const char *b);
 /* the decimal digits of value at `to` (up to 20 bytes, no NUL); returns their number */
 size_t format_decimal(char *to, uint64_t value);
 /* the number at the start of text; *end is set behind it */

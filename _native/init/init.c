@@ -37,8 +37,6 @@ static int run_op(struct init *init, const struct clib_op *op) {
         return op_mknod(init, op);
     case CLIB_OP_SYMLINK:
         return op_symlink(init, op_text(plan, op, 0), op_text(plan, op, 1));
-    case CLIB_OP_MKDIR:
-        return op_mkdir(init, op);
     case CLIB_OP_CONSOLE:
         return op_console(init, op);
     case CLIB_OP_MASK:
@@ -57,8 +55,6 @@ static int run_op(struct init *init, const struct clib_op *op) {
         return op_session_keyring(op_text(plan, op, 0));
     case CLIB_OP_RLIMIT:
         return op_rlimit(op);
-    case CLIB_OP_PERSONALITY:
-        return (int)sys(personality, op->number[0]) < 0 ? -EINVAL : 0;
     case CLIB_OP_UMASK:
         sys(umask, op->number[0]);
         return 0;

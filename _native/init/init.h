@@ -36,6 +36,9 @@ int op_root_overlay(struct init *init, const struct clib_op *op);
 int op_pivot(struct init *init, uint64_t read_only);
 
 /* mounts.c */
+/* a new, detached mount of a file system configured by `count` "key, value" pairs; the descriptor or -errno
+ */
+int new_mount(const char *fstype, const char *pairs, uint32_t count, uint64_t attributes);
 int op_mount(struct init *init, const struct clib_op *op);
 int op_bind(struct init *init, const struct clib_op *op);
 int op_mask(struct init *init, const char *path);
@@ -44,7 +47,6 @@ int op_readonly(struct init *init, const char *path);
 /* nodes.c */
 int op_mknod(struct init *init, const struct clib_op *op);
 int op_symlink(struct init *init, const char *text, const char *path);
-int op_mkdir(struct init *init, const struct clib_op *op);
 int op_sysctl(struct init *init, const char *path, const char *value);
 /* standard streams on the host's /dev/null go to the one below root */
 int replace_null(int root);

@@ -20,8 +20,7 @@ static int set_attributes(int mount, uint64_t set, uint64_t propagation, int rec
                     sizeof attributes);
 }
 
-/* a new, detached mount of a file system configured by `count` "key, value" pairs */
-static int new_mount(const char *fstype, const char *pairs, uint32_t count, uint64_t attributes) {
+int new_mount(const char *fstype, const char *pairs, uint32_t count, uint64_t attributes) {
     cleanup_close int context = (int)sys(fsopen, fstype, FSOPEN_CLOEXEC);
     if (context < 0)
         return context;

@@ -31,17 +31,6 @@ int op_symlink(struct init *init, const char *text, const char *path) {
     return made == -EEXIST ? 0 : (int)made;
 }
 
-int op_mkdir(struct init *init, const struct clib_op *op) {
-    const char *name;
-    cleanup_close int parent = path_open_parent(init->root, op_text(init->plan, op, 1), &name);
-    if (parent < 0)
-        return parent;
-    long made = sys(mkdirat, parent, name, op->number[0]);
-    if (made == -EEXIST)
-        return 0;
-    return made < 0 ? (int)made : own(parent, name, op->number[2]);
-}
-
 /* A write that an image could lead elsewhere is a write to the host: the path has no symlink, and the file is
  * proc's (CVE-2019-16884, CVE-2025-52881). */
 int op_sysctl(struct init *init, const char *path, const char *value) {

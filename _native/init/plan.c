@@ -30,7 +30,6 @@ static enum payload payload_of(uint32_t kind) {
     case CLIB_OP_BIND:
     case CLIB_OP_MKNOD:
     case CLIB_OP_SYMLINK:
-    case CLIB_OP_MKDIR:
     case CLIB_OP_CONSOLE:
     case CLIB_OP_MASK:
     case CLIB_OP_READONLY:
@@ -40,7 +39,6 @@ static enum payload payload_of(uint32_t kind) {
     case CLIB_OP_PIVOT:
     case CLIB_OP_SESSION_KEYRING:
     case CLIB_OP_RLIMIT:
-    case CLIB_OP_PERSONALITY:
     case CLIB_OP_UMASK:
     case CLIB_OP_NO_NEW_PRIVS:
     case CLIB_OP_CAP_BOUNDING:
@@ -71,7 +69,6 @@ static uint32_t needed_texts(uint32_t kind) {
     case CLIB_OP_CGROUP_REMOVE:
         return 1;
     case CLIB_OP_MKNOD:
-    case CLIB_OP_MKDIR:
     case CLIB_OP_MASK:
     case CLIB_OP_READONLY:
         return 2;
@@ -90,7 +87,6 @@ static uint32_t needed_texts(uint32_t kind) {
     case CLIB_OP_CONSOLE:
     case CLIB_OP_PIVOT:
     case CLIB_OP_RLIMIT:
-    case CLIB_OP_PERSONALITY:
     case CLIB_OP_UMASK:
     case CLIB_OP_NO_NEW_PRIVS:
     case CLIB_OP_SECCOMP:

@@ -41,17 +41,12 @@ static int set_layer(int context, const char *key, const char *path) {
 /* An upper layer that lives and dies with this mount namespace. It is mounted where the root will be, below
  * it. */
 static int private_upper(const char *target) {
-    cleanup_close int context = (int)sys(fsopen, "tmpfs", FSOPEN_CLOEXEC);
-    if (context < 0)
-        return context;
-    int result = set_string(context, "mode", "0700");
-    if (result == 0)
-        result = (int)sys(fsconfig, context, FSCONFIG_CMD_CREATE, 0, 0, 0);
-    if (result < 0)
-        return result;
-    cleanup_close int mount = (int)sys(fsmount, context, FSMOUNT_CLOEXEC, 0);
+    static const char options[] = "mode\0"
+                                  "0700";
+    cleanup_close int mount = new_mount("tmpfs", options, 1, 0);
     if (mount < 0)
         return mount;
+    int result;
     if ((result = attach(mount, target)) < 0 || (result = (int)sys(mkdirat, mount, "upper", 0755)) < 0 ||
         (result = (int)sys(mkdirat, mount, "work", 0700)) < 0)
         return result;

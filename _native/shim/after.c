@@ -4,7 +4,7 @@
 #include <linux/signal.h>
 #include <linux/time_types.h>
 
-enum { LIST_SIZE = 65536, ROUNDS = 200, ROUND_NS = 1000000 };
+enum { ROUNDS = 200, ROUND_NS = 1000000 };
 
 #define for_each_after(shim, op)                                                                             \
     for (const struct clib_op *op = (shim)->plan.ops + (shim)->plan.header->before_count,                    \

@@ -4,6 +4,7 @@
 #include "shim.h"
 
 #include <linux/time.h>
+#include <linux/time_types.h>
 #include <linux/uio.h>
 
 enum { PREFIX_SIZE = 64, VECTORS = 510, SECONDS_PER_DAY = 86400 };
@@ -31,10 +32,7 @@ static char *put_date(char *to, uint64_t days) {
 
 /* writes "TIME STREAM ? " and returns the place of the "?" */
 static char *put_prefix(char *to, const char *stream) {
-    struct timespec {
-        int64_t tv_sec;
-        int64_t tv_nsec;
-    } now;
+    struct __kernel_timespec now;
     sys(clock_gettime, CLOCK_REALTIME, &now);
     uint64_t second = (uint64_t)now.tv_sec % SECONDS_PER_DAY;
     to = put_date(to, (uint64_t)now.tv_sec / SECONDS_PER_DAY);

@@ -3,6 +3,7 @@
 
 #include <linux/poll.h>
 #include <linux/signal.h>
+#include <linux/time.h>
 #include <linux/time_types.h>
 #include <linux/wait.h>
 
@@ -109,15 +110,13 @@ static void reap(struct shim *shim) {
         if (shim->end.kind != CLIB_MESSAGE_NONE)
             continue;
         int signal = status & 0x7f;
-        struct {
-            int64_t seconds, nanoseconds;
-        } now;
-        sys(clock_gettime, 0 /* CLOCK_REALTIME */, &now);
+        struct __kernel_timespec now;
+        sys(clock_gettime, CLOCK_REALTIME, &now);
         shim->end = (struct clib_message){
             .kind = CLIB_MESSAGE_EXITED,
             .version = CLIB_PROTOCOL_VERSION,
             .value = {signal ? 128 + signal : status >> 8 & 0xff, signal},
-            .number = {now.seconds * 1000000000 + now.nanoseconds},
+            .number = {now.tv_sec * 1000000000 + now.tv_nsec},
         };
     }
     if (shim->phase == PHASE_ENDING)
