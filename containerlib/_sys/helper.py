@@ -16,9 +16,7 @@ from containerlib.errors import StageError, Unsupported
 __all__ = ["Helper", "reap", "spawn_helper"]
 
 _MFD_EXEC = 0x10
-_F_ADD_SEALS = 1033
-_SEALS = 0x1 | 0x2 | 0x4 | 0x8
-"""F_SEAL_SEAL, SHRINK, GROW, WRITE"""
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 class _Executable:
@@ -47,7 +45,7 @@ def _seal_helper() -> int:
     except OSError:  # before Linux 6.3 every memfd is executable and the flag unknown
         fd = os.memfd_create("containerlib-helper", flags)
     os.write(fd, image)
-    fcntl.fcntl(fd, _F_ADD_SEALS, _SEALS)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
     return fd
 
 

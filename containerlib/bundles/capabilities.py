@@ -5,20 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from containerlib.errors import InvalidArgument, Unsupported
+from containerlib.runtime.capabilities import NAMES
 
 __all__ = ["ALL", "DEFAULT", "capability_set", "names_of"]
 
-# linux/capability.h, by number
-ALL: tuple[str, ...] = tuple(
-    f"CAP_{name}"
-    for name in (  # noqa: SIM905 - 41 names are read more easily so
-        "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE "
-        "NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT "
-        "SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE "
-        "AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ "
-        "PERFMON BPF CHECKPOINT_RESTORE"
-    ).split()
-)
+ALL = NAMES
 
 DEFAULT: tuple[str, ...] = (
     "CAP_CHOWN",

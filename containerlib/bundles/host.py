@@ -13,6 +13,7 @@ from pathlib import Path
 from attrs import frozen
 
 from containerlib.bundles.capabilities import names_of
+from containerlib.runtime.kernel import release
 from containerlib.spec.runtime import Device
 
 __all__ = ["HostFacts", "host_devices"]
@@ -50,13 +51,11 @@ class HostFacts:
     @classmethod
     @functools.cache
     def current(cls) -> HostFacts:
-        major, minor = os.uname().release.split(".")[:2]
-        digits = "".join(c for c in minor if c.isdigit())
         machine = os.uname().machine
         return cls(
             bounding=names_of(_bounding_mask(Path("/proc/self/status").read_text())),
             architecture=_GO_ARCHITECTURES.get(machine, machine),
-            kernel=(int(major), int(digits or 0)),
+            kernel=release(),
             shielded=int(Path("/proc/self/oom_score_adj").read_text()) < 0,
         )
 

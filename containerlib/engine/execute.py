@@ -13,7 +13,6 @@ from containerlib.bundles.users import resolve_user
 from containerlib.engine.attached import Attached
 from containerlib.engine.completed import Completed, checked
 from containerlib.engine.instance import Instance
-from containerlib.engine.launch import TERMINAL_SIZE
 from containerlib.engine.streams import Pipes, communicate
 from containerlib.engine.undo import clean_up
 from containerlib.errors import Conflict
@@ -74,17 +73,19 @@ def spawn(instance: Instance, options: ExecOptions) -> Attached:
 
 
 def _start(instance: Instance, options: ExecOptions, pipes: Pipes) -> Supervisor:
-    check("exec", instance.state, instance.subject)
-    supervisor = runtime.execute(
-        instance.directory,
-        instance.spec,
-        _process(instance, options),
-        cgroup=instance.cgroup,
-        stdio=None if options.tty else pipes.child,
-        terminal=TERMINAL_SIZE if options.tty else None,
-        owned=True,
-        seccomp_cache=instance.core.seccomp_cache,
-    )
+    try:
+        supervisor = runtime.execute(
+            instance.directory,
+            instance.spec,
+            _process(instance, options),
+            cgroup=instance.cgroup,
+            stdio=None if options.tty else pipes.child,
+            owned=True,
+            seccomp_cache=instance.core.seccomp_cache,
+        )
+    except Conflict:
+        check("exec", instance.state, instance.subject)  # says it with the container's name
+        raise
     if supervisor.terminal_fd is not None:
         pipes.use_terminal(supervisor.terminal_fd)
     pipes.close_child()

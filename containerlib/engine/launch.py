@@ -8,7 +8,6 @@ leaves something that reconcile finds: a record whose owner is dead, and under i
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -26,7 +25,7 @@ from containerlib.engine import words
 from containerlib.engine.instance import Instance, Memo
 from containerlib.engine.names import new_id, new_name
 from containerlib.engine.sources import HostSource, ImageSource, Resolved, resolve
-from containerlib.engine.stop import end_survivor, remove_directory
+from containerlib.engine.stop import end_survivor, forget, remove_directory
 from containerlib.engine.undo import Undo, clean_up
 from containerlib.errors import AlreadyExists, NotFound, StageError
 from containerlib.networking import network, write_files
@@ -38,10 +37,7 @@ if TYPE_CHECKING:
     from containerlib.engine.core import Core
     from containerlib.spec.runtime import Spec
 
-__all__ = ["TERMINAL_SIZE", "Order", "launch"]
-
-TERMINAL_SIZE = (24, 80)
-"""Rows and columns of a new terminal."""
+__all__ = ["Order", "launch"]
 
 
 @frozen
@@ -78,7 +74,7 @@ def launch(core: Core, order: Order, stdio: Stdio | None = None) -> tuple[Instan
     instance = _draft(core, order, image)
     with Undo() as undo:
         # Each undoing is noted before its step: an interrupt may come right after the step.
-        undo.add(partial(_forget, instance))
+        undo.add(partial(forget, instance))
         _register(instance, order.options.name)
         undo.add(partial(remove_directory, instance.directory))
         _make_directory(instance.directory, image, core.mountpoints)
@@ -103,7 +99,6 @@ def start_bundle(
             cgroup=cgroup,
             owned=not instance.memo.detached,
             stdio=stdio,
-            terminal=TERMINAL_SIZE if instance.memo.tty else None,
             hold=hold,
             spec=spec,
             seccomp_cache=instance.core.seccomp_cache,
@@ -169,12 +164,6 @@ def _add(instance: Instance) -> None:
         if not instance.memo.host and not store.images.by_id(record.image_id):
             raise NotFound(f"the image {record.image_reference} was removed at this moment: pull it again")
         store.containers.add(record)
-
-
-def _forget(instance: Instance) -> None:
-    instance.core.owned.pop(instance.id, None)
-    with contextlib.suppress(NotFound):
-        instance.core.store.containers.remove(instance.id)
 
 
 def _make_directory(directory: str, image: Resolved, mountpoints: str) -> None:

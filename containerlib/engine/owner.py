@@ -1,7 +1,4 @@
-"""Which process a container belongs to, and whether it still lives.
-
-A pid alone is used again; with the start time in clock ticks since boot it names one process for ever.
-"""
+"""Which process a container belongs to, and whether it still lives."""
 
 from __future__ import annotations
 
@@ -9,6 +6,8 @@ import os
 from functools import lru_cache
 
 from attrs import frozen
+
+from containerlib._sys import processes
 
 __all__ = ["Owner", "is_alive", "this_process"]
 
@@ -27,23 +26,10 @@ def this_process() -> Owner:
 
 
 def is_alive(owner: Owner, *, proc: str = "/proc") -> bool:
-    """Whether that very process runs. A zombie does not: it was killed, and its parent has not looked yet."""
-    stat = _read_stat(owner.pid, proc)
-    return stat is not None and stat[0] not in "ZXx" and stat[1] == owner.start_time
+    """Whether that very process runs."""
+    return processes.is_alive(owner.pid, owner.start_time, proc=proc)
 
 
 @lru_cache(maxsize=4)
 def _identify_cached(pid: int) -> Owner:
-    stat = _read_stat(pid, "/proc")
-    return Owner(pid, stat[1] if stat else 0)
-
-
-def _read_stat(pid: int, proc: str) -> tuple[str, int] | None:
-    try:
-        with open(f"{proc}/{pid}/stat", "rb", buffering=0) as file:
-            text = file.read(4096)
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    # The command, field 2, is in parentheses and may hold anything: what counts comes after the last one.
-    fields = text[text.rindex(b")") + 2 :].split()
-    return fields[0].decode(), int(fields[19])
+    return Owner(pid, processes.start_time(pid) or 0)

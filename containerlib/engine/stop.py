@@ -30,6 +30,7 @@ __all__ = [
     "DEFAULT_GRACE",
     "discard",
     "end_survivor",
+    "forget",
     "kill",
     "leave",
     "pause",
@@ -130,7 +131,8 @@ def remove(instance: Instance, *, force: bool = False) -> None:
     Raises: NotFound where it has been removed; Conflict where it runs.
     """
     if not os.path.isdir(instance.directory):  # noqa: PTH112
-        _forget(instance)
+        if not forget(instance):
+            raise instance.gone()
         return
     with locked(instance):
         state = instance.state
@@ -153,8 +155,7 @@ def discard(instance: Instance, supervisor: Supervisor | None = None) -> None:
             _clear_away(instance, supervisor)
     except NotFound:  # its directory is gone: so may the rest be, or not yet
         instance.cgroup.remove()
-        with contextlib.suppress(NotFound):
-            _forget(instance)
+        forget(instance)
 
 
 def _clear_away(instance: Instance, supervisor: Supervisor | None) -> None:
@@ -169,16 +170,17 @@ def _clear_away(instance: Instance, supervisor: Supervisor | None) -> None:
                 instance.cgroup.kill()
     remove_directory(instance.directory)
     instance.cgroup.remove()
-    with contextlib.suppress(NotFound):
-        _forget(instance)
+    forget(instance)
 
 
-def _forget(instance: Instance) -> None:
+def forget(instance: Instance) -> bool:
+    """Removes the container's record; False where somebody else has."""
     instance.core.owned.pop(instance.id, None)
     try:
         instance.core.store.containers.remove(instance.id)
-    except NotFound as error:
-        raise instance.gone() from error
+    except NotFound:
+        return False
+    return True
 
 
 def leave(instance: Instance, error: BaseException | None) -> None:

@@ -29,6 +29,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from containerlib._sys import native
 from containerlib.errors import InvalidArgument, StageError, Timeout, Unsupported
 from containerlib.runtime.cgroup_files import CgroupFiles, attempts, gone, read, stage, write
 from containerlib.runtime.cgroup_layout import Layout
@@ -60,7 +61,7 @@ class ContainerCgroup:
             raise InvalidArgument(f"{path!r} is not an absolute, normalised path", field="cgroupsPath")
         self.path = path
         self._layout = layout or Layout.host()
-        self._device_attach = device_attach or _native_device_attach
+        self._device_attach = device_attach or native.cgroup_device_attach
         self._files = files or CgroupFiles()
         self._hierarchies: dict[str, str] | None = None
 
@@ -240,12 +241,12 @@ class ContainerCgroup:
         try:
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
-                    opened[pid] = os.pidfd_open(pid)
+                    opened[pid] = native.pidfd_open(pid)
             still = set(self.pids())
             for pid, descriptor in opened.items():
                 if pid in still:
                     with contextlib.suppress(ProcessLookupError):
-                        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                        native.pidfd_signal(descriptor, signal.SIGKILL)
         finally:
             for descriptor in opened.values():
                 os.close(descriptor)
@@ -295,12 +296,6 @@ def _missing(controller: str) -> Unsupported:
         f"{what}: the cgroup controller {controller!r} is not available here; "
         "leave the limit out, or mount and delegate the controller"
     )
-
-
-def _native_device_attach(descriptor: int, instructions: Sequence[int]) -> None:
-    from containerlib._sys.native import cgroup_device_attach  # noqa: PLC0415 - only cgroup v2 needs it
-
-    cgroup_device_attach(descriptor, instructions)
 
 
 def _enable(mount: str, path: str, controllers: Sequence[str]) -> None:

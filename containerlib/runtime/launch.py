@@ -19,6 +19,7 @@ from attrs import evolve, frozen
 
 from containerlib._sys import native
 from containerlib._sys.helper import spawn_helper
+from containerlib._sys.processes import is_alive
 from containerlib._sys.wire import Kind, Launch, Message, send
 from containerlib.errors import Conflict, Error, StageError
 from containerlib.runtime import seccomp
@@ -27,7 +28,7 @@ from containerlib.runtime.groups import Groups
 from containerlib.runtime.kernel import layers_one_by_one, require_kernel
 from containerlib.runtime.ops import Plan
 from containerlib.runtime.plan import container_plan, exec_plan
-from containerlib.runtime.records import is_alive, read_record
+from containerlib.runtime.records import read_record
 from containerlib.runtime.roots import OverlayRoot, Root
 from containerlib.runtime.supervisor import Supervisor
 from containerlib.spec.lifecycle import State
@@ -103,21 +104,21 @@ def execute(
 
     It gets the descriptors of `stdio` themselves. With `terminal` its pseudo-terminal is `supervisor.terminal_fd`.
 
-    Raises: Conflict where the container does not run; StageError.
+    Raises: Conflict where the container does not run, or is paused; StageError.
     """
     profile = spec.get("linux", {}).get("seccomp")
     program = seccomp.compiled(profile, seccomp_cache) if profile else None
     container_id = os.path.basename(directory)  # noqa: PTH119 - hot path
     plan = exec_plan(spec, process, groups_of(cgroup), container_id=container_id, seccomp=program)
     with contextlib.ExitStack() as stack:
-        fds = {Launch.TARGET: _target(stack, directory), **_owner(stack, owned), **_stdio(stdio)}
+        fds = {Launch.TARGET: _target(stack, directory, cgroup), **_owner(stack, owned), **_stdio(stdio)}
         if cgroup.v2_directory:
             fds[Launch.CGROUP] = _open_directory(stack, cgroup.v2_directory)
         try:
             return _launch(plan, fds, 0, _terminal(process, terminal), None)
         except StageError as error:
             if error.stage == "namespace" and error.errno == errno.ESRCH:
-                raise Conflict("the container has ended", state=State.STOPPED.value) from error
+                raise _not_running(State.STOPPED) from error
             raise
 
 
@@ -218,17 +219,24 @@ def _stdio(stdio: Stdio | None) -> dict[Launch, int]:
     return {flag: fd for flag, fd in streams if fd is not None}
 
 
-def _target(stack: contextlib.ExitStack, directory: str) -> int:
+def _target(stack: contextlib.ExitStack, directory: str, cgroup: ContainerCgroup) -> int:
     """A pidfd of the container's first process, and of no other that has its number by now."""
     record = read_record(directory, "started")
-    stopped = Conflict("the container has ended", state=State.STOPPED.value)
     if record is None:
-        raise stopped
+        raise _not_running(State.STOPPED)
+    if record.kind != Kind.STARTED:
+        raise _not_running(State.CREATED)
     try:
         fd = native.pidfd_open(record.value[0])
     except ProcessLookupError as error:
-        raise stopped from error
+        raise _not_running(State.STOPPED) from error
     stack.callback(os.close, fd)
     if not is_alive(record.value[0], record.number[0]):
-        raise stopped
+        raise _not_running(State.STOPPED)
+    if cgroup.frozen:
+        raise _not_running(State.PAUSED)
     return fd
+
+
+def _not_running(state: State) -> Conflict:
+    return Conflict(f"the container is {state.value}, and must be running", state=state.value)

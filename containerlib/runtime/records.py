@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from containerlib._sys.wire import Message
 from containerlib.spec.status import ExitStatus
 
-__all__ = ["exit_status", "is_alive", "read_record"]
+__all__ = ["exit_status", "read_record"]
 
 
 def read_record(directory: str, name: str) -> Message | None:
@@ -28,16 +28,3 @@ def exit_status(message: Message) -> ExitStatus:
     code, signal, oom_kills, _ = message.value
     finished = datetime.fromtimestamp(message.number[0] / 1e9, UTC)
     return ExitStatus(code, signal or None, oom_kills > 0, finished)
-
-
-def is_alive(pid: int, start_time: int) -> bool:
-    """Whether the process that had `pid` at `start_time` (clock ticks since boot) still runs.
-
-    Spec: proc_pid_stat(5), field 22
-    """
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return fields[0] not in (b"Z", b"X") and int(fields[19]) == start_time

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
+from containerlib._sys.processes import is_alive
 from containerlib._sys.wire import Kind
 from containerlib.runtime.cgroups import ContainerCgroup
-from containerlib.runtime.records import is_alive, read_record
+from containerlib.runtime.records import read_record
 from containerlib.spec.lifecycle import State
 
 __all__ = ["state"]

@@ -1,0 +1,34 @@
+"""Which process a number means: a pid alone is used again, with its start time it names one process for ever.
+
+Spec: proc_pid_stat(5), fields 3 (state) and 22 (start time, in clock ticks since boot)
+"""
+
+from __future__ import annotations
+
+__all__ = ["is_alive", "start_time"]
+
+_DEAD = frozenset({b"Z", b"X", b"x"})
+"""A zombie does not run: it was killed, and its parent has not looked yet."""
+
+
+def is_alive(pid: int, started: int, *, proc: str = "/proc") -> bool:
+    """Whether the process that had `pid` at `started` still runs."""
+    found = _read_stat(pid, proc)
+    return found is not None and found[0] not in _DEAD and found[1] == started
+
+
+def start_time(pid: int) -> int | None:
+    """When process `pid` started; None where there is none."""
+    found = _read_stat(pid, "/proc")
+    return found[1] if found else None
+
+
+def _read_stat(pid: int, proc: str) -> tuple[bytes, int] | None:
+    try:
+        with open(f"{proc}/{pid}/stat", "rb", buffering=0) as file:
+            text = file.read(4096)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The command, field 2, is in parentheses and may hold anything: what counts comes after the last one.
+    fields = text[text.rindex(b")") + 2 :].split()
+    return fields[0], int(fields[19])
