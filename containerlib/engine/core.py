@@ -11,6 +11,7 @@ from containerlib.engine.mountpoints import ensure_mountpoints
 from containerlib.engine.owner import Owner, this_process
 from containerlib.errors import StageError
 from containerlib.images import ImageStore
+from containerlib.runtime.cgroups import remove_if_empty
 from containerlib.store import Store
 from containerlib.volumes import VolumeStore
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from containerlib.engine.instance import Instance
 
 __all__ = ["Core", "default_root"]
+
+
+_CGROUP_PARENT = "/containerlib"
 
 
 class Core:
@@ -53,10 +57,11 @@ class Core:
 
     def cgroup_path(self, container_id: str) -> str:
         """The container's cgroup below the mount of each hierarchy."""
-        return f"/containerlib/{self.cgroup_tag}-{container_id}"
+        return f"{_CGROUP_PARENT}/{self.cgroup_tag}-{container_id}"
 
     def close(self) -> None:
         """Lets go of the database. Containers stay as they are."""
+        remove_if_empty(_CGROUP_PARENT)
         self.store.close()
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import cast
 
 from attrs import frozen
@@ -15,7 +16,7 @@ from containerlib.engine.completed import Completed, checked
 from containerlib.engine.instance import Instance
 from containerlib.engine.streams import Pipes, communicate
 from containerlib.engine.undo import clean_up
-from containerlib.errors import Conflict
+from containerlib.errors import Conflict, StageError, Unavailable
 from containerlib.runtime import Supervisor
 from containerlib.spec.lifecycle import State, check
 from containerlib.spec.runtime import Capabilities, Process, User
@@ -50,8 +51,8 @@ def execute(
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     subject = f"{' '.join(options.argv)!r} in {instance.subject}"
-    with Pipes(stdin=stdin is not None) as pipes:
-        supervisor = _start(instance, options, pipes)
+    with _naming(instance), Pipes(stdin=stdin is not None) as pipes:
+        supervisor = _start(instance, options, pipes, wait=False)
         try:
             status, stdout, stderr = communicate(supervisor, pipes, stdin, deadline, subject)
             supervisor.finished()
@@ -68,36 +69,46 @@ def spawn(instance: Instance, options: ExecOptions) -> Attached:
 
     Raises: as `execute`.
     """
-    with Pipes(stdin=True) as pipes:
+    with _naming(instance), Pipes(stdin=True) as pipes:
         return Attached(_start(instance, options, pipes), pipes, argv=options.argv)
 
 
-def _start(instance: Instance, options: ExecOptions, pipes: Pipes) -> Supervisor:
-    try:
-        supervisor = runtime.execute(
-            instance.directory,
-            instance.spec,
-            _process(instance, options),
-            cgroup=instance.cgroup,
-            stdio=None if options.tty else pipes.child,
-            owned=True,
-            seccomp_cache=instance.core.seccomp_cache,
-        )
-    except Conflict:
-        check("exec", instance.state, instance.subject)  # says it with the container's name
-        raise
+def _start(instance: Instance, options: ExecOptions, pipes: Pipes, *, wait: bool = True) -> Supervisor:
+    supervisor = runtime.execute(
+        instance.directory,
+        instance.spec,
+        _process(instance, options),
+        cgroup=instance.cgroup,
+        stdio=None if options.tty else pipes.child,
+        owned=True,
+        seccomp_cache=instance.core.seccomp_cache,
+        wait=wait or options.tty,
+    )
     if supervisor.terminal_fd is not None:
         pipes.use_terminal(supervisor.terminal_fd)
     pipes.close_child()
     return supervisor
 
 
+@contextlib.contextmanager
+def _naming(instance: Instance) -> Iterator[None]:
+    """The runtime's Conflict, with the container's name."""
+    try:
+        yield
+    except Conflict:
+        check("exec", instance.state, instance.subject)
+        raise
+
+
 def _kill(instance: Instance, supervisor: Supervisor) -> None:
-    if supervisor.poll() is None:
-        supervisor.signal(9, everyone=True)
-        if instance.cgroup.frozen:
-            return  # it dies with the first thing that it does when the container is resumed
-        supervisor.wait(30.0)
+    try:
+        if supervisor.poll() is None:
+            supervisor.signal(9, everyone=True)
+            if instance.cgroup.frozen:
+                return  # it dies with the first thing that it does when the container is resumed
+            supervisor.wait(30.0)
+    except (Conflict, StageError, Unavailable):  # it never ran
+        pass
     supervisor.finished()
 
 

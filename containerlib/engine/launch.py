@@ -59,11 +59,14 @@ class Order:
         return evolve(self, options=evolve(self.options, command=argv)) if argv else self
 
 
-def launch(core: Core, order: Order, stdio: Stdio | None = None) -> tuple[Instance, Supervisor]:
+def launch(
+    core: Core, order: Order, stdio: Stdio | None = None, *, wait: bool = True
+) -> tuple[Instance, Supervisor]:
     """Makes the container and starts its program, or leaves nothing behind.
 
-    The descriptors of `stdio` are borrowed. The caller closes the supervisor, which does not end the
-    container.
+    Without `wait` the supervisor has not reported yet: whether the program was started is the caller's to see, and
+    what is left of one that was not, the caller's to discard. The descriptors of `stdio` are borrowed. The caller
+    closes the supervisor, which does not end the container.
 
     Raises: NotFound (image, user, mount source), AlreadyExists (name), StageError, Unsupported, what a pull
     raises.
@@ -79,12 +82,12 @@ def launch(core: Core, order: Order, stdio: Stdio | None = None) -> tuple[Instan
         undo.add(partial(remove_directory, instance.directory))
         _make_directory(instance.directory, image, core.mountpoints)
         instance._spec = _write_bundle(instance, image, options)
-        supervisor = start_bundle(instance, image, stdio, hold=order.hold, undo=undo)
+        supervisor = start_bundle(instance, image, stdio, hold=order.hold, wait=wait, undo=undo)
     return instance, supervisor
 
 
 def start_bundle(
-    instance: Instance, image: Resolved, stdio: Stdio | None, *, hold: bool, undo: Undo
+    instance: Instance, image: Resolved, stdio: Stdio | None, *, hold: bool, wait: bool = True, undo: Undo
 ) -> Supervisor:
     """Starts what the container's directory describes, in a new cgroup."""
     spec = instance.spec
@@ -102,6 +105,7 @@ def start_bundle(
             hold=hold,
             spec=spec,
             seccomp_cache=instance.core.seccomp_cache,
+            wait=wait,
         )
     except Exception:
         raise

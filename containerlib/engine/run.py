@@ -31,7 +31,7 @@ def run(
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     with Pipes(stdin=stdin is not None) as pipes:
-        instance, supervisor = launch(core, evolve(order, auto_remove=True), pipes.child)
+        instance, supervisor = launch(core, evolve(order, auto_remove=True), pipes.child, wait=False)
         try:
             pipes.close_child()
             status, stdout, stderr = communicate(supervisor, pipes, stdin, deadline, instance.subject)

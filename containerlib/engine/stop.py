@@ -216,7 +216,7 @@ def _end(instance: Instance, supervisor: Supervisor) -> None:
     try:
         if supervisor.poll() is None:
             _kill_all(instance, supervisor)
-    except StageError:  # it never ran: its start failed, or was cut short by its owner's death
+    except (StageError, Unavailable):  # it never ran: its start failed, or was cut short by its owner's death
         pass
     supervisor.finished()
 

@@ -6,10 +6,11 @@ import errno
 from collections.abc import Sequence
 
 from containerlib._sys.wire import Message, Stage
-from containerlib.errors import StageError
+from containerlib.errors import Conflict, StageError
 from containerlib.runtime.ops import Op
+from containerlib.spec.lifecycle import State
 
-__all__ = ["stage_error"]
+__all__ = ["failure"]
 
 _DETAILS = {
     Stage.SPAWN: "the container's supervisor",
@@ -22,10 +23,12 @@ _DETAILS = {
 }
 
 
-def stage_error(message: Message, plan: Sequence[Op]) -> StageError:
+def failure(message: Message, plan: Sequence[Op]) -> Conflict | StageError:
     """The error of a FAILED message."""
     number, code, index = message.value[:3]
     stage = Stage(number)
+    if stage is Stage.NAMESPACE and code == errno.ESRCH:  # it ended when the exec was on its way
+        return Conflict("the container is stopped, and must be running", state=State.STOPPED.value)
     op = plan[index] if 0 <= index < len(plan) else None
     if stage is Stage.EXEC:
         program = op.origin if op else "the program"

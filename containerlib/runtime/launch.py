@@ -7,10 +7,8 @@ execute(directory, spec, process, cgroup=...)
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
-import signal
 import socket
 from collections.abc import Iterator
 from typing import cast
@@ -21,7 +19,7 @@ from containerlib._sys import native
 from containerlib._sys.helper import spawn_helper
 from containerlib._sys.processes import is_alive
 from containerlib._sys.wire import Kind, Launch, Message, send
-from containerlib.errors import Conflict, Error, StageError
+from containerlib.errors import Conflict, StageError
 from containerlib.runtime import seccomp
 from containerlib.runtime.cgroups import ContainerCgroup
 from containerlib.runtime.groups import Groups
@@ -62,8 +60,11 @@ def create(
     hold: bool = False,
     spec: Spec | None = None,
     seccomp_cache: str | None = None,
+    wait: bool = True,
 ) -> Supervisor:
     """Makes the container of `bundle` and starts its program, or with `hold` stops at OCI's "created".
+
+    Without `wait` it returns when the supervisor has its plan: what comes of that is heard with the next call.
 
     `directory` takes its socket, log and records. `cgroup` exists; the shim removes it when the container has ended,
     also when this call fails. `owned`: the container dies with this process. `terminal`: rows and columns. `spec`
@@ -75,18 +76,22 @@ def create(
     spec = spec or read_spec(bundle)
     if isinstance(root, OverlayRoot) and not layers_one_by_one():
         root = evolve(root, classic=True)
-    profile = spec.get("linux", {}).get("seccomp")
-    program = seccomp.compiled(profile, seccomp_cache) if profile else None
     rootfs = os.path.join(bundle, spec.get("root", {}).get("path", "rootfs"))
-    container_id = os.path.basename(directory)  # noqa: PTH119 - hot path
-    plan = container_plan(spec, rootfs, root, groups_of(cgroup), container_id=container_id, seccomp=program)
+    plan = container_plan(
+        spec,
+        rootfs,
+        root,
+        groups_of(cgroup),
+        container_id=os.path.basename(directory),  # noqa: PTH119 - hot path
+        seccomp=_filter(spec, seccomp_cache),
+    )
     forget(directory)
     with contextlib.ExitStack() as stack:
         fds = {Launch.DIRECTORY: _open_directory(stack, directory), **_owner(stack, owned), **_stdio(stdio)}
         if cgroup.v2_directory:
             fds[Launch.CGROUP] = _open_directory(stack, cgroup.v2_directory)
         flags = (Launch.LOG if log else 0) | (Launch.HOLD if hold else 0)
-        return _launch(plan, fds, flags, _terminal(spec["process"], terminal), directory)
+        return _launch(plan, fds, flags, _terminal(spec["process"], terminal), directory, wait=wait)
 
 
 def execute(
@@ -99,27 +104,32 @@ def execute(
     terminal: tuple[int, int] | None = None,
     owned: bool = True,
     seccomp_cache: str | None = None,
+    wait: bool = True,
 ) -> Supervisor:
     """Starts `process` in the running container of `directory`, whose config is `spec`.
 
     It gets the descriptors of `stdio` themselves. With `terminal` its pseudo-terminal is `supervisor.terminal_fd`.
+    `wait`: as in `create`.
 
     Raises: Conflict where the container does not run, or is paused; StageError.
     """
-    profile = spec.get("linux", {}).get("seccomp")
-    program = seccomp.compiled(profile, seccomp_cache) if profile else None
-    container_id = os.path.basename(directory)  # noqa: PTH119 - hot path
-    plan = exec_plan(spec, process, groups_of(cgroup), container_id=container_id, seccomp=program)
+    plan = exec_plan(
+        spec,
+        process,
+        groups_of(cgroup),
+        container_id=os.path.basename(directory),  # noqa: PTH119 - hot path
+        seccomp=_filter(spec, seccomp_cache),
+    )
     with contextlib.ExitStack() as stack:
         fds = {Launch.TARGET: _target(stack, directory, cgroup), **_owner(stack, owned), **_stdio(stdio)}
         if cgroup.v2_directory:
             fds[Launch.CGROUP] = _open_directory(stack, cgroup.v2_directory)
-        try:
-            return _launch(plan, fds, 0, _terminal(process, terminal), None)
-        except StageError as error:
-            if error.stage == "namespace" and error.errno == errno.ESRCH:
-                raise _not_running(State.STOPPED) from error
-            raise
+        return _launch(plan, fds, 0, _terminal(process, terminal), None, wait=wait)
+
+
+def _filter(spec: Spec, cache: str | None) -> bytes | None:
+    profile = spec.get("linux", {}).get("seccomp")
+    return seccomp.compiled(profile, cache) if profile else None
 
 
 def read_spec(bundle: str) -> Spec:
@@ -158,7 +168,13 @@ def _terminal(process: Process, size: tuple[int, int] | None) -> tuple[int, int]
 
 
 def _launch(
-    plan: Plan, fds: dict[Launch, int], flags: int, terminal: tuple[int, int] | None, directory: str | None
+    plan: Plan,
+    fds: dict[Launch, int],
+    flags: int,
+    terminal: tuple[int, int] | None,
+    directory: str | None,
+    *,
+    wait: bool,
 ) -> Supervisor:
     rows, columns = terminal or (0, 0)
     packed = plan.pack()
@@ -168,6 +184,7 @@ def _launch(
         ordered = sorted(fds)
         value = sum(ordered) | flags | (Launch.TERMINAL if terminal else 0)
         try:
+            # before the helper starts: it finds its order there and does not wait for this process to run again
             send(ours, Message(Kind.LAUNCH, (value, rows, columns, 0)), [fds[flag] for flag in ordered])
             helper = spawn_helper(theirs.fileno(), directory)
         except BaseException:
@@ -175,16 +192,9 @@ def _launch(
             raise
     supervisor = Supervisor(ours, directory=directory, helper=helper, plan=plan.before)
     try:
-        return supervisor.launched()
-    except BaseException as error:
-        if not isinstance(error, StageError):
-            # an interrupt of ours, of which the shim knows nothing: what it is starting must not run on
-            try:
-                supervisor.signal(signal.SIGKILL, everyone=True)
-            except (Error, OSError):
-                helper.signal(signal.SIGKILL)
-        supervisor.finished()
-        supervisor.close()
+        return supervisor.launched() if wait else supervisor
+    except BaseException:
+        supervisor.abandon()
         raise
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
 import threading
 import time
@@ -13,8 +14,8 @@ from typing import Self
 
 from containerlib._sys.helper import Helper, reap
 from containerlib._sys.wire import Kind, Message, receive, send
-from containerlib.errors import Conflict, StageError, Timeout, Unavailable
-from containerlib.runtime.failures import stage_error
+from containerlib.errors import Conflict, Error, StageError, Timeout, Unavailable
+from containerlib.runtime.failures import failure
 from containerlib.runtime.ops import Op
 from containerlib.runtime.records import exit_status, read_record
 from containerlib.spec.lifecycle import State
@@ -48,6 +49,7 @@ class Supervisor:
         self._helper = helper
         self._plan = plan
         self._status: ExitStatus | None = None
+        self._failure: Error | None = None
         self._lock = threading.RLock()
 
     # ---- what a container does ----
@@ -57,18 +59,29 @@ class Supervisor:
         self._await_running(timeout=None)
         return self
 
+    def abandon(self) -> None:
+        """Kills what is being started or has been started, if it lives; waits for its end and closes the connection."""
+        if self._status is None and self._failure is None:
+            try:
+                self.signal(signal.SIGKILL, everyone=True)
+            except (Error, OSError):
+                if self._helper is not None:
+                    self._helper.signal(signal.SIGKILL)
+        self.finished()
+        self.close()
+
     def start(self) -> None:
         """Lets a created container run. Raises: Conflict, StageError."""
         with self._lock:
             self._request(Message(Kind.START))
             self._await_running(_REPLY_TIMEOUT)
 
-    def signal(self, signal: int, *, everyone: bool = False) -> None:
-        """Sends `signal` to the container's first process; `everyone`: SIGKILL goes to all of its processes.
+    def signal(self, number: int, *, everyone: bool = False) -> None:
+        """Sends a signal to the container's first process; `everyone`: SIGKILL goes to all of its processes.
 
         Raises: Conflict where it has ended.
         """
-        self._done(Message(Kind.SIGNAL, (signal, int(everyone), 0, 0)))
+        self._done(Message(Kind.SIGNAL, (number, int(everyone), 0, 0)))
 
     def resize(self, rows: int, columns: int) -> None:
         """Tells the container's terminal its size. Raises: Conflict where it has none or has ended."""
@@ -80,7 +93,7 @@ class Supervisor:
         self._done(Message(Kind.RESIZE, (rows, columns, 0, 0)))
 
     def wait(self, timeout: float | None = None) -> ExitStatus:
-        """Blocks until the end, `timeout` seconds at most. Raises: Timeout."""
+        """Blocks until the end, `timeout` seconds at most. Raises: Timeout; StageError where it was not started."""
         with self._lock:
             deadline = None if timeout is None else time.monotonic() + timeout
             while self._status is None:
@@ -88,7 +101,7 @@ class Supervisor:
             return self._status
 
     def poll(self) -> ExitStatus | None:
-        """The end where it is known, without blocking."""
+        """The end where it is known, without blocking. Raises: StageError where it was not started."""
         with self._lock:
             while self._status is None and self._readable(0):
                 self._receive(None, "a report")
@@ -97,11 +110,12 @@ class Supervisor:
     def finished(self) -> None:
         """Waits until the shim itself is gone, and the container's cgroups with it; reaps it if it is our child."""
         with self._lock:
-            while receive_quietly(self._channel):
-                pass
             if self._helper is not None:
                 self._helper.reap(patience=None)
-            elif self._directory is not None:
+                return
+            while receive_quietly(self._channel):
+                pass
+            if self._directory is not None:
                 reap(self._directory)
 
     def fileno(self) -> int:
@@ -130,7 +144,6 @@ class Supervisor:
         while True:
             message = self._receive(deadline, "it to start")
             if message.kind in (Kind.CREATED, Kind.STARTED):
-                self.pid, self.start_time = message.value[0], message.number[0]
                 return
             if message.kind == Kind.DONE:
                 raise Conflict("it has been started already, or has ended")
@@ -165,6 +178,8 @@ class Supervisor:
 
     def _receive(self, deadline: float | None, purpose: str) -> Message:
         """The next message, with what it means for this object already taken in."""
+        if self._failure is not None:
+            raise self._failure
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and not self._readable(max(left, 0)):
             raise Timeout(f"waited in vain for {purpose}")
@@ -178,7 +193,10 @@ class Supervisor:
         if message.kind == Kind.TERMINAL and len(fds) == 1:
             self.terminal_fd = fds.pop()
         elif message.kind == Kind.FAILED:
-            raise stage_error(message, self._plan)
+            self._failure = failure(message, self._plan)
+            raise self._failure
+        elif message.kind in (Kind.CREATED, Kind.STARTED):
+            self.pid, self.start_time = message.value[0], message.number[0]
         elif message.kind == Kind.EXITED:
             self._status = exit_status(message)
         for fd in fds:
@@ -192,7 +210,8 @@ class Supervisor:
             self._status = exit_status(record)
             return record
         if record is not None and record.kind == Kind.FAILED:
-            raise stage_error(record, self._plan)
+            self._failure = failure(record, self._plan)
+            raise self._failure
         if self._directory and (
             read_record(self._directory, "started") or not os.path.isdir(self._directory)  # noqa: PTH112
         ):  # the shim was killed, or the container was removed with its records

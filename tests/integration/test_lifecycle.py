@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import containerlib as cl
 from containerlib import State
+from containerlib.runtime.cgroups import ContainerCgroup
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
@@ -49,6 +51,21 @@ def test_create_missing_command_is_127(box: cl.ContainerRecipe, left_nothing: Ca
     with pytest.raises(cl.StageError, match="no-such-program") as caught:
         box.create("no-such-program")
     assert caught.value.exit_code == 127
+    left_nothing()
+
+
+def test_run_whose_start_hangs_ends_in_time(
+    box: cl.ContainerRecipe, monkeypatch: pytest.MonkeyPatch, left_nothing: Callable[[], None]
+) -> None:
+    create = ContainerCgroup.create
+
+    def frozen(cgroup: ContainerCgroup, resources: Mapping[str, Any]) -> None:
+        create(cgroup, resources)
+        cgroup.freeze()  # so the container's first process stops where it joins
+
+    monkeypatch.setattr(ContainerCgroup, "create", frozen)
+    with pytest.raises(cl.Timeout):
+        box.run("true", timeout=0.3)
     left_nothing()
 
 

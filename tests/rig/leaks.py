@@ -96,11 +96,11 @@ def read_stat(process: Path) -> tuple[str, str, int, int]:
 
 
 def our_cgroups() -> Iterator[str]:
-    """Every cgroup of ours in each hierarchy, but for the parent `containerlib`, which may stay."""
+    """Every cgroup of ours in each hierarchy, and the parent of them all."""
     for root, directories, _ in os.walk("/sys/fs/cgroup"):
         for name in directories:
             path = os.path.join(root, name)
-            if f"/{OURS}/" in path or (name.startswith(OURS) and name != OURS):
+            if f"/{OURS}/" in path or name.startswith(OURS):
                 yield path
 
 

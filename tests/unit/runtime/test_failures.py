@@ -5,18 +5,19 @@ import errno
 import pytest
 
 from containerlib._sys.wire import Kind, Message, Stage
+from containerlib.errors import Conflict
 from containerlib.runtime import ops
-from containerlib.runtime.failures import stage_error
+from containerlib.runtime.failures import failure
 
 PLAN = [ops.mount("proc", "/proc", "mounts[3] /proc"), ops.exec_(["nosuch"], [], "/bin")]
 
 
-def failure(stage: Stage, code: int, index: int = -1) -> Message:
+def failed(stage: Stage, code: int, index: int = -1) -> Message:
     return Message(Kind.FAILED, (stage, code, index, 0))
 
 
-def test_stage_error_of_an_op_names_the_property_of_the_config() -> None:
-    error = stage_error(failure(Stage.OP, errno.EPERM, 0), PLAN)
+def test_failure_of_an_op_names_the_property_of_the_config() -> None:
+    error = failure(failed(Stage.OP, errno.EPERM, 0), PLAN)
     assert str(error) == "mount: mounts[3] /proc: EPERM (Operation not permitted)"
     assert (error.stage, error.errno, error.detail) == ("mount", errno.EPERM, "mounts[3] /proc")
     assert error.exit_code == 125
@@ -25,19 +26,25 @@ def test_stage_error_of_an_op_names_the_property_of_the_config() -> None:
 @pytest.mark.parametrize(
     ("code", "exit_code"), [(errno.ENOENT, 127), (errno.EACCES, 126), (errno.ENOEXEC, 126)]
 )
-def test_stage_error_of_an_exec_has_the_shells_exit_code(code: int, exit_code: int) -> None:
-    error = stage_error(failure(Stage.EXEC, code, 1), PLAN)
+def test_failure_of_an_exec_has_the_shells_exit_code(code: int, exit_code: int) -> None:
+    error = failure(failed(Stage.EXEC, code, 1), PLAN)
     assert error.exit_code == exit_code
     assert error.detail == "nosuch"
     assert "; " in str(error), "it says what to look at"
 
 
-def test_stage_error_of_an_unknown_op_still_says_where() -> None:
-    assert stage_error(failure(Stage.OP, errno.EPERM, 99), PLAN).detail == "99"
+def test_failure_of_an_unknown_op_still_says_where() -> None:
+    assert failure(failed(Stage.OP, errno.EPERM, 99), PLAN).detail == "99"
+
+
+def test_exec_into_a_container_that_has_just_ended_is_a_conflict() -> None:
+    error = failure(failed(Stage.NAMESPACE, errno.ESRCH), PLAN)
+    assert isinstance(error, Conflict)
+    assert error.state == "stopped"
 
 
 @pytest.mark.parametrize("stage", [stage for stage in Stage if stage not in (Stage.OP, Stage.EXEC)])
-def test_stage_error_of_every_stage_has_words(stage: Stage) -> None:
-    error = stage_error(failure(stage, errno.EPERM), PLAN)
+def test_failure_of_every_stage_has_words(stage: Stage) -> None:
+    error = failure(failed(stage, errno.EPERM), PLAN)
     assert error.stage == stage.name.lower()
     assert error.detail
