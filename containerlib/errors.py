@@ -202,12 +202,14 @@ class BuildError(Error):
 class StageError(Error, OSError):
     """The kernel refused a step: which one (`stage`), why (`errno`), and on what (`detail`).
 
+    A hook that failed by itself has the errno 0.
+
     `exit_code` is what a command line would exit with: 127 where the command was not found, 126 where it could not
     be executed, 125 for every other stage.
     """
 
     def __init__(self, stage: str, errno: int, detail: str = "", *, advice: str = "") -> None:
-        reason = f"{_errno.errorcode.get(errno, errno)} ({os.strerror(errno)})"
+        reason = f"{_errno.errorcode.get(errno, errno)} ({os.strerror(errno)})" if errno else ""
         message = ": ".join(part for part in (stage, detail, reason) if part)
         super().__init__(errno, f"{message}; {advice}" if advice else message)
         self.stage = stage

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,4 +30,8 @@ int clib_pidfd_reap(int pidfd, int no_wait) {
     if (result < 0)
         return -errno;
     return info.si_pid != 0;
+}
+
+int clib_become_subreaper(void) {
+    return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 ? -errno : 0;
 }

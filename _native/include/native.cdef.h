@@ -17,6 +17,7 @@ enum clib_stage {
     CLIB_STAGE_OP,        /* an op of the plan: index says which */
     CLIB_STAGE_EXEC,      /* execve of the user's program */
     CLIB_STAGE_LOST,      /* the container's first process died during set-up */
+    CLIB_STAGE_HOOK, /* a hook or command of the plan: err is 0 where it ended by itself, index says which */
 };
 
 struct clib_error {
@@ -27,19 +28,34 @@ struct clib_error {
 
 /* ---- the plan: a header, ops, then a blob of NUL-terminated strings and raw data ---- */
 
-enum clib_plan_magic { CLIB_PLAN_MAGIC = 0x6e616c50, CLIB_PLAN_VERSION = 1 };
+enum clib_plan_magic { CLIB_PLAN_MAGIC = 0x6e616c50, CLIB_PLAN_VERSION = 2 };
 
 /* What each op takes is said beside it: n0..n2 are numbers, t0..t2 are strings (blob offsets, 0 = none),
  * data is `size` bytes at t2 (or, for lists, `size` strings one after the other at the named offset).
  * Paths marked "host" are opened in the host's tree, those marked "root" inside the container's root. */
 enum clib_op_kind {
     CLIB_OP_NONE = 0,
+    /* anywhere: what the first process has no right or no way to do is done by the shim, while it waits */
+    CLIB_OP_HANDOVER, /* n0 how many of the next ops the shim runs, in its own namespaces; CGROUP_JOIN is of
+                         the first process there too */
+    CLIB_OP_ID_MAP,   /* shim: t0 uid_map, gid_map or setgroups of the first process, t1 what is written to it
+                       */
+    CLIB_OP_COMMAND, /* shim: t0 program, size its arguments at t2; the first of them is replaced by the first
+                        process's pid (newuidmap) */
+    CLIB_OP_TREE, /* shim: t0 host source, n0 clib_mount_flag; a mount that the next BIND takes, id-mapped; n1
+                     1 = by the first process's user namespace, else data: the text of a uid_map, a NUL, of a
+                     gid_map, a NUL */
+    CLIB_OP_LINK, /* shim: t0 network device that moves to the first process's namespace, t1 its name there */
+    CLIB_OP_LISTENER, /* shim: t0 socket that takes the seccomp listener, and the strings of a HOOK's state */
+    CLIB_OP_HOOK, /* t0 program, n0 argc, n1 envc, n2 milliseconds or 0, size = argc + envc + 2 strings at t2:
+                     argv, environment, and the state's JSON before and after the pid */
     /* before the root is changed: the host's tree is still visible */
     CLIB_OP_CGROUP_JOIN,   /* t0 host file that takes "0" (v1 tasks or v2 cgroup.procs) */
     CLIB_OP_UNSHARE,       /* n0 CLONE_NEW* flags */
     CLIB_OP_SETNS,         /* t0 host path of a namespace, n0 its CLONE_NEW* flag */
     CLIB_OP_JOIN,          /* n0 CLONE_NEW* flags of the launch message's pidfd */
     CLIB_OP_OOM_SCORE_ADJ, /* n0 value as int32 */
+    CLIB_OP_TIME_OFFSETS,  /* t0 what is written to timens_offsets; a SETNS of time_for_children follows */
     CLIB_OP_LOOPBACK_UP,   /* brings lo up in the current network namespace */
     CLIB_OP_PROPAGATION,   /* n0 MS_* propagation flags for "/", recursive */
     CLIB_OP_ROOT_BIND,     /* t0 host directory becomes the root, n0 MOUNT_ATTR_*, n1 1 = recursive */
@@ -67,6 +83,12 @@ enum clib_op_kind {
                            read-only */
     /* the process */
     CLIB_OP_SESSION_KEYRING, /* t0 name */
+    CLIB_OP_PERSONALITY,     /* n0 */
+    CLIB_OP_SCHEDULER,       /* data: struct sched_attr */
+    CLIB_OP_IO_PRIORITY,     /* n0 */
+    CLIB_OP_CPU_AFFINITY,    /* data: mask of CPUs */
+    CLIB_OP_MEMORY_POLICY,   /* n0 mode and flags, n1 bits in the mask, data: mask of nodes */
+    CLIB_OP_LABEL,           /* t0 file below /proc/PID/attr, t1 what is written to it */
     CLIB_OP_RLIMIT,          /* n0 resource, n1 soft, n2 hard */
     CLIB_OP_UMASK,           /* n0 */
     CLIB_OP_NO_NEW_PRIVS,
@@ -89,6 +111,7 @@ enum clib_mount_flag {
     CLIB_MOUNT_RECURSIVE = 1,      /* rbind */
     CLIB_MOUNT_ATTR_RECURSIVE = 2, /* attributes apply to the mounts below too (rro, rnosuid, ...) */
     CLIB_MOUNT_NO_SYMLINKS = 4,    /* refuse a target whose path has a symlink (proc, sysfs) */
+    CLIB_MOUNT_TREE = 8,           /* the source is what the TREE before it opened */
 };
 
 struct clib_op {
@@ -102,11 +125,13 @@ struct clib_op {
 struct clib_plan {
     uint32_t magic;
     uint32_t version;
-    uint64_t clone_flags;  /* CLONE_NEW* made by clone3 */
-    uint32_t before_count; /* ops that the container's first process runs */
-    uint32_t after_count;  /* ops that the shim runs when the container has ended */
+    uint64_t clone_flags;   /* CLONE_NEW* made by clone3 */
+    uint32_t before_count;  /* ops that the container's first process runs */
+    uint32_t started_count; /* ops that the shim runs when the program has started */
+    uint32_t after_count;   /* ops that the shim runs when the container has ended */
     uint32_t blob_offset;
     uint32_t blob_size;
+    uint32_t reserved;
 };
 
 /* ---- messages on the control socket, and the records `started` and `exit` on disk ---- */
@@ -127,7 +152,10 @@ enum clib_message_kind {
     CLIB_MESSAGE_FAILED,   /* value[0..2] stage, errno, index */
     CLIB_MESSAGE_EXITED,   /* value[0] exit code, value[1] signal, value[2] OOM kills, number[0] time in ns */
     CLIB_MESSAGE_DONE,     /* value[0] errno of the request, 0 = done */
-    CLIB_MESSAGE_TERMINAL, /* one descriptor: the master of an exec's terminal */
+    CLIB_MESSAGE_TERMINAL, /* one descriptor: the master of a terminal that nobody serves here */
+    /* between the first process and the shim */
+    CLIB_MESSAGE_HANDOVER, /* value[0] index, value[1] count, value[2] a descriptor's number or -1; answered
+                              by DONE, with a TREE's descriptor, or FAILED */
 };
 
 enum clib_launch_flag {
@@ -143,6 +171,11 @@ enum clib_launch_flag {
         256, /* stdout and stderr go through the shim to the log, and on to the descriptors given */
     CLIB_LAUNCH_TERMINAL = 512, /* a pty is stdin, stdout and stderr; value[1] rows, value[2] columns */
     CLIB_LAUNCH_HOLD = 1024,    /* stop at "created" until START */
+    CLIB_LAUNCH_UNSUPERVISED =
+        2048, /* the shim ends at "created" or "started", and the container is its caller's,
+                 or whoever adopts orphans; START comes through start.sock in DIRECTORY */
+    CLIB_LAUNCH_PRESERVE = 4096, /* value[3] more descriptors, the last ones: the program's from 3 on */
+    CLIB_LAUNCH_CHORES = 8192,   /* there is no container: the shim runs the plan's last ops, and ends */
 };
 
 enum clib_protocol { CLIB_PROTOCOL_VERSION = 1 };
@@ -165,6 +198,8 @@ int clib_pidfd_open(int pid);
 int clib_pidfd_signal(int pidfd, int signal);
 /* 1: reaped, 0: still running (with no_wait), <0: -errno (-ECHILD: not our child) */
 int clib_pidfd_reap(int pidfd, int no_wait);
+/* prctl(PR_SET_CHILD_SUBREAPER). 0 or -errno */
+int clib_become_subreaper(void);
 
 /* openat2(2) below dir_fd, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | extra_resolve. Returns the descriptor or
  * -errno. */

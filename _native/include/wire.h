@@ -7,6 +7,8 @@
  *     |                               | clone3 ------------------------------>| ops[0..before)
  *     |                               |                 FAILED {stage, ...} <-| an op failed
  *     |<--------------------- FAILED  |                                       |
+ *     |                               |             HANDOVER {index, count} <-| the shim's ops
+ *     |                               | DONE ------------------------------->|
  *     |                               |                         TERMINAL+fd <-| CLIB_OP_CONSOLE
  *     |                               |                             CREATED <-| HOLD: waits before exec
  *     |<-------------------- CREATED  | writes `started`                      |
@@ -30,7 +32,7 @@
 
 _Static_assert(sizeof(struct clib_error) == 12, "fixed width");
 _Static_assert(sizeof(struct clib_op) == 48, "fixed width");
-_Static_assert(sizeof(struct clib_plan) == 32, "fixed width");
+_Static_assert(sizeof(struct clib_plan) == 40, "fixed width");
 _Static_assert(sizeof(struct clib_message) == 40, "fixed width");
 
-enum { CLIB_CONTROL_FD = 3, CLIB_MAX_FDS = 8 };
+enum { CLIB_CONTROL_FD = 3, CLIB_MAX_FDS = 64 };

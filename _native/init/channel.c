@@ -34,7 +34,11 @@ struct control {
 };
 
 int channel_send(int socket, const struct clib_message *message, int fd) {
-    struct iovec vector = {(void *)(uintptr_t)message, sizeof *message};
+    return channel_send_bytes(socket, message, sizeof *message, fd);
+}
+
+int channel_send_bytes(int socket, const void *bytes, size_t size, int fd) {
+    struct iovec vector = {(void *)(uintptr_t)bytes, size};
     struct control control = {
         .header = {sizeof control.header + sizeof fd, SOL_SOCKET_, SCM_RIGHTS_},
         .fds = {fd},

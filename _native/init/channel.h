@@ -9,6 +9,7 @@ enum { AF_UNIX_ = 1, SOCK_SEQPACKET_ = 5 };
 
 /* sends *message, with fd unless it is -1; 0 or -errno (-EAGAIN: the peer does not read) */
 int channel_send(int socket, const struct clib_message *message, int fd);
+int channel_send_bytes(int socket, const void *bytes, size_t size, int fd);
 
 /* receives one message; fds (CLIB_MAX_FDS of them) and *count are filled. 1: a message, 0: end of file, or
  * -errno */

@@ -1,11 +1,11 @@
 /* The last step: find the program, wait for START where that was asked for, become the program. */
 #include "channel.h"
 #include "init.h"
+#include "program.h"
 
 #include <linux/close_range.h>
-#include <linux/mman.h>
 
-enum { X_OK_ = 1, PROT_RW_ = 3, FILE_SIZE = 4096 };
+enum { X_OK_ = 1, FILE_SIZE = 4096 };
 
 /* is it a file that execve would take? 0 or -errno */
 static int check_program(const char *path) {
@@ -50,16 +50,48 @@ static int find_program(const char *name, const char *search, char *found) {
     return worst;
 }
 
-static int wait_for_start(void) {
-    struct clib_message message = {.kind = CLIB_MESSAGE_CREATED, .version = CLIB_PROTOCOL_VERSION};
+/* the shim says START, or whoever connects to start.sock where no shim stays */
+static int start_asked(struct init *init) {
+    struct clib_message message;
     int fds[CLIB_MAX_FDS], count;
-    int result = channel_send(INIT_SYNC_FD, &message, -1);
-    if (result < 0)
-        return result;
-    result = channel_receive(INIT_SYNC_FD, &message, fds, &count, 0);
-    if (result <= 0)
-        return result < 0 ? result : -EOWNERDEAD;
-    return message.kind == CLIB_MESSAGE_START ? 0 : -EPROTO;
+    for (;;) {
+        if (init->launch_flags & CLIB_LAUNCH_UNSUPERVISED) {
+            int caller = (int)sys(accept4, INIT_LISTENER_FD, 0, 0, O_CLOEXEC);
+            if (caller < 0)
+                return caller;
+            sys(close, init->sync);
+            init->sync = caller;
+        }
+        int result = channel_receive(init->sync, &message, fds, &count, 0);
+        for (int i = 0; result > 0 && i < count; i++)
+            sys(close, fds[i]);
+        if (result > 0 && message.kind == CLIB_MESSAGE_START)
+            return 0;
+        if (!(init->launch_flags & CLIB_LAUNCH_UNSUPERVISED))
+            return result < 0 ? result : result ? -EPROTO : -EOWNERDEAD;
+    }
+}
+
+static int wait_for_start(struct init *init) {
+    struct clib_message message = {.kind = CLIB_MESSAGE_CREATED, .version = CLIB_PROTOCOL_VERSION};
+    int result = channel_send(init->sync, &message, -1);
+    return result < 0 ? result : start_asked(init);
+}
+
+/* puts what the program is given to its numbers, from 3 on, where other descriptors of ours are now */
+static int place_preserved(struct init *init) {
+    if (!init->preserved)
+        return 0;
+    int sync = (int)sys(fcntl, init->sync, F_DUPFD_CLOEXEC, INIT_PRESERVED_FD + init->preserved);
+    if (sync < 0)
+        return sync;
+    init->sync = sync;
+    for (int i = 0; i < init->preserved; i++) {
+        long result = sys(dup3, INIT_PRESERVED_FD + i, 3 + i, 0);
+        if (result < 0)
+            return (int)result;
+    }
+    return 0;
 }
 
 int op_exec(struct init *init, const struct clib_op *op) {
@@ -68,20 +100,15 @@ int op_exec(struct init *init, const struct clib_op *op) {
     int result = find_program(op_text(init->plan, op, 0), search ? search : "", program);
     if (result < 0)
         return result;
-    long vectors =
-        sys(mmap, 0, (op->size + 2) * sizeof(char *), PROT_RW_, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (vectors < 0 && vectors > -4096)
-        return (int)vectors;
-    const char **argv = (const char **)vectors, **envp = argv + op->number[0] + 1;
-    const char *text = init->plan->blob + op->text[2];
-    for (uint64_t i = 0; i < op->number[0]; i++, text = next_text(text))
-        argv[i] = text;
-    for (uint64_t i = 0; i < op->number[1]; i++, text = next_text(text))
-        envp[i] = text;
+    struct words words = program_words(init->plan, op, op->number[0], op->number[1], 0);
+    if (!words.argv)
+        return -ENOMEM;
     /* everything but stdio ends with the exec; each descriptor was born so, and here nothing can have been
      * missed */
     sys(close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC);
-    if (init->launch_flags & CLIB_LAUNCH_HOLD && (result = wait_for_start()) < 0)
+    if (init->launch_flags & CLIB_LAUNCH_HOLD && (result = wait_for_start(init)) < 0)
         return result;
-    return (int)sys(execve, program, argv, envp);
+    if ((result = place_preserved(init)) < 0)
+        return result;
+    return (int)sys(execve, program, words.argv, words.envp);
 }

@@ -24,6 +24,10 @@ int op_unshare(uint64_t flags) {
     return (int)sys(unshare, flags);
 }
 
+int op_time_offsets(const char *text) {
+    return write_text("/proc/self/timens_offsets", text, text_length(text));
+}
+
 int op_setns(const char *path, uint64_t flag) {
     cleanup_close int fd = (int)sys(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
     return fd < 0 ? fd : (int)sys(setns, fd, flag);

@@ -1,16 +1,45 @@
 #include "init.h"
 
 #include "channel.h"
+#include "program.h"
 
-#include <linux/close_range.h>
 #include <linux/signal.h>
 
 enum { SIGNALS = 64 };
+
+static _Noreturn void tell(const struct init *init, const struct clib_message *failure) {
+    channel_send(init->sync, failure, -1);
+    leave(125);
+}
+
+/* By write(2), since a seccomp filter with a listener may already wait for somebody to judge sendmsg(2). */
+static int hand_over(struct init *init, const struct clib_op *op) {
+    int index = (int)(op - init->plan->ops), fds[CLIB_MAX_FDS], count;
+    struct clib_message message = {
+        .kind = CLIB_MESSAGE_HANDOVER,
+        .version = CLIB_PROTOCOL_VERSION,
+        .value = {index + 1, (int)op->number[0], init->listener},
+    };
+    long result = sys(write, init->sync, &message, sizeof message);
+    if (result > 0)
+        result = channel_receive(init->sync, &message, fds, &count, 0);
+    if (result <= 0)
+        return result < 0 ? (int)result : -EOWNERDEAD;
+    if (count)
+        init->tree = fds[0];
+    if (message.kind == CLIB_MESSAGE_FAILED)
+        tell(init, &message);
+    return 0;
+}
 
 /* every op of the contract, one line each */
 static int run_op(struct init *init, const struct clib_op *op) {
     const struct plan *plan = init->plan;
     switch ((enum clib_op_kind)op->kind) {
+    case CLIB_OP_HANDOVER:
+        return hand_over(init, op);
+    case CLIB_OP_HOOK:
+        return program_hook(plan, op, init->pid);
     case CLIB_OP_CGROUP_JOIN:
         return op_cgroup_join(op_text(plan, op, 0));
     case CLIB_OP_UNSHARE:
@@ -21,6 +50,8 @@ static int run_op(struct init *init, const struct clib_op *op) {
         return op_join(init, op->number[0]);
     case CLIB_OP_OOM_SCORE_ADJ:
         return op_oom_score_adj((int32_t)op->number[0]);
+    case CLIB_OP_TIME_OFFSETS:
+        return op_time_offsets(op_text(plan, op, 0));
     case CLIB_OP_LOOPBACK_UP:
         return op_loopback_up();
     case CLIB_OP_PROPAGATION:
@@ -53,6 +84,18 @@ static int run_op(struct init *init, const struct clib_op *op) {
         return op_pivot(init, op->number[0]);
     case CLIB_OP_SESSION_KEYRING:
         return op_session_keyring(op_text(plan, op, 0));
+    case CLIB_OP_PERSONALITY:
+        return op_personality(op->number[0]);
+    case CLIB_OP_SCHEDULER:
+        return op_scheduler(init, op);
+    case CLIB_OP_IO_PRIORITY:
+        return op_io_priority(op->number[0]);
+    case CLIB_OP_CPU_AFFINITY:
+        return op_cpu_affinity(init, op);
+    case CLIB_OP_MEMORY_POLICY:
+        return op_memory_policy(init, op);
+    case CLIB_OP_LABEL:
+        return op_label(init, op_text(plan, op, 0), op_text(plan, op, 1));
     case CLIB_OP_RLIMIT:
         return op_rlimit(op);
     case CLIB_OP_UMASK:
@@ -74,6 +117,11 @@ static int run_op(struct init *init, const struct clib_op *op) {
         return op_parent_death(op->number[0]);
     case CLIB_OP_EXEC:
         return op_exec(init, op);
+    case CLIB_OP_ID_MAP:
+    case CLIB_OP_COMMAND:
+    case CLIB_OP_TREE:
+    case CLIB_OP_LINK:
+    case CLIB_OP_LISTENER:
     case CLIB_OP_OOM_RECORD:
     case CLIB_OP_CGROUP_KILL:
     case CLIB_OP_CGROUP_REMOVE: /* the shim's */
@@ -84,14 +132,34 @@ static int run_op(struct init *init, const struct clib_op *op) {
     return -EINVAL;
 }
 
-static _Noreturn void fail(enum clib_stage stage, int error, int index) {
+/* `result`: -errno, or how a hook ended */
+static _Noreturn void fail(const struct init *init, enum clib_stage stage, int result, int index) {
     struct clib_message message = {
         .kind = CLIB_MESSAGE_FAILED,
         .version = CLIB_PROTOCOL_VERSION,
-        .value = {stage, -error, index},
+        .value = {stage, result < 0 ? -result : 0, index, result > 0 ? result : 0},
     };
-    channel_send(INIT_SYNC_FD, &message, -1);
-    leave(125);
+    tell(init, &message);
+}
+
+static enum clib_stage stage_of(const struct clib_op *op) {
+    return op->kind == CLIB_OP_EXEC   ? CLIB_STAGE_EXEC
+           : op->kind == CLIB_OP_HOOK ? CLIB_STAGE_HOOK
+                                      : CLIB_STAGE_OP;
+}
+
+/* its number on the host, by the host's /proc, which is gone when a hook wants it */
+static int host_pid(const struct plan *plan) {
+    char number[24];
+    for (uint32_t i = 0; i < plan->header->before_count; i++) {
+        if (plan->ops[i].kind != CLIB_OP_HOOK)
+            continue;
+        long length = sys(readlinkat, AT_FDCWD, "/proc/self", number, sizeof number - 1);
+        const char *end;
+        number[length > 0 ? length : 0] = 0;
+        return (int)parse_decimal(number, &end);
+    }
+    return 0;
 }
 
 /* The caller's ignored signals (Python ignores SIGPIPE) and the shim's blocked ones are not the program's. */
@@ -103,25 +171,20 @@ static void reset_signals(void) {
     sys(rt_sigprocmask, SIG_SETMASK, &none, 0, sizeof none);
 }
 
-_Noreturn void init_main(const struct plan *plan, uint32_t launch_flags, int rows, int columns) {
-    struct init init = {
-        .plan = plan,
-        .launch_flags = launch_flags,
-        .rows = rows,
-        .columns = columns,
-        .root = -1,
-        .null = -1,
-        .empty = -1,
-    };
-    sys(close_range, launch_flags & CLIB_LAUNCH_TARGET ? INIT_TARGET_FD + 1 : INIT_TARGET_FD, ~0u, 0);
+_Noreturn void init_main(struct init *init) {
+    const struct plan *plan = init->plan;
     sys(setsid);
     sys(umask, 0);
     reset_signals();
-    for (uint32_t i = 0; i < plan->header->before_count; i++) {
+    init->pid = host_pid(plan);
+    uint32_t count = plan->header->before_count;
+    for (uint32_t i = 0; i < count; i++) {
         const struct clib_op *op = &plan->ops[i];
-        int result = run_op(&init, op);
-        if (result < 0)
-            fail(op->kind == CLIB_OP_EXEC ? CLIB_STAGE_EXEC : CLIB_STAGE_OP, result, (int)i);
+        int result = run_op(init, op);
+        if (result < 0 || (result > 0 && op->kind == CLIB_OP_HOOK))
+            fail(init, stage_of(op), result, (int)i);
+        if (op->kind == CLIB_OP_HANDOVER) /* the shim has checked that there are as many */
+            i += (uint32_t)op->number[0];
     }
-    fail(CLIB_STAGE_LAUNCH, -EINVAL, -1); /* a plan without EXEC */
+    fail(init, CLIB_STAGE_LAUNCH, -EINVAL, -1); /* a plan without EXEC */
 }

@@ -1,23 +1,30 @@
 /* The container's first process (or an exec's): runs the plan's ops in its new namespaces, then becomes the
- * user's program. It inherits nothing but its stdio, INIT_SYNC_FD and, to join namespaces, INIT_TARGET_FD. */
+ * user's program. */
 #pragma once
 
 #include "base.h"
 #include "plan.h"
 
-enum { INIT_SYNC_FD = 3, INIT_TARGET_FD = 4 };
+/* what it inherits: each stands at its number or is closed; what the program is given from 3 on stands here
+ * from INIT_PRESERVED_FD on until the exec */
+enum { INIT_SYNC_FD = 3, INIT_TARGET_FD = 4, INIT_LISTENER_FD = 5, INIT_PRESERVED_FD = 6 };
 
 struct init {
     const struct plan *plan;
     uint32_t launch_flags;
     int rows, columns;
-    int root;  /* the container's root: a mount before PIVOT, "/" after it */
-    int null;  /* a mount of /dev/null that masks a file, -1 before the first */
-    int empty; /* an empty, read-only tmpfs that masks a directory, likewise */
+    int preserved; /* how many descriptors the program is given beyond its stdio */
+    int sync;      /* who is told of failure, and learns of the exec by end of file */
+    int pid;       /* as the host numbers it; 0 unless a hook has to be told */
+    int tree;      /* the mount that the shim opened for the next BIND, or -1 */
+    int listener;  /* of the seccomp filter, or -1 */
+    int root;      /* the container's root: a mount before PIVOT, "/" after it */
+    int null;      /* a mount of /dev/null that masks a file, -1 before the first */
+    int empty;     /* an empty, read-only tmpfs that masks a directory, likewise */
 };
 
 /* runs as the cloned child; never returns */
-_Noreturn void init_main(const struct plan *plan, uint32_t launch_flags, int rows, int columns);
+_Noreturn void init_main(struct init *init);
 
 /* Each op returns 0 or -errno. */
 
@@ -27,6 +34,7 @@ int op_unshare(uint64_t flags);
 int op_setns(const char *path, uint64_t flag);
 int op_join(struct init *init, uint64_t flags);
 int op_oom_score_adj(int64_t value);
+int op_time_offsets(const char *text);
 int op_loopback_up(void);
 
 /* root.c */
@@ -65,6 +73,14 @@ int op_no_new_privs(void);
 int op_seccomp(struct init *init, const struct clib_op *op);
 int op_chdir(struct init *init, const struct clib_op *op);
 int op_parent_death(uint64_t signal);
+
+/* attributes.c: how the kernel treats the process */
+int op_personality(uint64_t persona);
+int op_scheduler(const struct init *init, const struct clib_op *op);
+int op_io_priority(uint64_t priority);
+int op_cpu_affinity(const struct init *init, const struct clib_op *op);
+int op_memory_policy(const struct init *init, const struct clib_op *op);
+int op_label(const struct init *init, const char *file, const char *text);
 
 /* exec.c: waits for START where the launch says so; does not return when it succeeds */
 int op_exec(struct init *init, const struct clib_op *op);

@@ -53,8 +53,10 @@ int op_mount(struct init *init, const struct clib_op *op) {
 int op_bind(struct init *init, const struct clib_op *op) {
     uint64_t flags = op->number[1];
     unsigned recursive = flags & CLIB_MOUNT_RECURSIVE ? AT_RECURSIVE : 0;
-    cleanup_close int tree = (int)sys(open_tree, AT_FDCWD, op_text(init->plan, op, 0),
-                                      OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive);
+    cleanup_close int tree = flags & CLIB_MOUNT_TREE
+                                 ? take_fd(&init->tree)
+                                 : (int)sys(open_tree, AT_FDCWD, op_text(init->plan, op, 0),
+                                            OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive);
     if (tree < 0)
         return tree;
     struct file_facts facts;

@@ -13,12 +13,26 @@ static enum payload payload_of(uint32_t kind) {
     case CLIB_OP_ROOT_OVERLAY:
     case CLIB_OP_MOUNT:
     case CLIB_OP_EXEC:
+    case CLIB_OP_COMMAND:
+    case CLIB_OP_LISTENER:
+    case CLIB_OP_HOOK:
         return PAYLOAD_STRINGS;
     case CLIB_OP_SECCOMP:
     case CLIB_OP_USER:
     case CLIB_OP_CAPABILITIES:
+    case CLIB_OP_SCHEDULER:
+    case CLIB_OP_CPU_AFFINITY:
+    case CLIB_OP_MEMORY_POLICY:
+    case CLIB_OP_TREE:
         return PAYLOAD_BYTES;
     case CLIB_OP_NONE:
+    case CLIB_OP_HANDOVER:
+    case CLIB_OP_ID_MAP:
+    case CLIB_OP_LINK:
+    case CLIB_OP_TIME_OFFSETS:
+    case CLIB_OP_PERSONALITY:
+    case CLIB_OP_IO_PRIORITY:
+    case CLIB_OP_LABEL:
     case CLIB_OP_CGROUP_JOIN:
     case CLIB_OP_UNSHARE:
     case CLIB_OP_SETNS:
@@ -56,6 +70,11 @@ static enum payload payload_of(uint32_t kind) {
 /* how many strings the op needs at text[0] and text[1]: bit n set means that text[n] must be there */
 static uint32_t needed_texts(uint32_t kind) {
     switch ((enum clib_op_kind)kind) {
+    case CLIB_OP_COMMAND:
+    case CLIB_OP_TREE:
+    case CLIB_OP_LISTENER:
+    case CLIB_OP_HOOK:
+    case CLIB_OP_TIME_OFFSETS:
     case CLIB_OP_CGROUP_JOIN:
     case CLIB_OP_SETNS:
     case CLIB_OP_ROOT_BIND:
@@ -76,8 +95,17 @@ static uint32_t needed_texts(uint32_t kind) {
     case CLIB_OP_BIND:
     case CLIB_OP_SYMLINK:
     case CLIB_OP_SYSCTL:
+    case CLIB_OP_ID_MAP:
+    case CLIB_OP_LINK:
+    case CLIB_OP_LABEL:
         return 3;
     case CLIB_OP_NONE:
+    case CLIB_OP_HANDOVER:
+    case CLIB_OP_PERSONALITY:
+    case CLIB_OP_SCHEDULER:
+    case CLIB_OP_IO_PRIORITY:
+    case CLIB_OP_CPU_AFFINITY:
+    case CLIB_OP_MEMORY_POLICY:
     case CLIB_OP_UNSHARE:
     case CLIB_OP_JOIN:
     case CLIB_OP_OOM_SCORE_ADJ:
@@ -111,6 +139,17 @@ static int strings_fit(const struct plan *plan, uint32_t offset, uint32_t count)
     return 1;
 }
 
+/* do the words of a program, its environment and what comes with them make up the list? */
+static int words_fit(const struct clib_op *op) {
+    uint64_t more = op->kind == CLIB_OP_HOOK ? 2 : 0;
+    if (op->kind == CLIB_OP_LISTENER)
+        return op->size == 2;
+    if (op->kind != CLIB_OP_EXEC && op->kind != CLIB_OP_HOOK)
+        return 1;
+    return op->number[0] > 0 && op->number[0] <= op->size && op->number[1] <= op->size &&
+           op->number[0] + op->number[1] + more == op->size;
+}
+
 static int op_is_sound(const struct plan *plan, const struct clib_op *op) {
     if (op->kind == CLIB_OP_NONE || op->kind >= CLIB_OP_KINDS)
         return 0;
@@ -126,9 +165,7 @@ static int op_is_sound(const struct plan *plan, const struct clib_op *op) {
             return 0;
         return op->size <= blob_size - op->text[2];
     case PAYLOAD_STRINGS:
-        if (op->kind == CLIB_OP_EXEC &&
-            (op->number[0] == 0 || op->number[0] > op->size || op->number[1] > op->size ||
-             op->number[0] + op->number[1] != op->size))
+        if (!words_fit(op))
             return 0;
         /* options of a mount are pairs; a list of nothing needs no place */
         return strings_fit(plan, op->text[2], op->kind == CLIB_OP_MOUNT ? op->size * 2 : op->size) &&
@@ -141,7 +178,7 @@ int plan_check(const void *memory, size_t size, struct plan *plan) {
     const struct clib_plan *header = memory;
     if (size < sizeof *header || header->magic != CLIB_PLAN_MAGIC || header->version != CLIB_PLAN_VERSION)
         return -EINVAL;
-    uint64_t count = (uint64_t)header->before_count + header->after_count;
+    uint64_t count = (uint64_t)header->before_count + header->started_count + header->after_count;
     if (header->blob_offset != sizeof *header + count * sizeof(struct clib_op) || header->blob_size == 0 ||
         (uint64_t)header->blob_offset + header->blob_size != size)
         return -EINVAL;

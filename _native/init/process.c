@@ -82,7 +82,10 @@ int op_seccomp(struct init *init, const struct clib_op *op) {
         .len = (unsigned short)(op->size / sizeof(struct sock_filter)),
         .filter = (struct sock_filter *)(uintptr_t)(init->plan->blob + op->text[2]),
     };
-    return (int)sys(seccomp, SECCOMP_SET_MODE_FILTER, op->number[0], &program);
+    long result = sys(seccomp, SECCOMP_SET_MODE_FILTER, op->number[0], &program);
+    if (result >= 0 && op->number[0] & SECCOMP_FILTER_FLAG_NEW_LISTENER)
+        init->listener = (int)result;
+    return result < 0 ? (int)result : 0;
 }
 
 /* The directory must be inside the container: one that was opened on the host before would not be

@@ -9,21 +9,21 @@
 
 enum { BACKLOG = 64 };
 
-int control_listen(struct shim *shim) {
-    struct sockaddr_un address = {.sun_family = AF_UNIX_, .sun_path = "shim.sock"};
+int control_listen(const struct shim *shim, const char *name, int flags) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX_};
+    memcpy(address.sun_path, name, text_length(name) + 1);
     /* bound by a relative name: a path of any length must fit */
     long result = sys(fchdir, shim->directory);
     if (result < 0)
         return (int)result;
-    sys(unlinkat, shim->directory, "shim.sock", 0);
-    cleanup_close int listener = (int)sys(socket, AF_UNIX_, SOCK_SEQPACKET_ | O_CLOEXEC | O_NONBLOCK, 0);
+    sys(unlinkat, shim->directory, name, 0);
+    cleanup_close int listener = (int)sys(socket, AF_UNIX_, SOCK_SEQPACKET_ | O_CLOEXEC | flags, 0);
     if (listener < 0)
         return listener;
     if ((result = sys(bind, listener, &address, sizeof address)) < 0 ||
         (result = sys(listen, listener, BACKLOG)) < 0)
         return (int)result;
-    shim->listener = take_fd(&listener);
-    return 0;
+    return take_fd(&listener);
 }
 
 static void drop(struct client *client) {
@@ -126,6 +126,7 @@ static void handle(struct shim *shim, struct client *client, const struct clib_m
     case CLIB_MESSAGE_EXITED:
     case CLIB_MESSAGE_DONE:
     case CLIB_MESSAGE_TERMINAL:
+    case CLIB_MESSAGE_HANDOVER:
         answer(client, -EPROTO);
         return;
     }

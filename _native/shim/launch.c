@@ -3,11 +3,12 @@
 
 #include "init.h"
 
+#include <linux/close_range.h>
 #include <linux/sched.h>
 #include <linux/signal.h>
 #include <linux/socket.h>
 
-enum { FD_PARKING = 32 };
+enum { FD_PARKING = 128 };
 
 static int count_bits(uint32_t flags) {
     int count = 0;
@@ -26,8 +27,9 @@ int launch_receive(struct shim *shim, enum clib_stage *stage) {
     shim->flags = (uint32_t)message.value[0];
     shim->rows = message.value[1];
     shim->columns = message.value[2];
-    if (message.kind != CLIB_MESSAGE_LAUNCH || count != count_bits(shim->flags & 0xff) ||
-        !(shim->flags & CLIB_LAUNCH_PLAN))
+    int preserved = shim->flags & CLIB_LAUNCH_PRESERVE ? message.value[3] : 0;
+    if (message.kind != CLIB_MESSAGE_LAUNCH || preserved < 0 || preserved > count ||
+        count - preserved != count_bits(shim->flags & 0xff) || !(shim->flags & CLIB_LAUNCH_PLAN))
         return -EPROTO;
     cleanup_close int plan = fds[next++];
     int *places[] = {&shim->directory, &shim->owner,    &shim->target,  &shim->cgroup,
@@ -35,6 +37,8 @@ int launch_receive(struct shim *shim, enum clib_stage *stage) {
     for (int bit = 0; bit < 7; bit++)
         if (shim->flags & (uint32_t)CLIB_LAUNCH_DIRECTORY << bit)
             *places[bit] = fds[next++];
+    shim->preserved_count = preserved;
+    memcpy(shim->preserved, fds + next, (size_t)preserved * sizeof *fds);
     return plan_map(plan, &shim->plan);
 }
 
@@ -64,13 +68,33 @@ static int park(int fd) {
 }
 
 static _Noreturn void become_init(const struct shim *shim, const int child[3], int sync) {
-    int parked[3] = {park(child[0]), park(child[1]), park(child[2])};
-    int parked_sync = park(sync), parked_target = park(shim->target);
-    for (int i = 0; i < 3; i++)
-        place(parked[i], i, 0);
-    place(parked_sync, INIT_SYNC_FD, O_CLOEXEC);
-    place(parked_target, INIT_TARGET_FD, O_CLOEXEC);
-    init_main(&shim->plan, shim->flags, shim->rows, shim->columns);
+    int own[] = {child[0], child[1], child[2], sync, shim->target, shim->start_listener},
+        parked[CLIB_MAX_FDS];
+    for (int i = 0; i < INIT_PRESERVED_FD; i++)
+        own[i] = park(own[i]);
+    for (int i = 0; i < shim->preserved_count; i++)
+        parked[i] = park(shim->preserved[i]);
+    /* stdio that is not given stays /dev/null */
+    sys(close_range, INIT_SYNC_FD, FD_PARKING - 1, 0);
+    for (int i = 0; i < INIT_PRESERVED_FD; i++)
+        place(own[i], i, i < INIT_SYNC_FD ? 0 : O_CLOEXEC);
+    for (int i = 0; i < shim->preserved_count; i++)
+        place(parked[i], INIT_PRESERVED_FD + i, O_CLOEXEC);
+    sys(close_range, FD_PARKING, ~0u, 0);
+    struct init init = {
+        .plan = &shim->plan,
+        .launch_flags = shim->flags,
+        .rows = shim->rows,
+        .columns = shim->columns,
+        .preserved = shim->preserved_count,
+        .sync = INIT_SYNC_FD,
+        .tree = -1,
+        .listener = -1,
+        .root = -1,
+        .null = -1,
+        .empty = -1,
+    };
+    init_main(&init);
 }
 
 static int clone_init(struct shim *shim, const int child[3], int sync) {
@@ -97,10 +121,21 @@ static void close_all(int *fds, int count) {
         close_fd(&fds[i]);
 }
 
+static int open_sockets(struct shim *shim) {
+    if (shim->directory < 0)
+        return 0;
+    int *place = &shim->listener;
+    if (shim->flags & CLIB_LAUNCH_UNSUPERVISED)
+        *(place = &shim->start_listener) = control_listen(shim, "start.sock", 0);
+    else
+        *place = control_listen(shim, "shim.sock", O_NONBLOCK);
+    return *place < 0 ? *place : 0;
+}
+
 int launch_start(struct shim *shim, enum clib_stage *stage) {
     int child[3] = {-1, -1, -1}, pair[2];
     *stage = CLIB_STAGE_SOCKET;
-    int result = shim->directory >= 0 ? control_listen(shim) : 0;
+    int result = open_sockets(shim);
     if (result < 0)
         return result;
     *stage = CLIB_STAGE_STDIO;
@@ -118,6 +153,8 @@ int launch_start(struct shim *shim, enum clib_stage *stage) {
     close_all(child, 3);
     close_fd(&shim->cgroup);
     close_fd(&shim->target);
-    shim->cgroup = shim->target = -1;
+    close_fd(&shim->start_listener);
+    shim->cgroup = shim->target = shim->start_listener = -1;
+    close_all(shim->preserved, shim->preserved_count);
     return result;
 }

@@ -46,6 +46,20 @@ static void record_start(struct shim *shim, int64_t start_time) {
     record_write(shim, "started", &state);
     shim->recorded = 1;
     control_broadcast(shim, &state);
+    shim->released = !!(shim->flags & CLIB_LAUNCH_UNSUPERVISED);
+}
+
+/* the program runs: its poststart hooks are part of the start, and one that fails ends it */
+static void announce(struct shim *shim, int64_t start_time) {
+    int index, result;
+    shim->phase = PHASE_RUNNING;
+    result = handover_hooks(shim, shim->plan.header->before_count, shim->plan.header->started_count, &index);
+    if (result == 0) {
+        record_start(shim, start_time);
+        return;
+    }
+    shim->end = handover_failure(result, index);
+    sys(pidfd_send_signal, shim->pidfd, SIGKILL, 0, 0);
 }
 
 /* what the container's first process says while it runs its ops */
@@ -61,8 +75,7 @@ static void serve_init(struct shim *shim) {
             return;
         process_facts(shim->pid, &facts);
         if (facts.has_execed) {
-            shim->phase = PHASE_RUNNING;
-            record_start(shim, facts.start_time);
+            announce(shim, facts.start_time);
         } else if (!shim->recorded) { /* of a created one its exit status tells */
             shim->end = (struct clib_message){
                 .kind = CLIB_MESSAGE_FAILED,
@@ -81,6 +94,8 @@ static void serve_init(struct shim *shim) {
         shim->phase = PHASE_CREATED;
         process_facts(shim->pid, &facts);
         record_start(shim, facts.start_time);
+    } else if (message.kind == CLIB_MESSAGE_HANDOVER) {
+        handover_serve(shim, &message);
     } else if (message.kind == CLIB_MESSAGE_FAILED) {
         shim->end = message;
     }
@@ -155,7 +170,7 @@ static void serve(struct shim *shim, const struct pollfd *slots) {
 
 void loop_run(struct shim *shim) {
     struct pollfd slots[SLOTS];
-    while (shim->phase != PHASE_ENDING || streams_open(shim)) {
+    while (!shim->released && (shim->phase != PHASE_ENDING || streams_open(shim))) {
         int ending = shim->phase == PHASE_ENDING;
         /* output that a client has still to take is waited for; what else holds the pipe is not */
         int stuck = 0;

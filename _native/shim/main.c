@@ -32,6 +32,7 @@ static struct shim new_shim(void) {
         .stdio = {-1, -1, -1},
         .log = -1,
         .listener = -1,
+        .start_listener = -1,
         .signals = -1,
         .sync = -1,
         .terminal = -1,
@@ -53,8 +54,24 @@ static void finish(struct shim *shim) {
         after_remove(shim);
     control_broadcast(shim, &shim->end);
     after_remove(shim);
+    int index;
+    const struct clib_plan *header = shim->plan.header;
+    handover_hooks(shim, header->before_count + header->started_count, header->after_count, &index);
     if (shim->listener >= 0)
         sys(unlinkat, shim->directory, "shim.sock", 0);
+}
+
+/* hooks of a container that nobody stays with: its poststart and its poststop */
+static _Noreturn void run_chores(struct shim *shim) {
+    struct clib_message done = {.kind = CLIB_MESSAGE_DONE, .version = CLIB_PROTOCOL_VERSION};
+    int index = -1;
+    const struct clib_plan *header = shim->plan.header;
+    int result =
+        handover_hooks(shim, header->before_count + header->started_count, header->after_count, &index);
+    if (result != 0)
+        done = handover_failure(result, index);
+    control_broadcast(shim, &done);
+    leave(0);
 }
 
 void helper_main(void) {
@@ -63,6 +80,8 @@ void helper_main(void) {
     int result = prepare(&shim);
     if (result == 0)
         result = launch_receive(&shim, &stage);
+    if (result == 0 && shim.flags & CLIB_LAUNCH_CHORES)
+        run_chores(&shim);
     if (result == 0)
         result = launch_start(&shim, &stage);
     if (result == 0)
@@ -73,6 +92,8 @@ void helper_main(void) {
             .version = CLIB_PROTOCOL_VERSION,
             .value = {stage, -result, -1},
         };
+    if (shim.released)
+        leave(0);
     if (shim.plan.header)
         finish(&shim);
     else

@@ -3,7 +3,7 @@
 #include "shim.h"
 
 int record_write(const struct shim *shim, const char *name, const struct clib_message *message) {
-    if (shim->directory < 0)
+    if (shim->directory < 0 || shim->flags & CLIB_LAUNCH_UNSUPERVISED)
         return 0;
     cleanup_close int fd = (int)sys(openat, shim->directory, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)

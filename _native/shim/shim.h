@@ -39,6 +39,10 @@ struct shim {
     int directory, owner, target, cgroup;
     int stdio[3];
     int log, listener, signals, sync, terminal;
+    int start_listener; /* for the first process, where nobody stays with it */
+    int preserved_count;
+    int preserved[CLIB_MAX_FDS];
+    int released; /* the container is somebody else's now */
     int pid, pidfd;
     int64_t start_time;
     struct clib_message end; /* EXITED or FAILED, once it is known */
@@ -73,13 +77,23 @@ struct process_facts {
 void process_facts(int pid, struct process_facts *facts);
 
 /* control.c */
-int control_listen(struct shim *shim);
+/* a socket of that name in the container's directory; its descriptor or -errno */
+int control_listen(const struct shim *shim, const char *name, int flags);
 /* a free place for a client, or -1: then new ones wait in the queue */
 int control_vacancy(const struct shim *shim);
 void control_accept(struct shim *shim);
 void control_serve(struct shim *shim, struct client *client);
 void control_broadcast(struct shim *shim, const struct clib_message *message);
 struct clib_message control_state(const struct shim *shim);
+
+/* handover.c */
+void handover_serve(struct shim *shim, const struct clib_message *request);
+/* runs the hooks among `count` ops from `at` on; 0, or what the failed one, *index, came to */
+int handover_hooks(struct shim *shim, uint32_t at, uint32_t count, int *index);
+struct clib_message handover_failure(int result, int index);
+
+/* link.c: moves a network device to the namespace of a process */
+int link_move(int pid, const char *name, const char *new_name);
 
 /* after.c */
 void after_kill(const struct shim *shim);

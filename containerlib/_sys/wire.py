@@ -21,7 +21,7 @@ __all__ = ["Blob", "Kind", "Launch", "Message", "Stage", "pack_op", "pack_plan",
 
 _MESSAGE = struct.Struct("<II4i2q")
 _OP = struct.Struct("<IIQQQIIII")
-_PLAN = struct.Struct("<IIQIIII")
+_PLAN = struct.Struct("<IIQIIIIII")
 _INT = struct.calcsize("i")
 
 
@@ -56,6 +56,9 @@ class Launch(IntEnum):
     LOG = lib.CLIB_LAUNCH_LOG
     TERMINAL = lib.CLIB_LAUNCH_TERMINAL
     HOLD = lib.CLIB_LAUNCH_HOLD
+    UNSUPERVISED = lib.CLIB_LAUNCH_UNSUPERVISED
+    PRESERVE = lib.CLIB_LAUNCH_PRESERVE
+    CHORES = lib.CLIB_LAUNCH_CHORES
 
 
 class Stage(IntEnum):
@@ -70,6 +73,7 @@ class Stage(IntEnum):
     OP = lib.CLIB_STAGE_OP
     EXEC = lib.CLIB_STAGE_EXEC
     LOST = lib.CLIB_STAGE_LOST
+    HOOK = lib.CLIB_STAGE_HOOK
 
 
 @frozen
@@ -163,17 +167,18 @@ def pack_op(kind: int, size: int, numbers: tuple[int, int, int], texts: tuple[in
     return _OP.pack(kind, size, a & mask, b & mask, c & mask, *texts, 0)
 
 
-def pack_plan(before: Sequence[bytes], after: Sequence[bytes], blob: Blob, clone_flags: int) -> bytes:
-    """A whole plan."""
+def pack_plan(sections: Sequence[Sequence[bytes]], blob: Blob, clone_flags: int) -> bytes:
+    """A whole plan; `sections` are its ops before, at and after the program's run."""
     data = blob.pack()
-    offset = _PLAN.size + _OP.size * (len(before) + len(after))
+    counts = [len(ops) for ops in sections]
+    offset = _PLAN.size + _OP.size * sum(counts)
     header = _PLAN.pack(
         lib.CLIB_PLAN_MAGIC,
         lib.CLIB_PLAN_VERSION,
         clone_flags,
-        len(before),
-        len(after),
+        *counts,
         offset,
         len(data),
+        0,
     )
-    return b"".join([header, *before, *after, data])
+    return b"".join([header, *(op for ops in sections for op in ops), data])

@@ -33,10 +33,21 @@ def failure(message: Message, plan: Sequence[Op]) -> Conflict | StageError:
     if stage is Stage.EXEC:
         program = op.origin if op else "the program"
         return StageError("exec", code, program, advice=_exec_advice(code, program))
+    if stage is Stage.HOOK:
+        return StageError("hook", code, op.origin if op else str(index), advice=_hook_advice(message))
     if stage is Stage.OP:
         name, detail = (op.name, op.origin) if op else ("op", str(index))
         return StageError(name, code, detail, advice=_op_advice(name, code))
     return StageError(stage.name.lower(), code, _DETAILS[stage], advice=_stage_advice(stage, code))
+
+
+def _hook_advice(message: Message) -> str:
+    status = message.value[3]
+    return (
+        f"it ended with {f'signal {status - 128}' if status > 128 else f'exit code {status}'}"
+        if status
+        else ""
+    )
 
 
 def _exec_advice(code: int, program: str) -> str:

@@ -190,7 +190,7 @@ def _launch(
         except BaseException:
             ours.close()
             raise
-    supervisor = Supervisor(ours, directory=directory, helper=helper, plan=plan.before)
+    supervisor = Supervisor(ours, directory=directory, helper=helper, plan=plan.ops)
     try:
         return supervisor.launched() if wait else supervisor
     except BaseException:

@@ -20,6 +20,7 @@ __all__ = ["Op", "Plan"]
 MOUNT_RECURSIVE: int = lib.CLIB_MOUNT_RECURSIVE
 MOUNT_ATTR_RECURSIVE: int = lib.CLIB_MOUNT_ATTR_RECURSIVE
 MOUNT_NO_SYMLINKS: int = lib.CLIB_MOUNT_NO_SYMLINKS
+MOUNT_TREE: int = lib.CLIB_MOUNT_TREE
 
 _PREFIX = "CLIB_OP_"
 NAMES: dict[int, str] = {
@@ -52,18 +53,24 @@ class Op(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What the helper is given: ops for the container's first process, ops for after its end."""
+    """What the helper is given: ops for the container's first process, for when its program runs, for after its end."""
 
     before: tuple[Op, ...]
     after: tuple[Op, ...] = ()
     clone_flags: int = 0
+    started: tuple[Op, ...] = ()
 
     def pack(self) -> bytes:
         packed = [_packed_ops.get(op) for op in self.before]
         blob = Blob(_packed_ops.base)
         before = [known or op.pack(blob) for known, op in zip(packed, self.before, strict=True)]
-        after = [op.pack(blob) for op in self.after]
-        return pack_plan(before, after, blob, self.clone_flags)
+        later = [[op.pack(blob) for op in ops] for ops in (self.started, self.after)]
+        return pack_plan((before, *later), blob, self.clone_flags)
+
+    @property
+    def ops(self) -> tuple[Op, ...]:
+        """All of them, in the order in which a failure counts them."""
+        return (*self.before, *self.started, *self.after)
 
 
 class _PackedOps:
@@ -129,6 +136,79 @@ def setns(path: str, flag: int, origin: str) -> Op:
 
 def join(flags: int) -> Op:
     return Op(lib.CLIB_OP_JOIN, "the container's namespaces", (flags, 0, 0))
+
+
+def handover(*ops: Op) -> tuple[Op, ...]:
+    """`ops` as the shim's, which runs them on the host while the container's first process waits."""
+    return (Op(lib.CLIB_OP_HANDOVER, "the shim's part", (len(ops), 0, 0)), *ops) if ops else ()
+
+
+def id_map(file: str, text: str) -> Op:
+    return Op(lib.CLIB_OP_ID_MAP, f"linux.{file.removesuffix('_map')}Mappings", texts=(file, text))
+
+
+def command(argv: Sequence[str], origin: str, *, timeout: float = 0.0) -> Op:
+    """`argv` without the pid of the first process, which comes behind the program."""
+    numbers = (int(timeout * 1000), 0, 0)
+    return Op(lib.CLIB_OP_COMMAND, origin, numbers, (argv[0], None), tuple(argv[1:]))
+
+
+def tree(
+    source: str, flags: int, origin: str, *, uid_map: str | None = None, gid_map: str | None = None
+) -> Op:
+    """Opens the source of the bind that follows; id-mapped by the maps, or as the container's user namespace."""
+    data = b"" if uid_map is None else f"{uid_map}\0{gid_map}\0".encode()
+    return Op(lib.CLIB_OP_TREE, origin, (flags, int(uid_map is None), 0), (source, None), data=data)
+
+
+def link(name: str, new_name: str) -> Op:
+    return Op(lib.CLIB_OP_LINK, f"linux.netDevices {name}", texts=(name, new_name))
+
+
+def listener(path: str, state: tuple[str, str]) -> Op:
+    return Op(lib.CLIB_OP_LISTENER, f"linux.seccomp.listenerPath {path}", texts=(path, None), strings=state)
+
+
+def hook(
+    path: str,
+    args: Sequence[str],
+    env: Sequence[str],
+    state: tuple[str, str],
+    origin: str,
+    *,
+    timeout: float = 0.0,
+) -> Op:
+    """`state`: the JSON for its stdin, before and after the pid; an empty second half where there is no pid to tell."""
+    numbers = (len(args), len(env), int(timeout * 1000))
+    return Op(lib.CLIB_OP_HOOK, origin, numbers, (path, None), (*args, *env, *state))
+
+
+def time_offsets(text: str) -> Op:
+    return Op(lib.CLIB_OP_TIME_OFFSETS, "linux.timeOffsets", texts=(text, None))
+
+
+def personality(value: int, origin: str) -> Op:
+    return Op(lib.CLIB_OP_PERSONALITY, origin, (value, 0, 0))
+
+
+def scheduler(attributes: bytes) -> Op:
+    return Op(lib.CLIB_OP_SCHEDULER, "process.scheduler", data=attributes)
+
+
+def io_priority(value: int) -> Op:
+    return Op(lib.CLIB_OP_IO_PRIORITY, "process.ioPriority", (value, 0, 0))
+
+
+def cpu_affinity(mask: bytes, origin: str) -> Op:
+    return Op(lib.CLIB_OP_CPU_AFFINITY, origin, data=mask)
+
+
+def memory_policy(mode: int, bits: int, mask: bytes) -> Op:
+    return Op(lib.CLIB_OP_MEMORY_POLICY, "linux.memoryPolicy", (mode, bits, 0), data=mask)
+
+
+def label(file: str, text: str, origin: str) -> Op:
+    return Op(lib.CLIB_OP_LABEL, origin, texts=(file, text))
 
 
 def oom_score_adj(value: int) -> Op:

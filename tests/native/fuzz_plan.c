@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct plan plan;
     if (plan_check(data, size, &plan) < 0)
         return 0;
-    uint32_t count = plan.header->before_count + plan.header->after_count;
+    uint32_t count = plan.header->before_count + plan.header->started_count + plan.header->after_count;
     for (uint32_t i = 0; i < count; i++) {
         const struct clib_op *op = &plan.ops[i];
         for (int n = 0; n < 2; n++)
@@ -26,6 +26,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         case CLIB_OP_ROOT_OVERLAY:
         case CLIB_OP_MOUNT:
         case CLIB_OP_EXEC:
+        case CLIB_OP_COMMAND:
+        case CLIB_OP_LISTENER:
+        case CLIB_OP_HOOK:
             for (uint32_t s = 0; s < (op->kind == CLIB_OP_MOUNT ? op->size * 2 : op->size);
                  s++, at = next_text(at))
                 touch_text(at);
@@ -33,6 +36,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         case CLIB_OP_SECCOMP:
         case CLIB_OP_USER:
         case CLIB_OP_CAPABILITIES:
+        case CLIB_OP_SCHEDULER:
+        case CLIB_OP_CPU_AFFINITY:
+        case CLIB_OP_MEMORY_POLICY:
+        case CLIB_OP_TREE:
             for (uint32_t b = 0; b < op->size; b++)
                 sink += (unsigned char)at[b];
             break;

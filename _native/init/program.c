@@ -1,0 +1,136 @@
+#include "program.h"
+
+#include <linux/close_range.h>
+#include <linux/memfd.h>
+#include <linux/mman.h>
+#include <linux/poll.h>
+#include <linux/sched.h>
+#include <linux/signal.h>
+#include <linux/time_types.h>
+#include <linux/wait.h>
+
+enum { PROT_RW_ = 3, NOT_RUN = 127, SIGNAL_INFO_SIZE = 128 };
+
+struct words program_words(const struct plan *plan, const struct clib_op *op, uint64_t argc, uint64_t envc,
+                           int more) {
+    struct words words = {0};
+    size_t count = (size_t)more + argc + 1 + envc + 1;
+    long memory = sys(mmap, 0, count * sizeof(char *), PROT_RW_, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory < 0 && memory > -4096)
+        return words;
+    words.argv = (const char **)memory;
+    words.envp = words.argv + more + argc + 1;
+    const char *text = plan->blob + op->text[2];
+    for (uint64_t i = 0; i < argc; i++, text = next_text(text))
+        words.argv[(size_t)more + i] = text;
+    for (uint64_t i = 0; i < envc; i++, text = next_text(text))
+        words.envp[i] = text;
+    return words;
+}
+
+static int write_all(int fd, const char *text, size_t length) {
+    while (length) {
+        long written = sys(write, fd, text, length);
+        if (written < 0)
+            return (int)written;
+        text += written;
+        length -= (size_t)written;
+    }
+    return 0;
+}
+
+int program_state(const char *head, int pid) {
+    cleanup_close int file = (int)sys(memfd_create, "state", MFD_CLOEXEC);
+    if (file < 0)
+        return file;
+    const char *tail = next_text(head);
+    char number[24];
+    int result = write_all(file, head, text_length(head));
+    if (result == 0 && *tail)
+        result = write_all(file, number, format_decimal(number, (uint64_t)pid));
+    if (result == 0)
+        result = write_all(file, tail, text_length(tail));
+    if (result == 0)
+        result = (int)sys(lseek, file, 0, 0);
+    return result < 0 ? result : take_fd(&file);
+}
+
+/* the child's half: `report` takes -errno and ends with the exec */
+static _Noreturn void become(const char *path, const struct words *words, int input, int report) {
+    uint64_t none = 0;
+    long result = 0;
+    sys(rt_sigprocmask, SIG_SETMASK, &none, 0, sizeof none);
+    cleanup_close int null = (int)sys(openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; fd < 3 && result >= 0; fd++) {
+        int from = fd == 0 && input >= 0 ? input : null;
+        result = from < 0 ? from : sys(dup3, from, fd, 0);
+    }
+    sys(close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC);
+    if (result >= 0)
+        result = sys(execve, path, words->argv, words->envp);
+    int error = (int)result;
+    sys(write, report, &error, sizeof error);
+    leave(NOT_RUN);
+}
+
+static int await_end(int pidfd, uint64_t milliseconds) {
+    struct pollfd slot = {pidfd, POLLIN, 0};
+    struct __kernel_timespec limit = {(long long)(milliseconds / 1000),
+                                      (long long)(milliseconds % 1000) * 1000000};
+    long ready = sys(ppoll, &slot, 1, milliseconds ? &limit : 0, 0, 0);
+    if (ready == 0)
+        sys(pidfd_send_signal, pidfd, SIGKILL, 0, 0);
+    union {
+        struct {
+            int signal, error, code, padding, pid, uid, status;
+        } child;
+        char info[SIGNAL_INFO_SIZE];
+    } end = {.info = {0}};
+    sys(waitid, P_PIDFD, pidfd, &end, WEXITED, 0);
+    if (ready == 0)
+        return -ETIMEDOUT;
+    return end.child.code == 1 /* CLD_EXITED */ ? end.child.status : 128 + end.child.status;
+}
+
+static int run(const char *path, const struct words *words, int input, uint64_t milliseconds) {
+    int report[2], pidfd = -1;
+    int result = (int)sys(pipe2, report, O_CLOEXEC);
+    if (result < 0)
+        return result;
+    cleanup_close int reading = report[0];
+    struct clone_args arguments = {
+        .flags = CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = SIGCHLD};
+    long pid = sys(clone3, &arguments, sizeof arguments);
+    if (pid == 0)
+        become(path, words, input, report[1]);
+    sys(close, report[1]);
+    if (pid < 0)
+        return (int)pid;
+    cleanup_close int child = pidfd;
+    int error = 0;
+    long got = sys(read, reading, &error, sizeof error);
+    result = await_end(child, milliseconds);
+    return got == sizeof error ? error : result;
+}
+
+int program_hook(const struct plan *plan, const struct clib_op *op, int pid) {
+    const char *head = plan->blob + op->text[2];
+    for (uint64_t i = 0; i < op->number[0] + op->number[1]; i++)
+        head = next_text(head);
+    cleanup_close int state = program_state(head, pid);
+    if (state < 0)
+        return state;
+    struct words words = program_words(plan, op, op->number[0], op->number[1], 0);
+    return words.argv ? run(op_text(plan, op, 0), &words, state, op->number[2]) : -ENOMEM;
+}
+
+int program_command(const struct plan *plan, const struct clib_op *op, int pid) {
+    char number[24];
+    number[format_decimal(number, (uint64_t)pid)] = 0;
+    struct words words = program_words(plan, op, op->size, 0, 1);
+    if (!words.argv)
+        return -ENOMEM;
+    words.argv[0] = op_text(plan, op, 0);
+    words.argv[1] = number;
+    return run(words.argv[0], &words, -1, op->number[0]);
+}

@@ -1,0 +1,22 @@
+/* Programs named by a plan: the words of an EXEC, and the programs that are run to their end before it. */
+#pragma once
+
+#include "base.h"
+#include "plan.h"
+
+/* argv and envp of an op as execve takes them; `more` leaves room for that many words at the front of argv.
+ * NULL: no memory. They are there until the process ends. */
+struct words {
+    const char **argv, **envp;
+};
+struct words program_words(const struct plan *plan, const struct clib_op *op, uint64_t argc, uint64_t envc,
+                           int more);
+
+/* A HOOK with its container's state on stdin, run to its end; `pid` is put into the state. 0, -errno where it
+ * could not be run or took too long (-ETIMEDOUT), or how it ended: its exit code, or 128 + the signal. */
+int program_hook(const struct plan *plan, const struct clib_op *op, int pid);
+/* a COMMAND, likewise */
+int program_command(const struct plan *plan, const struct clib_op *op, int pid);
+/* the state in a HOOK's or LISTENER's two strings, with the pid between them where there is something behind
+ * it; a memory file or -errno */
+int program_state(const char *head, int pid);

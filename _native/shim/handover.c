@@ -1,0 +1,221 @@
+/* What the container's first process hands over, since it has no right to it, or no way, once it is in its
+ * own namespaces: see CLIB_OP_HANDOVER. It waits meanwhile, so that its pid is its own. */
+#include "program.h"
+#include "shim.h"
+
+#include <linux/mman.h>
+#include <linux/mount.h>
+#include <linux/sched.h>
+#include <linux/signal.h>
+#include <linux/socket.h>
+#include <linux/un.h>
+#include <linux/wait.h>
+
+enum { SOCK_STREAM_ = 1, PATH_SIZE = 128 };
+
+/* opens a file below /proc/<pid> */
+static int open_proc(int pid, const char *name, int flags) {
+    char path[PATH_SIZE] = "/proc/";
+    size_t length = 6 + format_decimal(path + 6, (uint64_t)pid), more = text_length(name);
+    if (length + 1 + more >= sizeof path)
+        return -ENAMETOOLONG;
+    path[length++] = '/';
+    memcpy(path + length, name, more + 1);
+    return (int)sys(openat, AT_FDCWD, path, flags | O_CLOEXEC);
+}
+
+static int write_to(int fd, const char *text, size_t length) {
+    if (fd < 0)
+        return fd;
+    long written = sys(write, fd, text, length);
+    return written < 0 ? (int)written : 0;
+}
+
+static int write_proc(int pid, const char *name, const char *text) {
+    cleanup_close int fd = open_proc(pid, name, O_WRONLY);
+    return write_to(fd, text, text_length(text));
+}
+
+static int join_cgroup(int pid, const char *path) {
+    cleanup_close int fd = (int)sys(openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC);
+    char number[24];
+    return write_to(fd, number, format_decimal(number, (uint64_t)pid));
+}
+
+/* A user namespace that exists for its mapping only: its one process waits to be killed, and the descriptor
+ * keeps it. Root's maps need nothing else to be written before them. */
+static int mapped_namespace(const char *uid_map, const char *gid_map) {
+    int pidfd = -1;
+    struct clone_args arguments = {
+        .flags = CLONE_NEWUSER | CLONE_PIDFD, .pidfd = (uint64_t)(uintptr_t)&pidfd, .exit_signal = SIGCHLD};
+    long pid = sys(clone3, &arguments, sizeof arguments);
+    if (pid < 0)
+        return (int)pid;
+    for (; pid == 0;)
+        sys(pause);
+    cleanup_close int child = pidfd;
+    int result = write_proc((int)pid, "uid_map", uid_map);
+    if (result == 0)
+        result = write_proc((int)pid, "gid_map", gid_map);
+    int fd = result < 0 ? result : open_proc((int)pid, "ns/user", O_RDONLY);
+    sys(pidfd_send_signal, child, SIGKILL, 0, 0);
+    sys(waitid, P_PIDFD, child, 0, WEXITED, 0);
+    return fd;
+}
+
+static int mapping_of(const struct shim *shim, const struct clib_op *op) {
+    if (op->number[1])
+        return open_proc(shim->pid, "ns/user", O_RDONLY);
+    const char *uid_map = shim->plan.blob + op->text[2], *end = uid_map + op->size;
+    const char *gid_map = find_byte(uid_map, end, 0) + 1;
+    if (gid_map >= end || find_byte(gid_map, end, 0) == end)
+        return -EINVAL;
+    return mapped_namespace(uid_map, gid_map);
+}
+
+/* the host's mounts may still come in, and nothing goes out: as for every other mount of a container */
+static int open_mapped_tree(const struct shim *shim, const struct clib_op *op) {
+    unsigned below = op->number[0] & CLIB_MOUNT_RECURSIVE ? AT_RECURSIVE : 0;
+    cleanup_close int tree = (int)sys(open_tree, AT_FDCWD, op_text(&shim->plan, op, 0),
+                                      OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | below);
+    cleanup_close int mapping = tree < 0 ? tree : mapping_of(shim, op);
+    if (mapping < 0)
+        return mapping;
+    struct mount_attr attributes = {
+        .attr_set = MOUNT_ATTR_IDMAP, .propagation = MS_SLAVE, .userns_fd = (uint64_t)mapping};
+    unsigned flags = AT_EMPTY_PATH | (op->number[0] & CLIB_MOUNT_ATTR_RECURSIVE ? AT_RECURSIVE : 0);
+    long result = sys(mount_setattr, tree, "", flags, &attributes, sizeof attributes);
+    return result < 0 ? (int)result : take_fd(&tree);
+}
+
+/* takes the filter's descriptor out of the first process, which may be unable to send it: its filter is in
+ * place */
+static int send_listener(const struct shim *shim, const struct clib_op *op, int number) {
+    cleanup_close int listener = (int)sys(pidfd_getfd, shim->pidfd, number, 0);
+    if (listener < 0)
+        return listener;
+    struct sockaddr_un address = {.sun_family = AF_UNIX_};
+    const char *path = op_text(&shim->plan, op, 0);
+    size_t length = text_length(path);
+    if (length >= sizeof address.sun_path)
+        return -ENAMETOOLONG;
+    memcpy(address.sun_path, path, length + 1);
+    cleanup_close int socket = (int)sys(socket, AF_UNIX_, SOCK_STREAM_ | O_CLOEXEC, 0);
+    if (socket < 0)
+        return socket;
+    long result = sys(connect, socket, &address, sizeof address);
+    if (result < 0)
+        return (int)result;
+    cleanup_close int state = program_state(shim->plan.blob + op->text[2], shim->pid);
+    if (state < 0)
+        return state;
+    long size = sys(lseek, state, 0, 2 /* SEEK_END */);
+    long text = sys(mmap, 0, size, 1 /* PROT_READ */, MAP_PRIVATE, state, 0);
+    if (text < 0 && text > -4096)
+        return (int)text;
+    int sent = channel_send_bytes(socket, (const void *)text, (size_t)size, listener);
+    sys(munmap, text, size);
+    return sent;
+}
+
+static int run_op(struct shim *shim, const struct clib_op *op, int number, int *made) {
+    const struct plan *plan = &shim->plan;
+    switch ((enum clib_op_kind)op->kind) {
+    case CLIB_OP_CGROUP_JOIN:
+        return join_cgroup(shim->pid, op_text(plan, op, 0));
+    case CLIB_OP_ID_MAP:
+        return write_proc(shim->pid, op_text(plan, op, 0), op_text(plan, op, 1));
+    case CLIB_OP_COMMAND:
+        return program_command(plan, op, shim->pid);
+    case CLIB_OP_TREE:
+        close_fd(made);
+        *made = open_mapped_tree(shim, op);
+        return *made < 0 ? *made : 0;
+    case CLIB_OP_LINK:
+        return link_move(shim->pid, op_text(plan, op, 0), op_text(plan, op, 1));
+    case CLIB_OP_LISTENER:
+        return send_listener(shim, op, number);
+    case CLIB_OP_HOOK:
+        return program_hook(plan, op, shim->pid);
+    case CLIB_OP_NONE:
+    case CLIB_OP_HANDOVER:
+    case CLIB_OP_UNSHARE:
+    case CLIB_OP_SETNS:
+    case CLIB_OP_JOIN:
+    case CLIB_OP_OOM_SCORE_ADJ:
+    case CLIB_OP_TIME_OFFSETS:
+    case CLIB_OP_LOOPBACK_UP:
+    case CLIB_OP_PROPAGATION:
+    case CLIB_OP_ROOT_BIND:
+    case CLIB_OP_ROOT_OVERLAY:
+    case CLIB_OP_MOUNT:
+    case CLIB_OP_BIND:
+    case CLIB_OP_MKNOD:
+    case CLIB_OP_SYMLINK:
+    case CLIB_OP_CONSOLE:
+    case CLIB_OP_MASK:
+    case CLIB_OP_READONLY:
+    case CLIB_OP_SYSCTL:
+    case CLIB_OP_HOSTNAME:
+    case CLIB_OP_DOMAINNAME:
+    case CLIB_OP_PIVOT:
+    case CLIB_OP_SESSION_KEYRING:
+    case CLIB_OP_PERSONALITY:
+    case CLIB_OP_SCHEDULER:
+    case CLIB_OP_IO_PRIORITY:
+    case CLIB_OP_CPU_AFFINITY:
+    case CLIB_OP_MEMORY_POLICY:
+    case CLIB_OP_LABEL:
+    case CLIB_OP_RLIMIT:
+    case CLIB_OP_UMASK:
+    case CLIB_OP_NO_NEW_PRIVS:
+    case CLIB_OP_SECCOMP:
+    case CLIB_OP_CAP_BOUNDING:
+    case CLIB_OP_USER:
+    case CLIB_OP_CAPABILITIES:
+    case CLIB_OP_CHDIR:
+    case CLIB_OP_PARENT_DEATH:
+    case CLIB_OP_EXEC:
+    case CLIB_OP_OOM_RECORD:
+    case CLIB_OP_CGROUP_KILL:
+    case CLIB_OP_CGROUP_REMOVE:
+    case CLIB_OP_KINDS:
+        return -EINVAL;
+    }
+    return -EINVAL;
+}
+
+struct clib_message handover_failure(int result, int index) {
+    return (struct clib_message){
+        .kind = CLIB_MESSAGE_FAILED,
+        .version = CLIB_PROTOCOL_VERSION,
+        .value = {result > 0 ? CLIB_STAGE_HOOK : CLIB_STAGE_OP, result > 0 ? 0 : -result, index,
+                  result > 0 ? result : 0},
+    };
+}
+
+void handover_serve(struct shim *shim, const struct clib_message *request) {
+    struct clib_message answer = {.kind = CLIB_MESSAGE_DONE, .version = CLIB_PROTOCOL_VERSION};
+    uint32_t at = (uint32_t)request->value[0], end = at + (uint32_t)request->value[1];
+    cleanup_close int made = -1;
+    if (end > shim->plan.header->before_count || end < at)
+        answer = handover_failure(-EPROTO, -1);
+    for (; at < end && answer.kind == CLIB_MESSAGE_DONE; at++) {
+        int result = run_op(shim, &shim->plan.ops[at], request->value[2], &made);
+        if (result != 0)
+            answer = handover_failure(result, (int)at);
+    }
+    channel_send(shim->sync, &answer, made);
+}
+
+int handover_hooks(struct shim *shim, uint32_t at, uint32_t count, int *index) {
+    for (uint32_t i = at; i < at + count; i++) {
+        *index = (int)i;
+        int result = shim->plan.ops[i].kind == CLIB_OP_HOOK
+                         ? program_hook(&shim->plan, &shim->plan.ops[i], shim->pid)
+                         : 0;
+        if (result != 0)
+            return result;
+    }
+    return 0;
+}
