@@ -46,9 +46,10 @@ enum clib_op_kind {
                      1 = by the first process's user namespace, else data: the text of a uid_map, a NUL, of a
                      gid_map, a NUL */
     CLIB_OP_LINK, /* shim: t0 network device that moves to the first process's namespace, t1 its name there */
-    CLIB_OP_LISTENER, /* shim: t0 socket that takes the seccomp listener, and the strings of a HOOK's state */
-    CLIB_OP_HOOK, /* t0 program, n0 argc, n1 envc, n2 milliseconds or 0, size = argc + envc + 2 strings at t2:
-                     argv, environment, and the state's JSON before and after the pid */
+    CLIB_OP_LISTENER, /* shim: t0 socket that takes the seccomp listener, size 1: at t2 a state as a HOOK has
+                         it */
+    CLIB_OP_HOOK, /* t0 program, n0 argc, n1 envc, n2 milliseconds or 0, size = argc + envc + 1 strings at t2:
+                         argv, environment, and the state's JSON with a byte 1 where the pid belongs */
     /* before the root is changed: the host's tree is still visible */
     CLIB_OP_CGROUP_JOIN,   /* t0 host file that takes "0" (v1 tasks or v2 cgroup.procs) */
     CLIB_OP_UNSHARE,       /* n0 CLONE_NEW* flags */
@@ -94,10 +95,12 @@ enum clib_op_kind {
     CLIB_OP_NO_NEW_PRIVS,
     CLIB_OP_SECCOMP,      /* data: struct sock_filter[], n0 SECCOMP_FILTER_FLAG_* */
     CLIB_OP_CAP_BOUNDING, /* n0 set that stays */
-    CLIB_OP_USER,         /* n0 uid, n1 gid, data: uint32_t gid[] */
+    CLIB_OP_USER,         /* n0 uid, n1 gid, n2 1 = its groups stay as they are, data: uint32_t gid[] */
     CLIB_OP_CAPABILITIES, /* n0 effective, n1 permitted, n2 inheritable, data: uint64_t ambient */
     CLIB_OP_CHDIR,        /* t0 path in the container; made if it is missing and n0 is 1 */
     CLIB_OP_PARENT_DEATH, /* n0 signal when the shim dies */
+    CLIB_OP_HOLD, /* CREATED, and waits for START; t0 and t1 as of the EXEC to come, whose file must be there
+                   */
     CLIB_OP_EXEC, /* t0 file or name sought in t1 (a PATH), n0 argc, n1 envc, size = argc + envc strings at t2
                    */
     /* after the end, by the shim */
@@ -149,7 +152,8 @@ enum clib_message_kind {
     /* from the shim */
     CLIB_MESSAGE_CREATED,  /* value[0] pid, number[0] its start time in clock ticks */
     CLIB_MESSAGE_STARTED,  /* the same */
-    CLIB_MESSAGE_FAILED,   /* value[0..2] stage, errno, index */
+    CLIB_MESSAGE_FAILED,   /* value[0..2] stage, errno, index; value[3] how a hook ended, number[0] ops before
+                              the program */
     CLIB_MESSAGE_EXITED,   /* value[0] exit code, value[1] signal, value[2] OOM kills, number[0] time in ns */
     CLIB_MESSAGE_DONE,     /* value[0] errno of the request, 0 = done */
     CLIB_MESSAGE_TERMINAL, /* one descriptor: the master of a terminal that nobody serves here */
@@ -169,13 +173,11 @@ enum clib_launch_flag {
     CLIB_LAUNCH_STDERR = 128,
     CLIB_LAUNCH_LOG =
         256, /* stdout and stderr go through the shim to the log, and on to the descriptors given */
-    CLIB_LAUNCH_TERMINAL = 512, /* a pty is stdin, stdout and stderr; value[1] rows, value[2] columns */
-    CLIB_LAUNCH_HOLD = 1024,    /* stop at "created" until START */
-    CLIB_LAUNCH_UNSUPERVISED =
-        2048, /* the shim ends at "created" or "started", and the container is its caller's,
-                 or whoever adopts orphans; START comes through start.sock in DIRECTORY */
-    CLIB_LAUNCH_PRESERVE = 4096, /* value[3] more descriptors, the last ones: the program's from 3 on */
-    CLIB_LAUNCH_CHORES = 8192,   /* there is no container: the shim runs the plan's last ops, and ends */
+    CLIB_LAUNCH_TERMINAL = 512,      /* a pty is stdin, stdout and stderr; value[1] rows, value[2] columns */
+    CLIB_LAUNCH_UNSUPERVISED = 1024, /* the shim ends at "created" or "started", and the container is whose
+                                        who adopts orphans; START comes through start.sock in DIRECTORY */
+    CLIB_LAUNCH_PRESERVE = 2048,     /* value[3] more descriptors, the last ones: the program's from 3 on */
+    CLIB_LAUNCH_CHORES = 4096,       /* there is no container: the shim runs the plan's last ops, and ends */
 };
 
 enum clib_protocol { CLIB_PROTOCOL_VERSION = 1 };

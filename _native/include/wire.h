@@ -10,7 +10,7 @@
  *     |                               |             HANDOVER {index, count} <-| the shim's ops
  *     |                               | DONE ------------------------------->|
  *     |                               |                         TERMINAL+fd <-| CLIB_OP_CONSOLE
- *     |                               |                             CREATED <-| HOLD: waits before exec
+ *     |                               |                             CREATED <-| CLIB_OP_HOLD
  *     |<-------------------- CREATED  | writes `started`                      |
  *     | START ----------------------->| START ------------------------------->| execve
  *     |                               |                   end of file (CLOEXEC): exec has succeeded

@@ -72,9 +72,15 @@ static int start_asked(struct init *init) {
     }
 }
 
-static int wait_for_start(struct init *init) {
+int op_hold(struct init *init, const char *name, const char *search) {
+    char program[FILE_SIZE];
     struct clib_message message = {.kind = CLIB_MESSAGE_CREATED, .version = CLIB_PROTOCOL_VERSION};
-    int result = channel_send(init->sync, &message, -1);
+    int result = find_program(name, search ? search : "", program);
+    if (result < 0)
+        return result;
+    /* whatever is missed here would stay open in the container for as long as nobody starts it */
+    sys(close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC);
+    result = channel_send(init->sync, &message, -1);
     return result < 0 ? result : start_asked(init);
 }
 
@@ -106,8 +112,6 @@ int op_exec(struct init *init, const struct clib_op *op) {
     /* everything but stdio ends with the exec; each descriptor was born so, and here nothing can have been
      * missed */
     sys(close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC);
-    if (init->launch_flags & CLIB_LAUNCH_HOLD && (result = wait_for_start(init)) < 0)
-        return result;
     if ((result = place_preserved(init)) < 0)
         return result;
     return (int)sys(execve, program, words.argv, words.envp);

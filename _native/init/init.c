@@ -3,6 +3,8 @@
 #include "channel.h"
 #include "program.h"
 
+#include <linux/prctl.h>
+#include <linux/sched.h>
 #include <linux/signal.h>
 
 enum { SIGNALS = 64 };
@@ -115,6 +117,8 @@ static int run_op(struct init *init, const struct clib_op *op) {
         return op_chdir(init, op);
     case CLIB_OP_PARENT_DEATH:
         return op_parent_death(op->number[0]);
+    case CLIB_OP_HOLD:
+        return op_hold(init, op_text(plan, op, 0), op_text(plan, op, 1));
     case CLIB_OP_EXEC:
         return op_exec(init, op);
     case CLIB_OP_ID_MAP:
@@ -138,14 +142,15 @@ static _Noreturn void fail(const struct init *init, enum clib_stage stage, int r
         .kind = CLIB_MESSAGE_FAILED,
         .version = CLIB_PROTOCOL_VERSION,
         .value = {stage, result < 0 ? -result : 0, index, result > 0 ? result : 0},
+        .number = {init->plan->header->before_count},
     };
     tell(init, &message);
 }
 
 static enum clib_stage stage_of(const struct clib_op *op) {
-    return op->kind == CLIB_OP_EXEC   ? CLIB_STAGE_EXEC
-           : op->kind == CLIB_OP_HOOK ? CLIB_STAGE_HOOK
-                                      : CLIB_STAGE_OP;
+    return op->kind == CLIB_OP_EXEC || op->kind == CLIB_OP_HOLD ? CLIB_STAGE_EXEC
+           : op->kind == CLIB_OP_HOOK                           ? CLIB_STAGE_HOOK
+                                                                : CLIB_STAGE_OP;
 }
 
 /* its number on the host, by the host's /proc, which is gone when a hook wants it */
@@ -177,6 +182,9 @@ _Noreturn void init_main(struct init *init) {
     sys(umask, 0);
     reset_signals();
     init->pid = host_pid(plan);
+    /* whoever maps a user namespace writes to files that belong to root while it is not dumpable */
+    if (plan->header->clone_flags & CLONE_NEWUSER)
+        sys(prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
     uint32_t count = plan->header->before_count;
     for (uint32_t i = 0; i < count; i++) {
         const struct clib_op *op = &plan->ops[i];

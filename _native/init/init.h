@@ -82,5 +82,7 @@ int op_cpu_affinity(const struct init *init, const struct clib_op *op);
 int op_memory_policy(const struct init *init, const struct clib_op *op);
 int op_label(const struct init *init, const char *file, const char *text);
 
-/* exec.c: waits for START where the launch says so; does not return when it succeeds */
+/* exec.c */
+int op_hold(struct init *init, const char *name, const char *search);
+/* does not return when it succeeds */
 int op_exec(struct init *init, const struct clib_op *op);

@@ -33,6 +33,7 @@ static enum payload payload_of(uint32_t kind) {
     case CLIB_OP_PERSONALITY:
     case CLIB_OP_IO_PRIORITY:
     case CLIB_OP_LABEL:
+    case CLIB_OP_HOLD:
     case CLIB_OP_CGROUP_JOIN:
     case CLIB_OP_UNSHARE:
     case CLIB_OP_SETNS:
@@ -82,6 +83,7 @@ static uint32_t needed_texts(uint32_t kind) {
     case CLIB_OP_DOMAINNAME:
     case CLIB_OP_SESSION_KEYRING:
     case CLIB_OP_CHDIR:
+    case CLIB_OP_HOLD:
     case CLIB_OP_EXEC:
     case CLIB_OP_OOM_RECORD:
     case CLIB_OP_CGROUP_KILL:
@@ -141,9 +143,9 @@ static int strings_fit(const struct plan *plan, uint32_t offset, uint32_t count)
 
 /* do the words of a program, its environment and what comes with them make up the list? */
 static int words_fit(const struct clib_op *op) {
-    uint64_t more = op->kind == CLIB_OP_HOOK ? 2 : 0;
+    uint64_t more = op->kind == CLIB_OP_HOOK;
     if (op->kind == CLIB_OP_LISTENER)
-        return op->size == 2;
+        return op->size == 1;
     if (op->kind != CLIB_OP_EXEC && op->kind != CLIB_OP_HOOK)
         return 1;
     return op->number[0] > 0 && op->number[0] <= op->size && op->number[1] <= op->size &&

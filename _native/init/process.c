@@ -41,7 +41,7 @@ int op_user(struct init *init, const struct clib_op *op) {
         return -EINVAL;
     memcpy(groups, init->plan->blob + op->text[2], op->size);
     long result = sys(prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0);
-    if (result == 0)
+    if (result == 0 && !op->number[2])
         result = sys(setgroups, op->size / sizeof groups[0], groups);
     if (result == 0)
         result = sys(setresgid, op->number[1], op->number[1], op->number[1]);

@@ -17,6 +17,6 @@ struct words program_words(const struct plan *plan, const struct clib_op *op, ui
 int program_hook(const struct plan *plan, const struct clib_op *op, int pid);
 /* a COMMAND, likewise */
 int program_command(const struct plan *plan, const struct clib_op *op, int pid);
-/* the state in a HOOK's or LISTENER's two strings, with the pid between them where there is something behind
- * it; a memory file or -errno */
-int program_state(const char *head, int pid);
+/* a HOOK's or LISTENER's state, with the pid where it belongs, as a file in memory; its descriptor or -errno
+ */
+int program_state(const char *text, int pid);

@@ -175,6 +175,7 @@ static int run_op(struct shim *shim, const struct clib_op *op, int number, int *
     case CLIB_OP_CAPABILITIES:
     case CLIB_OP_CHDIR:
     case CLIB_OP_PARENT_DEATH:
+    case CLIB_OP_HOLD:
     case CLIB_OP_EXEC:
     case CLIB_OP_OOM_RECORD:
     case CLIB_OP_CGROUP_KILL:
@@ -185,12 +186,13 @@ static int run_op(struct shim *shim, const struct clib_op *op, int number, int *
     return -EINVAL;
 }
 
-struct clib_message handover_failure(int result, int index) {
+struct clib_message handover_failure(const struct shim *shim, int result, int index) {
     return (struct clib_message){
         .kind = CLIB_MESSAGE_FAILED,
         .version = CLIB_PROTOCOL_VERSION,
         .value = {result > 0 ? CLIB_STAGE_HOOK : CLIB_STAGE_OP, result > 0 ? 0 : -result, index,
                   result > 0 ? result : 0},
+        .number = {shim->plan.header->before_count},
     };
 }
 
@@ -199,11 +201,11 @@ void handover_serve(struct shim *shim, const struct clib_message *request) {
     uint32_t at = (uint32_t)request->value[0], end = at + (uint32_t)request->value[1];
     cleanup_close int made = -1;
     if (end > shim->plan.header->before_count || end < at)
-        answer = handover_failure(-EPROTO, -1);
+        answer = handover_failure(shim, -EPROTO, -1);
     for (; at < end && answer.kind == CLIB_MESSAGE_DONE; at++) {
         int result = run_op(shim, &shim->plan.ops[at], request->value[2], &made);
         if (result != 0)
-            answer = handover_failure(result, (int)at);
+            answer = handover_failure(shim, result, (int)at);
     }
     channel_send(shim->sync, &answer, made);
 }

@@ -58,7 +58,7 @@ static void announce(struct shim *shim, int64_t start_time) {
         record_start(shim, start_time);
         return;
     }
-    shim->end = handover_failure(result, index);
+    shim->end = handover_failure(shim, result, index);
     sys(pidfd_send_signal, shim->pidfd, SIGKILL, 0, 0);
 }
 

@@ -69,7 +69,7 @@ static _Noreturn void run_chores(struct shim *shim) {
     int result =
         handover_hooks(shim, header->before_count + header->started_count, header->after_count, &index);
     if (result != 0)
-        done = handover_failure(result, index);
+        done = handover_failure(shim, result, index);
     control_broadcast(shim, &done);
     leave(0);
 }

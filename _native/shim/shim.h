@@ -90,7 +90,7 @@ struct clib_message control_state(const struct shim *shim);
 void handover_serve(struct shim *shim, const struct clib_message *request);
 /* runs the hooks among `count` ops from `at` on; 0, or what the failed one, *index, came to */
 int handover_hooks(struct shim *shim, uint32_t at, uint32_t count, int *index);
-struct clib_message handover_failure(int result, int index);
+struct clib_message handover_failure(const struct shim *shim, int result, int index);
 
 /* link.c: moves a network device to the namespace of a process */
 int link_move(int pid, const char *name, const char *new_name);

@@ -76,6 +76,11 @@ def pidfd_signal(pidfd: int, signal: int) -> None:
     _checked(lib.clib_pidfd_signal(pidfd, signal))
 
 
+def become_subreaper() -> None:
+    """Makes this process adopt the orphans among its descendants (PR_SET_CHILD_SUBREAPER). Raises: OSError."""
+    _checked(lib.clib_become_subreaper())
+
+
 def open_in_root(directory: int, path: str, flags: int, mode: int = 0, resolve: int = 0) -> int:
     """openat2(2) with RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | `resolve`. Raises: OSError."""
     return _checked(lib.clib_open_in_root(directory, os.fsencode(path), flags, mode, resolve), path)

@@ -23,13 +23,13 @@ _DETAILS = {
 }
 
 
-def failure(message: Message, plan: Sequence[Op]) -> Conflict | StageError:
-    """The error of a FAILED message."""
+def failure(message: Message, plan: Sequence[Op], *, first: int = 0) -> Conflict | StageError:
+    """The error of a FAILED message. `plan`: its ops, or those from the one of index `first` on."""
     number, code, index = message.value[:3]
     stage = Stage(number)
     if stage is Stage.NAMESPACE and code == errno.ESRCH:  # it ended when the exec was on its way
         return Conflict("the container is stopped, and must be running", state=State.STOPPED.value)
-    op = plan[index] if 0 <= index < len(plan) else None
+    op = plan[index - first] if 0 <= index - first < len(plan) else None
     if stage is Stage.EXEC:
         program = op.origin if op else "the program"
         return StageError("exec", code, program, advice=_exec_advice(code, program))

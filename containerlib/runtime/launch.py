@@ -1,7 +1,13 @@
 """Starting the helper with a plan: the two ways in which a process comes into a container.
 
-supervisor = create(bundle, directory=..., root=..., cgroup=..., owned=True)
-execute(directory, spec, process, cgroup=...)
+    supervisor = create(bundle, directory=..., root=..., cgroup=..., owned=True)
+    execute(directory, spec, process, cgroup=...)
+
+A container may also be left to whoever adopts orphans, as a command's caller does:
+
+    create(bundle, ..., owned=False, hold=True, unsupervised=True)      # the helper ends when it is created
+    start_unsupervised(directory, spec)
+    run_hooks("poststop", spec, container_id=..., bundle=...)
 """
 
 from __future__ import annotations
@@ -10,7 +16,7 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 from attrs import evolve, frozen
@@ -18,21 +24,24 @@ from attrs import evolve, frozen
 from containerlib._sys import native
 from containerlib._sys.helper import spawn_helper
 from containerlib._sys.processes import is_alive
-from containerlib._sys.wire import Kind, Launch, Message, send
+from containerlib._sys.wire import Kind, Launch, Message, receive, send
 from containerlib.errors import Conflict, StageError
 from containerlib.runtime import seccomp
 from containerlib.runtime.cgroups import ContainerCgroup
+from containerlib.runtime.failures import failure
 from containerlib.runtime.groups import Groups
+from containerlib.runtime.hooks import hook_ops
 from containerlib.runtime.kernel import layers_one_by_one, require_kernel
 from containerlib.runtime.ops import Plan
-from containerlib.runtime.plan import container_plan, exec_plan
+from containerlib.runtime.plan import Manner, container_plan, exec_plan, late_ops
+from containerlib.runtime.plan_user import Mapper
 from containerlib.runtime.records import read_record
 from containerlib.runtime.roots import OverlayRoot, Root
-from containerlib.runtime.supervisor import Supervisor
+from containerlib.runtime.supervisor import Supervisor, connect_in
 from containerlib.spec.lifecycle import State
 from containerlib.spec.runtime import Process, Spec
 
-__all__ = ["Stdio", "create", "execute"]
+__all__ = ["Stdio", "create", "execute", "run_hooks", "start_unsupervised"]
 
 
 @frozen
@@ -61,6 +70,10 @@ def create(
     spec: Spec | None = None,
     seccomp_cache: str | None = None,
     wait: bool = True,
+    unsupervised: bool = False,
+    preserve: Sequence[int] = (),
+    keyring: bool = True,
+    mapper: Mapper | None = None,
 ) -> Supervisor:
     """Makes the container of `bundle` and starts its program, or with `hold` stops at OCI's "created".
 
@@ -68,7 +81,10 @@ def create(
 
     `directory` takes its socket, log and records. `cgroup` exists; the shim removes it when the container has ended,
     also when this call fails. `owned`: the container dies with this process. `terminal`: rows and columns. `spec`
-    saves reading config.json. Needs root; Linux 5.12.
+    saves reading config.json. `unsupervised`: the helper ends with this call, the process is for others to reap, and
+    its streams are those of `stdio`. `preserve`: the program's descriptors from 3 on. `keyring`: it gets a session
+    keyring. `mapper`: who maps a user namespace for a caller without privilege. Needs root, or a user namespace; Linux
+    5.12.
 
     Raises: StageError, Unsupported, InvalidArgument.
     """
@@ -84,14 +100,16 @@ def create(
         groups_of(cgroup),
         container_id=os.path.basename(directory),  # noqa: PTH119 - hot path
         seccomp=_filter(spec, seccomp_cache),
+        manner=Manner(hold=hold, supervised=not unsupervised, keyring=keyring, bundle=bundle, mapper=mapper),
     )
     forget(directory)
     with contextlib.ExitStack() as stack:
         fds = {Launch.DIRECTORY: _open_directory(stack, directory), **_owner(stack, owned), **_stdio(stdio)}
         if cgroup.v2_directory:
             fds[Launch.CGROUP] = _open_directory(stack, cgroup.v2_directory)
-        flags = (Launch.LOG if log else 0) | (Launch.HOLD if hold else 0)
-        return _launch(plan, fds, flags, _terminal(spec["process"], terminal), directory, wait=wait)
+        flags = Launch.LOG if log and not unsupervised else 0
+        order = _Order(flags | _unsupervised(unsupervised), _terminal(spec["process"], terminal), preserve)
+        return _launch(plan, fds, order, directory, wait=wait)
 
 
 def execute(
@@ -105,11 +123,17 @@ def execute(
     owned: bool = True,
     seccomp_cache: str | None = None,
     wait: bool = True,
+    unsupervised: bool = False,
+    preserve: Sequence[int] = (),
+    keyring: bool = True,
+    target: tuple[int, int] | None = None,
+    mapper: Mapper | None = None,
 ) -> Supervisor:
     """Starts `process` in the running container of `directory`, whose config is `spec`.
 
     It gets the descriptors of `stdio` themselves. With `terminal` its pseudo-terminal is `supervisor.terminal_fd`.
-    `wait`: as in `create`.
+    `target`: pid and start time of the container's first process, where no supervisor has recorded them. The rest: as
+    in `create`.
 
     Raises: Conflict where the container does not run, or is paused; StageError.
     """
@@ -119,12 +143,67 @@ def execute(
         groups_of(cgroup),
         container_id=os.path.basename(directory),  # noqa: PTH119 - hot path
         seccomp=_filter(spec, seccomp_cache),
+        manner=Manner(supervised=not unsupervised, keyring=keyring, bundle=directory, mapper=mapper),
     )
     with contextlib.ExitStack() as stack:
-        fds = {Launch.TARGET: _target(stack, directory, cgroup), **_owner(stack, owned), **_stdio(stdio)}
+        fds = {
+            Launch.TARGET: _target(stack, target or _recorded_target(directory), cgroup),
+            **_owner(stack, owned),
+            **_stdio(stdio),
+        }
         if cgroup.v2_directory:
             fds[Launch.CGROUP] = _open_directory(stack, cgroup.v2_directory)
-        return _launch(plan, fds, 0, _terminal(process, terminal), None, wait=wait)
+        order = _Order(_unsupervised(unsupervised), _terminal(process, terminal), preserve)
+        return _launch(plan, fds, order, None, wait=wait)
+
+
+def start_unsupervised(directory: str, spec: Spec) -> None:
+    """Lets the created container of `directory` run, whose helper has ended. Its poststart hooks are the caller's.
+
+    Raises: Conflict where it is not created; StageError where its program cannot be started.
+    """
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+    with channel:
+        try:
+            connect_in(channel, directory, "start.sock")
+            send(channel, Message(Kind.START))
+        except OSError as error:
+            raise Conflict("the container is not waiting to be started: it runs, or has ended") from error
+        try:
+            answer = receive(channel)
+        except ConnectionResetError:
+            raise Conflict("the container ended when it was to be started") from None
+    if answer is not None:
+        message = answer[0]
+        late = late_ops(spec)
+        raise failure(message, late, first=message.number[0] - len(late))
+
+
+def run_hooks(kind: str, spec: Spec, *, container_id: str, bundle: str, pid: int | None = None) -> None:
+    """Runs the "poststart" or "poststop" hooks of a container that no shim stays with, one after the other.
+
+    Raises: StageError for the first that fails.
+    """
+    hooks = tuple(hook_ops(spec, kind, container_id=container_id, bundle=bundle, pid=pid))
+    if hooks:
+        with _launch(Plan((), hooks), {}, _Order(Launch.CHORES), None, wait=False) as supervisor:
+            try:
+                supervisor.done()
+            finally:
+                supervisor.finished()
+
+
+@frozen
+class _Order:
+    """The part of a LAUNCH that is not descriptors by their flags."""
+
+    flags: int
+    terminal: tuple[int, int] | None = None
+    preserve: Sequence[int] = ()
+
+
+def _unsupervised(wanted: bool) -> int:
+    return Launch.UNSUPERVISED if wanted else 0
 
 
 def _filter(spec: Spec, cache: str | None) -> bytes | None:
@@ -168,24 +247,21 @@ def _terminal(process: Process, size: tuple[int, int] | None) -> tuple[int, int]
 
 
 def _launch(
-    plan: Plan,
-    fds: dict[Launch, int],
-    flags: int,
-    terminal: tuple[int, int] | None,
-    directory: str | None,
-    *,
-    wait: bool,
+    plan: Plan, fds: dict[Launch, int], order: _Order, directory: str | None, *, wait: bool
 ) -> Supervisor:
-    rows, columns = terminal or (0, 0)
+    rows, columns = order.terminal or (0, 0)
+    flags = (
+        order.flags | (Launch.TERMINAL if order.terminal else 0) | (Launch.PRESERVE if order.preserve else 0)
+    )
     packed = plan.pack()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
     with theirs, _memory(packed) as memory:
         fds[Launch.PLAN] = memory
         ordered = sorted(fds)
-        value = sum(ordered) | flags | (Launch.TERMINAL if terminal else 0)
+        value = (sum(ordered) | flags, rows, columns, len(order.preserve))
         try:
             # before the helper starts: it finds its order there and does not wait for this process to run again
-            send(ours, Message(Kind.LAUNCH, (value, rows, columns, 0)), [fds[flag] for flag in ordered])
+            send(ours, Message(Kind.LAUNCH, value), [*(fds[flag] for flag in ordered), *order.preserve])
             helper = spawn_helper(theirs.fileno(), directory)
         except BaseException:
             ours.close()
@@ -229,19 +305,23 @@ def _stdio(stdio: Stdio | None) -> dict[Launch, int]:
     return {flag: fd for flag, fd in streams if fd is not None}
 
 
-def _target(stack: contextlib.ExitStack, directory: str, cgroup: ContainerCgroup) -> int:
-    """A pidfd of the container's first process, and of no other that has its number by now."""
+def _recorded_target(directory: str) -> tuple[int, int]:
     record = read_record(directory, "started")
     if record is None:
         raise _not_running(State.STOPPED)
     if record.kind != Kind.STARTED:
         raise _not_running(State.CREATED)
+    return record.value[0], record.number[0]
+
+
+def _target(stack: contextlib.ExitStack, target: tuple[int, int], cgroup: ContainerCgroup) -> int:
+    """A pidfd of the container's first process, and of no other that has its number by now."""
     try:
-        fd = native.pidfd_open(record.value[0])
+        fd = native.pidfd_open(target[0])
     except ProcessLookupError as error:
         raise _not_running(State.STOPPED) from error
     stack.callback(os.close, fd)
-    if not is_alive(record.value[0], record.number[0]):
+    if not is_alive(*target):
         raise _not_running(State.STOPPED)
     if cgroup.frozen:
         raise _not_running(State.PAUSED)

@@ -22,6 +22,9 @@ MOUNT_ATTR_RECURSIVE: int = lib.CLIB_MOUNT_ATTR_RECURSIVE
 MOUNT_NO_SYMLINKS: int = lib.CLIB_MOUNT_NO_SYMLINKS
 MOUNT_TREE: int = lib.CLIB_MOUNT_TREE
 
+PID_MARK = "\x01"
+"""Stands for the pid in the state that a hook is told; JSON has no such character."""
+
 _PREFIX = "CLIB_OP_"
 NAMES: dict[int, str] = {
     getattr(lib, name): name.removeprefix(_PREFIX).lower() for name in dir(lib) if name.startswith(_PREFIX)
@@ -165,22 +168,22 @@ def link(name: str, new_name: str) -> Op:
     return Op(lib.CLIB_OP_LINK, f"linux.netDevices {name}", texts=(name, new_name))
 
 
-def listener(path: str, state: tuple[str, str]) -> Op:
-    return Op(lib.CLIB_OP_LISTENER, f"linux.seccomp.listenerPath {path}", texts=(path, None), strings=state)
+def listener(path: str, state: str) -> Op:
+    return Op(lib.CLIB_OP_LISTENER, f"linux.seccomp.listenerPath {path}", texts=(path, None), strings=(state,))
 
 
 def hook(
     path: str,
     args: Sequence[str],
     env: Sequence[str],
-    state: tuple[str, str],
+    state: str,
     origin: str,
     *,
     timeout: float = 0.0,
 ) -> Op:
-    """`state`: the JSON for its stdin, before and after the pid; an empty second half where there is no pid to tell."""
+    """`state`: the JSON for its stdin, with PID_MARK where the pid belongs."""
     numbers = (len(args), len(env), int(timeout * 1000))
-    return Op(lib.CLIB_OP_HOOK, origin, numbers, (path, None), (*args, *env, *state))
+    return Op(lib.CLIB_OP_HOOK, origin, numbers, (path, None), (*args, *env, state))
 
 
 def time_offsets(text: str) -> Op:
@@ -327,9 +330,10 @@ def cap_bounding(kept: int) -> Op:
     return Op(lib.CLIB_OP_CAP_BOUNDING, "process.capabilities.bounding", (kept, 0, 0))
 
 
-def user(uid: int, gid: int, groups: Sequence[int]) -> Op:
+def user(uid: int, gid: int, groups: Sequence[int], *, keep_groups: bool = False) -> Op:
+    """`keep_groups`: where setgroups(2) is denied, as it is to those who map themselves."""
     data = struct.pack(f"<{len(groups)}I", *groups)
-    return Op(lib.CLIB_OP_USER, f"process.user {uid}:{gid}", (uid, gid, 0), data=data)
+    return Op(lib.CLIB_OP_USER, f"process.user {uid}:{gid}", (uid, gid, int(keep_groups)), data=data)
 
 
 @functools.lru_cache(_CACHED)
@@ -347,6 +351,10 @@ def chdir(path: str, *, make: bool) -> Op:
 @functools.lru_cache(_CACHED)
 def parent_death(signal: int) -> Op:
     return Op(lib.CLIB_OP_PARENT_DEATH, "parent death signal", (signal, 0, 0))
+
+
+def hold(program: str, path: str) -> Op:
+    return Op(lib.CLIB_OP_HOLD, program, texts=(program, path))
 
 
 def exec_(args: Sequence[str], env: Sequence[str], path: str) -> Op:

@@ -10,20 +10,27 @@ Spec: runtime-spec config.md, config-linux.md
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
 
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime import mount_options, ops
 from containerlib.runtime.groups import Groups
+from containerlib.runtime.hooks import hook_ops, state_text
 from containerlib.runtime.ops import Op, Plan
 from containerlib.runtime.plan_devices import console_ops, device_ops
 from containerlib.runtime.plan_mounts import mount_ops
-from containerlib.runtime.plan_process import process_ops
+from containerlib.runtime.plan_process import process_ops, search_path
+from containerlib.runtime.plan_user import Mapper, denies_groups, root_ops, user_ops
 from containerlib.runtime.roots import OverlayRoot, Root
 from containerlib.runtime.sysctls import check_sysctl
 from containerlib.spec.runtime import Linux, Process, Spec
 
-__all__ = ["container_plan", "exec_plan"]
+__all__ = ["Manner", "container_plan", "exec_plan", "late_ops"]
 
 CLONE_FLAGS = {
     "mount": 0x00020000,
@@ -32,12 +39,36 @@ CLONE_FLAGS = {
     "ipc": 0x08000000,
     "pid": 0x20000000,
     "network": 0x40000000,
+    "user": 0x10000000,
 }
-_LATER = {"user": "user namespaces", "time": "time namespaces"}
+_LATER = {"time": "time namespaces"}
+
+
+@frozen
+class Manner:
+    """How a process is started, beyond what its config says."""
+
+    hold: bool = False
+    """It stops at OCI's "created"."""
+    supervised: bool = True
+    """A shim stays with it, and it ends with that."""
+    keyring: bool = True
+    """It has a session keyring of its own."""
+    bundle: str = ""
+    """What hooks are told."""
+    mapper: Mapper | None = None
+    """Who maps the ids of a user namespace; None: the caller, who is privileged."""
 
 
 def container_plan(
-    spec: Spec, rootfs: str, root: Root, groups: Groups, *, container_id: str, seccomp: bytes | None = None
+    spec: Spec,
+    rootfs: str,
+    root: Root,
+    groups: Groups,
+    *,
+    container_id: str,
+    seccomp: bytes | None = None,
+    manner: Manner = Manner(),
 ) -> Plan:
     """The plan of a new container. `rootfs`: the absolute host directory that the root is mounted on.
 
@@ -47,51 +78,86 @@ def container_plan(
     _refuse_later(spec, linux)
     new, joined = _namespaces(linux)
     process = spec["process"]
+
+    def hooks(kind: str) -> Iterator[Op]:
+        return hook_ops(spec, kind, container_id=container_id, bundle=manner.bundle)
+
     before = [
-        *_host_ops(linux, process, groups, new, joined),
+        *_host_ops(spec, groups, new, joined, manner.mapper),
         _root_op(rootfs, root),
         *mount_ops(spec, groups, private_cgroups="cgroup" in new),
-        *device_ops(spec),
+        *device_ops(spec, bound="user" in new or "user" in joined),
         *_sysctls(linux, new),
         *(ops.mask(path, f"linux.maskedPaths {path}") for path in linux.get("maskedPaths", ())),
         *(ops.readonly(path, f"linux.readonlyPaths {path}") for path in linux.get("readonlyPaths", ())),
         *_names(spec, new),
+        *ops.handover(*hooks("prestart"), *hooks("createRuntime")),
+        *hooks("createContainer"),
         ops.pivot(read_only=spec.get("root", {}).get("readonly", False)),
-        ops.session_keyring(container_id),
-        *process_ops(process, seccomp, linux.get("seccomp"), make_cwd=True),
+        *([ops.session_keyring(container_id)] if manner.keyring else []),
+        *process_ops(
+            process,
+            seccomp,
+            linux.get("seccomp"),
+            make_cwd=True,
+            die_with_shim=manner.supervised,
+            keep_groups="user" in new and denies_groups(linux, manner.mapper),
+            listener=_listener(spec, container_id, manner.bundle),
+            last=(*_hold(process, manner), *hooks("startContainer")),
+        ),
     ]
-    clone_flags = 0
-    for kind in new - {"cgroup"}:
-        clone_flags |= CLONE_FLAGS[kind]
-    return Plan(tuple(before), tuple(_after_ops(groups)), clone_flags)
+    clone_flags = 0 if "user" in joined else _flags(new - {"cgroup"})
+    supervised = manner.supervised
+    return Plan(
+        tuple(before),
+        (*_after_ops(groups), *(hooks("poststop") if supervised else ())),
+        clone_flags,
+        tuple(hooks("poststart") if supervised else ()),
+    )
 
 
 def exec_plan(
-    spec: Spec, process: Process, groups: Groups, *, container_id: str, seccomp: bytes | None = None
+    spec: Spec,
+    process: Process,
+    groups: Groups,
+    *,
+    container_id: str,
+    seccomp: bytes | None = None,
+    manner: Manner = Manner(),
 ) -> Plan:
     """The plan of another process in a container that runs with `spec`."""
     linux = spec.get("linux", {})
     new, joined = _namespaces(linux)
-    flags = 0
-    for kind in new | set(joined):
-        flags |= CLONE_FLAGS[kind]
+    flags = _flags(new | set(joined))
     before = [
         *map(ops.cgroup_join, groups.join_files),
         *_oom_score(process),
         ops.join(flags),
         *console_ops(process, bind=False),
-        ops.session_keyring(container_id),
-        *process_ops(process, seccomp, linux.get("seccomp"), make_cwd=False),
+        *([ops.session_keyring(container_id)] if manner.keyring else []),
+        *process_ops(
+            process,
+            seccomp,
+            linux.get("seccomp"),
+            make_cwd=False,
+            die_with_shim=manner.supervised,
+            keep_groups=bool(flags & CLONE_FLAGS["user"]) and denies_groups(linux, manner.mapper),
+            listener=_listener(spec, container_id, manner.bundle),
+        ),
     ]
     return Plan(tuple(before))
+
+
+def late_ops(spec: Spec) -> Sequence[Op]:
+    """The ops that are left when a container is created, for the words of what fails in them."""
+    process = spec["process"]
+    hooks = hook_ops(spec, "startContainer", container_id="", bundle="")
+    return [*hooks, ops.exec_(process["args"], (), "")]
 
 
 def _refuse_later(spec: Spec, linux: Linux) -> None:
     keys: dict[str, Mapping[str, object]] = {"": dict(spec), "linux.": dict(linux)}
     for prefix, name in (
-        ("", "hooks"),
-        ("linux.", "uidMappings"),
-        ("linux.", "gidMappings"),
         ("linux.", "intelRdt"),
         ("linux.", "mountLabel"),
         ("linux.", "timeOffsets"),
@@ -116,9 +182,39 @@ def _namespaces(linux: Linux) -> tuple[set[str], dict[str, str]]:
             joined[kind] = path
         else:
             new.add(kind)
+    if "user" in joined and "pid" in new:
+        raise Unsupported(
+            "a new pid namespace in a user namespace that is joined: share the pid namespace too, or make both new"
+        )
     if "mount" not in new and "mount" not in joined:
         raise Unsupported("a container without a mount namespace of its own: add one to linux.namespaces")
     return new, joined
+
+
+def _flags(kinds: Iterable[str]) -> int:
+    return functools.reduce(operator.or_, (CLONE_FLAGS[kind] for kind in kinds), 0)
+
+
+def _hold(process: Process, manner: Manner) -> Sequence[Op]:
+    return [ops.hold(process["args"][0], search_path(process.get("env", [])))] if manner.hold else []
+
+
+def _listener(spec: Spec, container_id: str, bundle: str) -> Op | None:
+    """Where the seccomp agent is, and what it is told. Spec: config-linux.md#the-container-process-state"""
+    profile: Mapping[str, Any] = spec.get("linux", {}).get("seccomp") or {}
+    path = profile.get("listenerPath")
+    if not path:
+        return None
+    state = state_text(
+        spec,
+        "creating",
+        container_id=container_id,
+        bundle=bundle,
+        ociVersion=spec.get("ociVersion", ""),
+        fds=["seccompFd"],
+        metadata=profile.get("listenerMetadata", ""),
+    )
+    return ops.listener(path, state)
 
 
 def _oom_score(process: Process) -> list[Op]:
@@ -126,14 +222,25 @@ def _oom_score(process: Process) -> list[Op]:
 
 
 def _host_ops(
-    linux: Linux, process: Process, groups: Groups, new: set[str], joined: Mapping[str, str]
+    spec: Spec, groups: Groups, new: set[str], joined: Mapping[str, str], mapper: Mapper | None
 ) -> Iterator[Op]:
-    yield from map(ops.cgroup_join, groups.join_files)
-    for kind, path in joined.items():
+    linux = spec.get("linux", {})
+    joins = [ops.cgroup_join(file) for file in groups.join_files]
+    oom_score = _oom_score(spec["process"])
+    if "user" in new:
+        # before it is another user, to whom its own files in /proc do not belong
+        yield from oom_score
+        yield from user_ops(linux, mapper, joins)
+        joins, oom_score = [], []
+    yield from joins
+    for kind, path in sorted(joined.items(), key=lambda item: item[0] != "user"):
         yield ops.setns(path, CLONE_FLAGS[kind], f"linux.namespaces {kind} {path}")
     if "cgroup" in new:  # after the groups were joined: they become the namespace's root
         yield ops.unshare(CLONE_FLAGS["cgroup"], "linux.namespaces cgroup")
-    yield from _oom_score(process)
+    yield from oom_score
+    if "user" in joined:
+        yield from root_ops(keep_groups=False)
+        yield ops.unshare(_flags(new - {"cgroup"}), "new namespaces in the joined user namespace")
     if "network" in new:
         yield ops.loopback_up()
     yield ops.propagation(_root_propagation(linux))

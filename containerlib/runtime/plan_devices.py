@@ -31,8 +31,10 @@ _LINKS = (
 )
 
 
-def device_ops(spec: Spec) -> Iterator[Op]:
+def device_ops(spec: Spec, *, bound: bool = False) -> Iterator[Op]:
     """The default devices and links, where the container has a /dev of its own.
+
+    `bound`: the host's devices are bound, since root of a user namespace cannot make any.
 
     Spec: config-linux.md#default-devices, runtime-linux.md#dev-symbolic-links
     """
@@ -41,7 +43,12 @@ def device_ops(spec: Spec) -> Iterator[Op]:
     if own:
         for name, major, minor in _DEVICES:
             if f"/dev/{name}" not in listed:
-                yield ops.mknod(f"/dev/{name}", _S_IFCHR | 0o666, major, minor)
+                path = f"/dev/{name}"
+                yield (
+                    ops.bind(path, path, f"device {path}")
+                    if bound
+                    else ops.mknod(path, _S_IFCHR | 0o666, major, minor)
+                )
         for text, path in _LINKS:
             if path not in listed:
                 yield ops.symlink(text, path)
@@ -51,6 +58,9 @@ def device_ops(spec: Spec) -> Iterator[Op]:
             raise InvalidArgument(
                 f"{device.get('type')!r} is not c, u, b or p", field=f"linux.devices[{index}].type"
             )
+        if bound:
+            yield ops.bind(device["path"], device["path"], f"linux.devices[{index}] {device['path']}")
+            continue
         mode = kind | device.get("fileMode", 0o666)
         numbers = (device.get("major", 0), device.get("minor", 0))
         yield ops.mknod(device["path"], mode, *numbers, uid=device.get("uid", 0), gid=device.get("gid", 0))

@@ -13,7 +13,7 @@ Spec: runtime-spec config.md#process
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from containerlib.errors import InvalidArgument, Unsupported
@@ -22,7 +22,7 @@ from containerlib.runtime.capabilities import mask
 from containerlib.runtime.ops import Op
 from containerlib.spec.runtime import Process
 
-__all__ = ["process_ops"]
+__all__ = ["process_ops", "search_path"]
 
 _RLIMITS = {
     name: number
@@ -52,17 +52,30 @@ _FILTER_FLAGS = {
     "SECCOMP_FILTER_FLAG_LOG": 2,
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
 }
+_NEW_LISTENER = 8
 DEFAULT_UMASK = 0o022
 
 
 def process_ops(
-    process: Process, seccomp: bytes | None, profile: Mapping[str, Any] | None, *, make_cwd: bool
+    process: Process,
+    seccomp: bytes | None,
+    profile: Mapping[str, Any] | None,
+    *,
+    make_cwd: bool,
+    die_with_shim: bool = True,
+    keep_groups: bool = False,
+    listener: Op | None = None,
+    last: Sequence[Op] = (),
 ) -> Iterator[Op]:
-    """Ends with the exec. `seccomp`: the compiled `profile`. `make_cwd`: a missing working directory is made."""
+    """Ends with the exec, and `last` before it. `seccomp`: the compiled `profile`.
+
+    `make_cwd`: a missing working directory is made. `keep_groups`: setgroups(2) is denied here. `listener`: tells the
+    seccomp agent.
+    """
     _refuse_later(process)
     user = process.get("user", {})
     no_new_privileges = process.get("noNewPrivileges", False)
-    filters = [ops.seccomp(seccomp, _filter_flags(profile or {}))] if seccomp else []
+    filters = _filter_ops(seccomp, profile or {}, listener) if seccomp else []
     yield from map(_rlimit, process.get("rlimits", ()))
     yield ops.chdir(process.get("cwd", "/"), make=make_cwd)
     if not no_new_privileges:
@@ -70,7 +83,13 @@ def process_ops(
     capabilities = process.get("capabilities")
     if capabilities is not None:
         yield ops.cap_bounding(mask(capabilities.get("bounding", ())))
-    yield ops.user(user.get("uid", 0), user.get("gid", 0), user.get("additionalGids", ()))
+    groups = user.get("additionalGids", ())
+    if keep_groups and groups:
+        raise InvalidArgument(
+            "groups cannot be set in a user namespace that its own user has mapped",
+            field="process.user.additionalGids",
+        )
+    yield ops.user(user.get("uid", 0), user.get("gid", 0), groups, keep_groups=keep_groups)
     if capabilities is not None:
         yield ops.capabilities(
             mask(capabilities.get("effective", ())),
@@ -81,11 +100,13 @@ def process_ops(
     if no_new_privileges:
         yield ops.no_new_privs()
     yield ops.umask(user.get("umask", DEFAULT_UMASK))
-    yield ops.parent_death(signal.SIGKILL)
+    if die_with_shim:
+        yield ops.parent_death(signal.SIGKILL)
     if no_new_privileges:
         yield from filters
+    yield from last
     env = process.get("env", [])
-    yield ops.exec_(process["args"], env, _search_path(env))
+    yield ops.exec_(process["args"], env, search_path(env))
 
 
 def _refuse_later(process: Process) -> None:
@@ -101,6 +122,13 @@ def _rlimit(limit: Mapping[str, Any]) -> Op:
     return ops.rlimit(limit["type"], number, limit["soft"], limit["hard"])
 
 
+def _filter_ops(seccomp: bytes, profile: Mapping[str, Any], listener: Op | None) -> list[Op]:
+    flags = _filter_flags(profile)
+    if listener is None:
+        return [ops.seccomp(seccomp, flags)]
+    return [ops.seccomp(seccomp, flags | _NEW_LISTENER), *ops.handover(listener)]
+
+
 def _filter_flags(profile: Mapping[str, Any]) -> int:
     flags = 0
     for name in profile.get("flags", ()):
@@ -110,5 +138,6 @@ def _filter_flags(profile: Mapping[str, Any]) -> int:
     return flags
 
 
-def _search_path(env: list[str]) -> str:
+def search_path(env: Sequence[str]) -> str:
+    """Where a program without a slash is sought: the PATH of its own environment."""
     return next((entry[5:] for entry in env if entry.startswith("PATH=")), "")

@@ -59,6 +59,11 @@ class Supervisor:
         self._await_running(timeout=None)
         return self
 
+    def done(self) -> None:
+        """Waits for the end of chores. Raises: StageError."""
+        while self._receive(None, "its chores").kind != Kind.DONE:
+            pass
+
     def abandon(self) -> None:
         """Kills what is being started or has been started, if it lives; waits for its end and closes the connection."""
         if self._status is None and self._failure is None:
@@ -242,7 +247,7 @@ def connect(directory: str, *, patience: float = _REPLY_TIMEOUT) -> Supervisor |
     """
     channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
     try:
-        _connect(channel, directory)
+        connect_in(channel, directory, "shim.sock")
     except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError):
         channel.close()
         reap(directory)
@@ -268,10 +273,10 @@ def connect(directory: str, *, patience: float = _REPLY_TIMEOUT) -> Supervisor |
     return supervisor
 
 
-def _connect(channel: socket.socket, directory: str) -> None:
+def connect_in(channel: socket.socket, directory: str, name: str) -> None:
     """A socket's address is short (107 bytes), a path may be long: the way goes through a descriptor."""
     fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        channel.connect(f"/proc/self/fd/{fd}/shim.sock")
+        channel.connect(f"/proc/self/fd/{fd}/{name}")
     finally:
         os.close(fd)

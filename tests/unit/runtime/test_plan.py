@@ -164,11 +164,8 @@ def test_container_plan_with_a_bound_dev_makes_no_devices_on_the_host() -> None:
 @pytest.mark.parametrize(
     ("spec", "word"),
     [
-        (make_spec(hooks={"prestart": [{"path": "/bin/true"}]}), "hooks"),
-        (with_linux(namespaces=[{"type": "mount"}, {"type": "user"}]), "user"),
         (with_linux(namespaces=[{"type": "mount"}, {"type": "time"}]), "time"),
         (with_linux(namespaces=[{"type": "pid"}]), "mount namespace"),
-        (with_linux(uidMappings=[{"containerID": 0, "hostID": 1, "size": 1}]), "uidMappings"),
         (with_linux(rootfsPropagation="shared"), "rootfsPropagation"),
         (with_process(apparmorProfile="x"), "apparmorProfile"),
         (make_spec(mounts=[{"destination": "/x", "type": "tmpfs", "options": ["tmpcopyup"]}]), "tmpcopyup"),

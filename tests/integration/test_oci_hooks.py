@@ -1,0 +1,155 @@
+"""Hooks: where each kind runs, what it is told, and what its failure does."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from containerlib.errors import StageError
+from containerlib.runtime.launch import run_hooks
+from rig.bundles import Rack, until
+
+pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
+
+KINDS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
+ON_THE_HOST = ("prestart", "createRuntime", "poststart", "poststop")
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Path:
+    """A directory that hooks write into, from the host and from inside."""
+    directory = tmp_path / "record"
+    directory.mkdir()
+    directory.chmod(0o777)
+    return directory
+
+
+def writer(record: Path, kind: str) -> dict[str, Any]:
+    """A hook that keeps its input, its environment and the namespaces that it is in."""
+    place = record / kind
+    told = f"cat >{place}; echo $WORD >{place}.env; for n in mnt uts; do readlink /proc/self/ns/$n; done >{place}.ns"
+    body = f"{told}; echo $0 $1 >{place}.args"
+    return {
+        "path": "/bin/sh",
+        "args": ["sh", "-c", body, "zero", "one"],
+        "env": [f"WORD={kind}", "PATH=/bin:/usr/bin"],
+    }
+
+
+def namespaces(pid: int) -> list[str]:
+    return [str(Path(f"/proc/{pid}/ns/{kind}").readlink()) for kind in ("mnt", "uts")]
+
+
+def bind(record: Path) -> dict[str, Any]:
+    return {"destination": str(record), "type": "bind", "source": str(record), "options": ["bind", "rw"]}
+
+
+def test_hooks_of_every_kind_are_told_the_state_where_they_belong(rack: Rack, record: Path) -> None:
+    def change(spec: dict[str, Any]) -> None:
+        spec["hooks"] = {kind: [writer(record, kind)] for kind in KINDS}
+        spec["mounts"].append(bind(record))
+        spec["annotations"] = {"word": 'a "quoted" value'}
+
+    container = rack.create("sleep", "60", change=change, hold=True)
+    assert {path.name for path in record.glob("*[a-z]") if "." not in path.name} == set(KINDS[:3])
+    container.supervisor.start()
+    until((record / "poststart.args").exists)
+    pid = container.supervisor.pid
+    inside = namespaces(pid)
+    container.supervisor.signal(9)
+    container.finish()
+    until((record / "poststop.args").exists)
+    status = {"startContainer": "created", "poststart": "running", "poststop": "stopped"}
+    here = namespaces(os.getpid())
+    for kind in KINDS:
+        state = json.loads((record / kind).read_text())
+        assert state.pop("pid", None) == (None if kind == "poststop" else pid)
+        assert state == {
+            "ociVersion": container.spec["ociVersion"],
+            "id": Path(container.directory).name,
+            "status": status.get(kind, "creating"),
+            "bundle": container.directory,
+            "annotations": {"word": 'a "quoted" value'},
+        }
+        assert (record / f"{kind}.env").read_text().strip() == kind
+        assert (record / f"{kind}.args").read_text().split() == ["zero", "one"]
+        found = (record / f"{kind}.ns").read_text().split()
+        assert found == (here if kind in ON_THE_HOST else inside), kind
+
+
+def test_hooks_of_one_kind_run_in_order(rack: Rack, record: Path) -> None:
+    def hook(word: str) -> dict[str, Any]:
+        return {"path": "/bin/sh", "args": ["sh", "-c", f"echo {word} >>{record}/order"]}
+
+    def change(spec: dict[str, Any]) -> None:
+        spec["hooks"] = {
+            "createRuntime": [hook("second"), hook("third")],
+            "prestart": [hook("first")],
+            "createContainer": [{**hook("fourth")}],
+        }
+        spec["mounts"].append(bind(record))
+
+    rack.run("true", change=change)
+    assert (record / "order").read_text().split() == ["first", "second", "third", "fourth"]
+
+
+@pytest.mark.parametrize("kind", KINDS[:4])
+def test_hook_that_fails_ends_the_start_and_says_which(rack: Rack, kind: str) -> None:
+    def change(spec: dict[str, Any]) -> None:
+        good, bad = ({"path": "/bin/sh", "args": ["sh", "-c", f"exit {code}"]} for code in (0, 7))
+        spec["hooks"] = {kind: [good, bad]}
+
+    with pytest.raises(StageError, match="exit code 7") as caught:
+        rack.create("touch", "/ran", change=change, name="failing")
+    assert (caught.value.stage, caught.value.detail) == ("hook", f"hooks.{kind}[1] /bin/sh")
+    assert not (rack.directory / "failing/upper/ran").exists()
+
+
+def test_poststart_hook_that_fails_ends_the_container(rack: Rack) -> None:
+    def change(spec: dict[str, Any]) -> None:
+        spec["hooks"] = {"poststart": [{"path": "/bin/false"}]}
+
+    with pytest.raises(StageError, match=r"poststart\[0\] /bin/false"):
+        rack.create("sleep", "60", change=change)
+
+
+def test_hook_that_takes_too_long_is_killed(rack: Rack, record: Path) -> None:
+    def change(spec: dict[str, Any]) -> None:
+        body = f"echo $$ >{record}/pid; exec sleep 60"
+        spec["hooks"] = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", body], "timeout": 1}]}
+
+    with pytest.raises(StageError, match="ETIMEDOUT"):
+        rack.create("true", change=change)
+    assert not Path(f"/proc/{(record / 'pid').read_text().strip()}").exists()
+
+
+def test_hook_that_is_not_there_says_so(rack: Rack) -> None:
+    def change(spec: dict[str, Any]) -> None:
+        spec["hooks"] = {"prestart": [{"path": "/no/such/hook"}]}
+
+    with pytest.raises(StageError, match="ENOENT") as caught:
+        rack.create("true", change=change)
+    assert caught.value.detail == "hooks.prestart[0] /no/such/hook"
+
+
+def test_hook_that_fails_at_start_of_a_created_container_says_which(rack: Rack) -> None:
+    def change(spec: dict[str, Any]) -> None:
+        spec["hooks"] = {"startContainer": [{"path": "/bin/false"}]}
+
+    container = rack.create("sleep", "60", change=change, hold=True)
+    with pytest.raises(StageError, match=r"startContainer\[0\] /bin/false"):
+        container.supervisor.start()
+
+
+def test_hooks_without_a_shim_are_run_and_told_of(record: Path) -> None:
+    spec: Any = {"ociVersion": "1.3.0", "hooks": {"poststop": [writer(record, "poststop")]}}
+    run_hooks("poststop", spec, container_id="x", bundle="/b")
+    assert json.loads((record / "poststop").read_text())["status"] == "stopped"
+    spec["hooks"]["poststart"] = [writer(record, "poststart"), {"path": "/bin/false"}]
+    with pytest.raises(StageError, match=r"poststart\[1\] /bin/false"):
+        run_hooks("poststart", spec, container_id="x", bundle="/b", pid=17)
+    assert json.loads((record / "poststart").read_text())["pid"] == 17
