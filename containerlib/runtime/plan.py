@@ -18,12 +18,12 @@ from typing import Any
 from attrs import frozen
 
 from containerlib.errors import InvalidArgument, Unsupported
-from containerlib.runtime import mount_options, ops
+from containerlib.runtime import ops
 from containerlib.runtime.groups import Groups
 from containerlib.runtime.hooks import hook_ops, state_text
 from containerlib.runtime.ops import Op, Plan
 from containerlib.runtime.plan_devices import console_ops, device_ops
-from containerlib.runtime.plan_mounts import mount_ops
+from containerlib.runtime.plan_mounts import mount_ops, read_only_ops, root_propagation
 from containerlib.runtime.plan_process import process_ops, search_path
 from containerlib.runtime.plan_user import Mapper, denies_groups, root_ops, user_ops
 from containerlib.runtime.roots import OverlayRoot, Root
@@ -41,6 +41,7 @@ CLONE_FLAGS = {
     "network": 0x40000000,
     "user": 0x10000000,
 }
+_NOTIFY = "SCMP_ACT_NOTIFY"
 _LATER = {"time": "time namespaces"}
 
 
@@ -87,13 +88,16 @@ def container_plan(
         _root_op(rootfs, root),
         *mount_ops(spec, groups, private_cgroups="cgroup" in new),
         *device_ops(spec, bound="user" in new or "user" in joined),
+        *read_only_ops(spec),
         *_sysctls(linux, new),
         *(ops.mask(path, f"linux.maskedPaths {path}") for path in linux.get("maskedPaths", ())),
         *(ops.readonly(path, f"linux.readonlyPaths {path}") for path in linux.get("readonlyPaths", ())),
         *_names(spec, new),
         *ops.handover(*hooks("prestart"), *hooks("createRuntime")),
         *hooks("createContainer"),
-        ops.pivot(read_only=spec.get("root", {}).get("readonly", False)),
+        ops.pivot(
+            read_only=spec.get("root", {}).get("readonly", False), propagation=root_propagation(linux)[1]
+        ),
         *([ops.session_keyring(container_id)] if manner.keyring else []),
         *process_ops(
             process,
@@ -191,6 +195,20 @@ def _namespaces(linux: Linux) -> tuple[set[str], dict[str, str]]:
     return new, joined
 
 
+def _check_notify(profile: Mapping[str, Any], path: str | None) -> None:
+    """The call by which the listener is handed over must not be one that the listener judges."""
+    if profile.get("defaultAction") == _NOTIFY:
+        raise InvalidArgument(f"{_NOTIFY} cannot be the default action", field="linux.seccomp.defaultAction")
+    for index, rule in enumerate(profile.get("syscalls") or ()):
+        if rule.get("action") != _NOTIFY:
+            continue
+        field = f"linux.seccomp.syscalls[{index}]"
+        if not path:
+            raise InvalidArgument(f"{_NOTIFY} needs a listenerPath, where an agent listens", field=field)
+        if "write" in rule.get("names", ()):
+            raise InvalidArgument(f"{_NOTIFY} cannot be used for write", field=field)
+
+
 def _flags(kinds: Iterable[str]) -> int:
     return functools.reduce(operator.or_, (CLONE_FLAGS[kind] for kind in kinds), 0)
 
@@ -203,6 +221,7 @@ def _listener(spec: Spec, container_id: str, bundle: str) -> Op | None:
     """Where the seccomp agent is, and what it is told. Spec: config-linux.md#the-container-process-state"""
     profile: Mapping[str, Any] = spec.get("linux", {}).get("seccomp") or {}
     path = profile.get("listenerPath")
+    _check_notify(profile, path)
     if not path:
         return None
     state = state_text(
@@ -243,17 +262,7 @@ def _host_ops(
         yield ops.unshare(_flags(new - {"cgroup"}), "new namespaces in the joined user namespace")
     if "network" in new:
         yield ops.loopback_up()
-    yield ops.propagation(_root_propagation(linux))
-
-
-def _root_propagation(linux: Linux) -> int:
-    word = linux.get("rootfsPropagation") or "rslave"
-    flags = mount_options.PROPAGATION.get(word.removeprefix("r"))
-    if flags is None:
-        raise InvalidArgument(f"{word!r} is not a propagation", field="linux.rootfsPropagation")
-    if flags == mount_options.PROPAGATION["shared"]:
-        raise Unsupported("linux.rootfsPropagation shared: mounts of the container would appear on the host")
-    return flags
+    yield ops.propagation(root_propagation(linux)[0])
 
 
 def _root_op(rootfs: str, root: Root) -> Op:

@@ -1,0 +1,121 @@
+"""User namespaces: maps, the container's root, devices, exec, and what a namespace by path is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from containerlib.errors import InvalidArgument, Unsupported
+from containerlib.runtime import BindRoot
+from rig.bundles import Rack
+
+pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
+
+HOST_ID, SIZE = 200_000, 65_536
+
+
+@pytest.fixture
+def mapped_root(tmp_path: Path, busybox_rootfs: Path) -> BindRoot:
+    """A root whose files belong to the container's root, and that it can reach."""
+    root = tmp_path / "mapped"
+    subprocess.run(["cp", "-a", busybox_rootfs, root], check=True)  # it keeps hard links
+    for path in (root, *root.rglob("*")):
+        os.lchown(path, HOST_ID, HOST_ID)
+    for parent in (tmp_path, *tmp_path.parents):
+        if parent.name.startswith("pytest-") or parent == tmp_path:
+            parent.chmod(0o755)
+    return BindRoot(str(root))
+
+
+def in_user_namespace(spec: dict[str, Any]) -> None:
+    linux = spec["linux"]
+    del linux["sysctl"]["net.ipv4.ping_group_range"]  # it takes groups that are not mapped
+    linux["namespaces"].append({"type": "user"})
+    linux["uidMappings"] = [{"containerID": 0, "hostID": HOST_ID, "size": SIZE}]
+    linux["gidMappings"] = [{"containerID": 0, "hostID": HOST_ID, "size": SIZE}]
+
+
+def test_root_of_a_user_namespace_is_nobody_on_the_host(rack: Rack, mapped_root: BindRoot) -> None:
+    container = rack.create("sleep", "60", change=in_user_namespace, root=mapped_root)
+    status = Path(f"/proc/{container.supervisor.pid}/status").read_text().splitlines()
+    ids = {line.split()[0]: line.split()[1:] for line in status if line.startswith(("Uid", "Gid"))}
+    assert ids == {"Uid:": [str(HOST_ID)] * 4, "Gid:": [str(HOST_ID)] * 4}
+    assert container.output("id", "-u").text == "0"
+    assert container.output("cat", "/proc/self/uid_map").text.split() == ["0", str(HOST_ID), str(SIZE)]
+
+
+def test_file_of_a_user_namespace_belongs_to_the_mapped_id(rack: Rack, mapped_root: BindRoot) -> None:
+    done = rack.run(
+        "sh",
+        "-c",
+        "touch /made && chown 7:8 /made && stat -c %u:%g /made",
+        change=in_user_namespace,
+        root=mapped_root,
+    )
+    assert done.text == "7:8"
+    made = Path(mapped_root.path, "made").stat()
+    assert (made.st_uid, made.st_gid) == (HOST_ID + 7, HOST_ID + 8)
+
+
+def test_devices_in_a_user_namespace_are_the_hosts_and_work(rack: Rack, mapped_root: BindRoot) -> None:
+    command = "echo x >/dev/null && head -c 4 /dev/zero | wc -c && test -c /dev/tty && test -c /dev/random && echo all"
+    done = rack.run("sh", "-c", command, change=in_user_namespace, root=mapped_root)
+    assert done.text.split() == ["4", "all"]
+
+
+def test_exec_into_a_user_namespace_is_its_root(rack: Rack, mapped_root: BindRoot) -> None:
+    container = rack.create("sleep", "60", change=in_user_namespace, root=mapped_root)
+    done = container.output("sh", "-c", "id -u; readlink /proc/self/ns/user; readlink /proc/1/ns/user")
+    user, mine, its = done.text.split()
+    assert user == "0"
+    assert mine == its != str(Path("/proc/self/ns/user").readlink())
+
+
+def test_cgroups_of_a_user_namespace_hold_its_processes(rack: Rack, mapped_root: BindRoot) -> None:
+    container = rack.create("sleep", "60", change=in_user_namespace, root=mapped_root)
+    assert list(container.cgroup.pids()) == [container.supervisor.pid]
+
+
+def test_capability_in_a_user_namespace_is_none_on_the_host(rack: Rack, mapped_root: BindRoot) -> None:
+    done = rack.run(
+        "sh", "-c", "mknod /node c 1 3 || echo refused", change=in_user_namespace, root=mapped_root
+    )
+    assert "refused" in done.text
+
+
+def test_user_namespace_without_a_mapping_is_refused(rack: Rack) -> None:
+    def change(spec: dict[str, Any]) -> None:
+        spec["linux"]["namespaces"].append({"type": "user"})
+
+    with pytest.raises(InvalidArgument) as caught:
+        rack.create("true", change=change)
+    assert caught.value.field == "linux.uidMappings"
+
+
+def test_user_namespace_by_path_is_joined(rack: Rack, mapped_root: BindRoot) -> None:
+    first = rack.create("sleep", "60", change=in_user_namespace, root=mapped_root)
+
+    def change(spec: dict[str, Any]) -> None:
+        del spec["linux"]["sysctl"]["net.ipv4.ping_group_range"]
+        kinds = {"user": "user", "pid": "pid"}
+        pid = first.supervisor.pid
+        others = [n for n in spec["linux"]["namespaces"] if n["type"] not in kinds]
+        spec["linux"]["namespaces"] = [
+            *others,
+            *({"type": kind, "path": f"/proc/{pid}/ns/{name}"} for kind, name in kinds.items()),
+        ]
+
+    done = rack.run("sh", "-c", "id -u; readlink /proc/self/ns/user", change=change, root=mapped_root)
+    assert done.text.split() == ["0", str(Path(f"/proc/{first.supervisor.pid}/ns/user").readlink())]
+
+
+def test_new_pid_namespace_in_a_joined_user_namespace_is_refused(rack: Rack) -> None:
+    def change(spec: dict[str, Any]) -> None:
+        spec["linux"]["namespaces"].append({"type": "user", "path": "/proc/self/ns/user"})
+
+    with pytest.raises(Unsupported, match="pid namespace"):
+        rack.create("true", change=change)
