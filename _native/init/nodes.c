@@ -13,12 +13,25 @@ static int own(int parent, const char *name, uint64_t owner) {
     return (int)sys(fchownat, parent, name, owner >> 32, owner & 0xffffffff, AT_SYMLINK_NOFOLLOW);
 }
 
+/* is there already what the op makes? Spec: runtime-spec config-linux.md#devices */
+static int is_node(int parent, const char *name, const struct clib_op *op) {
+    cleanup_close int fd = path_open(parent, name, O_PATH | O_NOFOLLOW, PATH_NO_SYMLINKS);
+    struct file_facts facts;
+    if (fd < 0 || file_facts(fd, &facts) < 0)
+        return 0;
+    uint64_t device =
+        (facts.minor & 0xff) | (uint64_t)facts.major << 8 | (uint64_t)(facts.minor & ~0xffu) << 12;
+    return (facts.mode & S_IFMT) == (op->number[0] & S_IFMT) && device == op->number[1];
+}
+
 int op_mknod(struct init *init, const struct clib_op *op) {
     const char *name;
     cleanup_close int parent = path_open_parent(init->root, op_text(init->plan, op, 1), &name);
     if (parent < 0)
         return parent;
     long made = sys(mknodat, parent, name, op->number[0], op->number[1]);
+    if (made == -EEXIST && is_node(parent, name, op))
+        made = 0;
     return made < 0 ? (int)made : own(parent, name, op->number[2]);
 }
 

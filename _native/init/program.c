@@ -127,7 +127,7 @@ int program_hook(const struct plan *plan, const struct clib_op *op, int pid) {
 int program_command(const struct plan *plan, const struct clib_op *op, int pid) {
     char number[24];
     number[format_decimal(number, (uint64_t)pid)] = 0;
-    struct words words = program_words(plan, op, op->size, 0, 1);
+    struct words words = program_words(plan, op, op->size, 0, 2);
     if (!words.argv)
         return -ENOMEM;
     words.argv[0] = op_text(plan, op, 0);

@@ -18,7 +18,7 @@ from typing import Any
 
 from containerlib.errors import InvalidArgument, StageError, Unsupported
 
-__all__ = ["action_word", "compile_filter", "resolve_syscall", "version"]
+__all__ = ["OPERATORS", "action_word", "compile_filter", "resolve_syscall", "version"]
 
 _LIBRARY = "libseccomp.so.2"
 _UNKNOWN_SYSCALL = -1  # __NR_SCMP_ERROR
@@ -43,6 +43,8 @@ _OPERATORS = {
     f"SCMP_CMP_{name}": number
     for number, name in enumerate(("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"), 1)
 }
+OPERATORS = frozenset(_OPERATORS)
+"""The names of the comparisons that a rule may make."""
 
 
 class _Comparison(ctypes.Structure):

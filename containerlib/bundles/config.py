@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 from containerlib.bundles.capabilities import capability_set
 from containerlib.bundles.host import HostFacts, host_devices
@@ -22,7 +21,18 @@ from containerlib.bundles.users import ResolvedUser
 from containerlib.errors import InvalidArgument
 from containerlib.spec.image_config import ImageConfig
 from containerlib.spec.options import ContainerOptions, Limits
-from containerlib.spec.runtime import Capabilities, Device, Linux, Mount, Namespace, Process, Spec, User
+from containerlib.spec.runtime import (
+    Capabilities,
+    Device,
+    DeviceRule,
+    Linux,
+    Mount,
+    Namespace,
+    Process,
+    Resources,
+    Spec,
+    User,
+)
 
 __all__ = ["default_hostname", "make_config"]
 
@@ -48,17 +58,23 @@ _MASKED = [
 _READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 _NAMESPACES: list[Namespace] = [{"type": kind} for kind in ("pid", "mount", "uts", "ipc", "cgroup")]
 _NETWORK: Namespace = {"type": "network"}
+_UMASK = 0o022
+"""Docker's, whatever the caller's is."""
 # a network namespace of its own lets any user ping and bind low ports, as in Docker
 _NETWORK_SYSCTLS = {"net.ipv4.ping_group_range": "0 2147483647", "net.ipv4.ip_unprivileged_port_start": "0"}
 
 
-def _device_rule(kind: str, major: int | None, minor: int | None, access: str = "rwm") -> dict[str, Any]:
-    numbers = {key: value for key, value in (("major", major), ("minor", minor)) if value is not None}
-    return {"allow": True, "type": kind, **numbers, "access": access}
+def _device_rule(kind: str, major: int | None, minor: int | None, access: str = "rwm") -> DeviceRule:
+    rule: DeviceRule = {"allow": True, "type": kind}
+    if major is not None:
+        rule["major"] = major
+    if minor is not None:
+        rule["minor"] = minor
+    return {**rule, "access": access}
 
 
 # every node may be made, the harmless ones be used
-_DEVICES: list[dict[str, Any]] = [
+_DEVICES: list[DeviceRule] = [
     {"allow": False, "access": "rwm"},
     _device_rule("c", None, None, "m"),
     _device_rule("b", None, None, "m"),
@@ -72,7 +88,7 @@ _DEVICES: list[dict[str, Any]] = [
     _device_rule("c", 5, 2),  # ptmx
     _device_rule("c", 136, None),  # pts/*
 ]
-_ALL_DEVICES: list[dict[str, Any]] = [{"allow": True, "access": "rwm"}]
+_ALL_DEVICES: list[DeviceRule] = [{"allow": True, "access": "rwm"}]
 
 
 def make_config(
@@ -140,7 +156,7 @@ def _process(
 
 
 def _user(user: ResolvedUser) -> User:
-    result: User = {"uid": user.uid, "gid": user.gid}
+    result: User = {"uid": user.uid, "gid": user.gid, "umask": _UMASK}
     if user.additional_gids:
         result["additionalGids"] = list(user.additional_gids)
     return result
@@ -222,7 +238,7 @@ def _sysctl(options: ContainerOptions) -> dict[str, str]:
     return {**own, **dict(options.sysctls)} if options.sysctls else own
 
 
-def _resources(options: ContainerOptions) -> dict[str, Any]:
+def _resources(options: ContainerOptions) -> Resources:
     devices = _ALL_DEVICES if options.privileged else _DEVICES
     limits = options.limits
     return {"devices": devices, **_limits(limits)} if limits != _NO_LIMITS else {"devices": devices}
@@ -231,9 +247,9 @@ def _resources(options: ContainerOptions) -> dict[str, Any]:
 _NO_LIMITS = Limits()
 
 
-def _limits(limits: Limits) -> dict[str, Any]:
+def _limits(limits: Limits) -> Resources:
     """The runtime-spec's `swap` includes memory; without a word Docker allows as much swap as memory."""
-    resources: dict[str, Any] = {}
+    resources: Resources = {}
     if limits.memory_bytes is not None:
         swap = limits.memory_bytes if limits.swap_bytes is None else limits.swap_bytes
         resources["memory"] = {"limit": limits.memory_bytes, "swap": limits.memory_bytes + swap}

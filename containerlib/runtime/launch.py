@@ -31,11 +31,13 @@ from containerlib.runtime.cgroups import ContainerCgroup
 from containerlib.runtime.failures import failure
 from containerlib.runtime.groups import Groups
 from containerlib.runtime.hooks import hook_ops
-from containerlib.runtime.kernel import layers_one_by_one, require_kernel
+from containerlib.runtime.kernel import KernelFiles, layers_one_by_one, require_kernel
+from containerlib.runtime.labels import require_labels
 from containerlib.runtime.ops import Plan
 from containerlib.runtime.plan import Manner, container_plan, exec_plan, late_ops
 from containerlib.runtime.plan_user import Mapper
 from containerlib.runtime.records import read_record
+from containerlib.runtime.resctrl import ResctrlGroup, assign, find_resctrl, group_of
 from containerlib.runtime.roots import OverlayRoot, Root
 from containerlib.runtime.supervisor import Supervisor, connect_in
 from containerlib.spec.lifecycle import State
@@ -61,7 +63,7 @@ def create(
     *,
     directory: str,
     root: Root,
-    cgroup: ContainerCgroup,
+    cgroup: ContainerCgroup | None,
     owned: bool,
     stdio: Stdio | None = None,
     log: bool = True,
@@ -74,13 +76,14 @@ def create(
     preserve: Sequence[int] = (),
     keyring: bool = True,
     mapper: Mapper | None = None,
+    files: KernelFiles = KernelFiles(),
 ) -> Supervisor:
     """Makes the container of `bundle` and starts its program, or with `hold` stops at OCI's "created".
 
     Without `wait` it returns when the supervisor has its plan: what comes of that is heard with the next call.
 
-    `directory` takes its socket, log and records. `cgroup` exists; the shim removes it when the container has ended,
-    also when this call fails. `owned`: the container dies with this process. `terminal`: rows and columns. `spec`
+    `directory` takes its socket, log and records. `cgroup` exists, or is None for a container without
+    groups of its own; the shim removes it when the container has ended, also when this call fails. `owned`: the container dies with this process. `terminal`: rows and columns. `spec`
     saves reading config.json. `unsupervised`: the helper ends with this call, the process is for others to reap, and
     its streams are those of `stdio`. `preserve`: the program's descriptors from 3 on. `keyring`: it gets a session
     keyring. `mapper`: who maps a user namespace for a caller without privilege. Needs root, or a user namespace; Linux
@@ -93,23 +96,34 @@ def create(
     if isinstance(root, OverlayRoot) and not layers_one_by_one():
         root = evolve(root, classic=True)
     rootfs = os.path.join(bundle, spec.get("root", {}).get("path", "rootfs"))
-    plan = container_plan(
-        spec,
-        rootfs,
-        root,
-        groups_of(cgroup),
-        container_id=os.path.basename(directory),  # noqa: PTH119 - hot path
-        seccomp=_filter(spec, seccomp_cache),
-        manner=Manner(hold=hold, supervised=not unsupervised, keyring=keyring, bundle=bundle, mapper=mapper),
-    )
-    forget(directory)
-    with contextlib.ExitStack() as stack:
+    linux = spec.get("linux", {})
+    require_labels(spec["process"], linux, sys=files.sys)
+    container_id = os.path.basename(directory)  # noqa: PTH119 - hot path
+    with contextlib.ExitStack() as stack, contextlib.ExitStack() as undo:
+        rdt = linux.get("intelRdt")
+        group = assign(rdt, container_id, root=files.resctrl) if rdt is not None else None
+        if group:
+            undo.callback(group.remove)
+        plan = container_plan(
+            spec,
+            rootfs,
+            root,
+            groups_of(cgroup, group),
+            container_id=container_id,
+            seccomp=_filter(spec, seccomp_cache),
+            manner=Manner(
+                hold=hold, supervised=not unsupervised, keyring=keyring, bundle=bundle, mapper=mapper
+            ),
+        )
+        forget(directory)
         fds = {Launch.DIRECTORY: _open_directory(stack, directory), **_owner(stack, owned), **_stdio(stdio)}
-        if cgroup.v2_directory:
+        if cgroup is not None and cgroup.v2_directory:
             fds[Launch.CGROUP] = _open_directory(stack, cgroup.v2_directory)
         flags = Launch.LOG if log and not unsupervised else 0
         order = _Order(flags | _unsupervised(unsupervised), _terminal(spec["process"], terminal), preserve)
-        return _launch(plan, fds, order, directory, wait=wait)
+        supervisor = _launch(plan, fds, order, directory, wait=wait)
+        undo.pop_all()
+        return supervisor
 
 
 def execute(
@@ -117,7 +131,7 @@ def execute(
     spec: Spec,
     process: Process,
     *,
-    cgroup: ContainerCgroup,
+    cgroup: ContainerCgroup | None,
     stdio: Stdio | None = None,
     terminal: tuple[int, int] | None = None,
     owned: bool = True,
@@ -128,6 +142,7 @@ def execute(
     keyring: bool = True,
     target: tuple[int, int] | None = None,
     mapper: Mapper | None = None,
+    files: KernelFiles = KernelFiles(),
 ) -> Supervisor:
     """Starts `process` in the running container of `directory`, whose config is `spec`.
 
@@ -137,11 +152,16 @@ def execute(
 
     Raises: Conflict where the container does not run, or is paused; StageError.
     """
+    linux = spec.get("linux", {})
+    require_labels(process, linux, sys=files.sys)
+    container_id = os.path.basename(directory)  # noqa: PTH119 - hot path
+    rdt = linux.get("intelRdt")
+    group = group_of(rdt, container_id, files.resctrl or find_resctrl()) if rdt is not None else None
     plan = exec_plan(
         spec,
         process,
-        groups_of(cgroup),
-        container_id=os.path.basename(directory),  # noqa: PTH119 - hot path
+        groups_of(cgroup, group),
+        container_id=container_id,
         seccomp=_filter(spec, seccomp_cache),
         manner=Manner(supervised=not unsupervised, keyring=keyring, bundle=directory, mapper=mapper),
     )
@@ -151,7 +171,9 @@ def execute(
             **_owner(stack, owned),
             **_stdio(stdio),
         }
-        if cgroup.v2_directory:
+        # one that begins on other CPUs goes into its cgroup by itself
+        walks = (process.get("execCPUAffinity") or {}).get("initial")
+        if cgroup is not None and cgroup.v2_directory and not walks:
             fds[Launch.CGROUP] = _open_directory(stack, cgroup.v2_directory)
         order = _Order(_unsupervised(unsupervised), _terminal(process, terminal), preserve)
         return _launch(plan, fds, order, None, wait=wait)
@@ -220,10 +242,14 @@ def read_spec(bundle: str) -> Spec:
         raise StageError("bundle", error.errno or 0, f"{bundle}/config.json") from error
 
 
-def groups_of(cgroup: ContainerCgroup) -> Groups:
-    """What a plan needs to know of `cgroup`."""
+def groups_of(cgroup: ContainerCgroup | None, group: ResctrlGroup | None = None) -> Groups:
+    """What a plan needs to know of `cgroup`, and of the container's class of service."""
+    groups = Groups(task_files=group.task_files, classes=group.own) if group else Groups()
+    if cgroup is None:
+        return groups
     unified = cgroup.v2_directory is not None
-    return Groups(
+    return evolve(
+        groups,
         join_files=() if unified else cgroup.join_files,
         directories=cgroup.directories,
         oom_file=cgroup.oom_file,
@@ -314,7 +340,7 @@ def _recorded_target(directory: str) -> tuple[int, int]:
     return record.value[0], record.number[0]
 
 
-def _target(stack: contextlib.ExitStack, target: tuple[int, int], cgroup: ContainerCgroup) -> int:
+def _target(stack: contextlib.ExitStack, target: tuple[int, int], cgroup: ContainerCgroup | None) -> int:
     """A pidfd of the container's first process, and of no other that has its number by now."""
     try:
         fd = native.pidfd_open(target[0])
@@ -323,7 +349,7 @@ def _target(stack: contextlib.ExitStack, target: tuple[int, int], cgroup: Contai
     stack.callback(os.close, fd)
     if not is_alive(*target):
         raise _not_running(State.STOPPED)
-    if cgroup.frozen:
+    if cgroup is not None and cgroup.frozen:
         raise _not_running(State.PAUSED)
     return fd
 

@@ -58,12 +58,14 @@ def device_ops(spec: Spec, *, bound: bool = False) -> Iterator[Op]:
             raise InvalidArgument(
                 f"{device.get('type')!r} is not c, u, b or p", field=f"linux.devices[{index}].type"
             )
+        path, origin = device["path"], f"linux.devices[{index}] {device['path']}"
         if bound:
-            yield ops.bind(device["path"], device["path"], f"linux.devices[{index}] {device['path']}")
+            yield ops.bind(path, path, origin)
             continue
-        mode = kind | device.get("fileMode", 0o666)
+        mode = kind | (device.get("fileMode", 0o666) & 0o7777)  # some engines put the type into it too
         numbers = (device.get("major", 0), device.get("minor", 0))
-        yield ops.mknod(device["path"], mode, *numbers, uid=device.get("uid", 0), gid=device.get("gid", 0))
+        owner = {"uid": device.get("uid", 0), "gid": device.get("gid", 0)}
+        yield ops.mknod(path, mode, *numbers, **owner, origin=origin)
     yield from console_ops(spec["process"], bind=own)
 
 

@@ -86,5 +86,5 @@ def _mapped_by(file: str, mappings: Sequence[IDMapping], program: str | None, na
             "apt-get install uidmap, and give the user a range in /etc/subuid and /etc/subgid",
             field=f"linux.{file.removesuffix('_map')}Mappings",
         )
-    numbers = [str(m[key]) for m in mappings for key in ("containerID", "hostID", "size")]  # type: ignore[literal-required]
+    numbers = [str(m[key]) for m in mappings for key in ("containerID", "hostID", "size")]
     return ops.command([program, *numbers], f"linux.{file.removesuffix('_map')}Mappings by {name}")

@@ -25,8 +25,10 @@ _IPC = frozenset(
 )
 
 
-def check_sysctl(key: str, new_namespaces: AbstractSet[str]) -> None:
-    """Raises: InvalidArgument where setting `key` would change the host, or escapes /proc/sys."""
+def check_sysctl(key: str, own_namespaces: AbstractSet[str]) -> None:
+    """`own_namespaces`: new ones, and those of other containers.
+
+    Raises: InvalidArgument where setting `key` would change the host, or escapes /proc/sys."""
     parts = key.split(".")
     if "" in parts or "/" in key or "\0" in key:
         raise InvalidArgument(f"{key!r} is not the name of a sysctl", field="linux.sysctl")
@@ -38,7 +40,7 @@ def check_sysctl(key: str, new_namespaces: AbstractSet[str]) -> None:
         raise InvalidArgument(
             f"{key} belongs to no namespace: to set it changes the host", field="linux.sysctl"
         )
-    if needed not in new_namespaces:
+    if needed not in own_namespaces:
         raise InvalidArgument(
-            f"{key} needs a new {needed} namespace: in the host's it changes the host", field="linux.sysctl"
+            f"{key} needs a {needed} namespace of its own: in the host's it changes the host", field="linux.sysctl"
         )

@@ -1,6 +1,11 @@
 """The OCI container lifecycle as one table, without I/O.
 
-Spec: runtime-spec runtime.md#lifecycle. `paused` is not a state of the specification; runc and Docker have it.
+    create          creating -> created      start    created -> running
+    pause           running -> paused        resume   paused -> running
+    (its end)       any of them -> stopped   delete   stopped -> nothing
+
+Spec: runtime-spec runtime.md#lifecycle and #operations. `paused`, and the verbs from `exec` on, are not the
+specification's; runc and Docker have them.
 """
 
 from __future__ import annotations
@@ -9,7 +14,7 @@ from enum import Enum
 
 from containerlib.errors import Conflict
 
-__all__ = ["State", "check"]
+__all__ = ["VERBS", "State", "allowed", "check"]
 
 
 class State(Enum):
@@ -22,21 +27,32 @@ class State(Enum):
     STOPPED = "stopped"
 
 
-_ALLOWED: dict[str, frozenset[State]] = {
-    "start": frozenset({State.CREATED}),
-    "kill": frozenset({State.CREATED, State.RUNNING, State.PAUSED}),
-    "exec": frozenset({State.RUNNING}),
-    "pause": frozenset({State.RUNNING}),
-    "resume": frozenset({State.PAUSED}),
-    "delete": frozenset({State.STOPPED}),
+_ALIVE = (State.CREATED, State.RUNNING, State.PAUSED)
+_ALLOWED: dict[str, tuple[State, ...]] = {
+    "start": (State.CREATED,),
+    "kill": _ALIVE,
+    "delete": (State.STOPPED,),
+    "exec": (State.RUNNING,),
+    "pause": (State.RUNNING,),
+    "resume": (State.PAUSED,),
+    "update": _ALIVE,
+    "watch": _ALIVE,
+    "checkpoint": (State.RUNNING, State.PAUSED),
 }
+VERBS = tuple(_ALLOWED)
+"""What can be asked for only in some states; the rest (its state, its processes) is always answered."""
+
+
+def allowed(verb: str) -> tuple[State, ...]:
+    """The states, in the order of a life, in which `verb` can be asked for."""
+    return _ALLOWED[verb]
 
 
 def check(verb: str, state: State, subject: str) -> None:
     """Raises Conflict, naming both states, where `verb` is not for a container in `state`."""
-    allowed = _ALLOWED[verb]
-    if state not in allowed:
-        needed = " or ".join(sorted(s.value for s in allowed))
+    states = _ALLOWED[verb]
+    if state not in states:
+        needed = " or ".join(s.value for s in states)
         raise Conflict(
             f"cannot {verb} {subject}: it is {state.value}, and must be {needed}", state=state.value
         )
