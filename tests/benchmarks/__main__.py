@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.bench import Bench
 from benchmarks.measure import HEADINGS, Row, Skip, table
 
-NAMES = ("run", "exec", "caller", "many", "memory", "import", "pull")
+NAMES = ("run", "exec", "caller", "many", "memory", "import", "pull", "oci")
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.measure import Skip
@@ -22,13 +23,16 @@ NO_RAISE = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096")
 class LowLevel:
     """crun or runc: takes a bundle."""
 
-    def __init__(self, name: str, runner: Runner, directory: Path, bundle: Path) -> None:
-        if shutil.which(name) is None:
+    def __init__(
+        self, name: str, runner: Runner, directory: Path, bundle: Path, *, command: Sequence[str] = ()
+    ) -> None:
+        """`command`: where it is not a program of that name."""
+        if not command and shutil.which(name) is None:
             raise Skip(f"no {name}: install {name}")
         self.name = name
         self._runner = runner
         self._bundle = bundle
-        self._command = (name, "--root", str(directory / name))
+        self._command = (*(command or (name,)), "--root", str(directory / name))
         self._count = 0
         self.run()
 
@@ -41,6 +45,16 @@ class LowLevel:
 
     def execute(self, name: str) -> float:
         return self._call("exec", name, "true")
+
+    def pause_and_resume(self, name: str) -> float:
+        return self._call("pause", name) + self._call("resume", name)
+
+    def whole_life(self, bundle: Path, name: str) -> float:
+        """create, start, kill, delete: each a process."""
+        taken = self._call("create", "--bundle", str(bundle), name)
+        taken += self._call("start", name)
+        taken += self._call("kill", name, "KILL")
+        return taken + self._call("delete", "--force", name)
 
     def remove(self, name: str) -> float:
         return self._call("delete", "--force", name)

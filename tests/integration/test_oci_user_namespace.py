@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from containerlib.errors import InvalidArgument, Unsupported
+from containerlib.errors import InvalidArgument
 from containerlib.runtime import BindRoot
 from rig.bundles import Rack
 
@@ -96,26 +96,23 @@ def test_user_namespace_without_a_mapping_is_refused(rack: Rack) -> None:
     assert caught.value.field == "linux.uidMappings"
 
 
-def test_user_namespace_by_path_is_joined(rack: Rack, mapped_root: BindRoot) -> None:
+@pytest.mark.parametrize("shared", [("user", "pid"), ("user",)])
+def test_user_namespace_by_path_is_joined(rack: Rack, mapped_root: BindRoot, shared: tuple[str, ...]) -> None:
     first = rack.create("sleep", "60", change=in_user_namespace, root=mapped_root)
+    pid = first.supervisor.pid
 
     def change(spec: dict[str, Any]) -> None:
         del spec["linux"]["sysctl"]["net.ipv4.ping_group_range"]
-        kinds = {"user": "user", "pid": "pid"}
-        pid = first.supervisor.pid
-        others = [n for n in spec["linux"]["namespaces"] if n["type"] not in kinds]
+        others = [n for n in spec["linux"]["namespaces"] if n["type"] not in shared]
         spec["linux"]["namespaces"] = [
             *others,
-            *({"type": kind, "path": f"/proc/{pid}/ns/{name}"} for kind, name in kinds.items()),
+            *({"type": kind, "path": f"/proc/{pid}/ns/{kind}"} for kind in shared),
         ]
 
-    done = rack.run("sh", "-c", "id -u; readlink /proc/self/ns/user", change=change, root=mapped_root)
-    assert done.text.split() == ["0", str(Path(f"/proc/{first.supervisor.pid}/ns/user").readlink())]
-
-
-def test_new_pid_namespace_in_a_joined_user_namespace_is_refused(rack: Rack) -> None:
-    def change(spec: dict[str, Any]) -> None:
-        spec["linux"]["namespaces"].append({"type": "user", "path": "/proc/self/ns/user"})
-
-    with pytest.raises(Unsupported, match="pid namespace"):
-        rack.create("true", change=change)
+    container = rack.create("sleep", "60", change=change, root=mapped_root)
+    for kind in ("user", "pid", "mnt", "net"):
+        here, there = (Path(f"/proc/{p}/ns/{kind}").readlink() for p in (container.supervisor.pid, pid))
+        assert (here == there) is (kind in shared), kind
+    assert container.output("id", "-u").text == "0"
+    container.supervisor.signal(9)
+    assert container.finish().status.signal == 9
