@@ -1,7 +1,8 @@
-"""A short run of the plan reader's fuzzer; a long one is `-runs=1000000` by hand."""
+"""A short run of the plan reader's fuzzer; `FUZZ_RUNS=1000000` makes it a long one."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from containerlib.runtime import ops
 from containerlib.runtime.ops import Plan
 
+RUNS = os.environ.get("FUZZ_RUNS", "50000")
 HERE = Path(__file__).parent
 NATIVE = HERE.parents[1] / "_native"
 FLAGS = ["-g", "-O1", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all", "-std=gnu11"]
@@ -35,13 +37,25 @@ def test_plan_reader_survives_arbitrary_bytes(tmp_path: Path) -> None:
             ops.root_overlay("/r", ["/a", "/b"], "/u", "/w"),
             ops.seccomp(b"12345678"),
             ops.user(1, 2, [3]),
+            *ops.handover(
+                ops.id_map("uid_map", "0 1 1\n"),
+                ops.command(["/newuidmap", "0", "1", "1"], ""),
+                ops.tree("/source", 1, "", uid_map="0 1 1\n", gid_map="0 1 1\n"),
+                ops.hook("/hook", ["hook", "x"], ["A=1"], "{}", "", timeout=1.0),
+                ops.listener("/agent.sock", "{}"),
+                ops.link("eth0", "eth1"),
+            ),
+            ops.cpu_affinity(b"12345678", ""),
+            ops.label("exec", "text", ""),
+            ops.hold("sh", "/bin"),
             ops.exec_(["sh", "-c"], ["A=1"], "/bin"),
         ),
         (ops.cgroup_remove("/g"),),
+        started=(ops.hook("/hook", ["hook"], [], "{}", ""),),
     )
     (corpus / "plan").write_bytes(plan.pack())
     run = subprocess.run(
-        [fuzzer, "-runs=50000", "-seed=1", "-max_len=4096", corpus],
+        [fuzzer, f"-runs={RUNS}", "-seed=1", "-max_len=4096", corpus],
         capture_output=True,
         text=True,
         check=False,
