@@ -10,7 +10,17 @@ from collections.abc import Iterator, Sequence
 
 from containerlib.errors import Conflict, StageError, Timeout
 
-__all__ = ["CgroupFiles", "attempts", "gone", "read", "stage", "write"]
+__all__ = [
+    "CgroupFiles",
+    "attempts",
+    "children",
+    "gone",
+    "read",
+    "read_or",
+    "refuse_in_use",
+    "stage",
+    "write",
+]
 
 
 class CgroupFiles:
@@ -22,8 +32,9 @@ class CgroupFiles:
     def rmdir(self, directory: str) -> None:
         os.rmdir(directory)  # noqa: PTH106 - hot path
 
-    def make(self, directory: str) -> None:
-        """mkdir, with missing parents; an empty left-over of the same name is taken over anew.
+    def make(self, directory: str, *, take_over: bool = True) -> bool:
+        """mkdir, with missing parents; whether it was made. One that is there already is empty, or else a Conflict:
+        it is removed and made anew, or without `take_over` used as it is.
 
         Raises: Conflict where that is in use; StageError.
         """
@@ -37,11 +48,14 @@ class CgroupFiles:
                 with contextlib.suppress(FileExistsError):
                     self._make_parent(parent)
             except FileExistsError:
+                if not take_over:
+                    refuse_in_use(directory)
+                    return False
                 self.remove_tree(directory, time.monotonic())
             except OSError as error:
                 raise StageError("cgroup", error.errno or 0, directory, advice=_advice(error)) from error
             else:
-                return
+                return True
         raise StageError("cgroup", errno.EAGAIN, directory)
 
     def _make_parent(self, directory: str) -> None:
@@ -75,6 +89,20 @@ class CgroupFiles:
                 )
             time.sleep(delay)
             delay = min(delay * 2, 0.01)
+
+
+def refuse_in_use(directory: str) -> None:
+    """A group that others made is used where it is empty and not frozen: a process would not start in it.
+
+    Spec: runtime-spec config-linux.md#control-groups. Raises: Conflict, StageError.
+    """
+    with stage(directory):
+        if read(f"{directory}/cgroup.procs").strip():
+            raise Conflict(f"the cgroup {directory} has processes: name another cgroupsPath", state="running")
+        for name, thawed in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
+            with contextlib.suppress(FileNotFoundError):
+                if read(f"{directory}/{name}").strip() != thawed:
+                    raise Conflict(f"the cgroup {directory} is frozen: thaw it first", state="paused")
 
 
 def children(directory: str) -> Sequence[str]:
@@ -127,6 +155,16 @@ def attempts(timeout: float) -> Iterator[None]:
 def read(path: str) -> str:
     with open(path, encoding="ascii") as file:
         return file.read()
+
+
+def read_or(path: str, otherwise: str = "") -> str:
+    """What the file says, or `otherwise` where the kernel or this group has no such file."""
+    try:
+        return read(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODEV, errno.EOPNOTSUPP):
+            raise
+        return otherwise
 
 
 def write(path: str, text: str) -> None:

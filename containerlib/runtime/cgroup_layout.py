@@ -48,6 +48,11 @@ class Layout:
 
     v1: Mapping[str, str] = field(factory=dict)
     v2: str | None = None
+    roots: Mapping[str, str] = field(factory=dict)
+    """Which group each mount's directory is, where it is not the hierarchy's root: a bind mount, or one made in a
+    container."""
+    systemd: str | None = None
+    """The v1 hierarchy without controllers in which systemd keeps its units."""
 
     @property
     def version(self) -> Literal["v1", "v2", "hybrid", "none"]:
@@ -72,7 +77,8 @@ class Layout:
     def detect(cls, mountinfo: str, root: str = "/sys/fs/cgroup") -> Layout:
         """What a /proc/PID/mountinfo shows, at or below `root`; later mounts hide earlier ones."""
         v1: dict[str, str] = {}
-        v2 = None
+        roots: dict[str, str] = {}
+        v2 = systemd = None
         for line in mountinfo.splitlines():
             before, _, after = line.partition(" - ")
             fields, tail = before.split(" "), after.split(" ")
@@ -81,11 +87,16 @@ class Layout:
             directory = _unescape(fields[4])
             if directory != root and not directory.startswith(f"{root}/"):
                 continue
+            roots.pop(directory, None)
+            if fields[3] != "/":
+                roots[directory] = _unescape(fields[3])
             if tail[0] == "cgroup2":
                 v2 = directory
+            elif "name=systemd" in tail[2].split(","):
+                systemd = directory
             else:
                 v1.update((name, directory) for name in tail[2].split(",") if name in _V1_CONTROLLERS)
-        return cls(v1, v2)
+        return cls(v1, v2, roots, systemd)
 
     @classmethod
     @functools.cache

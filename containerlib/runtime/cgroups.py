@@ -3,7 +3,7 @@
     cgroup = ContainerCgroup("/containerlib/<id>")
     cgroup.create(spec["linux"]["resources"])
     ...                       # the container's first process writes "0" to each of cgroup.join_files
-    cgroup.freeze(); cgroup.thaw()
+    cgroup.freeze(); cgroup.thaw(); cgroup.update({"pids": {"limit": 50}}); cgroup.stats(); cgroup.watch_oom()
     cgroup.kill(); cgroup.remove()
 
 Which groups a container has on v1 is a matter of time: each costs its mkdir, the join and the rmdir.
@@ -15,7 +15,8 @@ is, and must not be mounted in the container (see `hierarchies`).
 
 On v2 there is one directory. It joins nothing by file: clone3(CLONE_INTO_CGROUP) takes `v2_directory`.
 
-This side never writes a pid into cgroup.procs: after an idle spell that waits for RCU (4 to 28 ms).
+On the way to a start this side never writes a pid into cgroup.procs: after an idle spell that waits for RCU (4 to
+28 ms). `update` and `attach` do.
 Only `path` and its missing parents are ever made or removed, and no other group is touched.
 """
 
@@ -23,18 +24,40 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from containerlib._sys import native
-from containerlib.errors import InvalidArgument, StageError, Timeout, Unsupported
-from containerlib.runtime.cgroup_files import CgroupFiles, attempts, gone, read, stage, write
+from containerlib.errors import Conflict, InvalidArgument, StageError, Timeout, Unsupported
+from containerlib.runtime.cgroup_apply import (
+    enable_all_controllers,
+    enable_controllers,
+    inherit_cpuset,
+    missing_controller,
+    write_devices,
+    write_settings,
+)
+from containerlib.runtime.cgroup_devices import device_lines
+from containerlib.runtime.cgroup_files import CgroupFiles, gone, read, read_or, stage, write
 from containerlib.runtime.cgroup_layout import Layout
-from containerlib.runtime.cgroup_limits import Setting, device_lines, v1_settings, v2_settings
+from containerlib.runtime.cgroup_limits import Setting
+from containerlib.runtime.cgroup_limits_v1 import v1_settings
+from containerlib.runtime.cgroup_limits_v2 import v2_settings
+from containerlib.runtime.cgroup_processes import (
+    kill_processes,
+    processes_of,
+    set_v1_frozen,
+    set_v2_frozen,
+    thaw_all_v1,
+)
 from containerlib.runtime.device_filter import device_filter
+
+if TYPE_CHECKING:
+    from containerlib.runtime.cgroup_oom import OomWatch
+    from containerlib.runtime.cgroup_stats import CgroupStats
+    from containerlib.runtime.cgroup_systemd import Scope
 
 __all__ = ["ContainerCgroup", "remove_if_empty"]
 
@@ -56,13 +79,25 @@ class ContainerCgroup:
         *,
         device_attach: DeviceAttach | None = None,
         files: CgroupFiles | None = None,
+        adopt: bool = False,
+        every: bool = False,
+        enforce_devices: bool = True,
+        scope: Scope | None = None,
     ) -> None:
+        """`adopt`: groups that others made are used, if they are empty, and are never removed. `every`: not only the
+        controllers that a limit needs, so that there are statistics of all. `enforce_devices`: False for a caller who
+        may not (rootless). `scope`: systemd makes the group.
+        """
         if not path.startswith("/") or path.startswith("//") or os.path.normpath(path) != path or path == "/":
             raise InvalidArgument(f"{path!r} is not an absolute, normalised path", field="cgroupsPath")
         self.path = path
+        self.adopted: tuple[str, ...] = ()
+        """Directories that were there before `create`."""
         self._layout = layout or Layout.host()
         self._device_attach = device_attach or native.cgroup_device_attach
         self._files = files or CgroupFiles()
+        self._adopt, self._every, self._enforce_devices = adopt or scope is not None, every, enforce_devices
+        self._scope = scope
         self._hierarchies: dict[str, str] | None = None
 
     @property
@@ -75,13 +110,14 @@ class ContainerCgroup:
     @property
     def directories(self) -> tuple[str, ...]:
         """Host directories of the groups that exist."""
-        return tuple(self.hierarchies.values())
+        return (*self.hierarchies.values(), *self._tracked())
 
     @property
     def join_files(self) -> tuple[str, ...]:
         """Host files that take "0" from the single-threaded process that joins."""
         name = "cgroup.procs" if self._layout.unified else "tasks"
-        return tuple(f"{directory}/{name}" for directory in self.directories)
+        tracked = (f"{directory}/cgroup.procs" for directory in self._tracked())
+        return (*(f"{directory}/{name}" for directory in self.hierarchies.values()), *tracked)
 
     @property
     def v2_directory(self) -> str | None:
@@ -100,16 +136,23 @@ class ContainerCgroup:
     def create(self, resources: Mapping[str, Any] | None = None) -> None:
         """Makes the groups and writes the limits; undoes everything where a step fails.
 
+        With a `scope`, call `settle` when the container's first process is in its group.
+
         Raises: Unsupported for a limit whose controller is missing; Conflict where the group is in use;
         StageError.
         """
         resources = resources or {}
-        rules = list(resources.get("devices") or _ALLOW_ALL)
+        rules = self._device_rules(resources)
+        settings = self._settings(resources)
+        self.adopted = ()
+        self._hierarchies = {}
+        if self._scope:
+            self._scope.start(resources, self._layout)
         try:
             if self._layout.unified:
-                self._create_v2(v2_settings(resources), rules)
+                self._create_v2(settings, rules)
             else:
-                self._create_v1(v1_settings(resources), rules)
+                self._create_v1(settings, rules)
         except BaseException as error:
             try:
                 self.remove()
@@ -117,14 +160,76 @@ class ContainerCgroup:
                 error.add_note(f"the cgroup {self.path} could not be removed again: {cleanup}")
             raise
 
+    def settle(self) -> None:
+        """The container's first process is in its groups: what kept a systemd scope alive until then may go."""
+        if self._scope:
+            self._scope.settle()
+
+    def attach(self, pids: Sequence[int]) -> None:
+        """Moves processes into the groups: those that could not join by themselves. Takes milliseconds.
+
+        systemd does it for a scope, also where the caller may not (a user's session is in another part of the tree).
+
+        Raises: StageError; with a scope, as its `attach`.
+        """
+        if self._scope and self._layout.unified:
+            self._scope.attach(pids)
+            return
+        for directory in self.directories:
+            with stage(f"{directory}/cgroup.procs"):
+                for pid in pids:
+                    write(f"{directory}/cgroup.procs", str(pid))
+
+    def update(self, resources: Mapping[str, Any]) -> None:
+        """Changes the limits that `resources` names, all of them or none; the others stay. `devices` are not changed.
+
+        Raises: as `create`; Conflict where the container already uses more memory (on v2 with checkBeforeUpdate).
+        """
+        from containerlib.runtime import cgroup_update  # noqa: PLC0415 - not on the way to a start
+
+        settings = self._settings(resources)
+        if not any(map(os.path.isdir, self.directories)):
+            raise Conflict(f"the cgroup {self.path} is gone: the container has ended", state="stopped")
+        memory = self.v2_directory or self._of("memory")
+        if memory:
+            usage = read_or(
+                f"{memory}/{'memory.current' if self.v2_directory else 'memory.usage_in_bytes'}", "0"
+            )
+            cgroup_update.refuse_too_little_memory(resources, int(usage))
+        self._add_controllers(settings)
+        before = cgroup_update.replace_settings(settings, self._directory)
+        if self._scope:
+            try:
+                self._scope.set(resources, self._layout)
+            except BaseException as error:
+                cgroup_update.restore(before, error)
+                raise
+
+    def stats(self) -> CgroupStats:
+        """What the container has used, of every controller that it has a group of. Raises: StageError."""
+        from containerlib.runtime.cgroup_stats_read import v1_stats, v2_stats  # noqa: PLC0415 - as in update
+
+        with stage(self.path):
+            if self.v2_directory:
+                return v2_stats(self.v2_directory)
+            return v1_stats({name: d for names, d in self.hierarchies.items() for name in names.split(",")})
+
+    def watch_oom(self) -> OomWatch:
+        """Tells of each process that the OOM killer ends. The caller closes it.
+
+        Raises: Unsupported for a container without a memory group; StageError.
+        """
+        from containerlib.runtime.cgroup_oom import OomWatch  # noqa: PLC0415 - as in update
+
+        file = self.oom_file
+        if file is None:
+            raise Unsupported(f"{self.path} has no memory group: word of the OOM killer needs a memory limit")
+        return OomWatch(os.path.dirname(file), unified=self.v2_directory is not None)  # noqa: PTH120 - str paths
+
     def pids(self) -> tuple[int, ...]:
         """Processes of the container, those in groups that it made itself included."""
         directory = self._main()
-        found: list[int] = []
-        for current, _, _ in os.walk(directory) if directory else ():
-            with gone():
-                found.extend(map(int, read(f"{current}/cgroup.procs").split()))
-        return tuple(dict.fromkeys(found))
+        return processes_of(directory) if directory else ()
 
     def kill(self, timeout: float = FREEZE_TIMEOUT) -> None:
         """SIGKILL to every process, frozen or not, until none is left. Waits for their end, reaps nobody.
@@ -138,8 +243,9 @@ class ContainerCgroup:
             write(str(kill_file), "1")
         while left := self.pids():
             if not at_once:
-                self._signal(left)
-                self._thaw_v1()  # on v1 a frozen process dies when it is thawed
+                kill_processes(left, self.pids)
+                if freezer := self._of("freezer"):
+                    thaw_all_v1(freezer)
             if time.monotonic() > limit:
                 raise Timeout(f"processes {left} of {self.path} did not end within {timeout} s of SIGKILL")
             time.sleep(0.001)
@@ -174,38 +280,72 @@ class ContainerCgroup:
         """
         directories = self._candidates().values() if self._hierarchies is None else self.directories
         limit = time.monotonic() + timeout
+        if self._scope:
+            self._scope.stop()
         for directory in directories:
-            self._files.remove_tree(directory, limit)
+            if directory not in self.adopted or self._scope:
+                self._files.remove_tree(directory, limit)
         self._hierarchies = None
 
     # ---- making ----
 
+    def _settings(self, resources: Mapping[str, Any]) -> list[Setting]:
+        if self._layout.unified:
+            return v2_settings(resources, lambda name: read_or(f"{self.v2_directory}/{name}"))
+        return v1_settings(resources)
+
+    def _device_rules(self, resources: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        return list(resources.get("devices") or _ALLOW_ALL) if self._enforce_devices else _ALLOW_ALL
+
+    def _make(self, directory: str) -> None:
+        made_by_systemd = self._scope is not None and os.path.isdir(directory)  # noqa: PTH112 - str paths
+        if made_by_systemd or not self._files.make(directory, take_over=not self._adopt):
+            self.adopted += (directory,)
+
     def _create_v1(self, settings: Sequence[Setting], rules: list[Mapping[str, Any]]) -> None:
         mounted = self._layout.v1
         lines = [] if rules == _ALLOW_ALL else device_lines(rules)
-        for name in dict.fromkeys([s.controller for s in settings] + (["devices"] if lines else [])):
-            if name not in mounted:
-                raise _missing(name)
-        wanted = [n for n in _ALWAYS if n in mounted] + [s.controller for s in settings]
-        candidates = self._candidates()
-        self._hierarchies = made = {}
-        for name, directory in candidates.items():
-            if any(w in name.split(",") for w in wanted):
-                self._files.make(directory)
-                made[name] = directory
-        for setting in settings:
-            _apply(setting, f"{mounted[setting.controller]}{self.path}")
+        if lines and "devices" not in mounted:
+            raise missing_controller("devices")
+        self._add_v1([*_ALWAYS, *mounted] if self._every or self._scope else _ALWAYS, settings)
+        write_settings(settings, self._directory)
         if lines:
-            _write_devices(f"{mounted['devices']}{self.path}", lines)
+            write_devices(self._directory("devices"), lines)
+
+    def _add_v1(self, names: Sequence[str], settings: Sequence[Setting]) -> None:
+        """The groups of `names`, as far as they are mounted, and of `settings`, where they are not there yet."""
+        for setting in settings:
+            if setting.controller not in self._layout.v1:
+                raise missing_controller(setting.controller, setting)
+        wanted = {*names, *(setting.controller for setting in settings)}
+        made = dict(self.hierarchies)
+        for name, directory in self._candidates().items():
+            if name not in made and not wanted.isdisjoint(name.split(",")):
+                self._make(directory)
+                self._hierarchies = made = {**made, name: directory}
+                if "cpuset" in name.split(","):
+                    inherit_cpuset(self._layout.v1["cpuset"], self.path)
+
+    def _add_controllers(self, settings: Sequence[Setting]) -> None:
+        """What a limit needs that is added to a container at work."""
+        from containerlib.runtime.cgroup_update import move_processes  # noqa: PLC0415 - as in update
+
+        if self._layout.unified:
+            enable_controllers(self._layout.unified, self.path, [s.controller for s in settings])
+            return
+        before = set(self.directories)
+        self._add_v1((), settings)
+        for directory in [d for d in self.directories if d not in before]:
+            move_processes(self.pids, directory)
 
     def _create_v2(self, settings: Sequence[Setting], rules: list[Mapping[str, Any]]) -> None:
         mount, directory = str(self._layout.unified), str(self.v2_directory)
-        self._hierarchies = {}
-        self._files.make(directory)
+        self._make(directory)
         self._hierarchies = {"": directory}
-        _enable(mount, self.path, [s.controller for s in settings])
-        for setting in settings:
-            _apply(setting, directory)
+        if self._every:
+            enable_all_controllers(mount, self.path)
+        enable_controllers(mount, self.path, [s.controller for s in settings])
+        write_settings(settings, self._directory)
         if rules == _ALLOW_ALL:
             return
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -226,60 +366,34 @@ class ContainerCgroup:
             together.setdefault(mount, []).append(controller)
         return {",".join(names): f"{mount}{self.path}" for mount, names in together.items()}
 
+    def _tracked(self) -> tuple[str, ...]:
+        """Where systemd on v1 looks whether its unit has processes: groups that it makes and removes itself."""
+        if not self._scope or self._layout.unified:
+            return ()
+        mounts = (mount for mount in (self._layout.systemd, self._layout.v2) if mount)
+        return tuple(d for mount in mounts if os.path.isdir(d := f"{mount}{self.path}"))  # noqa: PTH112 - str paths
+
     def _of(self, controller: str) -> str | None:
         return next((d for n, d in self.hierarchies.items() if controller in n.split(",")), None)
+
+    def _directory(self, controller: str) -> str:
+        return self.v2_directory or f"{self._layout.v1[controller]}{self.path}"
 
     def _main(self) -> str | None:
         """The group that every process of the container is in."""
         return self.v2_directory or self._of("devices") or next(iter(self.directories), None)
 
-    # ---- processes ----
-
-    def _signal(self, pids: Sequence[int]) -> None:
-        """SIGKILL through pidfds that were checked after they were opened: a reused pid is never hit."""
-        opened: dict[int, int] = {}
-        try:
-            for pid in pids:
-                with contextlib.suppress(ProcessLookupError):
-                    opened[pid] = native.pidfd_open(pid)
-            still = set(self.pids())
-            for pid, descriptor in opened.items():
-                if pid in still:
-                    with contextlib.suppress(ProcessLookupError):
-                        native.pidfd_signal(descriptor, signal.SIGKILL)
-        finally:
-            for descriptor in opened.values():
-                os.close(descriptor)
-
-    def _thaw_v1(self) -> None:
-        directory = self._of("freezer")
-        if directory:
-            with gone():
-                write(f"{directory}/freezer.state", "THAWED")
-
     def _set_frozen(self, frozen: bool, timeout: float) -> None:
-        if self._layout.unified:
-            file, value, is_done = f"{self.v2_directory}/cgroup.freeze", str(int(frozen)), self._v2_is(frozen)
+        if self.v2_directory:
+            is_set = set_v2_frozen(self.v2_directory, frozen, timeout)
         else:
             directory = self._of("freezer")
             if directory is None:
                 raise Unsupported("pausing needs the freezer controller, and it is not mounted")
-            file, value = f"{directory}/freezer.state", "FROZEN" if frozen else "THAWED"
-
-            def is_done() -> bool:
-                return read(file).strip() == value
-
-        with stage(file):
-            for _ in attempts(timeout):
-                write(file, value)  # again and again: v1 may stay FREEZING while a new process slips in
-                if is_done():
-                    return
-            if frozen:
-                write(file, "0" if self._layout.unified else "THAWED")
-        raise Timeout(f"{self.path} did not become {'frozen' if frozen else 'thawed'} within {timeout} s")
-
-    def _v2_is(self, frozen: bool) -> Callable[[], bool]:
-        return lambda: f"frozen {int(frozen)}" in read(f"{self.v2_directory}/cgroup.events").splitlines()
+            is_set = set_v1_frozen(directory, frozen, timeout)
+        if not is_set:
+            word = "frozen" if frozen else "thawed"
+            raise Timeout(f"{self.path} did not become {word} within {timeout} s")
 
 
 def remove_if_empty(path: str, layout: Layout | None = None) -> None:
@@ -288,58 +402,3 @@ def remove_if_empty(path: str, layout: Layout | None = None) -> None:
     for mount in {*layout.v1.values(), *([layout.v2] if layout.v2 else [])}:
         with contextlib.suppress(OSError):
             os.rmdir(f"{mount}{path}")  # noqa: PTH106
-
-
-def _missing(controller: str) -> Unsupported:
-    what = "device rules" if controller == "devices" else f"a {controller} limit"
-    return Unsupported(
-        f"{what}: the cgroup controller {controller!r} is not available here; "
-        "leave the limit out, or mount and delegate the controller"
-    )
-
-
-def _enable(mount: str, path: str, controllers: Sequence[str]) -> None:
-    """Hands `controllers` down from the root of the tree to the parent of `path`."""
-    wanted = dict.fromkeys(controllers)
-    if not wanted:
-        return
-    available = read(f"{mount}/cgroup.controllers").split()
-    for controller in wanted:
-        if controller not in available and controller != "cgroup":
-            raise _missing(controller)
-    current = mount
-    for name in path.split("/")[1:]:
-        enabled = read(f"{current}/cgroup.subtree_control").split()
-        missing = [f"+{c}" for c in wanted if c not in enabled and c != "cgroup"]
-        if missing:
-            with stage(f"{current}/cgroup.subtree_control"):
-                write(f"{current}/cgroup.subtree_control", " ".join(missing))
-        current = f"{current}/{name}"
-
-
-def _apply(setting: Setting, directory: str) -> None:
-    file = f"{directory}/{setting.file}"
-    try:
-        write(file, setting.value)
-    except FileNotFoundError as error:
-        if not setting.optional:
-            raise Unsupported(
-                f"{setting.file}: this kernel does not have it, so the limit cannot be kept"
-            ) from error
-    except OSError as error:
-        raise StageError("cgroup", error.errno or 0, f"{setting.value} to {file}") from error
-
-
-def _write_devices(directory: str, lines: Sequence[tuple[str, str]]) -> None:
-    """One write for each rule. What the parent group denies cannot be allowed here: it stays denied."""
-    with contextlib.ExitStack() as stack, stage(directory):
-        opened: dict[str, int] = {}
-        for file, text in lines:
-            if file not in opened:
-                opened[file] = os.open(f"{directory}/{file}", os.O_WRONLY | os.O_CLOEXEC)
-                stack.callback(os.close, opened[file])
-            try:
-                os.write(opened[file], text.encode())
-            except PermissionError:
-                if file == "devices.deny":
-                    raise

@@ -19,7 +19,7 @@ from typing import Any
 
 from containerlib.errors import InvalidArgument
 
-__all__ = ["device_filter"]
+__all__ = ["device_filter", "rule_access", "rule_kind", "rule_number"]
 
 # linux/bpf_common.h and bpf.h: class | operation | source
 _LOAD_WORD = 0x61  # BPF_LDX | BPF_MEM | BPF_W
@@ -37,6 +37,7 @@ _TYPE, _ACCESS, _MAJOR, _MINOR, _SCRATCH = 2, 3, 4, 5, 6
 _TYPES = {"b": 1, "c": 2}  # BPF_DEVCG_DEV_*
 _ACCESSES = {"m": 1, "r": 2, "w": 4}  # BPF_DEVCG_ACC_*
 _EVERY_ACCESS = 7
+_MAX_NUMBER = 0xFFFFFFFF
 
 
 def _instruction(code: int, target: int = 0, source: int = 0, offset: int = 0, immediate: int = 0) -> int:
@@ -72,14 +73,14 @@ def _rule(rule: Mapping[str, Any]) -> list[int]:
     """Tests that jump behind the rule where it does not match, then its verdict."""
     allow = bool(rule.get("allow"))
     tests: list[tuple[list[int], int, int, int]] = []  # (before, jump, register, value)
-    kind = rule.get("type") or "a"
+    kind = rule_kind(rule)
     if kind != "a":
-        tests.append(([], _JUMP_NOT_EQUAL, _TYPE, _kind(kind)))
+        tests.append(([], _JUMP_NOT_EQUAL, _TYPE, _TYPES[kind]))
     for name, register in (("major", _MAJOR), ("minor", _MINOR)):
-        number = rule.get(name)
-        if number is not None and number >= 0 and kind != "a":
+        number = rule_number(rule, name)
+        if number is not None and kind != "a":
             tests.append(([], _JUMP_NOT_EQUAL, register, number))
-    access = _access(rule.get("access") or "rwm")
+    access = sum(_ACCESSES[letter] for letter in set(rule_access(rule)))
     if access != _EVERY_ACCESS:
         move = _instruction(_MOVE_REGISTER, _SCRATCH, _ACCESS)
         mask = _instruction(_AND, _SCRATCH, immediate=_EVERY_ACCESS & ~access if allow else access)
@@ -96,17 +97,28 @@ def _verdict(allow: bool) -> list[int]:
     return [_instruction(_MOVE, _RESULT, immediate=int(allow)), _instruction(_EXIT)]
 
 
-def _kind(text: str) -> int:
-    kind = _TYPES.get("c" if text == "u" else text)
-    if kind is None:
+def rule_kind(rule: Mapping[str, Any]) -> str:
+    """a, b or c; an unbuffered device (u) is a character device. Raises: InvalidArgument."""
+    text = rule.get("type") or "a"
+    kind = "c" if text == "u" else text
+    if kind not in ("a", *_TYPES):
         raise InvalidArgument(f"{text!r} is not a type of device: a, b or c", field="resources.devices")
-    return kind
+    return str(kind)
 
 
-def _access(text: str) -> int:
-    access = 0
-    for letter in text:
-        if letter not in _ACCESSES:
-            raise InvalidArgument(f"{text!r} is not an access: letters of rwm", field="resources.devices")
-        access |= _ACCESSES[letter]
-    return access
+def rule_number(rule: Mapping[str, Any], name: str) -> int | None:
+    """The major or minor number; None for any. Raises: InvalidArgument."""
+    number = rule.get(name)
+    if number is None:
+        return None
+    if isinstance(number, bool) or not isinstance(number, int) or number > _MAX_NUMBER:
+        raise InvalidArgument(f"{number!r} is not a {name} number", field="resources.devices")
+    return number if number >= 0 else None
+
+
+def rule_access(rule: Mapping[str, Any]) -> str:
+    """Letters of rwm, all of them where the rule has none. Raises: InvalidArgument."""
+    text = rule.get("access") or "rwm"
+    if not isinstance(text, str) or not set(text) <= set(_ACCESSES):
+        raise InvalidArgument(f"{text!r} is not an access: letters of rwm", field="resources.devices")
+    return text

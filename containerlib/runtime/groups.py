@@ -18,3 +18,7 @@ class Groups:
     oom_file: str | None = None
     hierarchies: Mapping[str, str] | None = None
     """None: cgroup v2."""
+    task_files: tuple[str, ...] = ()
+    """Of resctrl: its class of service and its monitoring group."""
+    classes: tuple[str, ...] = ()
+    """Directories of resctrl that end with the container."""

@@ -78,7 +78,7 @@ class FilterCache:
 
 def _quick_key(seccomp: Mapping[str, Any]) -> bytes | str:
     """Equal only for equal sections, and made in a fiftieth of a digest's time: each verb reads its config anew."""
-    return seccomp.digest if isinstance(seccomp, SeccompSection) else marshal.dumps(seccomp, 2)
+    return seccomp.digest if isinstance(seccomp, SeccompSection) else marshal.dumps(dict(seccomp), 2)
 
 
 # ---- on disk ----

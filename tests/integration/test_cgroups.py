@@ -83,7 +83,9 @@ def running(cgroup: ContainerCgroup, *command: str) -> Iterator[subprocess.Popen
 
 
 def our_groups() -> set[str]:
-    return {str(path) for path in Path("/sys/fs/cgroup").rglob("*") if path.is_dir() and PARENT in str(path)}
+    return {
+        path for path, _, _ in os.walk("/sys/fs/cgroup") if PARENT in path
+    }  # others come and go meanwhile
 
 
 def test_harmless_devices_work_and_others_do_not(cgroup: ContainerCgroup) -> None:
@@ -155,6 +157,35 @@ def test_kill_ends_every_process_even_frozen_ones(cgroup: ContainerCgroup) -> No
         cgroup.freeze()
         cgroup.kill()
         assert cgroup.pids() == ()
+        assert process.wait(10) == -signal.SIGKILL
+
+
+def test_kill_reaches_processes_in_groups_that_the_container_made_and_froze(cgroup: ContainerCgroup) -> None:
+    create(cgroup)
+    freezer = cgroup.hierarchies.get("freezer") or cgroup.v2_directory
+    assert freezer is not None
+    inner = Path(freezer, "inner")
+    inner.mkdir()
+    with running(cgroup, "sleep", "100") as process:
+        (inner / "cgroup.procs").write_text(str(process.pid))
+        name, value = ("cgroup.freeze", "1") if cgroup.v2_directory else ("freezer.state", "FROZEN")
+        (inner / name).write_text(value)
+        cgroup.kill()
+        assert process.wait(10) == -signal.SIGKILL
+
+
+@pytest.mark.vm
+def test_processes_of_a_threaded_group_are_listed_and_killed(cgroup: ContainerCgroup) -> None:
+    if not cgroup.v2_directory:
+        pytest.skip("threaded groups are cgroup v2's")
+    create(cgroup)
+    inner = Path(cgroup.v2_directory, "inner")
+    inner.mkdir()
+    (inner / "cgroup.type").write_text("threaded")
+    with running(cgroup, "sleep", "100") as process:
+        (inner / "cgroup.threads").write_text(str(process.pid))
+        assert cgroup.pids() == (process.pid,)
+        cgroup.kill()
         assert process.wait(10) == -signal.SIGKILL
 
 

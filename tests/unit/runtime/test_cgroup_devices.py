@@ -50,7 +50,9 @@ def test_allowed_devices_are_listed_with_their_accesses() -> None:
 
 
 def test_denied_device_is_taken_off_the_list() -> None:
-    allowed = allow_list([DENY_ALL, char(1, 3), char(1, 3, "w", allow=False), char(1, 5), char(1, 5, allow=False)])
+    allowed = allow_list(
+        [DENY_ALL, char(1, 3), char(1, 3, "w", allow=False), char(1, 5), char(1, 5, allow=False)]
+    )
     assert (dict(allowed.nodes), allowed.exact) == ({("c", 1, 3): "rm"}, True)
 
 
@@ -73,7 +75,11 @@ def test_everything_allowed_is_said_so() -> None:
 
 @pytest.mark.parametrize(
     "rule",
-    [{"allow": True, "type": "p"}, {"allow": True, "access": "x"}, {"allow": True, "type": "c", "major": "1"}],
+    [
+        {"allow": True, "type": "p"},
+        {"allow": True, "access": "x"},
+        {"allow": True, "type": "c", "major": "1"},
+    ],
 )
 def test_impossible_rules_are_refused(rule: dict[str, Any]) -> None:
     for read in (device_lines, allow_list):
@@ -94,7 +100,13 @@ rules = st.fixed_dictionaries(
 )
 
 
-@given(st.lists(rules, max_size=6), st.sampled_from("bc"), st.integers(0, 2), st.integers(0, 2), st.sampled_from("rwm"))
+@given(
+    st.lists(rules, max_size=6),
+    st.sampled_from("bc"),
+    st.integers(0, 2),
+    st.integers(0, 2),
+    st.sampled_from("rwm"),
+)
 def test_exact_list_allows_what_the_rules_allow(
     made: list[dict[str, Any]], kind: str, major: int, minor: int, access: str
 ) -> None:

@@ -360,7 +360,17 @@ def test_interface_name_that_could_be_another_line_is_refused(name: str) -> None
 
 @pytest.mark.parametrize(
     "file",
-    ["memory", "../x.y", ".max", "a/b.c", "memory.", "cgroup.procs", "cgroup.threads", "cgroup.kill", "a.b\0"],
+    [
+        "memory",
+        "../x.y",
+        ".max",
+        "a/b.c",
+        "memory.",
+        "cgroup.procs",
+        "cgroup.threads",
+        "cgroup.kill",
+        "a.b\0",
+    ],
 )
 def test_unified_names_are_files_of_limits(file: str) -> None:
     with pytest.raises(InvalidArgument):

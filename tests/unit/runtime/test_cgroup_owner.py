@@ -50,7 +50,9 @@ def test_owner_is_the_hosts_user_behind_the_containers() -> None:
         {},
     ],
 )
-def test_group_stays_the_hosts_without_a_writable_mount_of_the_containers_own(changed: dict[str, Any]) -> None:
+def test_group_stays_the_hosts_without_a_writable_mount_of_the_containers_own(
+    changed: dict[str, Any],
+) -> None:
     assert group_owner(changed) is None
 
 

@@ -11,7 +11,9 @@ from containerlib.errors import Error, InvalidArgument, Unsupported
 from containerlib.runtime.cgroup_layout import Layout
 from containerlib.runtime.cgroup_path import Place, expand_slice, own_groups, resolve, scope_name
 
-V1 = Layout({"cpu": "/cg/cpu", "cpuacct": "/cg/cpu", "memory": "/cg/memory"}, "/cg/unified", systemd="/cg/systemd")
+V1 = Layout(
+    {"cpu": "/cg/cpu", "cpuacct": "/cg/cpu", "memory": "/cg/memory"}, "/cg/unified", systemd="/cg/systemd"
+)
 V2 = Layout({}, "/cg")
 OWN_V1 = "5:memory:/user/7\n4:cpu,cpuacct:/\n1:name=systemd:/init.scope\n0::/\n"
 OWN_V2 = "0::/user.slice/user-0.slice/session-1.scope\n"
@@ -65,7 +67,20 @@ def test_own_group_that_no_mount_shows_is_refused(group: str | None) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["..", "/..", "/a/../../b", "a/..", "/", "//", ".", "/./", "/a\nb", "/a\0b", f"/{'a' * 256}", "/ü" * 1 + "ü" * 128],
+    [
+        "..",
+        "/..",
+        "/a/../../b",
+        "a/..",
+        "/",
+        "//",
+        ".",
+        "/./",
+        "/a\nb",
+        "/a\0b",
+        f"/{'a' * 256}",
+        "/ü" * 1 + "ü" * 128,
+    ],
 )
 def test_path_that_leads_out_or_nowhere_is_refused(path: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
@@ -114,7 +129,18 @@ def test_slice_is_in_the_slices_that_its_name_says(name: str, path: str) -> None
 
 @pytest.mark.parametrize(
     "name",
-    ["", "a", ".slice", "-a.slice", "a-.slice", "a--b.slice", "a/b.slice", "../a.slice", "a.slice/", "a b.slice"],
+    [
+        "",
+        "a",
+        ".slice",
+        "-a.slice",
+        "a-.slice",
+        "a--b.slice",
+        "a/b.slice",
+        "../a.slice",
+        "a.slice/",
+        "a b.slice",
+    ],
 )
 def test_impossible_slice_is_refused(name: str) -> None:
     with pytest.raises(InvalidArgument):
@@ -139,7 +165,16 @@ def test_systemd_path_has_defaults_for_system_and_user() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/absolute", "a.slice:b", "a.slice:b:c:d", "a:b:c", "a.slice:b:", "a.slice:b:c/../d", "a.slice:b:c.slice", "a.slice:b c:d"],
+    [
+        "/absolute",
+        "a.slice:b",
+        "a.slice:b:c:d",
+        "a:b:c",
+        "a.slice:b:",
+        "a.slice:b:c/../d",
+        "a.slice:b:c.slice",
+        "a.slice:b c:d",
+    ],
 )
 def test_systemd_path_of_another_shape_is_refused(path: str) -> None:
     with pytest.raises(InvalidArgument) as caught:

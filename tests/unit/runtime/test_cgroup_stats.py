@@ -35,7 +35,9 @@ def group(directory: Path, **files: str) -> str:
 def test_v1_cpu_times_are_nanoseconds_in_all_and_by_cpu(tmp_path: Path) -> None:
     stats = v1_stats(
         {
-            "cpu": group(tmp_path / "cpu", cpu__stat="nr_periods 5\nnr_throttled 2\nthrottled_time 900\nnr_bursts 1\n"),
+            "cpu": group(
+                tmp_path / "cpu", cpu__stat="nr_periods 5\nnr_throttled 2\nthrottled_time 900\nnr_bursts 1\n"
+            ),
             "cpuacct": group(
                 tmp_path / "cpuacct",
                 cpuacct__usage="700\n",
@@ -120,7 +122,10 @@ def test_v1_other_controllers(tmp_path: Path) -> None:
                 rdma__max="mlx5_0 hca_handle=max hca_object=9\n",
             ),
             "cpuset": group(
-                tmp_path / "cpuset", cpuset__cpus="0-1,3\n", cpuset__mems="0\n", cpuset__sched_relax_domain_level="-1\n"
+                tmp_path / "cpuset",
+                cpuset__cpus="0-1,3\n",
+                cpuset__mems="0\n",
+                cpuset__sched_relax_domain_level="-1\n",
             ),
         }
     )
@@ -138,7 +143,8 @@ def test_v2_group_is_read_from_one_directory(tmp_path: Path) -> None:
     directory = group(
         tmp_path / "x",
         cgroup__controllers="cpuset cpu io memory hugetlb pids rdma",
-        cpu__stat="usage_usec 7\nuser_usec 3\nsystem_usec 4\nnr_periods 5\nnr_throttled 2\nthrottled_usec 9\nburst_usec 1\n",
+        cpu__stat="usage_usec 7\nuser_usec 3\nsystem_usec 4\nnr_periods 5\nnr_throttled 2\nthrottled_usec 9\n"
+        "burst_usec 1\n",
         cpu__pressure=PSI,
         cpuset__cpus__effective="0-2\n",
         cpuset__mems__effective="0\n",
@@ -180,7 +186,11 @@ def test_v2_group_is_read_from_one_directory(tmp_path: Path) -> None:
         pids=PidsStats(3, 10),
         block=BlockStats(
             bytes=(BlockCount(8, 0, "Read", 1), BlockCount(8, 0, "Write", 2), BlockCount(8, 0, "Discard", 5)),
-            operations=(BlockCount(8, 0, "Read", 3), BlockCount(8, 0, "Write", 4), BlockCount(8, 0, "Discard", 6)),
+            operations=(
+                BlockCount(8, 0, "Read", 3),
+                BlockCount(8, 0, "Write", 4),
+                BlockCount(8, 0, "Discard", 6),
+            ),
             pressure=psi,
         ),
         hugepages={"2MB": HugepageStats(2, 0, 3)},

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from containerlib.errors import Conflict, InvalidArgument, StageError, Timeout, Unsupported
+from containerlib.errors import AlreadyExists, Conflict, InvalidArgument, StageError, Timeout, Unsupported
 from containerlib.runtime.cgroup_files import CgroupFiles
 from containerlib.runtime.cgroup_layout import Layout
 from containerlib.runtime.cgroups import ContainerCgroup, remove_if_empty
 from containerlib.runtime.device_filter import device_filter
 
 V1_FILES = {
+    "cpuset": ("cpuset.cpus", "cpuset.mems"),
     "memory": ("memory.limit_in_bytes", "memory.soft_limit_in_bytes", "memory.oom_control"),
     "cpu": ("cpu.shares", "cpu.cfs_period_us", "cpu.cfs_quota_us"),
     "pids": ("pids.max",),
@@ -275,3 +276,151 @@ def test_thaw_of_a_group_that_went_away_is_fine_and_freeze_is_not(tmp_path: Path
     with pytest.raises(StageError) as caught:
         cgroup.freeze()
     assert caught.value.errno == errno.ENOENT
+
+
+# ---- groups in every hierarchy, of others, of systemd ----
+
+
+def test_group_in_every_hierarchy_where_that_is_asked_for(tmp_path: Path, v1: Layout) -> None:
+    (tmp_path / "cpuset/cpuset.cpus").write_text("0-3\n")
+    (tmp_path / "cpuset/cpuset.mems").write_text("0\n")
+    cgroup = ContainerCgroup("/containerlib/x", v1, files=FakeFiles(tmp_path), every=True)
+    cgroup.create({})
+    assert set(cgroup.hierarchies) == set(V1_FILES)
+
+
+def test_every_controller_of_v2_is_enabled_where_that_is_asked_for(tmp_path: Path, v2: Layout) -> None:
+    cgroup = ContainerCgroup("/containerlib/x", v2, files=FakeFiles(tmp_path, unified=True), every=True)
+    cgroup.create({})
+    assert (tmp_path / "containerlib/cgroup.subtree_control").read_text() == "+cpu +memory +pids"
+
+
+def test_new_v1_cpuset_has_its_parents_cpus_all_the_way_down(tmp_path: Path, v1: Layout) -> None:
+    (tmp_path / "cpuset/cpuset.cpus").write_text("0-3\n")
+    (tmp_path / "cpuset/cpuset.mems").write_text("0-1\n")
+    cgroup = ContainerCgroup("/containerlib/x", v1, files=FakeFiles(tmp_path))
+    cgroup.create({"cpu": {"cpus": "2"}})
+    for group in ("containerlib", "containerlib/x"):
+        assert (tmp_path / "cpuset" / group / "cpuset.mems").read_text() == "0-1"
+    assert (tmp_path / "cpuset/containerlib/cpuset.cpus").read_text() == "0-3"
+    assert (tmp_path / "cpuset/containerlib/x/cpuset.cpus").read_text().startswith("2")
+
+
+def test_device_rules_are_left_out_for_a_caller_who_may_not(tmp_path: Path, v2: Layout) -> None:
+    attached: list[Sequence[int]] = []
+    cgroup = ContainerCgroup(
+        "/x",
+        v2,
+        device_attach=lambda _, program: attached.append(program),
+        files=FakeFiles(tmp_path, unified=True),
+        enforce_devices=False,
+    )
+    cgroup.create({"devices": [DENY_ALL]})
+    assert attached == []
+
+
+def test_no_hierarchy_at_all_makes_no_group_and_refuses_limits(tmp_path: Path) -> None:
+    cgroup = ContainerCgroup("/x", Layout(), enforce_devices=False)
+    cgroup.create({"devices": [DENY_ALL]})
+    assert (cgroup.directories, cgroup.join_files, cgroup.oom_file, cgroup.pids()) == ((), (), None, ())
+    with pytest.raises(Unsupported, match=r"pids\.limit"):
+        cgroup.create({"pids": {"limit": 5}})
+
+
+def test_group_of_others_is_used_and_stays(tmp_path: Path, v1: Layout) -> None:
+    files = FakeFiles(tmp_path)
+    files.make(f"{tmp_path}/pids/theirs")
+    cgroup = ContainerCgroup("/theirs", v1, files=files, adopt=True)
+    (tmp_path / "pids/theirs/cgroup.procs").write_text("")
+    cgroup.create({"pids": {"limit": 5}})
+    assert cgroup.adopted == (f"{tmp_path}/pids/theirs",)
+    cgroup.remove()
+    assert (tmp_path / "pids/theirs").exists()
+    assert not (tmp_path / "devices/theirs").exists()
+
+
+def test_refused_resources_touch_no_group_of_others(tmp_path: Path, v1: Layout) -> None:
+    files = FakeFiles(tmp_path)
+    files.make(f"{tmp_path}/pids/theirs/inner")
+    layout = Layout({name: path for name, path in v1.v1.items() if name != "devices"})
+    for adopt in (True, False):
+        with pytest.raises(Unsupported):
+            ContainerCgroup("/theirs", layout, files=files, adopt=adopt).create({"devices": [DENY_ALL]})
+        assert (tmp_path / "pids/theirs/inner").exists()
+
+
+class FakeScope:
+    """systemd: makes the group, and says what it was asked."""
+
+    def __init__(self, files: FakeFiles, directory: str, failure: Exception | None = None) -> None:
+        self.files, self.directory, self.failure = files, directory, failure
+        self.said: list[str] = []
+
+    def start(self, *_: object) -> None:
+        self.said.append("start")
+        if self.failure:
+            raise self.failure
+        self.files.make(self.directory)
+        Path(self.directory, "cgroup.procs").write_text("77\n")
+
+    def settle(self) -> None:
+        self.said.append("settle")
+
+    def set(self, *_: object) -> None:
+        self.said.append("set")
+        if self.failure:
+            raise self.failure
+
+    def stop(self) -> None:
+        self.said.append("stop")
+
+
+def test_group_of_a_scope_is_systemds_and_goes_with_it(tmp_path: Path, v2: Layout) -> None:
+    files = FakeFiles(tmp_path, unified=True)
+    scope = FakeScope(files, f"{tmp_path}/a.slice/b.scope")
+    cgroup = ContainerCgroup("/a.slice/b.scope", v2, files=files, scope=scope)  # type: ignore[arg-type]
+    cgroup.create({"pids": {"limit": 5}})
+    cgroup.settle()
+    assert (tmp_path / "a.slice/b.scope/pids.max").read_text() == "5"
+    cgroup.update({"pids": {"limit": 6}})
+    assert (tmp_path / "a.slice/b.scope/pids.max").read_text() == "6"
+    cgroup.remove()
+    assert scope.said == ["start", "settle", "set", "stop"]
+    assert not (tmp_path / "a.slice/b.scope").exists()
+
+
+def test_scope_that_does_not_start_is_not_stopped_either(tmp_path: Path, v2: Layout) -> None:
+    """It may be another container's, of the same name."""
+    files = FakeFiles(tmp_path, unified=True)
+    scope = FakeScope(files, f"{tmp_path}/b.scope", AlreadyExists("taken"))
+    cgroup = ContainerCgroup("/b.scope", v2, files=files, scope=scope)  # type: ignore[arg-type]
+    with pytest.raises(AlreadyExists):
+        cgroup.create({})
+    assert scope.said == ["start"]
+
+
+def test_limit_that_systemd_refuses_is_set_back(tmp_path: Path, v2: Layout) -> None:
+    files = FakeFiles(tmp_path, unified=True)
+    scope = FakeScope(files, f"{tmp_path}/b.scope")
+    cgroup = ContainerCgroup("/b.scope", v2, files=files, scope=scope)  # type: ignore[arg-type]
+    cgroup.create({"pids": {"limit": 5}})
+    scope.failure = Timeout("too late")
+    with pytest.raises(Timeout):
+        cgroup.update({"pids": {"limit": 6}})
+    assert (tmp_path / "b.scope/pids.max").read_text() == "5"
+
+
+def test_scope_on_v1_is_joined_where_systemd_looks_too(tmp_path: Path, v1: Layout) -> None:
+    for name in ("systemd", "unified"):
+        (tmp_path / name / "b.scope").mkdir(parents=True)
+    layout = Layout(v1.v1, f"{tmp_path}/unified", systemd=f"{tmp_path}/systemd")
+    files = FakeFiles(tmp_path)
+    scope = FakeScope(files, f"{tmp_path}/pids/b.scope")
+    (tmp_path / "cpuset/cpuset.cpus").write_text("0\n")
+    (tmp_path / "cpuset/cpuset.mems").write_text("0\n")
+    cgroup = ContainerCgroup("/b.scope", layout, files=files, scope=scope)  # type: ignore[arg-type]
+    cgroup.create({})
+    assert {f"{tmp_path}/{name}/b.scope/cgroup.procs" for name in ("systemd", "unified")} <= set(
+        cgroup.join_files
+    )
+    assert set(cgroup.hierarchies) == set(V1_FILES)

@@ -1,0 +1,111 @@
+"""Groups that belong to an ordinary user: what that user may do with them, and what not. cgroup v2 alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from containerlib.runtime.cgroup_layout import Layout
+from containerlib.runtime.cgroup_owner import find_delegation, give_group
+from containerlib.runtime.cgroups import ContainerCgroup, remove_if_empty
+
+pytestmark = [
+    pytest.mark.privileged("CAP_SYS_ADMIN, CAP_CHOWN: makes cgroups and gives them away"),
+    pytest.mark.vm,
+    pytest.mark.skipif(Layout.host().unified is None, reason="needs cgroup v2"),
+]
+
+PARENT = f"/containerlib-test-{os.getpid()}"
+USER = 65_534
+
+
+@pytest.fixture
+def given() -> Iterator[str]:
+    """A group with limits that belongs to an ordinary user."""
+    cgroup = ContainerCgroup(f"{PARENT}/given")
+    cgroup.create({"pids": {"limit": 50}, "memory": {"limit": 256 << 20}})
+    assert cgroup.v2_directory is not None
+    give_group(cgroup.v2_directory, USER)
+    yield cgroup.v2_directory
+    cgroup.kill()
+    cgroup.remove()
+    remove_if_empty(PARENT)
+
+
+def as_user(directory: str, code: str, *, leaf: str = "") -> subprocess.CompletedProcess[str]:
+    """Runs `code` in the group `leaf` of `directory`, as the ordinary user."""
+    place = Path(directory, leaf)
+    join = f"import os; open('{place}/cgroup.procs', 'w').write('0'); os.setgid({USER}); os.setuid({USER})\n"
+    return subprocess.run(
+        [sys.executable, "-c", join + code], capture_output=True, text=True, check=False, timeout=200
+    )
+
+
+def test_owner_divides_the_group_and_cannot_raise_its_limits(given: str) -> None:
+    code = f"""
+import os
+os.mkdir("{given}/inner")
+open("{given}/inner/cgroup.procs", "w").write("0")
+open("{given}/cgroup.subtree_control", "w").write("+pids")
+open("{given}/inner/pids.max", "w").write("7")
+for name in ("pids.max", "memory.max", "cgroup.freeze"):
+    try:
+        open("{given}/" + name, "w").write("1")
+        print("wrote", name)
+    except PermissionError:
+        print("refused", name)
+"""
+    done = as_user(given, code)
+    assert done.stdout.split() == [
+        "refused",
+        "pids.max",
+        "refused",
+        "memory.max",
+        "refused",
+        "cgroup.freeze",
+    ], done.stderr
+    assert Path(given, "inner/pids.max").read_text().strip() == "7"
+
+
+def test_owner_finds_the_delegation_and_makes_a_limited_container_group_in_it(given: str) -> None:
+    Path(given, "me").mkdir()
+    give_group(f"{given}/me", USER)
+    code = """
+from containerlib.runtime.cgroup_owner import find_delegation
+from containerlib.runtime.cgroups import ContainerCgroup
+found = find_delegation()
+print(found.path, found.occupied, "pids" in found.controllers)
+cgroup = ContainerCgroup("/web", found.layout(), enforce_devices=False)
+cgroup.create({"pids": {"limit": 9}, "devices": [{"allow": False}]})
+print(open(cgroup.v2_directory + "/pids.max").read())
+cgroup.remove()
+"""
+    done = as_user(given, code, leaf="me")
+    path = f"{PARENT}/given"
+    assert done.stdout.split() == [path, "False", "True", "9"], done.stderr
+
+
+def test_ordinary_user_outside_any_delegation_finds_none() -> None:
+    cgroup = ContainerCgroup(f"{PARENT}/roots")
+    cgroup.create({})
+    try:
+        assert cgroup.v2_directory is not None
+        done = as_user(
+            cgroup.v2_directory,
+            "from containerlib.runtime.cgroup_owner import find_delegation; print(find_delegation())",
+        )
+        assert done.stdout.split() == ["None"], done.stderr
+    finally:
+        cgroup.remove()
+        remove_if_empty(PARENT)
+
+
+def test_root_finds_the_group_that_it_is_in() -> None:
+    delegation = find_delegation()
+    assert delegation is not None
+    assert Path(delegation.directory, "cgroup.procs").exists()
