@@ -40,21 +40,23 @@ enum clib_op_kind {
                          the first process there too */
     CLIB_OP_ID_MAP,   /* shim: t0 uid_map, gid_map or setgroups of the first process, t1 what is written to it
                        */
-    CLIB_OP_COMMAND, /* shim: t0 program, size its arguments at t2; the first of them is replaced by the first
-                        process's pid (newuidmap) */
-    CLIB_OP_TREE, /* shim: t0 host source, n0 clib_mount_flag; a mount that the next BIND takes, id-mapped; n1
-                     1 = by the first process's user namespace, else data: the text of a uid_map, a NUL, of a
-                     gid_map, a NUL */
+    CLIB_OP_COMMAND,  /* shim: t0 program, n0 milliseconds or 0, size its arguments at t2, behind the first
+                         process's  pid (newuidmap) */
+    CLIB_OP_TREE, /* shim: t0 host source, n0 clib_mount_flag, n1 clib_tree_kind, n2 MS_* propagation; a mount
+                     that the next BIND takes; data where it is id-mapped by maps: the text of a uid_map, a
+                     NUL, of a gid_map, a NUL */
     CLIB_OP_LINK, /* shim: t0 network device that moves to the first process's namespace, t1 its name there */
     CLIB_OP_LISTENER, /* shim: t0 socket that takes the seccomp listener, size 1: at t2 a state as a HOOK has
                          it */
     CLIB_OP_HOOK, /* t0 program, n0 argc, n1 envc, n2 milliseconds or 0, size = argc + envc + 1 strings at t2:
                          argv, environment, and the state's JSON with a byte 1 where the pid belongs */
     /* before the root is changed: the host's tree is still visible */
-    CLIB_OP_CGROUP_JOIN,   /* t0 host file that takes "0" (v1 tasks or v2 cgroup.procs) */
-    CLIB_OP_UNSHARE,       /* n0 CLONE_NEW* flags */
-    CLIB_OP_SETNS,         /* t0 host path of a namespace, n0 its CLONE_NEW* flag */
-    CLIB_OP_JOIN,          /* n0 CLONE_NEW* flags of the launch message's pidfd */
+    CLIB_OP_CGROUP_JOIN, /* t0 host file that takes "0" (v1 tasks or v2 cgroup.procs) */
+    CLIB_OP_UNSHARE,     /* n0 CLONE_NEW* flags */
+    CLIB_OP_SETNS,       /* t0 host path of a namespace, n0 its CLONE_NEW* flag */
+    CLIB_OP_REBIRTH, /* what follows is done by a child in the pid namespace that UNSHARE made, in its place
+                      */
+    CLIB_OP_JOIN,    /* n0 CLONE_NEW* flags of the launch message's pidfd */
     CLIB_OP_OOM_SCORE_ADJ, /* n0 value as int32 */
     CLIB_OP_TIME_OFFSETS,  /* t0 what is written to timens_offsets; a SETNS of time_for_children follows */
     CLIB_OP_LOOPBACK_UP,   /* brings lo up in the current network namespace */
@@ -65,9 +67,11 @@ enum clib_op_kind {
                               Linux 6.7 */
     /* the new root is known, the host's tree is still visible; root paths resolve inside the new root */
     CLIB_OP_MOUNT, /* t0 fstype, t1 root target, size "key\0value\0" pairs at t2 ("" value: flag), n0
-                      MOUNT_ATTR_*, n1 clib_mount_flag, n2 MS_* propagation */
-    CLIB_OP_BIND,  /* t0 host source, t1 root target, n0 MOUNT_ATTR_* to set, n1 clib_mount_flag, n2 MS_*
-                      propagation */
+                      MOUNT_ATTR_* to set and << 32 to clear by a remount, n1 clib_mount_flag, n2 MS_*
+                      propagation, with MS_* of the superblock where CLASSIC */
+    CLIB_OP_BIND,  /* t0 host source, t1 root target, n0 MOUNT_ATTR_* to set and << 32 to clear, n1
+                      clib_mount_flag and << 32 MOUNT_ATTR_* to set below too, n2 MS_* propagation and << 32
+                      MOUNT_ATTR_* to clear below too */
     CLIB_OP_MKNOD, /* t1 root path, n0 mode with type, n1 dev_t (kernel's new_encode_dev), n2 uid << 32 | gid
                     */
     CLIB_OP_SYMLINK, /* t0 text, t1 root path; an existing entry stays */
@@ -81,7 +85,7 @@ enum clib_op_kind {
     CLIB_OP_HOSTNAME,   /* t0 */
     CLIB_OP_DOMAINNAME, /* t0 */
     CLIB_OP_PIVOT,      /* the new root becomes "/"; the host's tree is gone; n0 1 = the root mount is made
-                           read-only */
+                           read-only, n1 MS_* its propagation */
     /* the process */
     CLIB_OP_SESSION_KEYRING, /* t0 name */
     CLIB_OP_PERSONALITY,     /* n0 */
@@ -91,7 +95,7 @@ enum clib_op_kind {
     CLIB_OP_MEMORY_POLICY,   /* n0 mode and flags, n1 bits in the mask, data: mask of nodes */
     CLIB_OP_LABEL,           /* t0 file below /proc/PID/attr, t1 what is written to it */
     CLIB_OP_RLIMIT,          /* n0 resource, n1 soft, n2 hard */
-    CLIB_OP_UMASK,           /* n0 */
+    CLIB_OP_UMASK,           /* n0; n1 1 = the caller's instead */
     CLIB_OP_NO_NEW_PRIVS,
     CLIB_OP_SECCOMP,      /* data: struct sock_filter[], n0 SECCOMP_FILTER_FLAG_* */
     CLIB_OP_CAP_BOUNDING, /* n0 set that stays */
@@ -111,10 +115,25 @@ enum clib_op_kind {
 };
 
 enum clib_mount_flag {
-    CLIB_MOUNT_RECURSIVE = 1,      /* rbind */
-    CLIB_MOUNT_ATTR_RECURSIVE = 2, /* attributes apply to the mounts below too (rro, rnosuid, ...) */
-    CLIB_MOUNT_NO_SYMLINKS = 4,    /* refuse a target whose path has a symlink (proc, sysfs) */
-    CLIB_MOUNT_TREE = 8,           /* the source is what the TREE before it opened */
+    CLIB_MOUNT_RECURSIVE = 1,              /* rbind */
+    CLIB_MOUNT_ATTR_RECURSIVE = 2,         /* TREE: the mounts below are id-mapped too (ridmap) */
+    CLIB_MOUNT_NO_SYMLINKS = 4,            /* refuse a target whose path has a symlink (proc, sysfs) */
+    CLIB_MOUNT_TREE = 8,                   /* the source is what the TREE before it opened */
+    CLIB_MOUNT_PROPAGATION_RECURSIVE = 16, /* of the mounts below too (rprivate, rslave, ...) */
+    CLIB_MOUNT_CLASSIC = 32,               /* by mount(2), whose options may be longer than fsconfig's */
+    CLIB_MOUNT_REMOUNT = 64,               /* changes what is mounted on the target already */
+    CLIB_MOUNT_COPY_UP = 128,              /* first takes what the root has at the target (tmpcopyup) */
+    CLIB_MOUNT_COPY_SYMLINK = 256,         /* a source that is a symlink is made anew, and not followed */
+    CLIB_MOUNT_TARGET_MODE = 512,          /* has the mode of a target that is there already */
+    CLIB_MOUNT_TARGET_OWNER = 1024,        /* and its owner */
+    CLIB_MOUNT_ON_PROC = 2048,             /* the target may lie in a procfs */
+    CLIB_MOUNT_PROC_SOURCE = 4096,         /* the source must be a procfs */
+};
+
+enum clib_tree_kind {
+    CLIB_TREE_OF_MAPS = 0,      /* id-mapped by the data */
+    CLIB_TREE_OF_NAMESPACE = 1, /* id-mapped by the first process's user namespace */
+    CLIB_TREE_AS_IT_IS = 2,     /* not id-mapped; left to the BIND where the shim may not open it */
 };
 
 struct clib_op {
@@ -158,6 +177,7 @@ enum clib_message_kind {
     CLIB_MESSAGE_DONE,     /* value[0] errno of the request, 0 = done */
     CLIB_MESSAGE_TERMINAL, /* one descriptor: the master of a terminal that nobody serves here */
     /* between the first process and the shim */
+    CLIB_MESSAGE_REBORN,   /* value[0] the pid of the process that takes the first one's place */
     CLIB_MESSAGE_HANDOVER, /* value[0] index, value[1] count, value[2] a descriptor's number or -1; answered
                               by DONE, with a TREE's descriptor, or FAILED */
 };

@@ -6,8 +6,9 @@
 #include <asm/statfs.h>
 #include <linux/ioprio.h>
 #include <linux/magic.h>
+#include <linux/openat2.h>
 
-enum { LABEL_PATH = 64, IOPRIO_WHO_PROCESS_ = 1, MAX_MASK = 1024 };
+enum { LABEL_PATH = 64 };
 
 /* the bytes of an op behind its numbers; they are aligned, and the kernel only reads them */
 static const void *op_bytes(const struct init *init, const struct clib_op *op) {
@@ -22,8 +23,9 @@ int op_scheduler(const struct init *init, const struct clib_op *op) {
     return (int)sys(sched_setattr, 0, op_bytes(init, op), 0);
 }
 
+/* of its process group, which it leads and is alone in */
 int op_io_priority(uint64_t priority) {
-    return (int)sys(ioprio_set, IOPRIO_WHO_PROCESS_, 0, priority);
+    return (int)sys(ioprio_set, IOPRIO_WHO_PGRP, 0, priority);
 }
 
 int op_cpu_affinity(const struct init *init, const struct clib_op *op) {
@@ -34,26 +36,41 @@ int op_memory_policy(const struct init *init, const struct clib_op *op) {
     return (int)sys(set_mempolicy, op->number[0], op->size ? op_bytes(init, op) : 0, op->number[1]);
 }
 
-/* A label that is written to a file which is not proc's is a label that is not there (CVE-2019-16884,
- * CVE-2025-52881). Its path names this process by number: "self" is a symlink. */
-int op_label(const struct init *init, const char *file, const char *text) {
-    char path[LABEL_PATH] = "/proc/";
-    size_t length = 6, more = text_length(file);
-    length += format_decimal(path + length, (uint64_t)sys(getpid));
-    memcpy(path + length, "/attr/", 6);
-    length += 6;
-    if (length + more >= sizeof path)
-        return -ENAMETOOLONG;
-    memcpy(path + length, file, more + 1);
-    cleanup_close int fd = path_open(init->root, path, O_WRONLY, PATH_NO_SYMLINKS);
-    if (fd < 0)
-        return fd;
+static int check_proc(int fd) {
     struct statfs facts;
     long result = sys(fstatfs, fd, &facts);
+    return result < 0 ? (int)result : facts.f_type == PROC_SUPER_MAGIC ? 0 : -ELOOP;
+}
+
+/* What a container calls /proc may be anything, and what is mounted on a file of it may be another file of
+ * it: a label that is written there is a label that is not there, or a write to the host's settings
+ * (CVE-2019-16884, CVE-2025-52881). So labels go through the host's /proc, which is opened while it is in
+ * sight. */
+int labels_prepare(const struct plan *plan) {
+    for (uint32_t i = 0; i < plan->header->before_count; i++)
+        if (plan->ops[i].kind == CLIB_OP_LABEL)
+            return (int)sys(openat, AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return -1;
+}
+
+int op_label(const struct init *init, const char *file, const char *text) {
+    static const char folder[] = "self/attr/";
+    char path[LABEL_PATH];
+    size_t length = text_length(file);
+    if (sizeof folder + length > sizeof path)
+        return -ENAMETOOLONG;
+    memcpy(path, folder, sizeof folder - 1);
+    memcpy(path + sizeof folder - 1, file, length + 1);
+    struct open_how how = {
+        .flags = O_WRONLY | O_CLOEXEC,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS,
+    };
+    int result = init->proc < 0 ? init->proc : check_proc(init->proc);
     if (result < 0)
-        return (int)result;
-    if (facts.f_type != PROC_SUPER_MAGIC)
-        return -ELOOP;
-    result = sys(write, fd, text, text_length(text));
-    return result < 0 ? (int)result : 0;
+        return result;
+    cleanup_close int fd = (int)sys(openat2, init->proc, path, &how, sizeof how);
+    if (fd < 0)
+        return fd;
+    long written = sys(write, fd, text, text_length(text));
+    return written < 0 ? (int)written : 0;
 }

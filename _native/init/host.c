@@ -35,6 +35,8 @@ int op_setns(const char *path, uint64_t flag) {
 
 int op_join(struct init *init, uint64_t flags) {
     long joined = sys(setns, INIT_TARGET_FD, flags);
+    if (joined == -EINVAL && flags & CLONE_NEWUSER) /* the shim had to be in the user namespace already */
+        joined = sys(setns, INIT_TARGET_FD, flags & ~(uint64_t)CLONE_NEWUSER);
     if (joined < 0)
         return (int)joined;
     init->root = (int)sys(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -7,8 +7,6 @@
 #include <linux/sched.h>
 #include <linux/signal.h>
 
-enum { SIGNALS = 64 };
-
 static _Noreturn void tell(const struct init *init, const struct clib_message *failure) {
     channel_send(init->sync, failure, -1);
     leave(125);
@@ -34,6 +32,35 @@ static int hand_over(struct init *init, const struct clib_op *op) {
     return 0;
 }
 
+/* its number on the host, by the host's /proc, which is gone when a hook wants it */
+static int host_pid(const struct plan *plan) {
+    char number[24];
+    for (uint32_t i = 0; i < plan->header->before_count; i++) {
+        if (plan->ops[i].kind != CLIB_OP_HOOK)
+            continue;
+        long length = sys(readlinkat, AT_FDCWD, "/proc/self", number, sizeof number - 1);
+        const char *end;
+        number[length > 0 ? length : 0] = 0;
+        return (int)parse_decimal(number, &end);
+    }
+    return 0;
+}
+
+/* A process enters a pid namespace by being born in it. The child is the shim's, as this process is. */
+static int be_reborn(struct init *init) {
+    long pid = sys(clone, CLONE_PARENT | SIGCHLD, 0);
+    if (pid < 0)
+        return (int)pid;
+    if (pid == 0) {
+        init->pid = host_pid(init->plan);
+        return 0;
+    }
+    struct clib_message message = {
+        .kind = CLIB_MESSAGE_REBORN, .version = CLIB_PROTOCOL_VERSION, .value = {(int)pid}};
+    channel_send(init->sync, &message, -1);
+    leave(0);
+}
+
 /* every op of the contract, one line each */
 static int run_op(struct init *init, const struct clib_op *op) {
     const struct plan *plan = init->plan;
@@ -48,6 +75,8 @@ static int run_op(struct init *init, const struct clib_op *op) {
         return op_unshare(op->number[0]);
     case CLIB_OP_SETNS:
         return op_setns(op_text(plan, op, 0), op->number[0]);
+    case CLIB_OP_REBIRTH:
+        return be_reborn(init);
     case CLIB_OP_JOIN:
         return op_join(init, op->number[0]);
     case CLIB_OP_OOM_SCORE_ADJ:
@@ -83,7 +112,7 @@ static int run_op(struct init *init, const struct clib_op *op) {
     case CLIB_OP_DOMAINNAME:
         return (int)sys(setdomainname, op_text(plan, op, 0), text_length(op_text(plan, op, 0)));
     case CLIB_OP_PIVOT:
-        return op_pivot(init, op->number[0]);
+        return op_pivot(init, op);
     case CLIB_OP_SESSION_KEYRING:
         return op_session_keyring(op_text(plan, op, 0));
     case CLIB_OP_PERSONALITY:
@@ -101,7 +130,7 @@ static int run_op(struct init *init, const struct clib_op *op) {
     case CLIB_OP_RLIMIT:
         return op_rlimit(op);
     case CLIB_OP_UMASK:
-        sys(umask, op->number[0]);
+        sys(umask, op->number[1] ? (uint64_t)init->umask : op->number[0]);
         return 0;
     case CLIB_OP_NO_NEW_PRIVS:
         return op_no_new_privs();
@@ -153,35 +182,13 @@ static enum clib_stage stage_of(const struct clib_op *op) {
                                                                 : CLIB_STAGE_OP;
 }
 
-/* its number on the host, by the host's /proc, which is gone when a hook wants it */
-static int host_pid(const struct plan *plan) {
-    char number[24];
-    for (uint32_t i = 0; i < plan->header->before_count; i++) {
-        if (plan->ops[i].kind != CLIB_OP_HOOK)
-            continue;
-        long length = sys(readlinkat, AT_FDCWD, "/proc/self", number, sizeof number - 1);
-        const char *end;
-        number[length > 0 ? length : 0] = 0;
-        return (int)parse_decimal(number, &end);
-    }
-    return 0;
-}
-
-/* The caller's ignored signals (Python ignores SIGPIPE) and the shim's blocked ones are not the program's. */
-static void reset_signals(void) {
-    struct default_action defaults = {0};
-    for (int signal = 1; signal <= SIGNALS; signal++)
-        sys(rt_sigaction, signal, &defaults, 0, sizeof defaults.mask);
-    uint64_t none = 0;
-    sys(rt_sigprocmask, SIG_SETMASK, &none, 0, sizeof none);
-}
-
 _Noreturn void init_main(struct init *init) {
     const struct plan *plan = init->plan;
     sys(setsid);
-    sys(umask, 0);
-    reset_signals();
+    init->umask = (int)sys(umask, 0);
+    program_signals();
     init->pid = host_pid(plan);
+    init->proc = labels_prepare(plan);
     /* whoever maps a user namespace writes to files that belong to root while it is not dumpable */
     if (plan->header->clone_flags & CLONE_NEWUSER)
         sys(prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);

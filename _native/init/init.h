@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base.h"
+#include "path.h"
 #include "plan.h"
 
 /* what it inherits: each stands at its number or is closed; what the program is given from 3 on stands here
@@ -16,6 +17,8 @@ struct init {
     int preserved; /* how many descriptors the program is given beyond its stdio */
     int sync;      /* who is told of failure, and learns of the exec by end of file */
     int pid;       /* as the host numbers it; 0 unless a hook has to be told */
+    int proc;      /* the host's, where a label is to be written, or -errno */
+    int umask;     /* the caller's */
     int tree;      /* the mount that the shim opened for the next BIND, or -1 */
     int listener;  /* of the seccomp filter, or -1 */
     int root;      /* the container's root: a mount before PIVOT, "/" after it */
@@ -41,13 +44,33 @@ int op_loopback_up(void);
 int op_propagation(uint64_t flags);
 int op_root_bind(struct init *init, const struct clib_op *op);
 int op_root_overlay(struct init *init, const struct clib_op *op);
-int op_pivot(struct init *init, uint64_t read_only);
+int op_pivot(struct init *init, const struct clib_op *op);
+/* options of mount(2): one text, a page long */
+struct option_text {
+    char text[4096];
+    size_t length;
+};
+int add_text(struct option_text *options, const char *text);
 
-/* mounts.c */
+/* filesystem.c */
 /* a new, detached mount of a file system configured by `count` "key, value" pairs; the descriptor or -errno
  */
 int new_mount(const char *fstype, const char *pairs, uint32_t count, uint64_t attributes);
 int op_mount(struct init *init, const struct clib_op *op);
+
+/* copyup.c: copies what is in `directory`, and its extended attributes, to the root of `mount` */
+int copy_up(int directory, int mount);
+
+/* mounts.c */
+enum path_walk mount_walk(const struct clib_op *op);
+/* opens where a MOUNT or BIND goes, making it where it is missing; the descriptor or -errno */
+int mount_target(const struct init *init, const struct clib_op *op, int directory);
+/* opens what is mounted there already */
+int mount_there(const struct init *init, const struct clib_op *op);
+/* takes *mount where it becomes the root */
+int mount_attach(struct init *init, const struct clib_op *op, int *mount, int target);
+/* mount_setattr, where there is something to set */
+int mount_attributes(int mount, uint64_t set, uint64_t clear, uint64_t propagation, int recursive);
 int op_bind(struct init *init, const struct clib_op *op);
 int op_mask(struct init *init, const char *path);
 int op_readonly(struct init *init, const char *path);
@@ -80,6 +103,8 @@ int op_scheduler(const struct init *init, const struct clib_op *op);
 int op_io_priority(uint64_t priority);
 int op_cpu_affinity(const struct init *init, const struct clib_op *op);
 int op_memory_policy(const struct init *init, const struct clib_op *op);
+/* what LABEL needs of the host; a descriptor, -1 where no op is one, or -errno */
+int labels_prepare(const struct plan *plan);
 int op_label(const struct init *init, const char *file, const char *text);
 
 /* exec.c */

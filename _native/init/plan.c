@@ -26,6 +26,7 @@ static enum payload payload_of(uint32_t kind) {
     case CLIB_OP_TREE:
         return PAYLOAD_BYTES;
     case CLIB_OP_NONE:
+    case CLIB_OP_REBIRTH:
     case CLIB_OP_HANDOVER:
     case CLIB_OP_ID_MAP:
     case CLIB_OP_LINK:
@@ -102,6 +103,7 @@ static uint32_t needed_texts(uint32_t kind) {
     case CLIB_OP_LABEL:
         return 3;
     case CLIB_OP_NONE:
+    case CLIB_OP_REBIRTH:
     case CLIB_OP_HANDOVER:
     case CLIB_OP_PERSONALITY:
     case CLIB_OP_SCHEDULER:

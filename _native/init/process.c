@@ -10,7 +10,7 @@
 #include <linux/resource.h>
 #include <linux/seccomp.h>
 
-enum { CAP_WORDS = 2, CAP_BITS = 64, MAX_GROUPS = 1024 };
+enum { CAP_WORDS = 2, CAP_BITS = 64 };
 
 int op_session_keyring(const char *name) {
     long result = sys(keyctl, KEYCTL_JOIN_SESSION_KEYRING, name);
@@ -36,13 +36,9 @@ int op_cap_bounding(uint64_t kept) {
 }
 
 int op_user(struct init *init, const struct clib_op *op) {
-    uint32_t groups[MAX_GROUPS];
-    if (op->size > sizeof groups)
-        return -EINVAL;
-    memcpy(groups, init->plan->blob + op->text[2], op->size);
     long result = sys(prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0);
     if (result == 0 && !op->number[2])
-        result = sys(setgroups, op->size / sizeof groups[0], groups);
+        result = sys(setgroups, op->size / sizeof(uint32_t), init->plan->blob + op->text[2]);
     if (result == 0)
         result = sys(setresgid, op->number[1], op->number[1], op->number[1]);
     if (result == 0)
@@ -52,21 +48,30 @@ int op_user(struct init *init, const struct clib_op *op) {
     return (int)result;
 }
 
+/* What cannot be granted, since this process has it not itself, is left out: the plan's maker has warned. */
 int op_capabilities(struct init *init, const struct clib_op *op) {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[CAP_WORDS];
-    for (int word = 0; word < CAP_WORDS; word++)
-        data[word] = (struct __user_cap_data_struct){
-            .effective = (uint32_t)(op->number[0] >> 32 * word),
-            .permitted = (uint32_t)(op->number[1] >> 32 * word),
-            .inheritable = (uint32_t)(op->number[2] >> 32 * word),
-        };
-    long result = sys(capset, &header, data);
-    if (result == 0)
-        result = sys(prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     uint64_t ambient = 0;
     if (op->size == sizeof ambient)
         memcpy(&ambient, init->plan->blob + op->text[2], sizeof ambient);
+    long result = sys(capget, &header, data);
+    if (result < 0)
+        return (int)result;
+    for (int word = 0; word < CAP_WORDS; word++) {
+        uint32_t held = data[word].permitted;
+        uint32_t permitted = held & (uint32_t)(op->number[1] >> 32 * word);
+        uint32_t inheritable = held & (uint32_t)(op->number[2] >> 32 * word);
+        data[word] = (struct __user_cap_data_struct){
+            .effective = permitted & (uint32_t)(op->number[0] >> 32 * word),
+            .permitted = permitted,
+            .inheritable = inheritable,
+        };
+        ambient &= (uint64_t)(permitted & inheritable) << 32 * word | (uint64_t)~0u << 32 * (1 - word);
+    }
+    result = sys(capset, &header, data);
+    if (result == 0)
+        result = sys(prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     for (uint64_t cap = 0; result == 0 && cap < CAP_BITS; cap++)
         if (ambient >> cap & 1)
             result = sys(prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);

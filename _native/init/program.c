@@ -9,7 +9,16 @@
 #include <linux/time_types.h>
 #include <linux/wait.h>
 
-enum { PROT_RW_ = 3, NOT_RUN = 127, SIGNAL_INFO_SIZE = 128, PID_MARK = 1 };
+enum { PROT_RW_ = 3, NOT_RUN = 127, SIGNAL_INFO_SIZE = 128, PID_MARK = 1, SIGNALS = 64 };
+
+/* The caller's ignored signals (Python ignores SIGPIPE) and the shim's blocked ones are not the program's. */
+void program_signals(void) {
+    struct default_action defaults = {0};
+    for (int signal = 1; signal <= SIGNALS; signal++)
+        sys(rt_sigaction, signal, &defaults, 0, sizeof defaults.mask);
+    uint64_t none = 0;
+    sys(rt_sigprocmask, SIG_SETMASK, &none, 0, sizeof none);
+}
 
 struct words program_words(const struct plan *plan, const struct clib_op *op, uint64_t argc, uint64_t envc,
                            int more) {
@@ -58,9 +67,8 @@ int program_state(const char *text, int pid) {
 
 /* the child's half: `report` takes -errno and ends with the exec */
 static _Noreturn void become(const char *path, const struct words *words, int input, int report) {
-    uint64_t none = 0;
-    long result = 0;
-    sys(rt_sigprocmask, SIG_SETMASK, &none, 0, sizeof none);
+    long result = sys(chdir, "/");
+    program_signals();
     cleanup_close int null = (int)sys(openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = 0; fd < 3 && result >= 0; fd++) {
         int from = fd == 0 && input >= 0 ? input : null;

@@ -4,6 +4,9 @@
 #include "base.h"
 #include "plan.h"
 
+/* every signal as a program expects it when it starts */
+void program_signals(void);
+
 /* argv and envp of an op as execve takes them; `more` leaves room for that many words at the front of argv.
  * NULL: no memory. They are there until the process ends. */
 struct words {

@@ -86,14 +86,8 @@ static int overlay_by_layers(struct init *init, const struct clib_op *op, const 
     return init->root < 0 ? init->root : attach(init->root, target);
 }
 
-/* mount(2)'s options are one string, a page long: layers are named by descriptors, since a hundred paths do
- * not fit */
-struct option_text {
-    char text[4096];
-    size_t length;
-};
-
-static int add_text(struct option_text *options, const char *text) {
+/* mount(2)'s options are a page long: layers are named by descriptors, since a hundred paths do not fit */
+int add_text(struct option_text *options, const char *text) {
     size_t length = text_length(text);
     if (options->length + length >= sizeof options->text)
         return -E2BIG;
@@ -147,7 +141,7 @@ int op_root_overlay(struct init *init, const struct clib_op *op) {
 
 /* pivot_root(".", "."): the old root ends up mounted on the new one's "/" and is taken away from there, so
  * that neither tree needs a directory for the other. */
-int op_pivot(struct init *init, uint64_t read_only) {
+int op_pivot(struct init *init, const struct clib_op *op) {
     cleanup_close int old = (int)sys(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (old < 0)
         return old;
@@ -168,8 +162,5 @@ int op_pivot(struct init *init, uint64_t read_only) {
     init->root = (int)sys(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (init->root < 0 || (result = replace_null(init->root)) < 0)
         return init->root < 0 ? init->root : (int)result;
-    if (!read_only)
-        return 0;
-    struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY};
-    return (int)sys(mount_setattr, init->root, "", AT_EMPTY_PATH, &attributes, sizeof attributes);
+    return mount_attributes(init->root, op->number[0] ? MOUNT_ATTR_RDONLY : 0, 0, op->number[1], 0);
 }

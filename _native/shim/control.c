@@ -127,6 +127,7 @@ static void handle(struct shim *shim, struct client *client, const struct clib_m
     case CLIB_MESSAGE_DONE:
     case CLIB_MESSAGE_TERMINAL:
     case CLIB_MESSAGE_HANDOVER:
+    case CLIB_MESSAGE_REBORN:
         answer(client, -EPROTO);
         return;
     }

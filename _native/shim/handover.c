@@ -64,7 +64,7 @@ static int mapped_namespace(const char *uid_map, const char *gid_map) {
 }
 
 static int mapping_of(const struct shim *shim, const struct clib_op *op) {
-    if (op->number[1])
+    if (op->number[1] == CLIB_TREE_OF_NAMESPACE)
         return open_proc(shim->pid, "ns/user", O_RDONLY);
     const char *uid_map = shim->plan.blob + op->text[2], *end = uid_map + op->size;
     const char *gid_map = find_byte(uid_map, end, 0) + 1;
@@ -73,19 +73,33 @@ static int mapping_of(const struct shim *shim, const struct clib_op *op) {
     return mapped_namespace(uid_map, gid_map);
 }
 
-/* the host's mounts may still come in, and nothing goes out: as for every other mount of a container */
-static int open_mapped_tree(const struct shim *shim, const struct clib_op *op) {
+static int map_tree(const struct shim *shim, const struct clib_op *op, int tree) {
+    cleanup_close int mapping = mapping_of(shim, op);
+    if (mapping < 0)
+        return mapping;
+    struct mount_attr attributes = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)mapping};
+    unsigned flags = AT_EMPTY_PATH | (op->number[0] & CLIB_MOUNT_ATTR_RECURSIVE ? AT_RECURSIVE : 0);
+    return (int)sys(mount_setattr, tree, "", flags, &attributes, sizeof attributes);
+}
+
+/* *made stays as it is where an ordinary user's shim may not open the tree: the first process may */
+static int open_tree_of(const struct shim *shim, const struct clib_op *op, int *made) {
     unsigned below = op->number[0] & CLIB_MOUNT_RECURSIVE ? AT_RECURSIVE : 0;
     cleanup_close int tree = (int)sys(open_tree, AT_FDCWD, op_text(&shim->plan, op, 0),
                                       OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | below);
-    cleanup_close int mapping = tree < 0 ? tree : mapping_of(shim, op);
-    if (mapping < 0)
-        return mapping;
-    struct mount_attr attributes = {
-        .attr_set = MOUNT_ATTR_IDMAP, .propagation = MS_SLAVE, .userns_fd = (uint64_t)mapping};
-    unsigned flags = AT_EMPTY_PATH | (op->number[0] & CLIB_MOUNT_ATTR_RECURSIVE ? AT_RECURSIVE : 0);
-    long result = sys(mount_setattr, tree, "", flags, &attributes, sizeof attributes);
-    return result < 0 ? (int)result : take_fd(&tree);
+    if (tree == -EPERM && op->number[1] == CLIB_TREE_AS_IT_IS)
+        return 0;
+    if (tree < 0)
+        return tree;
+    struct mount_attr attributes = {.propagation = op->number[2]};
+    long result = 0;
+    if (attributes.propagation)
+        result = sys(mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes);
+    if (result == 0 && op->number[1] != CLIB_TREE_AS_IT_IS)
+        result = map_tree(shim, op, tree);
+    if (result == 0)
+        *made = take_fd(&tree);
+    return (int)result;
 }
 
 /* takes the filter's descriptor out of the first process, which may be unable to send it: its filter is in
@@ -129,8 +143,8 @@ static int run_op(struct shim *shim, const struct clib_op *op, int number, int *
         return program_command(plan, op, shim->pid);
     case CLIB_OP_TREE:
         close_fd(made);
-        *made = open_mapped_tree(shim, op);
-        return *made < 0 ? *made : 0;
+        *made = -1;
+        return open_tree_of(shim, op, made);
     case CLIB_OP_LINK:
         return link_move(shim->pid, op_text(plan, op, 0), op_text(plan, op, 1));
     case CLIB_OP_LISTENER:
@@ -138,6 +152,7 @@ static int run_op(struct shim *shim, const struct clib_op *op, int number, int *
     case CLIB_OP_HOOK:
         return program_hook(plan, op, shim->pid);
     case CLIB_OP_NONE:
+    case CLIB_OP_REBIRTH:
     case CLIB_OP_HANDOVER:
     case CLIB_OP_UNSHARE:
     case CLIB_OP_SETNS:

@@ -42,12 +42,20 @@ int launch_receive(struct shim *shim, enum clib_stage *stage) {
     return plan_map(plan, &shim->plan);
 }
 
+/* The user namespace comes first where this process has no right to the other one without it. */
+static int join_pid_namespace_of_target(const struct shim *shim, uint64_t flags) {
+    long result = sys(setns, shim->target, CLONE_NEWPID);
+    if (result == -EPERM && flags & CLONE_NEWUSER)
+        result = sys(setns, shim->target, CLONE_NEWUSER | CLONE_NEWPID);
+    return (int)result;
+}
+
 /* A process enters a pid namespace by being born in it, so what joins one is the shim, for its child. */
 static int join_pid_namespace(struct shim *shim) {
     for (uint32_t i = 0; i < shim->plan.header->before_count; i++) {
         const struct clib_op *op = &shim->plan.ops[i];
         if (op->kind == CLIB_OP_JOIN && op->number[0] & CLONE_NEWPID)
-            return (int)sys(setns, shim->target, CLONE_NEWPID);
+            return join_pid_namespace_of_target(shim, op->number[0]);
         if (op->kind == CLIB_OP_SETNS && op->number[0] == CLONE_NEWPID) {
             cleanup_close int fd =
                 (int)sys(openat, AT_FDCWD, op_text(&shim->plan, op, 0), O_RDONLY | O_CLOEXEC);

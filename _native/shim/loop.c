@@ -62,6 +62,14 @@ static void announce(struct shim *shim, int64_t start_time) {
     sys(pidfd_send_signal, shim->pidfd, SIGKILL, 0, 0);
 }
 
+/* the child that takes the first process's place: ours too, so that its number stays its own until it is
+ * reaped */
+static void adopt(struct shim *shim, int pid) {
+    close_fd(&shim->pidfd);
+    shim->pid = pid;
+    shim->pidfd = (int)sys(pidfd_open, pid, 0);
+}
+
 /* what the container's first process says while it runs its ops */
 static void serve_init(struct shim *shim) {
     struct clib_message message;
@@ -94,6 +102,8 @@ static void serve_init(struct shim *shim) {
         shim->phase = PHASE_CREATED;
         process_facts(shim->pid, &facts);
         record_start(shim, facts.start_time);
+    } else if (message.kind == CLIB_MESSAGE_REBORN) {
+        adopt(shim, message.value[0]);
     } else if (message.kind == CLIB_MESSAGE_HANDOVER) {
         handover_serve(shim, &message);
     } else if (message.kind == CLIB_MESSAGE_FAILED) {
@@ -116,6 +126,8 @@ static void reap(struct shim *shim) {
     /* what it said is read while its number is still its own */
     while (shim->sync >= 0 && has_ended(shim->pidfd))
         serve_init(shim);
+    if (shim->released) /* its exit status is for whoever adopts it, and reaping would take it from them */
+        return;
     int status;
     long pid;
     while ((pid = sys(wait4, -1, &status, WNOHANG, 0)) > 0) {

@@ -9,6 +9,7 @@ import posixpath
 from collections.abc import Iterable, Sequence
 
 from containerlib.errors import InvalidArgument
+from containerlib.runtime.plan_mounts import PROC_FILES
 from containerlib.spec.options import ContainerOptions, MountOption
 from containerlib.spec.runtime import Mount
 
@@ -17,25 +18,6 @@ __all__ = ["check_target", "mounts_of"]
 _RECURSIVE_READ_ONLY = (5, 12)
 """mount_setattr(2), which a read-only bind needs to cover the mounts below its source too."""
 _SAFE = ("nosuid", "noexec", "nodev")
-
-_REPLACEABLE = frozenset(
-    {
-        "/proc/cpuinfo",
-        "/proc/diskstats",
-        "/proc/loadavg",
-        "/proc/meminfo",
-        "/proc/slabinfo",
-        "/proc/stat",
-        "/proc/swaps",
-        "/proc/sys/crypto/fips_enabled",
-        "/proc/sys/kernel/ns_last_pid",
-        "/proc/uptime",
-    }
-)
-"""The files of /proc that may be mounted on, as with runc: lxcfs and the like show a container its own figures there.
-
-Spec: runc, libcontainer/rootfs_linux.go, checkProcMount
-"""
 
 _DEFAULT: tuple[Mount, ...] = (
     {"destination": "/proc", "type": "proc", "source": "proc", "options": [*_SAFE]},
@@ -96,7 +78,7 @@ def check_target(target: str, *, field: str) -> str:
         raise InvalidArgument(
             f"{target!r} is not a place for a mount: it is absolute, and not the root", field=field
         )
-    if (normal == "/proc" or normal.startswith("/proc/")) and normal not in _REPLACEABLE:
+    if (normal == "/proc" or normal.startswith("/proc/")) and normal not in PROC_FILES:
         raise InvalidArgument(
             f"{target!r} is not a place for a mount: /proc and what is below it are the container's own",
             field=field,

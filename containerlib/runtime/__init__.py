@@ -9,15 +9,20 @@
     execute(directory, spec, process, cgroup=cgroup)
     state(directory)
 
-Knows bundles, never images. Needs root and Linux 5.12 for now.
+Knows bundles, never images. Needs root and Linux 5.12 for now. Each name is loaded when it is first used: a command
+that sends a signal needs none of what makes a container.
 """
 
-from containerlib.runtime.cgroups import ContainerCgroup
-from containerlib.runtime.launch import Stdio, create, execute
-from containerlib.runtime.records import exit_status, read_record
-from containerlib.runtime.roots import BindRoot, OverlayRoot, Root
-from containerlib.runtime.supervisor import Supervisor, connect
-from containerlib.runtime.truth import state
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from containerlib.runtime.cgroups import ContainerCgroup
+    from containerlib.runtime.launch import Stdio, create, execute
+    from containerlib.runtime.records import exit_status, read_record
+    from containerlib.runtime.roots import BindRoot, OverlayRoot, Root
+    from containerlib.runtime.supervisor import Supervisor, connect
+    from containerlib.runtime.truth import state
 
 __all__ = [
     "BindRoot",
@@ -33,3 +38,23 @@ __all__ = [
     "read_record",
     "state",
 ]
+
+if not TYPE_CHECKING:  # a type checker sees the imports above, and would take any name for granted with this
+    _HOMES = {
+        "cgroups": "ContainerCgroup",
+        "launch": "Stdio create execute",
+        "records": "exit_status read_record",
+        "roots": "BindRoot OverlayRoot Root",
+        "supervisor": "Supervisor connect",
+        "truth": "state",
+    }
+
+    def __getattr__(name: str) -> object:
+        from importlib import import_module  # noqa: PLC0415 - nothing is loaded before it is used
+
+        for home, names in _HOMES.items():
+            if name in names.split():
+                value = getattr(import_module(f"{__name__}.{home}"), name)
+                globals()[name] = value
+                return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,12 +1,20 @@
-"""Capability names and their bits. Spec: runtime-spec config.md#linux-process, capabilities(7)."""
+"""Capabilities: names, bits, and the five sets of a process.
+
+What does not exist or cannot be granted is no error: it is left out, and whoever shows warnings says so.
+
+Spec: runtime-spec config.md#linux-process, capabilities(7)
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import cast
 
-from containerlib.errors import InvalidArgument
+from attrs import frozen
 
-__all__ = ["NAMES", "mask"]
+from containerlib.spec.runtime import Capabilities, Process
+
+__all__ = ["NAMES", "CapabilitySets", "granted", "held", "mask", "ungranted"]
 
 NAMES = (
     "CAP_CHOWN",
@@ -55,12 +63,70 @@ NAMES = (
 _BITS = {name: 1 << bit for bit, name in enumerate(NAMES)}
 
 
+@frozen
+class CapabilitySets:
+    """As bits, and so that the kernel takes them together."""
+
+    bounding: int
+    effective: int
+    permitted: int
+    inheritable: int
+    ambient: int
+
+
 def mask(names: Iterable[str]) -> int:
-    """The bit set of `names`. Raises: InvalidArgument for one that does not exist."""
+    """The bit set of those of `names` that there are."""
     bits = 0
     for name in names:
-        bit = _BITS.get(name)
-        if bit is None:
-            raise InvalidArgument(f"{name!r} is not a capability", field="process.capabilities")
-        bits |= bit
+        bits |= _BITS.get(name, 0)
     return bits
+
+
+def granted(capabilities: Capabilities) -> CapabilitySets:
+    """What can be granted of `capabilities` by a process that has them all.
+
+    The kernel's rules: nothing is effective that is not permitted, nothing inheritable that the bounding set lacks,
+    nothing ambient that is not both permitted and inheritable.
+    """
+    bounding = mask(capabilities.get("bounding") or ())
+    permitted = mask(capabilities.get("permitted") or ())
+    inheritable = mask(capabilities.get("inheritable") or ()) & bounding
+    return CapabilitySets(
+        bounding=bounding,
+        effective=mask(capabilities.get("effective") or ()) & permitted,
+        permitted=permitted,
+        inheritable=inheritable,
+        ambient=mask(capabilities.get("ambient") or ()) & permitted & inheritable,
+    )
+
+
+def ungranted(process: Process, own: int, where: str = "process") -> Iterator[str]:
+    """Warnings: which of a process's capabilities it will not have, if whoever makes it has `own`.
+
+    Spec: runtime-spec config.md#linux-process: what cannot be granted is a warning
+    """
+    capabilities = process.get("capabilities")
+    if not capabilities:
+        return
+    sets = granted(capabilities)
+    for field in ("bounding", "effective", "permitted", "inheritable", "ambient"):
+        asked = mask(cast("list[str] | None", capabilities.get(field)) or ())
+        missing = asked & ~(getattr(sets, field) & own)
+        for name in names_of(missing):
+            reason = (
+                "the runtime does not have it itself" if not own & _BITS[name] else "another set must have it"
+            )
+            yield f"{where}.capabilities.{field}: {name} cannot be granted: {reason}"
+
+
+def names_of(bits: int) -> tuple[str, ...]:
+    return tuple(name for name, bit in _BITS.items() if bits & bit)
+
+
+def held(status: str = "/proc/self/status") -> int:
+    """The bounding set of this process: what it can give at most, outside a user namespace."""
+    with open(status) as file:
+        for line in file:
+            if line.startswith("CapBnd:"):
+                return int(line.split()[1], 16)
+    return 0

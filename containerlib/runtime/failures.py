@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from containerlib._sys.wire import Message, Stage
 from containerlib.errors import Conflict, StageError
+from containerlib.runtime.advice import OP_ADVICE
 from containerlib.runtime.ops import Op
 from containerlib.spec.lifecycle import State
 
@@ -63,14 +64,13 @@ def _exec_advice(code: int, program: str) -> str:
 
 
 def _op_advice(name: str, code: int) -> str:
+    known = OP_ADVICE.get((name, code))
+    if known is not None:
+        return known
     if code == errno.ENOSYS or (name == "root_overlay" and code in (errno.EINVAL, errno.ENODEV)):
         return "has this kernel overlayfs, and can the state directory's file system be its upper layer?"
     if code == errno.ELOOP:
         return "a symbolic link stands where a directory must be: the image is not to be trusted"
-    if name == "bind" and code in (errno.EINVAL, errno.ENOTDIR):
-        return "a directory cannot be mounted on a file, nor a file on a directory"
-    if name == "rlimit" and code == errno.EPERM:
-        return "raising a hard limit needs CAP_SYS_RESOURCE"
     return ""
 
 

@@ -6,13 +6,27 @@ import functools
 import os
 import re
 
+from attrs import frozen
+
 from containerlib.errors import Unsupported
 
-__all__ = ["layers_one_by_one", "release", "require_kernel"]
+__all__ = ["HOST_FILES", "KernelFiles", "layers_one_by_one", "release", "require_kernel"]
 
 MINIMUM = (5, 12)
 """mount_setattr(2); all else (openat2, clone3 into a cgroup, close_range, pidfds) is older."""
 _LAYERS_ONE_BY_ONE = (6, 7)
+
+
+@frozen
+class KernelFiles:
+    """Where the kernel's file systems are."""
+
+    sys: str = "/sys"
+    resctrl: str | None = None
+    """None: where it is mounted."""
+
+
+HOST_FILES = KernelFiles()
 
 
 def release(text: str | None = None) -> tuple[int, int]:

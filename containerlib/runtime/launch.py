@@ -31,7 +31,7 @@ from containerlib.runtime.cgroups import ContainerCgroup
 from containerlib.runtime.failures import failure
 from containerlib.runtime.groups import Groups
 from containerlib.runtime.hooks import hook_ops
-from containerlib.runtime.kernel import KernelFiles, layers_one_by_one, require_kernel
+from containerlib.runtime.kernel import HOST_FILES, KernelFiles, layers_one_by_one, require_kernel
 from containerlib.runtime.labels import require_labels
 from containerlib.runtime.ops import Plan
 from containerlib.runtime.plan import Manner, container_plan, exec_plan, late_ops
@@ -76,18 +76,18 @@ def create(
     preserve: Sequence[int] = (),
     keyring: bool = True,
     mapper: Mapper | None = None,
-    files: KernelFiles = KernelFiles(),
+    files: KernelFiles = HOST_FILES,
 ) -> Supervisor:
     """Makes the container of `bundle` and starts its program, or with `hold` stops at OCI's "created".
 
     Without `wait` it returns when the supervisor has its plan: what comes of that is heard with the next call.
 
-    `directory` takes its socket, log and records. `cgroup` exists, or is None for a container without
-    groups of its own; the shim removes it when the container has ended, also when this call fails. `owned`: the container dies with this process. `terminal`: rows and columns. `spec`
-    saves reading config.json. `unsupervised`: the helper ends with this call, the process is for others to reap, and
-    its streams are those of `stdio`. `preserve`: the program's descriptors from 3 on. `keyring`: it gets a session
-    keyring. `mapper`: who maps a user namespace for a caller without privilege. Needs root, or a user namespace; Linux
-    5.12.
+    `directory` takes its socket, log and records. `cgroup` exists, or is None for a container without groups of its
+    own; the shim removes it when the container has ended, also when this call fails. `owned`: the container dies with
+    this process. `terminal`: rows and columns. `spec` saves reading config.json. `unsupervised`: the helper ends with
+    this call, the process is for others to reap, and its streams are those of `stdio`. `preserve`: the program's
+    descriptors from 3 on. `keyring`: it gets a session keyring. `mapper`: who maps a user namespace for a caller
+    without privilege. Needs root, or a user namespace; Linux 5.12.
 
     Raises: StageError, Unsupported, InvalidArgument.
     """
@@ -142,7 +142,7 @@ def execute(
     keyring: bool = True,
     target: tuple[int, int] | None = None,
     mapper: Mapper | None = None,
-    files: KernelFiles = KernelFiles(),
+    files: KernelFiles = HOST_FILES,
 ) -> Supervisor:
     """Starts `process` in the running container of `directory`, whose config is `spec`.
 

@@ -21,6 +21,15 @@ MOUNT_RECURSIVE: int = lib.CLIB_MOUNT_RECURSIVE
 MOUNT_ATTR_RECURSIVE: int = lib.CLIB_MOUNT_ATTR_RECURSIVE
 MOUNT_NO_SYMLINKS: int = lib.CLIB_MOUNT_NO_SYMLINKS
 MOUNT_TREE: int = lib.CLIB_MOUNT_TREE
+MOUNT_PROPAGATION_RECURSIVE: int = lib.CLIB_MOUNT_PROPAGATION_RECURSIVE
+MOUNT_CLASSIC: int = lib.CLIB_MOUNT_CLASSIC
+MOUNT_REMOUNT: int = lib.CLIB_MOUNT_REMOUNT
+MOUNT_COPY_UP: int = lib.CLIB_MOUNT_COPY_UP
+MOUNT_COPY_SYMLINK: int = lib.CLIB_MOUNT_COPY_SYMLINK
+MOUNT_TARGET_MODE: int = lib.CLIB_MOUNT_TARGET_MODE
+MOUNT_TARGET_OWNER: int = lib.CLIB_MOUNT_TARGET_OWNER
+MOUNT_ON_PROC: int = lib.CLIB_MOUNT_ON_PROC
+MOUNT_PROC_SOURCE: int = lib.CLIB_MOUNT_PROC_SOURCE
 
 PID_MARK = "\x01"
 """Stands for the pid in the state that a hook is told; JSON has no such character."""
@@ -137,6 +146,10 @@ def setns(path: str, flag: int, origin: str) -> Op:
     return Op(lib.CLIB_OP_SETNS, origin, (flag, 0, 0), (path, None))
 
 
+def rebirth() -> Op:
+    return Op(lib.CLIB_OP_REBIRTH, "the new pid namespace")
+
+
 def join(flags: int) -> Op:
     return Op(lib.CLIB_OP_JOIN, "the container's namespaces", (flags, 0, 0))
 
@@ -157,11 +170,25 @@ def command(argv: Sequence[str], origin: str, *, timeout: float = 0.0) -> Op:
 
 
 def tree(
-    source: str, flags: int, origin: str, *, uid_map: str | None = None, gid_map: str | None = None
+    source: str,
+    flags: int,
+    origin: str,
+    *,
+    mapped: bool = True,
+    uid_map: str | None = None,
+    gid_map: str | None = None,
+    propagation: int = 0,
 ) -> Op:
-    """Opens the source of the bind that follows; id-mapped by the maps, or as the container's user namespace."""
+    """Opens the source of the bind that follows; id-mapped by the maps, or as the container's user namespace.
+
+    `propagation`: MS_*, for the mounts below too; 0: they stay the peers of the host's. Not `mapped`: a shim without
+    the right to open it leaves that to the bind.
+    """
     data = b"" if uid_map is None else f"{uid_map}\0{gid_map}\0".encode()
-    return Op(lib.CLIB_OP_TREE, origin, (flags, int(uid_map is None), 0), (source, None), data=data)
+    kind = lib.CLIB_TREE_AS_IT_IS
+    if mapped:
+        kind = lib.CLIB_TREE_OF_NAMESPACE if uid_map is None else lib.CLIB_TREE_OF_MAPS
+    return Op(lib.CLIB_OP_TREE, origin, (flags, kind, propagation), (source, None), data=data)
 
 
 def link(name: str, new_name: str) -> Op:
@@ -246,26 +273,44 @@ def mount(
     *,
     options: Sequence[tuple[str, str]] = (),
     attributes: int = 0,
+    cleared: int = 0,
     flags: int = 0,
     propagation: int = 0,
 ) -> Op:
-    """A new file system. `options` are its own ("" for a flag), `attributes` MOUNT_ATTR_*."""
+    """A new file system. `options` are its own ("" for a flag), `attributes` MOUNT_ATTR_*.
+
+    `cleared`: attributes that a remount takes away. `propagation`: MS_*, with those for the superblock where CLASSIC.
+    """
     pairs = tuple(part for option in options for part in option)
-    numbers = (attributes, flags, propagation)
+    numbers = (attributes | cleared << 32, flags, propagation)
     return Op(lib.CLIB_OP_MOUNT, origin, numbers, (fstype, target), pairs, size=len(options))
 
 
 def bind(
-    source: str, target: str, origin: str, *, attributes: int = 0, flags: int = 0, propagation: int = 0
+    source: str,
+    target: str,
+    origin: str,
+    *,
+    attributes: int = 0,
+    cleared: int = 0,
+    below: int = 0,
+    below_cleared: int = 0,
+    flags: int = 0,
+    propagation: int = 0,
 ) -> Op:
-    return Op(lib.CLIB_OP_BIND, origin, (attributes, flags, propagation), (source, target))
+    """`attributes` that are set and those that are `cleared` before, MOUNT_ATTR_*; `below`: of the mounts that come
+    with it."""
+    numbers = (attributes | cleared << 32, flags | below << 32, propagation | below_cleared << 32)
+    return Op(lib.CLIB_OP_BIND, origin, numbers, (source, target))
 
 
 @functools.lru_cache(_CACHED)
-def mknod(path: str, mode: int, major: int, minor: int, *, uid: int = 0, gid: int = 0) -> Op:
+def mknod(
+    path: str, mode: int, major: int, minor: int, *, uid: int = 0, gid: int = 0, origin: str = ""
+) -> Op:
     """Spec: the kernel's new_encode_dev: twelve bits of major between the minor's low eight and high twelve."""
     device = (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
-    return Op(lib.CLIB_OP_MKNOD, f"device {path}", (mode, device, uid << 32 | gid), (None, path))
+    return Op(lib.CLIB_OP_MKNOD, origin or f"device {path}", (mode, device, uid << 32 | gid), (None, path))
 
 
 @functools.lru_cache(_CACHED)
@@ -300,8 +345,9 @@ def domainname(name: str) -> Op:
     return Op(lib.CLIB_OP_DOMAINNAME, f"domainname {name}", texts=(name, None))
 
 
-def pivot(*, read_only: bool) -> Op:
-    return Op(lib.CLIB_OP_PIVOT, "root", (int(read_only), 0, 0))
+def pivot(*, read_only: bool, propagation: int = 0) -> Op:
+    """`propagation`: MS_* that "/" has in the end."""
+    return Op(lib.CLIB_OP_PIVOT, "root", (int(read_only), propagation, 0))
 
 
 def session_keyring(name: str) -> Op:
@@ -313,8 +359,9 @@ def rlimit(name: str, resource: int, soft: int, hard: int) -> Op:
 
 
 @functools.lru_cache(_CACHED)
-def umask(mask: int) -> Op:
-    return Op(lib.CLIB_OP_UMASK, "process.user.umask", (mask, 0, 0))
+def umask(mask: int | None) -> Op:
+    """None: as the caller's is."""
+    return Op(lib.CLIB_OP_UMASK, "process.user.umask", (mask or 0, int(mask is None), 0))
 
 
 def no_new_privs() -> Op:

@@ -21,13 +21,16 @@ from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime import ops
 from containerlib.runtime.groups import Groups
 from containerlib.runtime.hooks import hook_ops, state_text
+from containerlib.runtime.labels import keyring_label_ops, labelled_mounts
+from containerlib.runtime.net_devices import net_device_ops
 from containerlib.runtime.ops import Op, Plan
 from containerlib.runtime.plan_devices import console_ops, device_ops
 from containerlib.runtime.plan_mounts import mount_ops, read_only_ops, root_propagation
-from containerlib.runtime.plan_process import process_ops, search_path
+from containerlib.runtime.plan_process import joining_ops, process_ops, search_path
 from containerlib.runtime.plan_user import Mapper, denies_groups, root_ops, user_ops
 from containerlib.runtime.roots import OverlayRoot, Root
 from containerlib.runtime.sysctls import check_sysctl
+from containerlib.runtime.time_offsets import CLONE_NEWTIME, time_ops
 from containerlib.spec.runtime import Linux, Process, Spec
 
 __all__ = ["Manner", "container_plan", "exec_plan", "late_ops"]
@@ -40,9 +43,11 @@ CLONE_FLAGS = {
     "pid": 0x20000000,
     "network": 0x40000000,
     "user": 0x10000000,
+    "time": CLONE_NEWTIME,
 }
 _NOTIFY = "SCMP_ACT_NOTIFY"
-_LATER = {"time": "time namespaces"}
+_UNSHARED = {"cgroup", "time"}
+"""Kinds that clone3(2) does not make: something is to be done first, with the groups or the clocks."""
 
 
 @frozen
@@ -86,10 +91,12 @@ def container_plan(
     before = [
         *_host_ops(spec, groups, new, joined, manner.mapper),
         _root_op(rootfs, root),
-        *mount_ops(spec, groups, private_cgroups="cgroup" in new),
+        *labelled_mounts(
+            mount_ops(spec, groups, private_cgroups="cgroup" in new, bundle=manner.bundle), linux
+        ),
         *device_ops(spec, bound="user" in new or "user" in joined),
         *read_only_ops(spec),
-        *_sysctls(linux, new),
+        *_sysctls(linux, new | set(joined)),
         *(ops.mask(path, f"linux.maskedPaths {path}") for path in linux.get("maskedPaths", ())),
         *(ops.readonly(path, f"linux.readonlyPaths {path}") for path in linux.get("readonlyPaths", ())),
         *_names(spec, new),
@@ -98,11 +105,12 @@ def container_plan(
         ops.pivot(
             read_only=spec.get("root", {}).get("readonly", False), propagation=root_propagation(linux)[1]
         ),
-        *([ops.session_keyring(container_id)] if manner.keyring else []),
+        *(_keyring(process, container_id) if manner.keyring else ()),
         *process_ops(
             process,
             seccomp,
             linux.get("seccomp"),
+            linux=linux,
             make_cwd=True,
             die_with_shim=manner.supervised,
             keep_groups="user" in new and denies_groups(linux, manner.mapper),
@@ -110,7 +118,7 @@ def container_plan(
             last=(*_hold(process, manner), *hooks("startContainer")),
         ),
     ]
-    clone_flags = 0 if "user" in joined else _flags(new - {"cgroup"})
+    clone_flags = 0 if "user" in joined else _flags(new - _UNSHARED)
     supervised = manner.supervised
     return Plan(
         tuple(before),
@@ -134,15 +142,17 @@ def exec_plan(
     new, joined = _namespaces(linux)
     flags = _flags(new | set(joined))
     before = [
-        *map(ops.cgroup_join, groups.join_files),
+        *joining_ops(process, groups),
+        *ops.handover(*map(ops.cgroup_join, groups.task_files)),
         *_oom_score(process),
         ops.join(flags),
         *console_ops(process, bind=False),
-        *([ops.session_keyring(container_id)] if manner.keyring else []),
+        *(_keyring(process, container_id) if manner.keyring else ()),
         *process_ops(
             process,
             seccomp,
             linux.get("seccomp"),
+            linux=linux,
             make_cwd=False,
             die_with_shim=manner.supervised,
             keep_groups=bool(flags & CLONE_FLAGS["user"]) and denies_groups(linux, manner.mapper),
@@ -160,15 +170,12 @@ def late_ops(spec: Spec) -> Sequence[Op]:
 
 
 def _refuse_later(spec: Spec, linux: Linux) -> None:
-    keys: dict[str, Mapping[str, object]] = {"": dict(spec), "linux.": dict(linux)}
-    for prefix, name in (
-        ("linux.", "intelRdt"),
-        ("linux.", "mountLabel"),
-        ("linux.", "timeOffsets"),
-        ("linux.", "netDevices"),
+    if linux.get("timeOffsets") and not any(
+        n["type"] == "time" and not n.get("path") for n in linux.get("namespaces") or ()
     ):
-        if keys[prefix].get(name):
-            raise Unsupported(f"{prefix}{name} of config.json is not supported yet")
+        raise InvalidArgument(
+            "is for a new time namespace, and linux.namespaces has none", field="linux.timeOffsets"
+        )
     if "process" not in spec or not spec["process"].get("args"):
         raise InvalidArgument("config.json has no command to run", field="process.args")
 
@@ -179,17 +186,11 @@ def _namespaces(linux: Linux) -> tuple[set[str], dict[str, str]]:
     for namespace in linux.get("namespaces", ()):
         kind, path = namespace["type"], namespace.get("path", "")
         if kind not in CLONE_FLAGS:
-            raise Unsupported(
-                f"{_LATER.get(kind, kind)}: linux.namespaces of type {kind!r} is not supported yet"
-            )
+            raise InvalidArgument(f"{kind!r} is no type of namespace", field="linux.namespaces")
         if path:
             joined[kind] = path
         else:
             new.add(kind)
-    if "user" in joined and "pid" in new:
-        raise Unsupported(
-            "a new pid namespace in a user namespace that is joined: share the pid namespace too, or make both new"
-        )
     if "mount" not in new and "mount" not in joined:
         raise Unsupported("a container without a mount namespace of its own: add one to linux.namespaces")
     return new, joined
@@ -236,6 +237,11 @@ def _listener(spec: Spec, container_id: str, bundle: str) -> Op | None:
     return ops.listener(path, state)
 
 
+def _keyring(process: Process, container_id: str) -> Iterator[Op]:
+    yield from keyring_label_ops(process)
+    yield ops.session_keyring(container_id)
+
+
 def _oom_score(process: Process) -> list[Op]:
     return [ops.oom_score_adj(process["oomScoreAdj"])] if "oomScoreAdj" in process else []
 
@@ -246,12 +252,15 @@ def _host_ops(
     linux = spec.get("linux", {})
     joins = [ops.cgroup_join(file) for file in groups.join_files]
     oom_score = _oom_score(spec["process"])
+    if "time" in new:
+        yield from time_ops(linux)
     if "user" in new:
         # before it is another user, to whom its own files in /proc do not belong
         yield from oom_score
         yield from user_ops(linux, mapper, joins)
         joins, oom_score = [], []
     yield from joins
+    yield from ops.handover(*map(ops.cgroup_join, groups.task_files))
     for kind, path in sorted(joined.items(), key=lambda item: item[0] != "user"):
         yield ops.setns(path, CLONE_FLAGS[kind], f"linux.namespaces {kind} {path}")
     if "cgroup" in new:  # after the groups were joined: they become the namespace's root
@@ -259,9 +268,12 @@ def _host_ops(
     yield from oom_score
     if "user" in joined:
         yield from root_ops(keep_groups=False)
-        yield ops.unshare(_flags(new - {"cgroup"}), "new namespaces in the joined user namespace")
+        yield ops.unshare(_flags(new - _UNSHARED), "new namespaces in the joined user namespace")
+        if "pid" in new:
+            yield ops.rebirth()
     if "network" in new:
         yield ops.loopback_up()
+    yield from net_device_ops(linux)
     yield ops.propagation(root_propagation(linux)[0])
 
 
@@ -271,9 +283,9 @@ def _root_op(rootfs: str, root: Root) -> Op:
     return ops.root_bind(root.path)
 
 
-def _sysctls(linux: Linux, new: set[str]) -> Iterator[Op]:
+def _sysctls(linux: Linux, own: set[str]) -> Iterator[Op]:
     for key, value in linux.get("sysctl", {}).items():
-        check_sysctl(key, new)
+        check_sysctl(key, own)
         yield ops.sysctl(key, value)
 
 
@@ -291,7 +303,7 @@ def _after_ops(groups: Groups) -> Sequence[Op]:
     return [
         *map(ops.oom_record, [groups.oom_file] if groups.oom_file else []),
         *map(ops.cgroup_kill, _killed_through(groups)),
-        *map(ops.cgroup_remove, groups.directories),
+        *map(ops.cgroup_remove, (*groups.directories, *groups.classes)),
     ]
 
 

@@ -2,10 +2,13 @@
 
 The order is the kernel's logic, not a matter of taste:
 
-    limits -> (filter) -> bounding set -> user -> capabilities -> no_new_privs -> (filter) -> exec
+    limits -> placement -> labels -> (filter) -> bounding set -> user -> capabilities -> no_new_privs
+    -> (filter) -> exec
 
-A filter needs CAP_SYS_ADMIN, or no_new_privs: with the flag it is loaded last, without it before the capabilities go.
-The bounding set can be cut only while CAP_SETPCAP is there; a change of user drops what is not kept.
+Placement (scheduler, I/O, memory) needs capabilities. A label needs a file, which a filter may refuse, and what
+no_new_privs may forbid; it counts from the exec on. A filter needs CAP_SYS_ADMIN, or no_new_privs: with the flag it is
+loaded last, without it before the capabilities go. The bounding set can be cut only while CAP_SETPCAP is there; a
+change of user drops what is not kept.
 
 Spec: runtime-spec config.md#process
 """
@@ -18,11 +21,15 @@ from typing import Any
 
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime import ops
-from containerlib.runtime.capabilities import mask
+from containerlib.runtime.capabilities import granted
+from containerlib.runtime.groups import Groups
+from containerlib.runtime.labels import label_ops
 from containerlib.runtime.ops import Op
-from containerlib.spec.runtime import Process
+from containerlib.runtime.refusals import refuse
+from containerlib.runtime.scheduling import affinity_op, any_cpu, placement_ops
+from containerlib.spec.runtime import Linux, Process
 
-__all__ = ["process_ops", "search_path"]
+__all__ = ["joining_ops", "process_ops", "search_path"]
 
 _RLIMITS = {
     name: number
@@ -51,9 +58,10 @@ _FILTER_FLAGS = {
     "SECCOMP_FILTER_FLAG_TSYNC": 1,
     "SECCOMP_FILTER_FLAG_LOG": 2,
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32,
 }
 _NEW_LISTENER = 8
-DEFAULT_UMASK = 0o022
+_PERSONALITIES = {"LINUX": 0x0000, "LINUX32": 0x0008}
 
 
 def process_ops(
@@ -61,6 +69,7 @@ def process_ops(
     seccomp: bytes | None,
     profile: Mapping[str, Any] | None,
     *,
+    linux: Linux,
     make_cwd: bool,
     die_with_shim: bool = True,
     keep_groups: bool = False,
@@ -72,17 +81,20 @@ def process_ops(
     `make_cwd`: a missing working directory is made. `keep_groups`: setgroups(2) is denied here. `listener`: tells the
     seccomp agent.
     """
-    _refuse_later(process)
     user = process.get("user", {})
     no_new_privileges = process.get("noNewPrivileges", False)
     filters = _filter_ops(seccomp, profile or {}, listener) if seccomp else []
-    yield from map(_rlimit, process.get("rlimits", ()))
+    yield from _rlimit_ops(process)
+    yield from _personality_ops(linux)
+    yield from placement_ops(process, linux)
+    yield from label_ops(process)
     yield ops.chdir(process.get("cwd", "/"), make=make_cwd)
     if not no_new_privileges:
         yield from filters
     capabilities = process.get("capabilities")
-    if capabilities is not None:
-        yield ops.cap_bounding(mask(capabilities.get("bounding", ())))
+    sets = None if capabilities is None else granted(capabilities)
+    if sets is not None:
+        yield ops.cap_bounding(sets.bounding)
     groups = user.get("additionalGids", ())
     if keep_groups and groups:
         raise InvalidArgument(
@@ -90,16 +102,11 @@ def process_ops(
             field="process.user.additionalGids",
         )
     yield ops.user(user.get("uid", 0), user.get("gid", 0), groups, keep_groups=keep_groups)
-    if capabilities is not None:
-        yield ops.capabilities(
-            mask(capabilities.get("effective", ())),
-            mask(capabilities.get("permitted", ())),
-            mask(capabilities.get("inheritable", ())),
-            mask(capabilities.get("ambient", ())),
-        )
+    if sets is not None:
+        yield ops.capabilities(sets.effective, sets.permitted, sets.inheritable, sets.ambient)
     if no_new_privileges:
         yield ops.no_new_privs()
-    yield ops.umask(user.get("umask", DEFAULT_UMASK))
+    yield ops.umask(user.get("umask"))
     if die_with_shim:
         yield ops.parent_death(signal.SIGKILL)
     if no_new_privileges:
@@ -109,17 +116,50 @@ def process_ops(
     yield ops.exec_(process["args"], env, search_path(env))
 
 
-def _refuse_later(process: Process) -> None:
-    for name in ("apparmorProfile", "selinuxLabel", "scheduler", "ioPriority", "execCPUAffinity"):
-        if process.get(name):
-            raise Unsupported(f"process.{name} of config.json is not supported yet")
+def joining_ops(process: Process, groups: Groups) -> Iterator[Op]:
+    """An exec's way into the container's groups, on the CPUs that process.execCPUAffinity has for before and after.
+
+    With CPUs for before it is not born in its cgroup v2 (CLONE_INTO_CGROUP), but goes there. Without CPUs for after it
+    has all those of the container.
+    """
+    affinity = process.get("execCPUAffinity") or {}
+    initial, final = affinity.get("initial", "").strip(), affinity.get("final", "").strip()
+    files = groups.join_files
+    if initial:
+        yield affinity_op(initial, "process.execCPUAffinity.initial")
+        files = files or tuple(f"{directory}/cgroup.procs" for directory in groups.directories[:1])
+    yield from map(ops.cgroup_join, files)
+    if final:
+        yield affinity_op(final, "process.execCPUAffinity.final")
+    elif initial:
+        yield any_cpu("process.execCPUAffinity.final")
 
 
-def _rlimit(limit: Mapping[str, Any]) -> Op:
-    number = _RLIMITS.get(limit["type"])
-    if number is None:
-        raise InvalidArgument(f"{limit['type']!r} is not a resource limit", field="process.rlimits")
-    return ops.rlimit(limit["type"], number, limit["soft"], limit["hard"])
+def _rlimit_ops(process: Process) -> Iterator[Op]:
+    seen = set()
+    for limit in process.get("rlimits") or ():
+        kind = limit["type"]
+        number = _RLIMITS.get(kind)
+        if number is None:
+            raise InvalidArgument(f"{kind!r} is not a resource limit", field="process.rlimits")
+        if kind in seen:
+            raise InvalidArgument(f"{kind} is there twice", field="process.rlimits")
+        seen.add(kind)
+        yield ops.rlimit(kind, number, limit["soft"], limit["hard"])
+
+
+def _personality_ops(linux: Linux) -> Iterator[Op]:
+    personality = linux.get("personality")
+    if not personality:
+        return
+    if personality.get("flags"):
+        raise refuse("linux.personality.flags")
+    domain = personality.get("domain", "")
+    if domain not in _PERSONALITIES:
+        raise InvalidArgument(
+            f"{domain!r} is none of {', '.join(_PERSONALITIES)}", field="linux.personality.domain"
+        )
+    yield ops.personality(_PERSONALITIES[domain], f"linux.personality {domain}")
 
 
 def _filter_ops(seccomp: bytes, profile: Mapping[str, Any], listener: Op | None) -> list[Op]:

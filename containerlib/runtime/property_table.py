@@ -18,6 +18,8 @@ _VALIDATE = f"{_UNIT}test_validate.py::"
 _WRONG = f"{_VALIDATE}test_value_that_is_wrong_is_named_by_its_path"
 _FEATURES = f"{_UNIT}test_features.py::"
 _RUNTIME = "tests/integration/test_runtime.py::"
+_PROCESS = "tests/integration/test_oci_process.py::"
+_MOUNTS = "tests/integration/test_oci_mounts.py::"
 _STDIO = "tests/integration/test_runtime_stdio.py::"
 _RUN = "tests/integration/test_run.py::"
 _DESCRIPTORS = "tests/security/test_descriptors.py::"
@@ -29,6 +31,25 @@ _BINARY = "tests/security/test_runtime_binary.py::"
 _PROPERTIES = "tests/integration/test_runtime_properties.py::"
 _HOOKS = "tests/integration/test_oci_hooks.py::"
 _TOLD = f"{_HOOKS}test_hooks_of_every_kind_are_told_the_state_where_they_belong"
+
+_MOUNT_OPTIONS = {
+    "test_bind_sets_its_attribute_on_itself_only": "ro nosuid nodev noexec noatime nodiratime nosymfollow rbind",
+    "test_bind_clears_only_what_its_words_clear": "rw suid dev exec atime relatime strictatime diratime symfollow",
+    "test_recursive_word_sets_below_too": "rro rnosuid rnodev rnoexec rnoatime rnodiratime rnosymfollow",
+    "test_recursive_word_clears_below_too": "rrw rsuid rdev rexec ratime rdiratime rsymfollow",
+    "test_recursive_access_time_replaces_the_sources": "rstrictatime rrelatime",
+    "test_option_of_the_superblock_is_the_file_systems": "sync dirsync lazytime",
+    "test_option_that_only_mount_2_has_is_taken_there": "silent iversion",
+    "test_words_for_what_is_the_default_anyway_change_nothing": "async loud nolazytime nomand noiversion defaults "
+    "norelatime nostrictatime rnorelatime rnostrictatime",
+    "test_bind_without_r_has_nothing_below": "bind",
+    "test_bind_passes_over_what_only_a_superblock_has": "mand",
+    "test_remount_of_a_file_system_changes_its_options": "remount",
+    "test_propagation_of_a_bind": "private rprivate slave rslave shared rshared unbindable runbindable",
+    "test_id_mapped_bind_shows_the_mapped_owners": "idmap ridmap",
+    "test_tmpcopyup_has_what_the_image_has": "tmpcopyup",
+}
+"""By the test that shows them."""
 
 
 # ---- config.md ----
@@ -62,24 +83,42 @@ _CONFIG = (
                 "taken from /, with a warning",
             ),
             done("mounts[].source", f"{_RUN}test_run_bind_mount_is_shown_and_read_only_kept"),
-            done("mounts[].source: relative to the bundle"),
+            done(
+                "mounts[].source: relative to the bundle",
+                f"{_MOUNTS}test_source_of_a_bind_may_be_relative_to_the_bundle",
+            ),
             done("mounts[].type", f"{_RUN}test_run_tmpfs_has_its_size"),
             done("mounts[].type=cgroup", f"{_PRIVILEGES}test_cgroup_files_cannot_be_written"),
             done(
                 "mounts[].options",
-                f"{_UNIT}test_mount_options.py::test_parse_sorts_words_into_what_the_kernel_takes",
+                f"{_UNIT}test_mount_options.py::test_every_word_of_the_specification_has_a_row",
             ),
             done("mounts[].options: of the file system", f"{_RUN}test_run_tmpfs_has_its_size"),
-            *each("mounts[].uidMappings", ("", "[].containerID", "[].hostID", "[].size")),
-            *each("mounts[].gidMappings", ("", "[].containerID", "[].hostID", "[].size")),
+            *each(
+                "mounts[].",
+                (
+                    f"{kind}Mappings{part}"
+                    for kind in ("uid", "gid")
+                    for part in ("", "[].containerID", "[].hostID", "[].size")
+                ),
+                f"{_MOUNTS}test_id_mapped_bind_writes_the_ids_of_the_disk",
+            ),
         ),
     ),
     Section(
         "Linux mount options",
         "config.md#linux-mount-options",
         (
-            *each("mounts[].options: ", sorted(vocabulary.MOUNT_OPTIONS)),
-            done("mounts[].options: copy-symlink", sentence="not the specification's: crun's and podman's"),
+            *(
+                row
+                for test, words in _MOUNT_OPTIONS.items()
+                for row in each("mounts[].options: ", words.split(), f"{_MOUNTS}{test}")
+            ),
+            done(
+                "mounts[].options: copy-symlink",
+                f"{_MOUNTS}test_copied_symlink_is_one_in_the_container",
+                sentence="not the specification's: crun's and podman's",
+            ),
         ),
     ),
     Section(
@@ -112,7 +151,9 @@ _CONFIG = (
         "config.md#linux-process",
         (
             done(
-                "process.apparmorProfile", untested="only in the virtual machine: the hosts have no AppArmor"
+                "process.apparmorProfile",
+                "tests/integration/test_oci_apparmor.py::test_profile_confines_the_program",
+                untested="only in the virtual machine: the hosts have no AppArmor",
             ),
             done("process.capabilities", f"{_PRIVILEGES}test_process_has_dockers_capabilities_and_no_more"),
             done(
@@ -148,24 +189,42 @@ _CONFIG = (
                 f"{_PROPERTIES}test_oom_score_is_that_of_the_config",
                 untested="negative values need CAP_SYS_RESOURCE, which root lacks here",
             ),
-            done("process.scheduler"),
-            *each("process.scheduler.policy=", sorted(vocabulary.SCHEDULER_POLICIES - {"SCHED_ISO"})),
+            *each(
+                "process.scheduler",
+                ("", ".policy", ".nice", ".priority"),
+                f"{_PROCESS}test_scheduler_is_the_processs",
+            ),
+            *each(
+                "process.scheduler.policy=",
+                sorted(vocabulary.SCHEDULER_POLICIES - {"SCHED_ISO", "SCHED_DEADLINE"}),
+                f"{_PROCESS}test_scheduler_is_the_processs",
+            ),
             refused("process.scheduler.policy=SCHED_ISO"),
-            done("process.scheduler.policy"),
-            done("process.scheduler.nice"),
-            done("process.scheduler.priority"),
-            done("process.scheduler.flags"),
-            done("process.scheduler.runtime"),
-            done("process.scheduler.deadline"),
-            done("process.scheduler.period"),
-            done("process.selinuxLabel", untested="SELinux is active on no machine of the project"),
-            done("process.ioPriority"),
-            *each("process.ioPriority.class=", sorted(vocabulary.IO_CLASSES)),
-            done("process.ioPriority.class"),
-            done("process.ioPriority.priority"),
-            done("process.execCPUAffinity"),
-            done("process.execCPUAffinity.initial"),
-            done("process.execCPUAffinity.final"),
+            *each(
+                "process.scheduler.",
+                ("policy=SCHED_DEADLINE", "runtime", "deadline", "period"),
+                f"{_PROCESS}test_scheduler_deadline_has_its_three_times",
+            ),
+            done(
+                "process.scheduler.flags",
+                f"{_UNIT}test_plan_process.py::test_scheduler_is_the_kernels_structure",
+                untested="utilization clamping: the kernels here are built without UCLAMP_TASK",
+            ),
+            done(
+                "process.selinuxLabel",
+                f"{_UNIT}test_plan_process.py::test_labels_are_written_before_what_could_refuse_them",
+                untested="SELinux is active on no machine of the project",
+            ),
+            *each(
+                "process.ioPriority",
+                ("", ".class", ".priority", *(f".class={name}" for name in sorted(vocabulary.IO_CLASSES))),
+                f"{_PROCESS}test_io_priority_is_class_and_level",
+            ),
+            *each(
+                "process.execCPUAffinity",
+                ("", ".initial", ".final"),
+                f"{_PROCESS}test_exec_runs_on_its_final_cpus",
+            ),
         ),
     ),
     Section(

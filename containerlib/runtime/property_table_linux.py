@@ -14,6 +14,9 @@ _UNIT = "tests/unit/runtime/"
 _WRONG = f"{_UNIT}test_validate.py::test_value_that_is_wrong_is_named_by_its_path"
 _STDIO = "tests/integration/test_runtime_stdio.py::"
 _RUN = "tests/integration/test_run.py::"
+_PROCESS = "tests/integration/test_oci_process.py::"
+_DEVICES = "tests/integration/test_oci_net_devices.py::"
+_RESCTRL = "no machine of the project has resctrl: a directory in its place is written to"
 _GROUPS = "tests/integration/test_cgroups.py::"
 _IMAGES = "tests/security/test_images.py::"
 _PRIVILEGES = "tests/security/test_privileges.py::"
@@ -69,7 +72,10 @@ LINUX: tuple[Section, ...] = (
             done(
                 "linux.namespaces[].type=user", f"{_USERS}test_root_of_a_user_namespace_is_nobody_on_the_host"
             ),
-            done("linux.namespaces[].type=time"),
+            done(
+                "linux.namespaces[].type=time",
+                f"{_PROCESS}test_time_namespace_without_offsets_is_new_all_the_same",
+            ),
             done(
                 "linux.namespaces[].path",
                 f"{_UNIT}test_plan.py::test_container_plan_with_a_namespace_by_path_joins_it",
@@ -89,9 +95,12 @@ LINUX: tuple[Section, ...] = (
                 for name in ("uidMappings", "gidMappings")
                 for part in ("", "[].containerID", "[].hostID", "[].size")
             ),
-            done("linux.timeOffsets"),
+            done("linux.timeOffsets", f"{_PROCESS}test_clocks_of_a_new_time_namespace_are_ahead"),
             *(
-                done(f"linux.timeOffsets.{clock}.{part}")
+                done(
+                    f"linux.timeOffsets.{clock}.{part}",
+                    f"{_PROCESS}test_clocks_of_a_new_time_namespace_are_ahead",
+                )
                 for clock in ("boottime", "monotonic")
                 for part in ("secs", "nanosecs")
             ),
@@ -124,10 +133,23 @@ LINUX: tuple[Section, ...] = (
         "Network devices",
         "config-linux.md#network-devices",
         (
-            done("linux.netDevices", untested="physical devices; virtual ones are moved"),
-            done("linux.netDevices.*.name"),
-            done("linux.netDevices.*.name: template %d"),
-            done("linux.netDevices: addresses kept, link up"),
+            done(
+                "linux.netDevices",
+                f"{_DEVICES}test_traffic_goes_through_a_device_that_moved",
+                untested="physical devices; virtual ones are moved",
+            ),
+            done(
+                "linux.netDevices.*.name",
+                f"{_DEVICES}test_device_with_a_name_that_is_taken_inside_stays_where_it_is",
+            ),
+            done(
+                "linux.netDevices.*.name: template %d",
+                f"{_DEVICES}test_template_takes_the_first_names_that_are_free",
+            ),
+            done(
+                "linux.netDevices: addresses kept, link up",
+                f"{_DEVICES}test_device_moves_with_its_lasting_addresses_and_is_up",
+            ),
         ),
     ),
     Section(
@@ -269,10 +291,29 @@ LINUX: tuple[Section, ...] = (
     Section(
         "Intel RDT",
         "config-linux.md#intelrdt",
-        each(
-            "linux.intelRdt",
-            ("", ".closID", ".schemata", ".l3CacheSchema", ".memBwSchema", ".enableMonitoring"),
-            untested="no machine of the project has resctrl: a directory in its place is written to",
+        (
+            *each(
+                "linux.intelRdt",
+                ("", ".closID"),
+                f"{_PROCESS}test_class_of_service_takes_the_container_and_its_execs",
+                untested=_RESCTRL,
+            ),
+            done(
+                "linux.intelRdt.schemata",
+                f"{_UNIT}test_resctrl.py::test_schemata_are_written_as_they_are_to_a_class_that_is_there",
+                untested=_RESCTRL,
+            ),
+            *each(
+                "linux.intelRdt.",
+                ("l3CacheSchema", "memBwSchema"),
+                f"{_UNIT}test_resctrl.py::test_schema_of_a_class_that_is_there_may_not_be_another",
+                untested=_RESCTRL,
+            ),
+            done(
+                "linux.intelRdt.enableMonitoring",
+                f"{_UNIT}test_resctrl.py::test_monitoring_has_a_group_of_the_containers_own_in_its_class",
+                untested=_RESCTRL,
+            ),
         ),
     ),
     Section(
@@ -282,10 +323,19 @@ LINUX: tuple[Section, ...] = (
             *each(
                 "linux.memoryPolicy",
                 ("", ".mode", ".nodes", ".flags"),
+                f"{_PROCESS}test_memory_policy_is_the_containers",
                 untested="more than one node: the machines have one",
             ),
-            *each("linux.memoryPolicy.mode=", sorted(vocabulary.MEMORY_POLICY_MODES)),
-            *each("linux.memoryPolicy.flags[]=", sorted(vocabulary.MEMORY_POLICY_FLAGS)),
+            *each(
+                "linux.memoryPolicy.mode=",
+                sorted(vocabulary.MEMORY_POLICY_MODES),
+                f"{_PROCESS}test_memory_policy_is_the_containers",
+            ),
+            *each(
+                "linux.memoryPolicy.flags[]=",
+                sorted(vocabulary.MEMORY_POLICY_FLAGS),
+                f"{_PROCESS}test_memory_policy_is_the_containers",
+            ),
         ),
     ),
     Section(
@@ -380,13 +430,24 @@ LINUX: tuple[Section, ...] = (
                 "linux.rootfsPropagation",
                 f"{_UNIT}test_plan.py::test_container_plan_of_a_wrong_value_names_its_property",
             ),
-            *each("linux.rootfsPropagation=", sorted(vocabulary.PROPAGATIONS)),
+            *each(
+                "linux.rootfsPropagation=",
+                sorted(vocabulary.PROPAGATIONS),
+                "tests/integration/test_oci_mounts.py::test_propagation_of_the_root",
+            ),
             done("linux.maskedPaths", f"{_IMAGES}test_masked_and_read_only_paths_hold_by_default"),
             done("linux.readonlyPaths", f"{_IMAGES}test_masked_and_read_only_paths_hold_by_default"),
-            done("linux.mountLabel", untested="SELinux is active on no machine of the project"),
-            done("linux.personality"),
-            done("linux.personality.domain"),
-            *each("linux.personality.domain=", sorted(vocabulary.PERSONALITIES)),
+            done(
+                "linux.mountLabel",
+                f"{_UNIT}test_labels.py::test_mount_label_is_an_option_of_new_file_systems",
+                untested="SELinux is active on no machine of the project",
+            ),
+            *each(
+                "linux.personality",
+                ("", ".domain", ".domain=LINUX32"),
+                f"{_PROCESS}test_personality_linux32_is_another_machine",
+            ),
+            done("linux.personality.domain=LINUX", f"{_PROCESS}test_personality_linux_is_the_kernels_own"),
             refused("linux.personality.flags"),
         ),
     ),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import PIPE, Popen
 from sys import executable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import containerlib as cl
     from containerlib.images import ImageStore
     from rig.bundles import Rack
+    from rig.oci import Bundle, Command
 
 
 @pytest.fixture
@@ -80,3 +81,25 @@ def rack(tmp_path: Path, busybox_rootfs: Path) -> Iterator[Rack]:
 
     with Rack(tmp_path / "containers", (busybox_rootfs,)) as rack:
         yield rack
+
+
+@pytest.fixture
+def oci(tmp_path: Path) -> Iterator[Command]:
+    """The runc-compatible command with a state directory of its own."""
+    from rig.oci import Command
+
+    with Command.ours(tmp_path / "state") as command:
+        yield command
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, busybox_rootfs: Path) -> Bundle:
+    """Makes a bundle that runs what it is given."""
+
+    def make(*argv: str, **words: Any) -> str:
+        from rig.oci import make_bundle
+
+        directory = tmp_path / f"bundle-{len(list(tmp_path.iterdir()))}"
+        return make_bundle(directory, busybox_rootfs, *argv, **words)
+
+    return make

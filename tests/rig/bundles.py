@@ -37,6 +37,8 @@ from containerlib.runtime import (
     create,
     execute,
 )
+from containerlib.runtime.cgroups import remove_if_empty
+from containerlib.runtime.kernel import HOST_FILES, KernelFiles
 from containerlib.shim import read_log_bytes
 from containerlib.spec.image_config import ImageConfig
 from containerlib.spec.options import ContainerOptions
@@ -46,6 +48,7 @@ from containerlib.spec.status import ExitStatus
 DEFAULTS = ContainerOptions()
 ROOT = ResolvedUser(0, 0, (), "/root")
 PATIENCE = 30.0
+_PARENT = "/containerlib"
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,8 @@ class Bundled:
         *argv: str,
         stdio: Stdio | None = None,
         terminal: tuple[int, int] | None = None,
+        files: KernelFiles = HOST_FILES,
+        keyring: bool = True,
         **changes: Any,
     ) -> Supervisor:
         """Another process; `changes` are to the config's `process`."""
@@ -94,6 +99,8 @@ class Bundled:
             stdio=stdio,
             terminal=terminal,
             seccomp_cache=self.cache,
+            files=files,
+            keyring=keyring,
         )
 
     def output(self, *argv: str, **changes: Any) -> Done:
@@ -171,6 +178,7 @@ class Rack:
     def __exit__(self, *_: object) -> None:
         for container in self._made:
             end(container)
+        remove_if_empty(_PARENT)
 
 
 def end(container: Bundled) -> None:
@@ -225,7 +233,7 @@ def _config(
         options,
         user=user,
         extra_mounts=[],
-        cgroups_path=f"/containerlib/test-{container_id}",
+        cgroups_path=f"{_PARENT}/test-{container_id}",
         container_id=container_id,
     )
     if change is not None:

@@ -85,6 +85,13 @@ static int keyring(void) {
     return serial < 0 ? 2 : 0;
 }
 
+/* a key of the caller's session, by its number: only who has it in a keyring of its own may read it */
+static int read_key(long key) {
+    char secret[64] = "";
+    long size = syscall(SYS_keyctl, KEYCTL_READ, key, secret, sizeof secret);
+    return verdict(size > 0, "a key of the caller's session keyring");
+}
+
 static int tiocsti(void) {
     ioctl(0, TIOCSCTTY, 1);
     int pushed = ioctl(0, TIOCSTI, "x");
@@ -140,6 +147,8 @@ int main(int argc, char **argv) {
         return runtime(atof(argv[2]));
     if (!strcmp(word, "keyring"))
         return keyring();
+    if (!strcmp(word, "read-key"))
+        return read_key(atol(argv[2]));
     if (!strcmp(word, "tiocsti"))
         return tiocsti();
     if (!strcmp(word, "tty"))

@@ -73,7 +73,7 @@ def test_volume_over_proc_does_not_take_the_runtimes_writes(rack: Rack, outside:
     options = ContainerOptions(sysctls=(("net.ipv4.ping_group_range", "0 1"),))
     with pytest.raises(StageError) as caught:
         rack.run("true", options=options, change=bound("/proc", outside))
-    assert caught.value.stage == "sysctl"
+    assert caught.value.stage == "bind", "what is bound on /proc is a procfs"
     assert target.read_text() == "untouched"
 
 
@@ -85,9 +85,8 @@ def test_sysctl_through_a_link_in_the_image_does_not_write_elsewhere(rack: Rack,
     fake.mkdir()
     fake.joinpath("net").symlink_to(outside)
     options = ContainerOptions(sysctls=(("net.victim", "overwritten"),))
-    with pytest.raises(StageError) as caught:
+    with pytest.raises(InvalidArgument, match="/proc/sys is below /proc"):
         rack.run("true", options=options, change=bound("/proc/sys", fake))
-    assert caught.value.stage == "sysctl"
     assert victim.read_text() == "untouched"
 
 

@@ -113,7 +113,7 @@ def test_default_mounts_come_in_order_with_dockers_options() -> None:
 def test_user_other_than_root_starts_without_capabilities() -> None:
     process = config(user=ResolvedUser(1000, 100, (100, 7), "/home/me"))["process"]
     assert process["capabilities"] == {"bounding": list(DEFAULT)}
-    assert process["user"] == {"uid": 1000, "gid": 100, "additionalGids": [100, 7]}
+    assert process["user"] == {"uid": 1000, "gid": 100, "umask": 0o022, "additionalGids": [100, 7]}
     assert "HOME=/home/me" in process["env"]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -96,7 +95,9 @@ def test_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"id": 1, "bundle": "", "rootfs": "", "strange": 1}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "{}", '{"id": 1, "bundle": "", "rootfs": "", "strange": 1}']
+)
 def test_record_that_is_not_ours_is_a_conflict_that_says_what_to_do(tmp_path: Path, text: str) -> None:
     (tmp_path / "state.json").write_text(text)
     with pytest.raises(Conflict, match="delete the container by force"):
@@ -115,9 +116,17 @@ def test_now_is_as_go_writes_it() -> None:
 
 @pytest.mark.parametrize(
     ("state", "flags", "answer"),
-    [("S", 0, (STARTED, True)), ("S", 0x40, (STARTED, False)), ("Z", 0, None), ("X", 0, None), ("T", 0, (STARTED, True))],
+    [
+        ("S", 0, (STARTED, True)),
+        ("S", 0x40, (STARTED, False)),
+        ("Z", 0, None),
+        ("X", 0, None),
+        ("T", 0, (STARTED, True)),
+    ],
 )
-def test_facts_from_the_kernel(tmp_path: Path, state: str, flags: int, answer: tuple[int, bool] | None) -> None:
+def test_facts_from_the_kernel(
+    tmp_path: Path, state: str, flags: int, answer: tuple[int, bool] | None
+) -> None:
     (tmp_path / "7").mkdir()
     stat = f"7 (a) b) {state} 1 7 7 0 -1 {flags} {'0 ' * 12}{STARTED} 0\n"
     (tmp_path / "7" / "stat").write_text(stat)
@@ -170,7 +179,9 @@ def test_status_without_a_process_yet(containers: Containers) -> None:
     assert container.status() is State.STOPPED
 
 
-def test_status_of_one_that_was_made_meanwhile(containers: Containers, sleeper: subprocess.Popen[bytes]) -> None:
+def test_status_of_one_that_was_made_meanwhile(
+    containers: Containers, sleeper: subprocess.Popen[bytes]
+) -> None:
     container = written(containers, record())
     with Lock(container.directory):
         of_process(sleeper).write(container.directory)
@@ -217,12 +228,12 @@ def test_lock_of_nothing(tmp_path: Path) -> None:
 
 
 def test_lock_leaves_no_descriptor(tmp_path: Path) -> None:
-    before = os.listdir("/proc/self/fd")
+    before = list(Path("/proc/self/fd").iterdir())
     for _ in range(3):
         with Lock(str(tmp_path)):
             pass
         is_locked(str(tmp_path))
-    assert len(os.listdir("/proc/self/fd")) == len(before)
+    assert len(list(Path("/proc/self/fd").iterdir())) == len(before)
 
 
 # ---- kill and delete ----
@@ -230,7 +241,8 @@ def test_lock_leaves_no_descriptor(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("word", "number"),
-    [("9", 9), ("KILL", 9), ("sigkill", 9), ("SIGTERM", 15), ("0", 0), ("usr1", 10), ("RTMIN", 34), ("SIGRTMIN+3", 37), ("RTMAX", 64)],
+    [("9", 9), ("KILL", 9), ("sigkill", 9), ("SIGTERM", 15), ("0", 0), ("usr1", 10), ("RTMIN", 34),
+     ("SIGRTMIN+3", 37), ("RTMAX", 64)],
 )  # fmt: skip
 def test_signal_number_of_every_way_to_write_it(word: str, number: int) -> None:
     assert signal_number(word) == number
@@ -276,7 +288,7 @@ def test_delete_by_force_ends_it_first(containers: Containers, sleeper: subproce
     written(containers, of_process(sleeper))
     delete(containers, "c1", force=True)
     assert sleeper.wait(5) == -signal.SIGKILL
-    assert os.listdir(containers.root) == []
+    assert list(Path(containers.root).iterdir()) == []
 
 
 def test_delete_a_stopped_one(containers: Containers) -> None:
@@ -284,7 +296,7 @@ def test_delete_a_stopped_one(containers: Containers) -> None:
     Path(made.directory, "notify").mkdir()
     Path(made.directory, "notify", "notify.sock").touch()
     delete(containers, "c1")
-    assert os.listdir(containers.root) == []
+    assert list(Path(containers.root).iterdir()) == []
 
 
 def test_delete_what_a_killed_command_left(containers: Containers) -> None:
@@ -293,7 +305,7 @@ def test_delete_what_a_killed_command_left(containers: Containers) -> None:
     with pytest.raises(NotFound, match="delete --force"):
         delete(containers, "c1")
     delete(containers, "c1", force=True)
-    assert os.listdir(containers.root) == []
+    assert list(Path(containers.root).iterdir()) == []
     delete(containers, "c1", force=True)
 
 
@@ -314,7 +326,9 @@ def test_create_says_what_to_do_about_an_id_that_is_taken(
 def test_create_over_what_a_killed_command_left(containers: Containers, tmp_path: Path) -> None:
     bundle = a_bundle(tmp_path)
     Path(containers.directory("c1")).mkdir(parents=True)
-    with pytest.raises(Exception, match="was never made whole; remove what is left of it with delete --force"):
+    with pytest.raises(
+        Exception, match="was never made whole; remove what is left of it with delete --force"
+    ):
         create(containers, "c1", bundle)
 
 

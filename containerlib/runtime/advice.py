@@ -1,0 +1,71 @@
+"""What to do about an op that the kernel refused: a sentence for each op and errno that has one cause."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from errno import (
+    E2BIG,
+    EACCES,
+    EBUSY,
+    EDQUOT,
+    EEXIST,
+    EINVAL,
+    ENODEV,
+    ENOENT,
+    ENOSYS,
+    ENOTDIR,
+    EOPNOTSUPP,
+    EPERM,
+    ERANGE,
+)
+
+__all__ = ["OP_ADVICE"]
+
+_NOT_MAPPABLE = (
+    "this kernel cannot id-map the source's file system or a mount below it, or it is id-mapped already"
+)
+_NOT_ON_EACH_OTHER = "a directory cannot be mounted on a file, nor a file on a directory"
+_BY_OP: Mapping[str, Mapping[int, str]] = {
+    "mount": {ENODEV: "this kernel has no such file system: see /proc/filesystems"},
+    "bind": {
+        EINVAL: _NOT_ON_EACH_OTHER,
+        ENOTDIR: _NOT_ON_EACH_OTHER,
+        EPERM: "a user namespace cannot take away what the source's mount forbids "
+        "(ro, nosuid, nodev, noexec, noatime)",
+        ENODEV: "only a procfs may be mounted on /proc",
+    },
+    "tree": {EINVAL: _NOT_MAPPABLE, EPERM: _NOT_MAPPABLE, EOPNOTSUPP: _NOT_MAPPABLE},
+    "rlimit": {EPERM: "raising a hard limit needs CAP_SYS_RESOURCE"},
+    "oom_score_adj": {EACCES: "a value below the runtime's own needs CAP_SYS_RESOURCE"},
+    "scheduler": {
+        EPERM: "it needs CAP_SYS_NICE on the host; a real-time policy also a cgroup with cpu.rt_runtime_us, and "
+        "SCHED_DEADLINE every CPU",
+        EBUSY: "the CPUs have not that much time left for SCHED_DEADLINE",
+        EOPNOTSUPP: "utilization clamping needs a kernel with CONFIG_UCLAMP_TASK",
+        E2BIG: "utilization clamping needs Linux 5.3",
+    },
+    "io_priority": {EPERM: "IOPRIO_CLASS_RT needs CAP_SYS_NICE on the host"},
+    "cpu_affinity": {EINVAL: "none of these CPUs is there, or in the cpuset"},
+    "memory_policy": {
+        EINVAL: "these nodes are not there or not in the cpuset, or the kernel does not know the mode",
+        ENOSYS: "it needs a kernel with CONFIG_NUMA",
+    },
+    "personality": {EINVAL: "this processor cannot run such programs"},
+    "time_offsets": {ERANGE: "with this offset the clock would be negative, or beyond the kernel's range"},
+    "label": {
+        ENOENT: "no such profile is loaded in this kernel",
+        EINVAL: "the security module does not know this label",
+    },
+    "session_keyring": {EDQUOT: "the user has too many keys: raise /proc/sys/kernel/keys/maxkeys"},
+    "link": {
+        ENODEV: "the network namespace of the runtime has no such device",
+        EEXIST: "the container's network namespace has a device of that name; a name with %d finds a free one",
+        EINVAL: "this kind of device cannot leave its network namespace",
+        EACCES: "it has an address of IPv6, and IPv6 is off in the container's network namespace",
+        EPERM: "it needs CAP_NET_ADMIN in both network namespaces",
+    },
+}
+OP_ADVICE: Mapping[tuple[str, int], str] = {
+    (op, code): sentence for op, sentences in _BY_OP.items() for code, sentence in sentences.items()
+}
+"""By the op's name and the errno."""
