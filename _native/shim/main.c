@@ -44,6 +44,15 @@ static struct shim new_shim(void) {
     return shim;
 }
 
+/* each of them, whatever becomes of the others. Spec: runtime-spec runtime.md#lifecycle */
+static void run_poststop(struct shim *shim) {
+    const struct clib_plan *header = shim->plan.header;
+    uint32_t first = header->before_count + header->started_count;
+    int index;
+    for (uint32_t i = 0; i < header->after_count; i++)
+        handover_hooks(shim, first + i, 1, &index);
+}
+
 /* the end of a container, told in the order in which it may be relied on */
 static void finish(struct shim *shim) {
     if (shim->end.kind == CLIB_MESSAGE_EXITED)
@@ -54,9 +63,7 @@ static void finish(struct shim *shim) {
         after_remove(shim);
     control_broadcast(shim, &shim->end);
     after_remove(shim);
-    int index;
-    const struct clib_plan *header = shim->plan.header;
-    handover_hooks(shim, header->before_count + header->started_count, header->after_count, &index);
+    run_poststop(shim);
     if (shim->listener >= 0)
         sys(unlinkat, shim->directory, "shim.sock", 0);
 }

@@ -289,7 +289,10 @@ _CONFIG = (
                 "hooks: failure of a poststart ends the container",
                 f"{_HOOKS}test_poststart_hook_that_fails_ends_the_container",
             ),
-            done("hooks: failure of a poststop is a warning"),
+            done(
+                "hooks: failure of a poststop is a warning",
+                f"{_HOOKS}test_poststop_hook_that_fails_stops_neither_the_others_nor_the_end",
+            ),
         ),
     ),
     Section(
@@ -299,6 +302,7 @@ _CONFIG = (
             done("annotations", _WRONG),
             done(
                 "annotations: org.systemd.property.*",
+                "tests/unit/runtime/test_cgroup_systemd_properties.py::test_annotation_becomes_a_property",
                 untested="only in the virtual machine: the hosts have no systemd",
             ),
             done("unknown properties", f"{_VALIDATE}test_value_that_is_right_is_accepted", "passed over"),
@@ -314,7 +318,11 @@ _LIFECYCLE = (
         "State and lifecycle",
         "runtime.md#state",
         (
-            *each("state.", ("ociVersion", "id", "status", "pid", "bundle", "annotations")),
+            *each(
+                "state.",
+                ("ociVersion", "id", "status", "pid", "bundle", "annotations"),
+                "tests/integration/test_oci_runc.py::test_states_are_alike",
+            ),
             *each(
                 "state.status=",
                 ("creating", "created", "running", "stopped"),
@@ -331,17 +339,23 @@ _LIFECYCLE = (
         "Operations",
         "runtime.md#operations",
         (
-            done("operation: state"),
+            done("operation: state", "tests/integration/test_oci_verbs.py::test_life_all_states_in_order"),
             done("operation: create", f"{_RUNTIME}test_created_container_runs_only_after_start"),
-            done("operation: create with an id that is taken"),
+            done(
+                "operation: create with an id that is taken",
+                "tests/integration/test_oci_verbs.py::test_create_id_that_is_taken",
+            ),
             done(
                 "operation: create that fails leaves nothing",
                 f"{_RUNTIME}test_create_that_fails_leaves_no_process_cgroup_or_record",
             ),
             done("operation: start", f"{_RUNTIME}test_started_container_refuses_another_start"),
             done("operation: kill", f"{_RUNTIME}test_ended_container_refuses_a_signal"),
-            done("operation: delete"),
-            done("operation: delete of a container that runs"),
+            done("operation: delete", "tests/integration/test_oci_verbs.py::test_life_all_states_in_order"),
+            done(
+                "operation: delete of a container that runs",
+                "tests/integration/test_oci_verbs.py::test_delete_one_that_lives_is_refused",
+            ),
             done("warnings", f"{_VALIDATE}test_capability_that_does_not_exist_is_a_warning"),
         ),
     ),
@@ -353,8 +367,14 @@ _LIFECYCLE = (
                 "descriptors: none but stdin, stdout, stderr",
                 f"{_DESCRIPTORS}test_container_has_no_descriptor_but_stdio",
             ),
-            done("descriptors: LISTEN_FDS"),
-            done("socket: console"),
+            done(
+                "descriptors: LISTEN_FDS",
+                "tests/integration/test_oci_streams.py::test_sockets_of_systemd_are_passed_with_their_names",
+            ),
+            done(
+                "socket: console",
+                "tests/integration/test_oci_streams.py::test_console_socket_of_create_takes_the_master",
+            ),
             done(
                 "keyring: of the session",
                 f"{_BINARY}test_container_session_keyring_is_not_the_callers",

@@ -207,13 +207,20 @@ LINUX: tuple[Section, ...] = (
             done("linux.resources.memory.limit", f"{_GROUPS}test_memory_limit_kills_and_is_counted"),
             done("linux.resources.memory.reservation", _V1),
             done("linux.resources.memory.swap", f"{_LIMITS}test_limits_become_v1_files_memory_before_swap"),
-            done("linux.resources.memory.kernel", sentence="read and let go: no kernel since 5.16 keeps it"),
+            done(
+                "linux.resources.memory.kernel",
+                f"{_LIMITS}test_empty_sections_and_unset_values_of_other_tools_are_passed_over",
+                sentence="read and let go: no kernel since 5.16 keeps it",
+            ),
             *each(
                 "linux.resources.memory.",
                 ("kernelTCP", "swappiness", "disableOOMKiller", "useHierarchy"),
                 _V1,
             ),
-            done("linux.resources.memory.checkBeforeUpdate"),
+            done(
+                "linux.resources.memory.checkBeforeUpdate",
+                "tests/integration/test_cgroup_update.py::test_limit_below_what_is_used_is_a_conflict_and_kills_nobody",
+            ),
         ),
     ),
     Section(
@@ -375,7 +382,10 @@ LINUX: tuple[Section, ...] = (
                 sorted(vocabulary.SECCOMP_FLAGS - {_KILLABLE}),
                 f"{_AGENT}test_flag_is_taken_by_the_kernel",
             ),
-            done(f"linux.seccomp.flags[]={_KILLABLE}"),
+            done(
+                f"linux.seccomp.flags[]={_KILLABLE}",
+                f"{_AGENT}test_call_that_an_agent_has_received_waits_for_its_word",
+            ),
             done("linux.seccomp.listenerPath", f"{_AGENT}test_agent_judges_the_calls_that_it_was_given"),
             done("linux.seccomp.listenerMetadata", f"{_AGENT}test_agent_judges_the_calls_that_it_was_given"),
             done(

@@ -117,6 +117,15 @@ def test_poststart_hook_that_fails_ends_the_container(rack: Rack) -> None:
         rack.create("sleep", "60", change=change)
 
 
+def test_poststop_hook_that_fails_stops_neither_the_others_nor_the_end(rack: Rack, record: Path) -> None:
+    def change(spec: dict[str, Any]) -> None:
+        good = {"path": "/bin/sh", "args": ["sh", "-c", f"echo ran >{record}/second"]}
+        spec["hooks"] = {"poststop": [{"path": "/bin/false"}, good]}
+
+    assert rack.run("sh", "-c", "exit 4", change=change).status.exit_code == 4
+    assert (record / "second").read_text() == "ran\n"
+
+
 def test_hook_that_takes_too_long_is_killed(rack: Rack, record: Path) -> None:
     def change(spec: dict[str, Any]) -> None:
         body = f"echo $$ >{record}/pid; exec sleep 60"

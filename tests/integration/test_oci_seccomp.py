@@ -98,6 +98,14 @@ def test_agent_judges_the_calls_that_it_was_given(rack: Rack, agent: Agent, no_n
     assert len(agent.calls) == 1
 
 
+def test_call_that_an_agent_has_received_waits_for_its_word(rack: Rack, agent: Agent) -> None:
+    def change(spec: dict[str, Any]) -> None:
+        judged("mkdir", "mkdirat", listener=agent.path)(spec)
+        spec["linux"]["seccomp"]["flags"] = ["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]
+
+    assert b"Too many links" in rack.run("mkdir", "/x", change=change).stderr
+
+
 def test_agent_that_does_not_listen_fails_the_start(rack: Rack, tmp_path: Path) -> None:
     with pytest.raises(StageError, match="listenerPath"):
         rack.create("true", change=judged("mkdir", listener=str(tmp_path / "nobody.sock")))
