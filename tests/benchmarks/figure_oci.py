@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.bench import Bench
+from benchmarks.figure_memory import proportional_set_size
 from benchmarks.measure import Row, Sample, Skip, compare, in_turns, timed
 from benchmarks.peers import LowLevel
 from benchmarks.runner import Runner
@@ -36,6 +37,7 @@ def measure(bench: Bench) -> Iterator[Row]:
     with in_process(bench) as ours:
         yield from four_verbs(bench, ours)
         yield from exec_call(bench, ours)
+        yield from joining_memory(ours)
         yield from pause_and_resume(bench, ours)
         yield from many_at_once(bench, ours)
         yield from among_others(bench, ours)
@@ -132,6 +134,20 @@ def exec_call(bench: Bench, ours: InProcess) -> list[Row]:
         ours.remove(container)
 
 
+def joining_memory(ours: InProcess) -> list[Row]:
+    """What the helper of an exec weighs while its process runs."""
+    container = ours.make()
+    process = {**container.spec()["process"], "args": ["sleep", "1000"]}
+    try:
+        with execute(container, process) as supervisor:  # type: ignore[arg-type]
+            stat = Path(f"/proc/{supervisor.pid}/stat").read_text()
+            helper = int(stat.rpartition(")")[2].split()[1])
+            weight = proportional_set_size(helper)
+        return [Row("helper of an exec, PSS", "-", float(weight), unit="KiB")]
+    finally:
+        ours.remove(container)
+
+
 def pause_and_resume(bench: Bench, ours: InProcess) -> list[Row]:
     container = ours.make()
 
@@ -163,7 +179,9 @@ def many_at_once(bench: Bench, ours: InProcess) -> list[Row]:
     figure = f"start {MANY} by {THREADS} threads"
     runners = [Runner() for _ in range(THREADS)]
     try:
-        peers = [LowLevel("crun", runner, bench.directory, bench.bundle("warm", "true")) for runner in runners]
+        peers = [
+            LowLevel("crun", runner, bench.directory, bench.bundle("warm", "true")) for runner in runners
+        ]
         theirs = by_threads(
             lambda thread, number: peers[thread].start(bundles[number], f"{NAME}-peer-{number}")
         )
