@@ -196,7 +196,9 @@ def link(name: str, new_name: str) -> Op:
 
 
 def listener(path: str, state: str) -> Op:
-    return Op(lib.CLIB_OP_LISTENER, f"linux.seccomp.listenerPath {path}", texts=(path, None), strings=(state,))
+    return Op(
+        lib.CLIB_OP_LISTENER, f"linux.seccomp.listenerPath {path}", texts=(path, None), strings=(state,)
+    )
 
 
 def hook(

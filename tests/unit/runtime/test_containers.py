@@ -75,7 +75,9 @@ def test_check_id_takes_what_runc_takes(container_id: str) -> None:
     assert check_id(container_id) == container_id
 
 
-@pytest.mark.parametrize("container_id", ["", ".", "..", "a/b", "a b", "a\n", "ü", "a:b", "x" * 256, "a\0"])
+@pytest.mark.parametrize(
+    "container_id", ["", ".", "..", "a/b", "a b", "a\n", "ü", "a:b", "x" * 256, "a\0", ".seccomp"]
+)
 def test_check_id_refuses_what_is_no_name_of_a_directory(container_id: str) -> None:
     with pytest.raises(InvalidArgument):
         check_id(container_id)
@@ -203,6 +205,7 @@ def test_list_passes_over_what_is_no_container(containers: Containers) -> None:
     assert containers.list() == ([], [])
     written(containers, record())
     Path(containers.root, "half").mkdir()
+    Path(containers.root, ".seccomp").mkdir()
     Path(containers.root, "file").touch()
     Path(containers.root, "broken").mkdir()
     Path(containers.root, "broken", "state.json").write_text("{")
