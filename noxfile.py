@@ -33,14 +33,14 @@ INSTALLED = {"PYTHONSAFEPATH": "1"}
 # Debian's names: what the tests run for real, and the compiler. Where a package has another name it is
 # missed, and the tests that need it skip and say so.
 TEST_PACKAGES = [
-    "busybox-static", "clang", "crun", "docker-registry", "gcc", "iproute2", "libc6-dev", "libclang-rt-dev",
-    "libseccomp2", "nftables", "openssl", "redis-server", "runc", "skopeo",
+    "buildah", "busybox-static", "clang", "conmon", "containerd", "crun", "docker-registry", "docker.io", "gcc",
+    "iproute2", "libc6-dev", "libclang-rt-dev", "libseccomp2", "nftables", "openssl", "podman", "redis-server", "runc",
+    "skopeo", "uidmap",
 ]  # fmt: skip
 SANITIZED = [
     f"tests/integration/test_{name}.py" for name in ("runtime", "run", "exec", "lifecycle", "logs", "owner")
 ]
 VM_PACKAGES = ["busybox-static", "dbus", "kmod", "qemu-system-x86", "systemd", "xz-utils"]
-BENCH_PACKAGES = [*TEST_PACKAGES, "buildah", "conmon", "podman"]
 
 
 @nox.session
@@ -71,7 +71,7 @@ def native(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Prints each figure as a ratio against its peers in the same run: `nox -s bench -- run exec`."""
-    debian_packages(session, BENCH_PACKAGES)
+    debian_packages(session, TEST_PACKAGES)
     session.install(".")
     session.run(
         "python", "-m", "benchmarks", *session.posargs, env={"PYTHONPATH": "tests", "PYTHONSAFEPATH": "1"}
@@ -157,7 +157,8 @@ def debian_packages(session: nox.Session, packages: list[str]) -> None:
     session.run("apt-get", "-qq", "update", env=apt, external=True, success_codes=[0, 100])
     with no_services():
         for name in missing:  # one at a time: a release that lacks one of them still gets the others
-            command = ["apt-get", "-qq", "-y", "install", "--no-install-recommends", name]
+            # nothing is removed for it: Debian's Docker would displace another vendor's
+            command = ["apt-get", "-qq", "-y", "install", "--no-install-recommends", "--no-remove", name]
             session.run(*command, env=apt, external=True, success_codes=[0, 100])
 
 

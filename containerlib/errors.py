@@ -25,7 +25,10 @@ import errno as _errno
 import os
 import signal as _signal
 from collections.abc import Sequence
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "AlreadyExists",

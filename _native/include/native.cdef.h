@@ -18,6 +18,7 @@ enum clib_stage {
     CLIB_STAGE_EXEC,      /* execve of the user's program */
     CLIB_STAGE_LOST,      /* the container's first process died during set-up */
     CLIB_STAGE_HOOK, /* a hook or command of the plan: err is 0 where it ended by itself, index says which */
+    CLIB_STAGE_RUNTIME, /* another runtime's command, likewise */
 };
 
 struct clib_error {
@@ -50,6 +51,9 @@ enum clib_op_kind {
                          it */
     CLIB_OP_HOOK, /* t0 program, n0 argc, n1 envc, n2 milliseconds or 0, size = argc + envc + 1 strings at t2:
                          argv, environment, and the state's JSON with a byte 1 where the pid belongs */
+    CLIB_OP_RUNTIME, /* foreign shim: t0 program, t1 file in DIRECTORY with the pid that it made, or 0, n0
+                        argc, n1 envc, n2 milliseconds, size = argc + envc strings at t2; it joins the cgroups
+                        of the CGROUP_JOINs right before it */
     /* before the root is changed: the host's tree is still visible */
     CLIB_OP_CGROUP_JOIN, /* t0 host file that takes "0" (v1 tasks or v2 cgroup.procs) */
     CLIB_OP_UNSHARE,     /* n0 CLONE_NEW* flags */
@@ -61,6 +65,7 @@ enum clib_op_kind {
     CLIB_OP_TIME_OFFSETS,  /* t0 what is written to timens_offsets; a SETNS of time_for_children follows */
     CLIB_OP_LOOPBACK_UP,   /* brings lo up in the current network namespace */
     CLIB_OP_PROPAGATION,   /* n0 MS_* propagation flags for "/", recursive */
+    CLIB_OP_UNMOUNT,       /* t0 host directory, with the mounts below it */
     CLIB_OP_ROOT_BIND,     /* t0 host directory becomes the root, n0 MOUNT_ATTR_*, n1 1 = recursive */
     CLIB_OP_ROOT_OVERLAY,  /* t0 host upper or 0, t1 host work or 0, size strings at t2: the mount point, then
                               the lowers, top first; n0 1 = upper on a tmpfs, n1 1 = by mount(2), before
@@ -198,6 +203,8 @@ enum clib_launch_flag {
                                         who adopts orphans; START comes through start.sock in DIRECTORY */
     CLIB_LAUNCH_PRESERVE = 2048,     /* value[3] more descriptors, the last ones: the program's from 3 on */
     CLIB_LAUNCH_CHORES = 4096,       /* there is no container: the shim runs the plan's last ops, and ends */
+    CLIB_LAUNCH_FOREIGN = 8192, /* the container's process is another runtime's: the shim runs the plan's ops
+                                   itself, RUNTIME among them, and adopts what that makes */
 };
 
 enum clib_protocol { CLIB_PROTOCOL_VERSION = 1 };

@@ -72,3 +72,20 @@ int channel_receive(int socket, struct clib_message *message, int *fds, int *cou
     *count = 0;
     return -EPROTO;
 }
+
+int channel_receive_fd(int socket) {
+    char name[256]; /* what is sent with it has no meaning here */
+    struct iovec vector = {name, sizeof name};
+    struct control control = {0};
+    struct message_header header = {
+        .vectors = &vector, .vector_count = 1, .control = &control, .control_length = sizeof control};
+    long got = sys(recvmsg, socket, &header, MSG_CMSG_CLOEXEC_);
+    if (got < 0)
+        return (int)got;
+    int count = 0;
+    if (header.control_length >= sizeof control.header && control.header.type == SCM_RIGHTS_)
+        count = (int)((control.header.length - sizeof control.header) / sizeof(int));
+    for (int i = 1; i < count; i++)
+        sys(close, control.fds[i]);
+    return count ? control.fds[0] : -ENOMSG;
+}

@@ -62,7 +62,7 @@ static int be_reborn(struct init *init) {
 }
 
 /* every op of the contract, one line each */
-static int run_op(struct init *init, const struct clib_op *op) {
+int init_run_op(struct init *init, const struct clib_op *op) {
     const struct plan *plan = init->plan;
     switch ((enum clib_op_kind)op->kind) {
     case CLIB_OP_HANDOVER:
@@ -87,6 +87,8 @@ static int run_op(struct init *init, const struct clib_op *op) {
         return op_loopback_up();
     case CLIB_OP_PROPAGATION:
         return op_propagation(op->number[0]);
+    case CLIB_OP_UNMOUNT:
+        return op_unmount(op_text(plan, op, 0));
     case CLIB_OP_ROOT_BIND:
         return op_root_bind(init, op);
     case CLIB_OP_ROOT_OVERLAY:
@@ -155,6 +157,7 @@ static int run_op(struct init *init, const struct clib_op *op) {
     case CLIB_OP_TREE:
     case CLIB_OP_LINK:
     case CLIB_OP_LISTENER:
+    case CLIB_OP_RUNTIME:
     case CLIB_OP_OOM_RECORD:
     case CLIB_OP_CGROUP_KILL:
     case CLIB_OP_CGROUP_REMOVE: /* the shim's */
@@ -195,7 +198,7 @@ _Noreturn void init_main(struct init *init) {
     uint32_t count = plan->header->before_count;
     for (uint32_t i = 0; i < count; i++) {
         const struct clib_op *op = &plan->ops[i];
-        int result = run_op(init, op);
+        int result = init_run_op(init, op);
         if (result < 0 || (result > 0 && op->kind == CLIB_OP_HOOK))
             fail(init, stage_of(op), result, (int)i);
         if (op->kind == CLIB_OP_HANDOVER) /* the shim has checked that there are as many */

@@ -31,6 +31,9 @@ _Noreturn void init_main(struct init *init);
 
 /* Each op returns 0 or -errno. */
 
+/* any of them, by its kind */
+int init_run_op(struct init *init, const struct clib_op *op);
+
 /* host.c: before the root is changed */
 int op_cgroup_join(const char *path);
 int op_unshare(uint64_t flags);
@@ -42,6 +45,7 @@ int op_loopback_up(void);
 
 /* root.c */
 int op_propagation(uint64_t flags);
+int op_unmount(const char *path);
 int op_root_bind(struct init *init, const struct clib_op *op);
 int op_root_overlay(struct init *init, const struct clib_op *op);
 int op_pivot(struct init *init, const struct clib_op *op);

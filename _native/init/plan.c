@@ -16,6 +16,7 @@ static enum payload payload_of(uint32_t kind) {
     case CLIB_OP_COMMAND:
     case CLIB_OP_LISTENER:
     case CLIB_OP_HOOK:
+    case CLIB_OP_RUNTIME:
         return PAYLOAD_STRINGS;
     case CLIB_OP_SECCOMP:
     case CLIB_OP_USER:
@@ -42,6 +43,7 @@ static enum payload payload_of(uint32_t kind) {
     case CLIB_OP_OOM_SCORE_ADJ:
     case CLIB_OP_LOOPBACK_UP:
     case CLIB_OP_PROPAGATION:
+    case CLIB_OP_UNMOUNT:
     case CLIB_OP_ROOT_BIND:
     case CLIB_OP_BIND:
     case CLIB_OP_MKNOD:
@@ -76,6 +78,8 @@ static uint32_t needed_texts(uint32_t kind) {
     case CLIB_OP_TREE:
     case CLIB_OP_LISTENER:
     case CLIB_OP_HOOK:
+    case CLIB_OP_RUNTIME:
+    case CLIB_OP_UNMOUNT:
     case CLIB_OP_TIME_OFFSETS:
     case CLIB_OP_CGROUP_JOIN:
     case CLIB_OP_SETNS:
@@ -148,7 +152,7 @@ static int words_fit(const struct clib_op *op) {
     uint64_t more = op->kind == CLIB_OP_HOOK;
     if (op->kind == CLIB_OP_LISTENER)
         return op->size == 1;
-    if (op->kind != CLIB_OP_EXEC && op->kind != CLIB_OP_HOOK)
+    if (op->kind != CLIB_OP_EXEC && op->kind != CLIB_OP_HOOK && op->kind != CLIB_OP_RUNTIME)
         return 1;
     return op->number[0] > 0 && op->number[0] <= op->size && op->number[1] <= op->size &&
            op->number[0] + op->number[1] + more == op->size;

@@ -1,5 +1,7 @@
 #include "program.h"
 
+#include "init.h"
+
 #include <linux/close_range.h>
 #include <linux/memfd.h>
 #include <linux/mman.h>
@@ -65,13 +67,24 @@ int program_state(const char *text, int pid) {
     return result < 0 ? result : take_fd(&file);
 }
 
+/* where a program runs, beside its words */
+struct place {
+    int stdio[3];                       /* above 2, or -1: /dev/null */
+    int directory;                      /* or -1 */
+    const struct plan *plan;            /* of the groups that it joins: */
+    const struct clib_op *joins, *last; /* CGROUP_JOINs up to `last`, which is none */
+};
+
 /* the child's half: `report` takes -errno and ends with the exec */
-static _Noreturn void become(const char *path, const struct words *words, int input, int report) {
-    long result = sys(chdir, "/");
+static _Noreturn void become(const char *path, const struct words *words, const struct place *place,
+                             int report) {
+    long result = place->directory < 0 ? sys(chdir, "/") : sys(fchdir, place->directory);
     program_signals();
+    for (const struct clib_op *join = place->joins; join < place->last && result >= 0; join++)
+        result = op_cgroup_join(op_text(place->plan, join, 0));
     cleanup_close int null = (int)sys(openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = 0; fd < 3 && result >= 0; fd++) {
-        int from = fd == 0 && input >= 0 ? input : null;
+        int from = place->stdio[fd] >= 0 ? place->stdio[fd] : null;
         result = from < 0 ? from : sys(dup3, from, fd, 0);
     }
     sys(close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC);
@@ -101,24 +114,35 @@ static int await_end(int pidfd, uint64_t milliseconds) {
     return end.child.code == 1 /* CLD_EXITED */ ? end.child.status : 128 + end.child.status;
 }
 
-static int run(const char *path, const struct words *words, int input, uint64_t milliseconds) {
-    int report[2], pidfd = -1;
+/* starts it; its pid, with *pidfd, or -errno */
+static int spawn(const char *path, const struct words *words, const struct place *place, int *pidfd) {
+    int report[2], child = -1;
     int result = (int)sys(pipe2, report, O_CLOEXEC);
     if (result < 0)
         return result;
     cleanup_close int reading = report[0];
     /* not clone3(2), which Docker's seccomp profile, in place for startContainer's, answers with ENOSYS */
-    long pid = sys(clone, CLONE_PIDFD | SIGCHLD, 0, &pidfd);
+    long pid = sys(clone, CLONE_PIDFD | SIGCHLD, 0, &child);
     if (pid == 0)
-        become(path, words, input, report[1]);
+        become(path, words, place, report[1]);
     sys(close, report[1]);
     if (pid < 0)
         return (int)pid;
-    cleanup_close int child = pidfd;
     int error = 0;
-    long got = sys(read, reading, &error, sizeof error);
-    result = await_end(child, milliseconds);
-    return got == sizeof error ? error : result;
+    if (sys(read, reading, &error, sizeof error) == sizeof error) {
+        await_end(child, 0);
+        close_fd(&child);
+        return error;
+    }
+    *pidfd = child;
+    return (int)pid;
+}
+
+static int run(const char *path, const struct words *words, const struct place *place,
+               uint64_t milliseconds) {
+    cleanup_close int pidfd = -1;
+    int pid = spawn(path, words, place, &pidfd);
+    return pid < 0 ? pid : await_end(pidfd, milliseconds);
 }
 
 int program_hook(const struct plan *plan, const struct clib_op *op, int pid) {
@@ -129,7 +153,21 @@ int program_hook(const struct plan *plan, const struct clib_op *op, int pid) {
     if (state < 0)
         return state;
     struct words words = program_words(plan, op, op->number[0], op->number[1], 0);
-    return words.argv ? run(op_text(plan, op, 0), &words, state, op->number[2]) : -ENOMEM;
+    struct place place = {.stdio = {state, -1, -1}, .directory = -1};
+    return words.argv ? run(op_text(plan, op, 0), &words, &place, op->number[2]) : -ENOMEM;
+}
+
+int program_runtime(const struct plan *plan, const struct clib_op *op, const int stdio[3], int directory,
+                    int *pidfd) {
+    struct words words = program_words(plan, op, op->number[0], op->number[1], 0);
+    struct place place = {.stdio = {stdio[0], stdio[1], stdio[2]},
+                          .directory = directory,
+                          .plan = plan,
+                          .joins = op,
+                          .last = op};
+    while (place.joins > plan->ops && place.joins[-1].kind == CLIB_OP_CGROUP_JOIN)
+        place.joins--;
+    return words.argv ? spawn(op_text(plan, op, 0), &words, &place, pidfd) : -ENOMEM;
 }
 
 int program_command(const struct plan *plan, const struct clib_op *op, int pid) {
@@ -140,5 +178,6 @@ int program_command(const struct plan *plan, const struct clib_op *op, int pid) 
         return -ENOMEM;
     words.argv[0] = op_text(plan, op, 0);
     words.argv[1] = number;
-    return run(words.argv[0], &words, -1, op->number[0]);
+    struct place place = {.stdio = {-1, -1, -1}, .directory = -1};
+    return run(words.argv[0], &words, &place, op->number[0]);
 }

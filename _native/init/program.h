@@ -20,6 +20,10 @@ struct words program_words(const struct plan *plan, const struct clib_op *op, ui
 int program_hook(const struct plan *plan, const struct clib_op *op, int pid);
 /* a COMMAND, likewise */
 int program_command(const struct plan *plan, const struct clib_op *op, int pid);
+/* starts a RUNTIME with that stdio (-1: /dev/null) in that directory (-1: "/"); its pid, with *pidfd, or
+ * -errno */
+int program_runtime(const struct plan *plan, const struct clib_op *op, const int stdio[3], int directory,
+                    int *pidfd);
 /* a HOOK's or LISTENER's state, with the pid where it belongs, as a file in memory; its descriptor or -errno
  */
 int program_state(const char *text, int pid);

@@ -10,6 +10,10 @@ int op_propagation(uint64_t flags) {
     return (int)sys(mount, 0, "/", 0, flags | MS_REC, 0);
 }
 
+int op_unmount(const char *path) {
+    return (int)sys(umount2, path, MNT_DETACH_);
+}
+
 static int attach(int mount, const char *path) {
     return (int)sys(move_mount, mount, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH);
 }

@@ -6,8 +6,12 @@
 
 enum { ROUNDS = 200, ROUND_NS = 1000000 };
 
+static uint32_t first_after(const struct shim *shim) {
+    return shim->plan.header->before_count + shim->plan.header->started_count;
+}
+
 #define for_each_after(shim, op)                                                                             \
-    for (const struct clib_op *op = (shim)->plan.ops + (shim)->plan.header->before_count,                    \
+    for (const struct clib_op *op = (shim)->plan.ops + first_after(shim),                                    \
                               *op##_end = op + (shim)->plan.header->after_count;                             \
          op < op##_end; op++)
 

@@ -9,7 +9,7 @@
 
 enum { BACKLOG = 64 };
 
-int control_listen(const struct shim *shim, const char *name, int flags) {
+int control_listen(const struct shim *shim, const char *name, int type) {
     struct sockaddr_un address = {.sun_family = AF_UNIX_};
     memcpy(address.sun_path, name, text_length(name) + 1);
     /* bound by a relative name: a path of any length must fit */
@@ -17,7 +17,7 @@ int control_listen(const struct shim *shim, const char *name, int flags) {
     if (result < 0)
         return (int)result;
     sys(unlinkat, shim->directory, name, 0);
-    cleanup_close int listener = (int)sys(socket, AF_UNIX_, SOCK_SEQPACKET_ | O_CLOEXEC | flags, 0);
+    cleanup_close int listener = (int)sys(socket, AF_UNIX_, type | O_CLOEXEC, 0);
     if (listener < 0)
         return listener;
     if ((result = sys(bind, listener, &address, sizeof address)) < 0 ||
@@ -84,7 +84,10 @@ static int start(struct shim *shim, const struct clib_message *message) {
     if (shim->phase != PHASE_CREATED)
         return -EINVAL;
     shim->phase = PHASE_LAUNCHING;
-    return channel_send(shim->sync, message, -1);
+    if (!(shim->flags & CLIB_LAUNCH_FOREIGN))
+        return channel_send(shim->sync, message, -1);
+    loop_started(shim, shim->start_time);
+    return 0;
 }
 
 static void answer(struct client *client, int error) {
@@ -97,11 +100,13 @@ static void answer(struct client *client, int error) {
 static void handle(struct shim *shim, struct client *client, const struct clib_message *message) {
     switch ((enum clib_message_kind)message->kind) {
     case CLIB_MESSAGE_START: {
+        int waiting = client->waiting;
+        client->waiting = 1; /* STARTED or FAILED follows */
         int result = start(shim, message);
-        if (result < 0)
+        if (result < 0) {
+            client->waiting = waiting;
             answer(client, result);
-        else
-            client->waiting = 1; /* STARTED or FAILED follows */
+        }
         return;
     }
     case CLIB_MESSAGE_SIGNAL:

@@ -11,7 +11,7 @@
 #include <linux/un.h>
 #include <linux/wait.h>
 
-enum { SOCK_STREAM_ = 1, PATH_SIZE = 128 };
+enum { PATH_SIZE = 128 };
 
 /* opens a file below /proc/<pid> */
 static int open_proc(int pid, const char *name, int flags) {
@@ -154,6 +154,7 @@ static int run_op(struct shim *shim, const struct clib_op *op, int number, int *
     case CLIB_OP_NONE:
     case CLIB_OP_REBIRTH:
     case CLIB_OP_HANDOVER:
+    case CLIB_OP_RUNTIME:
     case CLIB_OP_UNSHARE:
     case CLIB_OP_SETNS:
     case CLIB_OP_JOIN:
@@ -161,6 +162,7 @@ static int run_op(struct shim *shim, const struct clib_op *op, int number, int *
     case CLIB_OP_TIME_OFFSETS:
     case CLIB_OP_LOOPBACK_UP:
     case CLIB_OP_PROPAGATION:
+    case CLIB_OP_UNMOUNT:
     case CLIB_OP_ROOT_BIND:
     case CLIB_OP_ROOT_OVERLAY:
     case CLIB_OP_MOUNT:
@@ -202,11 +204,14 @@ static int run_op(struct shim *shim, const struct clib_op *op, int number, int *
 }
 
 struct clib_message handover_failure(const struct shim *shim, int result, int index) {
+    int runtime = index >= 0 && shim->plan.ops[index].kind == CLIB_OP_RUNTIME;
     return (struct clib_message){
         .kind = CLIB_MESSAGE_FAILED,
         .version = CLIB_PROTOCOL_VERSION,
-        .value = {result > 0 ? CLIB_STAGE_HOOK : CLIB_STAGE_OP, result > 0 ? 0 : -result, index,
-                  result > 0 ? result : 0},
+        .value = {runtime      ? CLIB_STAGE_RUNTIME
+                  : result > 0 ? CLIB_STAGE_HOOK
+                               : CLIB_STAGE_OP,
+                  result > 0 ? 0 : -result, index, result > 0 ? result : 0},
         .number = {shim->plan.header->before_count},
     };
 }
@@ -228,9 +233,10 @@ void handover_serve(struct shim *shim, const struct clib_message *request) {
 int handover_hooks(struct shim *shim, uint32_t at, uint32_t count, int *index) {
     for (uint32_t i = at; i < at + count; i++) {
         *index = (int)i;
-        int result = shim->plan.ops[i].kind == CLIB_OP_HOOK
-                         ? program_hook(&shim->plan, &shim->plan.ops[i], shim->pid)
-                         : 0;
+        const struct clib_op *op = &shim->plan.ops[i];
+        int result = op->kind == CLIB_OP_HOOK      ? program_hook(&shim->plan, op, shim->pid)
+                     : op->kind == CLIB_OP_RUNTIME ? foreign_command(shim, op)
+                                                   : 0;
         if (result != 0)
             return result;
     }

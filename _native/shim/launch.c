@@ -130,13 +130,14 @@ static void close_all(int *fds, int count) {
 }
 
 static int open_sockets(struct shim *shim) {
-    if (shim->directory < 0)
+    int foreign_exec = shim->flags & CLIB_LAUNCH_FOREIGN && !(shim->flags & CLIB_LAUNCH_LOG);
+    if (shim->directory < 0 || foreign_exec)
         return 0;
     int *place = &shim->listener;
     if (shim->flags & CLIB_LAUNCH_UNSUPERVISED)
-        *(place = &shim->start_listener) = control_listen(shim, "start.sock", 0);
+        *(place = &shim->start_listener) = control_listen(shim, "start.sock", SOCK_SEQPACKET_);
     else
-        *place = control_listen(shim, "shim.sock", O_NONBLOCK);
+        *place = control_listen(shim, "shim.sock", SOCK_SEQPACKET_ | O_NONBLOCK);
     return *place < 0 ? *place : 0;
 }
 
@@ -149,6 +150,11 @@ int launch_start(struct shim *shim, enum clib_stage *stage) {
     *stage = CLIB_STAGE_STDIO;
     if ((result = stdio_open(shim, child)) < 0)
         return result;
+    if (shim->flags & CLIB_LAUNCH_FOREIGN) {
+        foreign_launch(shim, child);
+        close_all(child, 3);
+        return 0;
+    }
     *stage = CLIB_STAGE_NAMESPACE;
     if ((result = join_pid_namespace(shim)) < 0)
         return result;

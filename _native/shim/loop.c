@@ -50,7 +50,7 @@ static void record_start(struct shim *shim, int64_t start_time) {
 }
 
 /* the program runs: its poststart hooks are part of the start, and one that fails ends it */
-static void announce(struct shim *shim, int64_t start_time) {
+void loop_started(struct shim *shim, int64_t start_time) {
     int index, result;
     shim->phase = PHASE_RUNNING;
     result = handover_hooks(shim, shim->plan.header->before_count, shim->plan.header->started_count, &index);
@@ -60,6 +60,23 @@ static void announce(struct shim *shim, int64_t start_time) {
     }
     shim->end = handover_failure(shim, result, index);
     sys(pidfd_send_signal, shim->pidfd, SIGKILL, 0, 0);
+}
+
+void loop_created(struct shim *shim) {
+    struct process_facts facts;
+    shim->phase = PHASE_CREATED;
+    process_facts(shim->pid, &facts);
+    record_start(shim, facts.start_time);
+}
+
+void loop_attach(struct shim *shim, int master) {
+    struct clib_message message = {.kind = CLIB_MESSAGE_TERMINAL, .version = CLIB_PROTOCOL_VERSION};
+    if (shim->flags & CLIB_LAUNCH_LOG) {
+        stdio_attach_terminal(shim, master);
+    } else {
+        channel_send(shim->clients[0].fd, &message, master);
+        sys(close, master);
+    }
 }
 
 /* the child that takes the first process's place: ours too, so that its number stays its own until it is
@@ -83,7 +100,7 @@ static void serve_init(struct shim *shim) {
             return;
         process_facts(shim->pid, &facts);
         if (facts.has_execed) {
-            announce(shim, facts.start_time);
+            loop_started(shim, facts.start_time);
         } else if (!shim->recorded) { /* of a created one its exit status tells */
             shim->end = (struct clib_message){
                 .kind = CLIB_MESSAGE_FAILED,
@@ -92,16 +109,9 @@ static void serve_init(struct shim *shim) {
             };
         }
     } else if (message.kind == CLIB_MESSAGE_TERMINAL && count == 1) {
-        if (shim->flags & CLIB_LAUNCH_LOG)
-            stdio_attach_terminal(shim, fds[0]);
-        else {
-            channel_send(shim->clients[0].fd, &message, fds[0]);
-            sys(close, fds[0]);
-        }
+        loop_attach(shim, fds[0]);
     } else if (message.kind == CLIB_MESSAGE_CREATED) {
-        shim->phase = PHASE_CREATED;
-        process_facts(shim->pid, &facts);
-        record_start(shim, facts.start_time);
+        loop_created(shim);
     } else if (message.kind == CLIB_MESSAGE_REBORN) {
         adopt(shim, message.value[0]);
     } else if (message.kind == CLIB_MESSAGE_HANDOVER) {
@@ -120,6 +130,21 @@ static int has_ended(int pidfd) {
     return sys(waitid, P_PIDFD, pidfd, &found, WEXITED | WNOHANG | WNOWAIT, 0) == 0 && found.signal;
 }
 
+void loop_ended(struct shim *shim, int status) {
+    shim->phase = PHASE_ENDING;
+    if (shim->end.kind != CLIB_MESSAGE_NONE)
+        return;
+    int signal = status & 0x7f;
+    struct __kernel_timespec now;
+    sys(clock_gettime, CLOCK_REALTIME, &now);
+    shim->end = (struct clib_message){
+        .kind = CLIB_MESSAGE_EXITED,
+        .version = CLIB_PROTOCOL_VERSION,
+        .value = {signal ? 128 + signal : status >> 8 & 0xff, signal},
+        .number = {now.tv_sec * 1000000000 + now.tv_nsec},
+    };
+}
+
 static void reap(struct shim *shim) {
     char info[SIGNAL_INFO_SIZE];
     sys(read, shim->signals, info, sizeof info);
@@ -131,20 +156,8 @@ static void reap(struct shim *shim) {
     int status;
     long pid;
     while ((pid = sys(wait4, -1, &status, WNOHANG, 0)) > 0) {
-        if (pid != shim->pid)
-            continue; /* an orphan of a container without a pid namespace of its own */
-        shim->phase = PHASE_ENDING;
-        if (shim->end.kind != CLIB_MESSAGE_NONE)
-            continue;
-        int signal = status & 0x7f;
-        struct __kernel_timespec now;
-        sys(clock_gettime, CLOCK_REALTIME, &now);
-        shim->end = (struct clib_message){
-            .kind = CLIB_MESSAGE_EXITED,
-            .version = CLIB_PROTOCOL_VERSION,
-            .value = {signal ? 128 + signal : status >> 8 & 0xff, signal},
-            .number = {now.tv_sec * 1000000000 + now.tv_nsec},
-        };
+        if (pid == shim->pid) /* others are orphans of a container without a pid namespace of its own */
+            loop_ended(shim, status);
     }
     if (shim->phase == PHASE_ENDING)
         after_kill(shim);

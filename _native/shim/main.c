@@ -37,6 +37,7 @@ static struct shim new_shim(void) {
         .sync = -1,
         .terminal = -1,
         .pidfd = -1,
+        .guard = -1,
     };
     for (int i = 0; i < SHIM_PUMPS; i++)
         shim.pumps[i] = (struct pump){.from = -1, .to = -1};
@@ -59,11 +60,17 @@ static void finish(struct shim *shim) {
         shim->end.value[2] = after_oom_kills(shim);
     if (shim->recorded || shim->end.kind == CLIB_MESSAGE_EXITED)
         record_write(shim, "exit", &shim->end);
+    if (shim->flags & CLIB_LAUNCH_FOREIGN) { /* the other runtime forgets it while its groups are there */
+        run_poststop(shim);
+        after_kill(shim);
+        foreign_dismiss(shim);
+    }
     if (shim->end.kind == CLIB_MESSAGE_FAILED) /* it must not be heard of before it is gone */
         after_remove(shim);
     control_broadcast(shim, &shim->end);
     after_remove(shim);
-    run_poststop(shim);
+    if (!(shim->flags & CLIB_LAUNCH_FOREIGN))
+        run_poststop(shim);
     if (shim->listener >= 0)
         sys(unlinkat, shim->directory, "shim.sock", 0);
 }

@@ -44,6 +44,7 @@ struct shim {
     int preserved[CLIB_MAX_FDS];
     int released; /* the container is somebody else's now */
     int pid, pidfd;
+    int guard; /* of a foreign container: ends it where this process is killed */
     int64_t start_time;
     struct clib_message end; /* EXITED or FAILED, once it is known */
     int client_count;        /* places in use, and free ones between them */
@@ -78,7 +79,7 @@ void process_facts(int pid, struct process_facts *facts);
 
 /* control.c */
 /* a socket of that name in the container's directory; its descriptor or -errno */
-int control_listen(const struct shim *shim, const char *name, int flags);
+int control_listen(const struct shim *shim, const char *name, int type);
 /* a free place for a client, or -1: then new ones wait in the queue */
 int control_vacancy(const struct shim *shim);
 void control_accept(struct shim *shim);
@@ -100,5 +101,19 @@ void after_kill(const struct shim *shim);
 int after_oom_kills(const struct shim *shim);
 void after_remove(const struct shim *shim);
 
+/* foreign.c: runs the plan's ops, and adopts the process that its RUNTIME makes; a failure is in shim->end */
+void foreign_launch(struct shim *shim, const int child[3]);
+/* a RUNTIME without stdio, run to its end: 0, -errno, or how it ended, as program.h has it */
+int foreign_command(struct shim *shim, const struct clib_op *op);
+/* lets go of what ends the container where the shim is killed, and reaps what is left */
+void foreign_dismiss(struct shim *shim);
+
 /* loop.c */
 void loop_run(struct shim *shim);
+/* the first process is created, or runs: told to all who wait */
+void loop_created(struct shim *shim);
+void loop_started(struct shim *shim, int64_t start_time);
+/* the first process has ended with that status of wait4(2) */
+void loop_ended(struct shim *shim, int status);
+/* the terminal becomes the container's stdio, or that of the launcher */
+void loop_attach(struct shim *shim, int master);

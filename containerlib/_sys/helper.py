@@ -38,7 +38,8 @@ _executable = _Executable()
 
 
 def _seal_helper() -> int:
-    image = native.HELPER.read_bytes()
+    with open(native.HELPER_FILE, "rb", buffering=0) as file:
+        image = file.readall()
     flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
     try:
         fd = os.memfd_create("containerlib-helper", flags | _MFD_EXEC)

@@ -7,14 +7,28 @@ import os
 import select
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 
 from containerlib import _native
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ffi = _native.ffi
 lib = _native.lib
 
-HELPER = Path(_native.__file__).parent / "_libexec" / "containerlib-helper"
+HELPER_FILE = f"{os.path.dirname(_native.__file__)}/_libexec/containerlib-helper"  # noqa: PTH120 - hot path
+if TYPE_CHECKING:
+    HELPER: Path
+else:
+
+    def __getattr__(name):
+        """`HELPER`: the same as a path; pathlib is 6 ms of a command's start."""
+        if name != "HELPER":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from pathlib import Path  # noqa: PLC0415
+
+        return Path(HELPER_FILE)
 
 
 class Child:

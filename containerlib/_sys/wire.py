@@ -12,10 +12,9 @@ import struct
 from collections.abc import Sequence
 from enum import IntEnum
 
-from attrs import frozen
-
 from containerlib._sys.native import lib
 from containerlib.errors import InvalidArgument, Unavailable
+from containerlib.spec.values import frozen
 
 __all__ = ["Blob", "Kind", "Launch", "Message", "Stage", "pack_op", "pack_plan", "receive", "send"]
 
@@ -58,6 +57,7 @@ class Launch(IntEnum):
     UNSUPERVISED = lib.CLIB_LAUNCH_UNSUPERVISED
     PRESERVE = lib.CLIB_LAUNCH_PRESERVE
     CHORES = lib.CLIB_LAUNCH_CHORES
+    FOREIGN = getattr(lib, "CLIB_LAUNCH_FOREIGN", 8192)
 
 
 class Stage(IntEnum):
@@ -73,6 +73,7 @@ class Stage(IntEnum):
     EXEC = lib.CLIB_STAGE_EXEC
     LOST = lib.CLIB_STAGE_LOST
     HOOK = lib.CLIB_STAGE_HOOK
+    RUNTIME = getattr(lib, "CLIB_STAGE_RUNTIME", 11)
 
 
 @frozen

@@ -18,6 +18,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from containerlib.runtime.cgroups import ContainerCgroup
+    from containerlib.runtime.driver import NATIVE, Driver, find_driver
     from containerlib.runtime.launch import Stdio, create, execute
     from containerlib.runtime.records import exit_status, read_record
     from containerlib.runtime.roots import BindRoot, OverlayRoot, Root
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from containerlib.runtime.truth import state
 
 __all__ = [
+    "NATIVE",
     "BindRoot",
     "ContainerCgroup",
+    "Driver",
     "OverlayRoot",
     "Root",
     "Stdio",
@@ -35,6 +38,7 @@ __all__ = [
     "create",
     "execute",
     "exit_status",
+    "find_driver",
     "read_record",
     "state",
 ]
@@ -42,6 +46,7 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker sees the imports above, and would take any name for granted with this
     _HOMES = {
         "cgroups": "ContainerCgroup",
+        "driver": "NATIVE Driver find_driver",
         "launch": "Stdio create execute",
         "records": "exit_status read_record",
         "roots": "BindRoot OverlayRoot Root",

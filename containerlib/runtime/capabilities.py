@@ -8,11 +8,12 @@ Spec: runtime-spec config.md#linux-process, capabilities(7)
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import cast
 
-from attrs import frozen
+from containerlib.spec.values import cast, frozen
 
-from containerlib.spec.runtime import Capabilities, Process
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from containerlib.spec.runtime import Capabilities, Process
 
 __all__ = ["NAMES", "CapabilitySets", "granted", "held", "mask", "ungranted"]
 

@@ -6,11 +6,13 @@ Spec: runtime-spec config-linux.md#allowed-device-list; kernel admin-guide/cgrou
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
-
-from attrs import frozen
 
 from containerlib.runtime.device_filter import rule_access, rule_kind, rule_number
+from containerlib.spec.values import frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["AllowList", "allow_list", "device_lines"]
 

@@ -11,10 +11,12 @@ import contextlib
 import functools
 import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Literal
 
-from attrs import field, frozen
+from containerlib.spec.values import field, frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Literal
 
 __all__ = ["Layout"]
 
@@ -102,7 +104,8 @@ class Layout:
     @functools.cache
     def host(cls) -> Layout:
         """This machine's layout, read once per process."""
-        return cls.detect(Path("/proc/self/mountinfo").read_text())
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+            return cls.detect(file.read())
 
 
 def _unescape(path: str) -> str:

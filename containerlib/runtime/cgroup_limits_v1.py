@@ -6,7 +6,6 @@ Spec: runtime-spec config-linux.md#control-groups; kernel admin-guide/cgroup-v1/
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from containerlib.errors import Unsupported
 from containerlib.runtime.cgroup_limits import (
@@ -17,6 +16,10 @@ from containerlib.runtime.cgroup_limits import (
     rdma_settings,
     section,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["v1_settings"]
 

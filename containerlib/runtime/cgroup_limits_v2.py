@@ -8,7 +8,6 @@ Spec: runtime-spec config-linux.md#control-groups, #unified; kernel admin-guide/
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 from containerlib.errors import InvalidArgument
 from containerlib.runtime.cgroup_limits import (
@@ -23,6 +22,10 @@ from containerlib.runtime.cgroup_limits import (
     section,
     weight_of_shares,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["swap_alone", "v2_settings"]
 

@@ -15,15 +15,16 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
-
-from attrs import frozen
 
 from containerlib.errors import StageError
 from containerlib.runtime.cgroup_files import read_or
 from containerlib.runtime.cgroup_layout import Layout
 from containerlib.runtime.cgroup_path import own_groups
+from containerlib.spec.values import frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Delegation", "delegated_files", "find_delegation", "give_group", "group_owner"]
 
@@ -123,6 +124,6 @@ def find_delegation(layout: Layout | None = None, own: Mapping[str, str] | None 
 
 def _is_ours(directory: str) -> bool:
     files = ("", "cgroup.procs", "cgroup.subtree_control")
-    return Path(directory).is_dir() and all(
+    return os.path.isdir(directory) and all(  # noqa: PTH112 - hot path
         os.access(f"{directory}/{name}", os.W_OK, effective_ids=True) for name in files
     )

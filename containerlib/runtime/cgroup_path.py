@@ -17,15 +17,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from attrs import evolve, field, frozen
 
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime.cgroup_layout import Layout
+from containerlib.spec.values import evolve, field, frozen
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from containerlib.runtime.cgroups import ContainerCgroup
 
 __all__ = ["Place", "ScopeName", "expand_slice", "own_groups", "resolve", "scope_name"]
@@ -123,7 +123,10 @@ def resolve(
 def own_groups(text: str | None = None) -> dict[str, str]:
     """The group of this process by controller, on v2 by "". `text`: of a /proc/PID/cgroup."""
     groups: dict[str, str] = {}
-    for line in (Path("/proc/self/cgroup").read_text() if text is None else text).splitlines():
+    if text is None:
+        with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as file:
+            text = file.read()
+    for line in text.splitlines():
         _, controllers, path = line.split(":", 2)
         for name in controllers.split(","):
             groups[name] = path

@@ -26,8 +26,6 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from containerlib._sys import native
 from containerlib.errors import Conflict, InvalidArgument, StageError, Timeout, Unsupported
@@ -54,7 +52,10 @@ from containerlib.runtime.cgroup_processes import (
 )
 from containerlib.runtime.device_filter import device_filter
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from containerlib.runtime.cgroup_oom import OomWatch
     from containerlib.runtime.cgroup_stats import CgroupStats
     from containerlib.runtime.cgroup_systemd import Scope
@@ -129,7 +130,7 @@ class ContainerCgroup:
         """The file with an `oom_kill N` line; None for a container without a memory limit."""
         if self._layout.unified:
             path = f"{self.v2_directory}/memory.events"
-            return path if Path(path).exists() else None
+            return path if os.path.exists(path) else None  # noqa: PTH110 - hot path
         directory = self._of("memory")
         return f"{directory}/memory.oom_control" if directory else None
 
@@ -237,10 +238,10 @@ class ContainerCgroup:
         Raises: Timeout.
         """
         limit = time.monotonic() + timeout
-        kill_file = Path(f"{self.v2_directory}/cgroup.kill")  # since Linux 5.14
-        at_once = self.v2_directory is not None and kill_file.exists()
+        kill_file = f"{self.v2_directory}/cgroup.kill"  # since Linux 5.14
+        at_once = self.v2_directory is not None and os.path.exists(kill_file)  # noqa: PTH110 - hot path
         if at_once:
-            write(str(kill_file), "1")
+            write(kill_file, "1")
         while left := self.pids():
             if not at_once:
                 kill_processes(left, self.pids)

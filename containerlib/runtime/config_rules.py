@@ -10,7 +10,6 @@ Spec: runtime-spec config.md, config-linux.md
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime import mount_options
@@ -19,7 +18,10 @@ from containerlib.runtime.config_rules_linux import check_linux, check_mappings,
 from containerlib.runtime.refusals import refuse
 from containerlib.spec import vocabulary
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from containerlib.spec.runtime import Linux, Mount, Process, Resources, Spec
 
 __all__ = ["capability_warnings", "check_config", "check_process", "check_resources", "warnings_of"]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 from containerlib.errors import InvalidArgument
 from containerlib.runtime.config_shape import interface_name
@@ -15,7 +14,10 @@ from containerlib.runtime.refusals import refuse
 from containerlib.runtime.shapes import Wrong, step
 from containerlib.runtime.sysctls import check_sysctl
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from containerlib.spec.runtime import IDMapping, Linux
 
 __all__ = ["check_linux", "check_mappings", "namespace_kinds"]

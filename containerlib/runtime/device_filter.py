@@ -15,9 +15,12 @@ Spec: runtime-spec config-linux.md#allowed-device-list; linux/bpf.h
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from containerlib.errors import InvalidArgument
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["device_filter", "rule_access", "rule_kind", "rule_number"]
 

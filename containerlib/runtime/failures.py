@@ -36,6 +36,8 @@ def failure(message: Message, plan: Sequence[Op], *, first: int = 0) -> Conflict
         return StageError("exec", code, program, advice=_exec_advice(code, program))
     if stage is Stage.HOOK:
         return StageError("hook", code, op.origin if op else str(index), advice=_hook_advice(message))
+    if stage is Stage.RUNTIME:
+        return StageError("runtime", code, op.origin if op else "start", advice=_runtime_advice(message))
     if stage is Stage.OP:
         name, detail = (op.name, op.origin) if op else ("op", str(index))
         return StageError(name, code, detail, advice=_op_advice(name, code))
@@ -49,6 +51,14 @@ def _hook_advice(message: Message) -> str:
         if status
         else ""
     )
+
+
+def _runtime_advice(message: Message) -> str:
+    if message.value[1] == errno.ECHILD:
+        return "what it started is no child of the supervisor's: it cannot be a driver"
+    if message.value[1] == errno.ETIMEDOUT:
+        return "it did not end, and was killed"
+    return _hook_advice(message)
 
 
 def _exec_advice(code: int, program: str) -> str:

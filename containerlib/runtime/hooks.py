@@ -12,11 +12,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from containerlib.runtime import ops
 from containerlib.runtime.ops import Op
-from containerlib.spec.runtime import Spec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from containerlib.spec.runtime import Spec
 
 __all__ = ["STATUS", "hook_ops", "state_text"]
 

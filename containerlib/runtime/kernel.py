@@ -6,9 +6,8 @@ import functools
 import os
 import re
 
-from attrs import frozen
-
 from containerlib.errors import Unsupported
+from containerlib.spec.values import frozen
 
 __all__ = ["HOST_FILES", "KernelFiles", "layers_one_by_one", "release", "require_kernel"]
 

@@ -16,7 +16,10 @@ from collections.abc import Iterable, Iterator
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime import ops
 from containerlib.runtime.ops import Op
-from containerlib.spec.runtime import Linux, Process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from containerlib.spec.runtime import Linux, Process
 
 __all__ = ["keyring_label_ops", "label_ops", "labelled_mounts", "require_labels"]
 

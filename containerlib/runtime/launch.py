@@ -17,9 +17,6 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from typing import cast
-
-from attrs import evolve, frozen
 
 from containerlib._sys import native
 from containerlib._sys.helper import spawn_helper
@@ -33,7 +30,7 @@ from containerlib.runtime.groups import Groups
 from containerlib.runtime.hooks import hook_ops
 from containerlib.runtime.kernel import HOST_FILES, KernelFiles, layers_one_by_one, require_kernel
 from containerlib.runtime.labels import require_labels
-from containerlib.runtime.ops import Plan
+from containerlib.runtime.ops import Op, Plan
 from containerlib.runtime.plan import Manner, container_plan, exec_plan, late_ops
 from containerlib.runtime.plan_user import Mapper
 from containerlib.runtime.records import read_record
@@ -41,9 +38,25 @@ from containerlib.runtime.resctrl import ResctrlGroup, assign, find_resctrl, gro
 from containerlib.runtime.roots import OverlayRoot, Root
 from containerlib.runtime.supervisor import Supervisor, connect_in
 from containerlib.spec.lifecycle import State
-from containerlib.spec.runtime import Process, Spec
+from containerlib.spec.values import cast, evolve, frozen
 
-__all__ = ["Stdio", "create", "execute", "run_hooks", "start_unsupervised"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from containerlib.spec.runtime import Process, Spec
+
+__all__ = [
+    "Stdio",
+    "create",
+    "execute",
+    "forget",
+    "groups_of",
+    "require_running",
+    "run_chores",
+    "run_hooks",
+    "start_unsupervised",
+    "supervise",
+    "terminal_size",
+]
 
 
 @frozen
@@ -120,7 +133,7 @@ def create(
         if cgroup is not None and cgroup.v2_directory:
             fds[Launch.CGROUP] = _open_directory(stack, cgroup.v2_directory)
         flags = Launch.LOG if log and not unsupervised else 0
-        order = _Order(flags | _unsupervised(unsupervised), _terminal(spec["process"], terminal), preserve)
+        order = _Order(flags | _unsupervised(unsupervised), terminal_size(spec["process"], terminal), preserve)
         supervisor = _launch(plan, fds, order, directory, wait=wait)
         undo.pop_all()
         return supervisor
@@ -175,7 +188,7 @@ def execute(
         walks = (process.get("execCPUAffinity") or {}).get("initial")
         if cgroup is not None and cgroup.v2_directory and not walks:
             fds[Launch.CGROUP] = _open_directory(stack, cgroup.v2_directory)
-        order = _Order(_unsupervised(unsupervised), _terminal(process, terminal), preserve)
+        order = _Order(_unsupervised(unsupervised), terminal_size(process, terminal), preserve)
         return _launch(plan, fds, order, None, wait=wait)
 
 
@@ -208,11 +221,42 @@ def run_hooks(kind: str, spec: Spec, *, container_id: str, bundle: str, pid: int
     """
     hooks = tuple(hook_ops(spec, kind, container_id=container_id, bundle=bundle, pid=pid))
     if hooks:
-        with _launch(Plan((), hooks), {}, _Order(Launch.CHORES), None, wait=False) as supervisor:
-            try:
-                supervisor.done()
-            finally:
-                supervisor.finished()
+        run_chores(hooks)
+
+
+def run_chores(chores: Sequence[Op]) -> None:
+    """Has a helper run what needs no container: hooks, and another runtime's commands. Raises: StageError."""
+    with _launch(Plan((), tuple(chores)), {}, _Order(Launch.CHORES), None, wait=False) as supervisor:
+        try:
+            supervisor.done()
+        finally:
+            supervisor.finished()
+
+
+def supervise(
+    plan: Plan,
+    *,
+    directory: str,
+    subject: str | None,
+    owned: bool,
+    stdio: Stdio | None,
+    flags: int,
+    terminal: tuple[int, int] | None,
+    kind: type[Supervisor] = Supervisor,
+) -> Supervisor:
+    """Starts a helper with `plan`, for a driver that has its own. `subject`: the container that it is the shim of.
+
+    `directory` takes what the helper and the plan's commands write. Raises: StageError.
+    """
+    with contextlib.ExitStack() as stack:
+        fds = {Launch.DIRECTORY: _open_directory(stack, directory), **_owner(stack, owned), **_stdio(stdio)}
+        return _launch(plan, fds, _Order(flags, terminal), subject, wait=True, kind=kind)
+
+
+def require_running(directory: str, cgroup: ContainerCgroup) -> None:
+    """Raises Conflict where the container of `directory` does not run, or is paused."""
+    with contextlib.ExitStack() as stack:
+        _target(stack, _recorded_target(directory), cgroup)
 
 
 @frozen
@@ -237,7 +281,7 @@ def read_spec(bundle: str) -> Spec:
     """config.json of `bundle`. Raises: StageError."""
     try:
         with open(f"{bundle}/config.json", "rb") as file:
-            return cast(Spec, json.load(file))
+            return cast("Spec", json.load(file))
     except OSError as error:
         raise StageError("bundle", error.errno or 0, f"{bundle}/config.json") from error
 
@@ -264,7 +308,7 @@ def forget(directory: str) -> None:
             os.unlink(f"{directory}/{name}")  # noqa: PTH108 - hot path
 
 
-def _terminal(process: Process, size: tuple[int, int] | None) -> tuple[int, int] | None:
+def terminal_size(process: Process, size: tuple[int, int] | None) -> tuple[int, int] | None:
     """Rows and columns, where the process has a terminal: those asked for, the config's, or the VT100's."""
     if not process.get("terminal"):
         return None
@@ -273,7 +317,13 @@ def _terminal(process: Process, size: tuple[int, int] | None) -> tuple[int, int]
 
 
 def _launch(
-    plan: Plan, fds: dict[Launch, int], order: _Order, directory: str | None, *, wait: bool
+    plan: Plan,
+    fds: dict[Launch, int],
+    order: _Order,
+    directory: str | None,
+    *,
+    wait: bool,
+    kind: type[Supervisor] = Supervisor,
 ) -> Supervisor:
     rows, columns = order.terminal or (0, 0)
     flags = (
@@ -292,7 +342,7 @@ def _launch(
         except BaseException:
             ours.close()
             raise
-    supervisor = Supervisor(ours, directory=directory, helper=helper, plan=plan.ops)
+    supervisor = kind(ours, directory=directory, helper=helper, plan=plan.ops)
     try:
         return supervisor.launched() if wait else supervisor
     except BaseException:

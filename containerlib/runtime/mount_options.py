@@ -11,7 +11,7 @@ import functools
 import re
 from collections.abc import Iterator, Sequence
 
-from attrs import frozen
+from containerlib.spec.values import frozen
 
 __all__ = ["PROPAGATION", "RDONLY", "Attributes", "MountOptions", "parse"]
 

@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from containerlib.errors import InvalidArgument
 from containerlib.runtime import ops
 from containerlib.runtime.ops import Op
-from containerlib.spec.runtime import Linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from containerlib.spec.runtime import Linux
 
 __all__ = ["net_device_ops"]
 

@@ -10,10 +10,10 @@ import functools
 import struct
 import threading
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from containerlib._sys.native import lib
 from containerlib._sys.wire import Blob, pack_op, pack_plan
+from containerlib.spec.values import NamedTuple
 
 __all__ = ["Op", "Plan"]
 

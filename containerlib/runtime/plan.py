@@ -13,9 +13,6 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
-
-from attrs import frozen
 
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime import ops
@@ -31,9 +28,15 @@ from containerlib.runtime.plan_user import Mapper, denies_groups, root_ops, user
 from containerlib.runtime.roots import OverlayRoot, Root
 from containerlib.runtime.sysctls import check_sysctl
 from containerlib.runtime.time_offsets import CLONE_NEWTIME, time_ops
-from containerlib.spec.runtime import Linux, Process, Spec
+from containerlib.spec.values import frozen
 
-__all__ = ["Manner", "container_plan", "exec_plan", "late_ops"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from containerlib.spec.runtime import Linux, Process, Spec
+
+__all__ = ["Manner", "after_ops", "container_plan", "exec_plan", "late_ops", "root_op"]
 
 CLONE_FLAGS = {
     "mount": 0x00020000,
@@ -74,7 +77,7 @@ def container_plan(
     *,
     container_id: str,
     seccomp: bytes | None = None,
-    manner: Manner = Manner(),
+    manner: Manner = Manner(),  # noqa: B008 - it is frozen
 ) -> Plan:
     """The plan of a new container. `rootfs`: the absolute host directory that the root is mounted on.
 
@@ -90,7 +93,7 @@ def container_plan(
 
     before = [
         *_host_ops(spec, groups, new, joined, manner.mapper),
-        _root_op(rootfs, root),
+        root_op(rootfs, root),
         *labelled_mounts(
             mount_ops(spec, groups, private_cgroups="cgroup" in new, bundle=manner.bundle), linux
         ),
@@ -122,7 +125,7 @@ def container_plan(
     supervised = manner.supervised
     return Plan(
         tuple(before),
-        (*_after_ops(groups), *(hooks("poststop") if supervised else ())),
+        (*after_ops(groups), *(hooks("poststop") if supervised else ())),
         clone_flags,
         tuple(hooks("poststart") if supervised else ()),
     )
@@ -135,7 +138,7 @@ def exec_plan(
     *,
     container_id: str,
     seccomp: bytes | None = None,
-    manner: Manner = Manner(),
+    manner: Manner = Manner(),  # noqa: B008 - it is frozen
 ) -> Plan:
     """The plan of another process in a container that runs with `spec`."""
     linux = spec.get("linux", {})
@@ -277,7 +280,8 @@ def _host_ops(
     yield ops.propagation(root_propagation(linux)[0])
 
 
-def _root_op(rootfs: str, root: Root) -> Op:
+def root_op(rootfs: str, root: Root) -> Op:
+    """The op that mounts `root` on the host directory `rootfs`."""
     if isinstance(root, OverlayRoot):
         return ops.root_overlay(rootfs, root.lowers, root.upper, root.work, classic=root.classic)
     return ops.root_bind(root.path)
@@ -299,7 +303,8 @@ def _names(spec: Spec, new: set[str]) -> Iterator[Op]:
             yield setter(name)
 
 
-def _after_ops(groups: Groups) -> Sequence[Op]:
+def after_ops(groups: Groups) -> Sequence[Op]:
+    """What is left to do when a container has ended, whoever made its process."""
     return [
         *map(ops.oom_record, [groups.oom_file] if groups.oom_file else []),
         *map(ops.cgroup_kill, _killed_through(groups)),

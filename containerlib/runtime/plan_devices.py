@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from containerlib.errors import InvalidArgument
 from containerlib.runtime import ops
 from containerlib.runtime.ops import Op
-from containerlib.spec.runtime import Process, Spec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from containerlib.spec.runtime import Process, Spec
 
 __all__ = ["console_ops", "device_ops"]
 

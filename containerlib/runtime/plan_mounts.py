@@ -14,15 +14,17 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Sequence
 
-from attrs import frozen
-
 from containerlib.errors import InvalidArgument
 from containerlib.runtime import mount_options, ops
 from containerlib.runtime.groups import Groups
 from containerlib.runtime.mount_options import RDONLY, MountOptions
 from containerlib.runtime.ops import Op
 from containerlib.runtime.plan_user import map_text
-from containerlib.spec.runtime import IDMapping, Linux, Mount, Spec
+from containerlib.spec.values import frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from containerlib.spec.runtime import IDMapping, Linux, Mount, Spec
 
 __all__ = ["PROC_FILES", "mount_ops", "read_only_ops", "root_propagation"]
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime import ops
@@ -27,7 +26,12 @@ from containerlib.runtime.labels import label_ops
 from containerlib.runtime.ops import Op
 from containerlib.runtime.refusals import refuse
 from containerlib.runtime.scheduling import affinity_op, any_cpu, placement_ops
-from containerlib.spec.runtime import Linux, Process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from containerlib.spec.runtime import Linux, Process
 
 __all__ = ["joining_ops", "process_ops", "search_path"]
 

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from attrs import frozen
-
 from containerlib.errors import InvalidArgument
 from containerlib.runtime import ops
 from containerlib.runtime.ops import Op
-from containerlib.spec.runtime import IDMapping, Linux
+from containerlib.spec.values import frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from containerlib.spec.runtime import IDMapping, Linux
 
 __all__ = ["Mapper", "map_text", "root_ops", "user_ops"]
 

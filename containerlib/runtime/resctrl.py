@@ -16,10 +16,12 @@ import errno
 import os
 from collections.abc import Mapping, Sequence
 
-from attrs import frozen
-
 from containerlib.errors import Conflict, InvalidArgument, NotFound, StageError, Unsupported
-from containerlib.spec.runtime import IntelRdt
+from containerlib.spec.values import frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from containerlib.spec.runtime import IntelRdt
 
 __all__ = ["ResctrlGroup", "assign", "find_resctrl", "group_of"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+from containerlib.spec.values import frozen
 
 __all__ = ["BindRoot", "OverlayRoot", "Root"]
 

@@ -12,7 +12,10 @@ from collections.abc import Iterator
 from containerlib.errors import InvalidArgument
 from containerlib.runtime import ops
 from containerlib.runtime.ops import Op
-from containerlib.spec.runtime import IOPriority, Linux, MemoryPolicy, Process, Scheduler
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from containerlib.spec.runtime import IOPriority, Linux, MemoryPolicy, Process, Scheduler
 
 __all__ = ["affinity_op", "any_cpu", "memory_policy_ops", "placement_ops"]
 

@@ -13,15 +13,17 @@ Spec: runtime-spec config-linux.md#seccomp; seccomp(2)
 from __future__ import annotations
 
 import functools
-import hashlib
 import marshal
 import os
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from containerlib.errors import InvalidArgument
 from containerlib.runtime.seccomp_newer import newer_syscalls
 from containerlib.spec.seccomp import SeccompSection, digest_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["FilterCache", "compile_section", "compiled"]
 
@@ -84,8 +86,14 @@ def _quick_key(seccomp: Mapping[str, Any]) -> bytes | str:
 # ---- on disk ----
 
 
+def _sha256(data: bytes) -> bytes:
+    import hashlib  # noqa: PLC0415 - 2 ms of a command's start
+
+    return hashlib.sha256(data).digest()
+
+
 def _key(digest: str) -> str:
-    return hashlib.sha256(f"{_FORMAT} {os.uname().machine} {_library_stamp()} {digest}".encode()).hexdigest()
+    return _sha256(f"{_FORMAT} {os.uname().machine} {_library_stamp()} {digest}".encode()).hex()
 
 
 @functools.cache
@@ -112,7 +120,7 @@ def _load(path: str) -> bytes | None:
     except OSError:
         return None
     digest, program = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
-    return program if program and hashlib.sha256(program).digest() == digest else None
+    return program if program and _sha256(program) == digest else None
 
 
 def _save(path: str, program: bytes) -> None:
@@ -122,7 +130,7 @@ def _save(path: str, program: bytes) -> None:
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)  # noqa: PTH103, PTH120
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as file:
-            file.write(hashlib.sha256(program).digest() + program)
+            file.write(_sha256(program) + program)
         os.replace(new, path)  # noqa: PTH105
     except OSError:
         try:

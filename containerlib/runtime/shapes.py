@@ -14,7 +14,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = [
     "INT32",
@@ -39,7 +42,7 @@ __all__ = [
     "words",
 ]
 
-Check = Callable[[Any], None]
+Check = Callable[[object], None]
 
 _SHOWN = 80
 

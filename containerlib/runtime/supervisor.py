@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
 
 from containerlib._sys.helper import Helper, reap
 from containerlib._sys.wire import Kind, Message, receive, send
@@ -20,6 +19,10 @@ from containerlib.runtime.ops import Op
 from containerlib.runtime.records import exit_status, read_record
 from containerlib.spec.lifecycle import State
 from containerlib.spec.status import ExitStatus
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = ["Supervisor", "connect"]
 

@@ -10,12 +10,12 @@ Spec: runtime-spec config.md#valid-values, runtime.md#errors
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
-
 from containerlib.errors import InvalidArgument
 from containerlib.runtime import config_rules, config_shape
 from containerlib.runtime.shapes import Check, Wrong
+from containerlib.spec.values import cast
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from containerlib.spec.runtime import Process, Resources, Spec
 

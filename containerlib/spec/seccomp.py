@@ -7,10 +7,16 @@ then pays nothing.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    _Section = dict[str, Any]
+else:
+    _Section = dict
 
 __all__ = ["SeccompSection", "canonical", "digest_of"]
 
@@ -24,10 +30,16 @@ def digest_of(section: Mapping[str, Any]) -> str:
     """Hex SHA-256 of the canonical text; free of cost for a SeccompSection."""
     if isinstance(section, SeccompSection):
         return section.digest
-    return hashlib.sha256(canonical(section)).hexdigest()
+    return _sha256(canonical(section))
 
 
-class SeccompSection(dict[str, Any]):
+def _sha256(data: bytes) -> str:
+    import hashlib  # noqa: PLC0415 - 2 ms of a command's start
+
+    return hashlib.sha256(data).hexdigest()
+
+
+class SeccompSection(_Section):
     """A runtime-spec `linux.seccomp` mapping. Shared between containers: not to be changed once it is made.
 
     Spec: runtime-spec config-linux.md#seccomp
@@ -38,4 +50,4 @@ class SeccompSection(dict[str, Any]):
     def __init__(self, section: Mapping[str, Any]) -> None:
         super().__init__(section)
         self.encoded = canonical(self)
-        self.digest = hashlib.sha256(self.encoded).hexdigest()
+        self.digest = _sha256(self.encoded)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Literal
+from containerlib.spec.values import frozen
 
-from attrs import frozen
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from datetime import datetime
+    from typing import Literal
 
 __all__ = ["ExitStatus", "LogRecord"]
 

@@ -21,10 +21,17 @@ def test_engine_making_does_no_io(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_engine_unknown_driver_refused() -> None:
+@pytest.mark.parametrize("driver", ["", "bin/runc", "-runc", 7])
+def test_engine_driver_that_can_be_none_refused(driver: str) -> None:
     with pytest.raises(cl.InvalidArgument) as caught:
-        cl.Engine(driver="magic")  # type: ignore[arg-type]
+        cl.Engine(driver=driver)
     assert caught.value.field == "driver"
+
+
+def test_engine_driver_that_is_not_installed_tells_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(cl.NotFound, match="'magic' is not on PATH: apt-get install magic"):
+        cl.Engine(tmp_path / "root", driver="magic").containers.list()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_engine_block_opens_state(tmp_path: Path) -> None:

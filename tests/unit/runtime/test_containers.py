@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -16,12 +17,16 @@ from containerlib.runtime.containers.containers import Container, Containers
 from containerlib.runtime.containers.create import create
 from containerlib.runtime.containers.delete import delete
 from containerlib.runtime.containers.groups import resources_of
+from containerlib.runtime.containers.home import add_home
 from containerlib.runtime.containers.ids import check_id
 from containerlib.runtime.containers.kill import kill, signal_number
 from containerlib.runtime.containers.lock import Lock, is_locked
 from containerlib.runtime.containers.process import facts
 from containerlib.runtime.containers.record import Record, now, read_record
+from containerlib.runtime.containers.rootless import mapper_of_caller
+from containerlib.runtime.containers.subgroups import below
 from containerlib.spec.lifecycle import State
+from containerlib.spec.runtime import Process
 from rig.configs import json_schema, small_config
 
 STARTED = 12345
@@ -369,3 +374,72 @@ def test_resources_allow_the_devices_that_every_container_has() -> None:
     assert {"allow": True, "type": "c", "major": 1, "minor": 3, "access": "rwm"} in found
     assert all(rule["allow"] for rule in found[1:])
     assert resources_of({"linux": {}}) == {}
+
+
+# ---- $HOME ----
+
+PASSWD = (
+    "root:x:0:0::/root:/bin/sh\nweb:x:5:5:a:b:c\nwww:x:7:7:Web:/srv/www:/bin/false\nnone:x:8:8:::/bin/sh\n"
+)
+
+
+@pytest.mark.parametrize(("uid", "home"), [(0, "/root"), (7, "/srv/www"), (8, "/"), (9, "/"), (5, "b")])
+def test_home_is_the_user_s_in_the_container(tmp_path: Path, uid: int, home: str) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "passwd").write_text(PASSWD)
+    process: Process = {"user": {"uid": uid, "gid": 0}, "env": ["A=1"]}
+    add_home(process, str(tmp_path))
+    assert process["env"] == ["A=1", f"HOME={home}"]
+
+
+def test_home_that_is_given_stays(tmp_path: Path) -> None:
+    process: Process = {"env": ["HOME=/mine"]}
+    add_home(process, str(tmp_path))
+    assert process["env"] == ["HOME=/mine"]
+
+
+def test_home_is_not_sought_outside_of_the_container(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "passwd"
+    (root / "etc").mkdir(parents=True)
+    outside.write_text(PASSWD)
+    (root / "etc" / "passwd").symlink_to(outside)
+    process: Process = {}
+    add_home(process, str(root))
+    assert process["env"] == ["HOME=/"]
+
+
+def test_home_does_not_wait_for_a_pipe_in_the_file_s_place(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    os.mkfifo(tmp_path / "etc" / "passwd")
+    process: Process = {}
+    add_home(process, str(tmp_path))
+    assert process["env"] == ["HOME=/"]
+
+
+# ---- groups below a container's, and who maps ids ----
+
+
+@pytest.mark.parametrize(
+    ("words", "places"),
+    [
+        ([], {}),
+        (["a/b"], {"": "a/b"}),
+        (["/a"], {"": "/a"}),
+        (["cpu,memory:a", "b"], {"cpu": "a", "memory": "a", "": "b"}),
+        (["pids:/"], {"pids": "/"}),
+    ],
+)
+def test_below_reads_places_by_controller(words: list[str], places: dict[str, str]) -> None:
+    assert below(words) == places
+
+
+@pytest.mark.parametrize("words", [["../x"], ["a/.."], ["a//b"], ["."], ["a", "b"], ["pids:a", "pids:b"]])
+def test_below_refuses_what_leads_out_or_says_it_twice(words: list[str]) -> None:
+    with pytest.raises(InvalidArgument, match="--cgroup"):
+        below(words)
+
+
+def test_mapper_is_none_for_root() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("runs as an ordinary user")
+    assert mapper_of_caller("/nonexistent") is None

@@ -1,0 +1,76 @@
+"""A bundle's config.json as a runtime's command reads it: whole enough to make a container of, with absolute paths.
+
+Spec: runtime-spec bundle.md, config.md
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from containerlib.errors import InvalidArgument, NotFound
+from containerlib.runtime.validate import validate
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from containerlib.spec.runtime import Spec
+
+__all__ = ["load_bundle", "read_config", "rootfs_of", "silent"]
+
+
+def silent(message: str) -> None:
+    """Who makes a container without a log does not hear of warnings."""
+
+
+def load_bundle(bundle: str, warn: Callable[[str], None] = silent) -> Spec:
+    """The configuration in the directory `bundle`, checked as far as it can be without doing anything.
+
+    `warn` hears of what is passed over. Raises: NotFound, InvalidArgument, Unsupported.
+    """
+    if not os.path.isdir(bundle):
+        raise NotFound(
+            f"chdir {bundle}: no such file or directory: the bundle is a directory with a config.json"
+        )
+    spec = read_config(f"{bundle}/config.json")
+    for warning in validate(spec):
+        warn(warning)
+    rootfs = rootfs_of(spec, bundle)
+    if not os.path.isdir(rootfs):
+        raise NotFound(f"invalid rootfs: stat {rootfs}: no such file or directory")
+    for mount in spec.get("mounts") or ():
+        _make_absolute(mount, bundle)
+    return spec
+
+
+def read_config(path: str) -> Spec:
+    """Raises: NotFound, InvalidArgument."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            spec = json.loads(file.readall())
+    except FileNotFoundError as error:
+        raise NotFound(f"JSON specification file config.json not found: there is no {path}") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument(f"it is not JSON: {error}", field=path) from error
+    if not isinstance(spec, dict):
+        raise InvalidArgument("it is not a JSON object", field=path)
+    config: Spec = spec  # type: ignore[assignment]  # what is wrong in it is found where it is used
+    return config
+
+
+def rootfs_of(spec: Spec, bundle: str) -> str:
+    """The absolute path of the container's root. Raises: InvalidArgument."""
+    root = spec.get("root") or {}
+    path = root.get("path")
+    if not path:
+        raise InvalidArgument("it is missing, and says where the container's files are", field="root.path")
+    return os.path.normpath(os.path.join(bundle, path))
+
+
+def _make_absolute(mount: Any, bundle: str) -> None:
+    """Spec: config.md#mounts: a bind mount's source may be relative to the bundle."""
+    source, options = mount.get("source"), mount.get("options") or ()
+    if source and ("bind" in options or "rbind" in options or mount.get("type") == "bind"):
+        mount["source"] = os.path.normpath(os.path.join(bundle, source))

@@ -1,0 +1,158 @@
+"""The containers below one state directory, and what can be known of each without doing anything to it."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from containerlib.errors import Error, NotFound
+from containerlib.runtime.containers.ids import RESERVED, check_id
+from containerlib.runtime.containers.lock import is_locked
+from containerlib.runtime.containers.process import facts
+from containerlib.runtime.containers.record import CONFIG, Record, read_record
+from containerlib.spec.lifecycle import State, check
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from containerlib.runtime.cgroups import ContainerCgroup
+    from containerlib.spec.runtime import Spec
+
+__all__ = ["SPEC_VERSION", "Container", "Containers"]
+
+SPEC_VERSION = "1.3.0"
+
+
+class Containers:
+    """Containers by id, each with a directory below `root`, which is made when the first container is."""
+
+    def __init__(self, root: str) -> None:
+        self.root = os.path.abspath(root)
+
+    def directory(self, container_id: str) -> str:
+        """Where the container's state is. Raises: InvalidArgument."""
+        return f"{self.root}/{check_id(container_id)}"
+
+    def get(self, container_id: str) -> Container:
+        """Raises: NotFound; InvalidArgument; Conflict for a state that cannot be read."""
+        directory = self.directory(container_id)
+        record = read_record(directory)
+        if record is None:
+            if os.path.isdir(directory):
+                raise NotFound(
+                    f"container does not exist: {container_id!r} was never made whole; "
+                    "what is left of it goes with delete --force"
+                )
+            raise NotFound(f"container does not exist: {container_id!r}, below {self.root}")
+        return Container(directory, record)
+
+    def list(self) -> tuple[list[Container], list[Error]]:
+        """Containers by id, and an error for each directory that is none."""
+        try:
+            with os.scandir(self.root) as entries:
+                found_names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except FileNotFoundError:
+            return [], []
+        found, errors = [], []
+        for name in sorted(name for name in found_names if name != RESERVED):
+            try:
+                found.append(self.get(name))
+            except Error as error:
+                errors.append(error)
+        return found, errors
+
+
+class Container:
+    """A container by its directory and what was written of it; its state is asked of the kernel each time."""
+
+    def __init__(self, directory: str, record: Record) -> None:
+        self.directory = directory
+        self.record = record
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def subject(self) -> str:
+        """How messages name it."""
+        return f"container {self.id}"
+
+    @property
+    def pid(self) -> int:
+        """Its first process; 0 where that has ended."""
+        return self.record.pid if self.is_alive else 0
+
+    @property
+    def is_alive(self) -> bool:
+        known = facts(self.record.pid)
+        return known is not None and known.start_time == self.record.start_time
+
+    def status(self, *, locked: bool = False) -> State:
+        """From the kernel: whether its process lives, whether it is the user's program yet, and the freezer.
+
+        `locked`: the caller has its lock, so that nobody else is making it.
+        """
+        if self.record.pid == 0:
+            if locked or not is_locked(self.directory):
+                return State.STOPPED  # who made it was killed over it
+            self._read_again()
+            if self.record.pid == 0:
+                return State.CREATING
+        known = facts(self.record.pid)
+        if known is None or known.start_time != self.record.start_time:
+            return State.STOPPED
+        if self._is_frozen():
+            return State.PAUSED
+        return State.RUNNING if known.has_execed else State.CREATED
+
+    def check(self, verb: str, *, locked: bool = False) -> State:
+        """The state, in which `verb` is allowed. `locked`: as in `status`. Raises: Conflict."""
+        if locked:
+            self._read_again()
+        state = self.status(locked=locked)
+        check(verb, state, self.subject)
+        return state
+
+    def cgroup(self) -> ContainerCgroup | None:
+        """Its groups; None where it was made without."""
+        from containerlib.runtime.containers.groups import cgroup_of
+
+        return cgroup_of(self.record)
+
+    def spec(self) -> Spec:
+        """The configuration that it was made with. Raises: StageError."""
+        from containerlib.runtime.containers.bundle import read_config
+
+        return read_config(f"{self.directory}/{CONFIG}")
+
+    def describe(self) -> dict[str, object]:
+        """OCI's state, and what runc adds to it. Spec: runtime.md#state"""
+        state = self.status()
+        text: dict[str, object] = {
+            "ociVersion": SPEC_VERSION,
+            "id": self.id,
+            "pid": 0 if state is State.STOPPED else self.record.pid,
+            "status": state.value,
+            "bundle": self.record.bundle,
+            "rootfs": self.record.rootfs,
+            "created": self.record.created,
+        }
+        if self.record.annotations:
+            text["annotations"] = self.record.annotations
+        return text
+
+    def _read_again(self) -> None:
+        """What was written since this record was read."""
+        self.record = read_record(self.directory) or self.record
+
+    def _is_frozen(self) -> bool:
+        """Also on its way there, as v1 says it (FREEZING); a group that is gone has nothing frozen in it."""
+        if self.record.freezer is None:
+            return False
+        try:
+            with open(self.record.freezer, "rb", buffering=0) as file:
+                return file.read(64).strip() not in (b"THAWED", b"0")
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENODEV):
+                return False
+            raise

@@ -1,0 +1,85 @@
+"""Another process in a running container: no verb of the specification, but of every runtime."""
+
+from __future__ import annotations
+
+import os
+
+from containerlib.errors import Unsupported
+from containerlib.runtime.containers.groups import place
+from containerlib.runtime.containers.home import add_home
+from containerlib.runtime.containers.ids import RESERVED
+from containerlib.runtime.containers.rootless import mapper_of_caller
+from containerlib.runtime.launch import execute as launch
+from containerlib.runtime.validate import validate_process
+from containerlib.spec.lifecycle import State
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from containerlib.runtime.cgroups import ContainerCgroup
+    from containerlib.runtime.containers.containers import Container
+    from containerlib.runtime.launch import Stdio
+    from containerlib.runtime.supervisor import Supervisor
+    from containerlib.spec.runtime import Process
+
+__all__ = ["check_running", "execute"]
+
+
+def check_running(container: Container, *, ignore_paused: bool = False) -> None:
+    """Raises: Conflict where nothing can be executed in `container` now; Unsupported for a paused one."""
+    if ignore_paused and container.status() is State.PAUSED:
+        raise Unsupported(
+            f"--ignore-paused: a process cannot be made in a frozen container yet; resume {container.id} first"
+        )
+    container.check("exec")
+
+
+def execute(
+    container: Container,
+    process: Process,
+    *,
+    stdio: Stdio | None = None,
+    terminal: tuple[int, int] | None = None,
+    preserve: Sequence[int] = (),
+    groups: Sequence[str] = (),
+    detach: bool = False,
+    ignore_paused: bool = False,
+) -> Supervisor:
+    """Starts `process`, and returns when its program runs.
+
+    `detach`: nobody waits for its end here, it is the child of who adopts orphans, and the answer is only good for its
+    `pid`, `start_time` and `terminal_fd`. `groups`: it starts in these below the container's, each "PATH" or, on v1,
+    "CONTROLLER,...:PATH".
+
+    Raises: Conflict; InvalidArgument; Unsupported; StageError where it could not be executed.
+    """
+    check_running(container, ignore_paused=ignore_paused)
+    validate_process(process)
+    process = {**process}
+    add_home(process, f"/proc/{container.record.pid}/root")
+    supervisor = launch(
+        container.directory,
+        container.spec(),
+        process,
+        cgroup=_group(container, groups),
+        stdio=stdio,
+        terminal=terminal,
+        owned=False,
+        unsupervised=detach,
+        preserve=preserve,
+        seccomp_cache=os.path.join(os.path.dirname(container.directory), RESERVED),
+        mapper=mapper_of_caller(),
+        target=(container.record.pid, container.record.start_time),
+    )
+    if detach:
+        supervisor.finished()  # the process is not the adopter's child before
+    return supervisor
+
+
+def _group(container: Container, groups: Sequence[str]) -> ContainerCgroup | None:
+    if not groups:
+        return container.cgroup()
+    from containerlib.runtime.containers.subgroups import SubGroups, below
+
+    return SubGroups(place(container), below(groups))

@@ -1,0 +1,127 @@
+"""What is written of a container in `state.json`: facts that do not change but for the process's.
+
+A file that is written anew is written aside and renamed, so that a reader sees one whole or the other. It is not
+synced: it describes processes, which no power failure outlives.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+from containerlib.errors import Conflict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+__all__ = ["CONFIG", "Record", "now", "read_record", "write_aside"]
+
+STATE = "state.json"
+CONFIG = "config.json"
+"""The bundle's, as it was when the container was made."""
+
+
+class Record:
+    """`pid` 0: no process is known (yet). `start_time`: in clock ticks since boot, so that the two name one process.
+
+    `cgroup`: the place of its groups (cgroup_path.py), None for a container without; `adopted`: those of them that are
+    others'. `freezer`: the file that says whether
+    it is paused. `own_pids`: it has a pid namespace, whose processes end with the first one. `notify`: its program
+    tells systemd of its readiness through a socket that `start` serves. `rootless`: who made it was not privileged.
+    """
+
+    __slots__ = (
+        "adopted",
+        "annotations",
+        "bundle",
+        "cgroup",
+        "created",
+        "freezer",
+        "id",
+        "notify",
+        "own_pids",
+        "pid",
+        "rootfs",
+        "rootless",
+        "start_time",
+    )
+
+    def __init__(
+        self,
+        container_id: str,
+        bundle: str,
+        rootfs: str,
+        *,
+        created: str,
+        annotations: Mapping[str, str],
+        cgroup: dict[str, Any] | None,
+        adopted: Sequence[str] = (),
+        freezer: str | None = None,
+        own_pids: bool = True,
+        rootless: bool = False,
+        notify: bool = False,
+        pid: int = 0,
+        start_time: int = 0,
+    ) -> None:
+        self.id = container_id
+        self.bundle = bundle
+        self.rootfs = rootfs
+        self.created = created
+        self.annotations = dict(annotations)
+        self.cgroup = cgroup
+        self.adopted = list(adopted)
+        self.freezer = freezer
+        self.own_pids = own_pids
+        self.rootless = rootless
+        self.notify = notify
+        self.pid = pid
+        self.start_time = start_time
+
+    def pack(self) -> bytes:
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return json.dumps(fields, separators=(",", ":")).encode()
+
+    @classmethod
+    def unpack(cls, data: bytes, place: str) -> Record:
+        """Raises: Conflict for a file that is not ours."""
+        try:
+            fields: dict[str, Any] = json.loads(data)
+            container_id, bundle, rootfs = fields.pop("id"), fields.pop("bundle"), fields.pop("rootfs")
+            return cls(container_id, bundle, rootfs, **fields)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise Conflict(
+                f"{place} is not a state file of this version: delete the container by force, and make it anew"
+            ) from error
+
+    def write(self, directory: str) -> None:
+        write_aside(f"{directory}/{STATE}", self.pack())
+
+
+def read_record(directory: str) -> Record | None:
+    """None where there is none (yet). Raises: Conflict."""
+    try:
+        with open(f"{directory}/{STATE}", "rb", buffering=0) as file:
+            return Record.unpack(file.readall(), f"{directory}/{STATE}")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def write_aside(path: str, data: bytes, mode: int = 0o600) -> None:
+    """Puts `data` at `path`, whole at once."""
+    aside = f"{path}.new"
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)
+    os.rename(aside, path)
+
+
+def now() -> str:
+    """This moment as RFC 3339 in nanoseconds, without the zeros at its end, as Go writes it."""
+    seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    fraction = f".{nanoseconds:09}".rstrip("0").rstrip(".")
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}{fraction}Z"
