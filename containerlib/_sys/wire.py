@@ -57,7 +57,7 @@ class Launch(IntEnum):
     UNSUPERVISED = lib.CLIB_LAUNCH_UNSUPERVISED
     PRESERVE = lib.CLIB_LAUNCH_PRESERVE
     CHORES = lib.CLIB_LAUNCH_CHORES
-    FOREIGN = getattr(lib, "CLIB_LAUNCH_FOREIGN", 8192)
+    FOREIGN = lib.CLIB_LAUNCH_FOREIGN
 
 
 class Stage(IntEnum):
@@ -73,7 +73,7 @@ class Stage(IntEnum):
     EXEC = lib.CLIB_STAGE_EXEC
     LOST = lib.CLIB_STAGE_LOST
     HOOK = lib.CLIB_STAGE_HOOK
-    RUNTIME = getattr(lib, "CLIB_STAGE_RUNTIME", 11)
+    RUNTIME = lib.CLIB_STAGE_RUNTIME
 
 
 @frozen

@@ -11,6 +11,7 @@ from containerlib.engine.mountpoints import ensure_mountpoints
 from containerlib.engine.owner import Owner, this_process
 from containerlib.errors import StageError
 from containerlib.images import ImageStore
+from containerlib.runtime import NATIVE, Driver, find_driver
 from containerlib.runtime.cgroups import remove_if_empty
 from containerlib.store import Store
 from containerlib.volumes import VolumeStore
@@ -30,10 +31,14 @@ class Core:
     `owned` are the containers that were started with this object and are to end with it. After a fork the child may go
     on with its copy: the database opens again by itself, and `owner` is the child.
 
-    Raises: StageError(stage="state") where the directory cannot be made or written.
+    `driver` makes the containers that are new; one that is there keeps its own.
+
+    Raises: StageError(stage="state") where the directory cannot be made or written; NotFound and Unsupported for a
+    driver that is not installed.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, driver: str = NATIVE) -> None:
+        self.driver: Driver = find_driver(driver)
         self.root = root
         self.containers = f"{root}/containers"
         self.seccomp_cache = f"{root}/seccomp"

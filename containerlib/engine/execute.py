@@ -74,7 +74,7 @@ def spawn(instance: Instance, options: ExecOptions) -> Attached:
 
 
 def _start(instance: Instance, options: ExecOptions, pipes: Pipes, *, wait: bool = True) -> Supervisor:
-    supervisor = runtime.execute(
+    supervisor = instance.driver.execute(
         instance.directory,
         instance.spec,
         _process(instance, options),
@@ -140,7 +140,7 @@ def _change_user(instance: Instance, process: Process, text: str) -> str:
     if supervisor is None:
         raise Conflict(f"cannot exec {instance.subject}: it is stopped", state=State.STOPPED.value)
     try:
-        user = resolve_user(text, (f"/proc/{supervisor.pid}/root/.",))
+        user = resolve_user(text, (instance.driver.files_of(supervisor.pid, instance.directory),))
     finally:
         supervisor.close()
     process["user"] = User(uid=user.uid, gid=user.gid, additionalGids=list(user.additional_gids))

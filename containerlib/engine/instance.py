@@ -10,7 +10,7 @@ from attrs import define, field, fields, frozen
 
 from containerlib import runtime
 from containerlib.errors import NotFound
-from containerlib.runtime import ContainerCgroup
+from containerlib.runtime import ContainerCgroup, Driver
 from containerlib.spec.lifecycle import State
 from containerlib.spec.runtime import Spec
 from containerlib.store import ContainerRecord
@@ -33,6 +33,7 @@ class Memo:
     stop_timeout: float | None = None
     labels: tuple[tuple[str, str], ...] = ()
     volumes: tuple[str, ...] = ()
+    driver: str = runtime.NATIVE
 
     def to_json(self) -> str:
         """Only what is not the default: most containers need no more than `{}`."""
@@ -79,10 +80,20 @@ class Instance:
         return self.core.directory(self.record.id)
 
     @property
+    def driver(self) -> Driver:
+        """Who makes its processes, whatever this engine's own driver is.
+
+        Raises: NotFound where it is no longer installed.
+        """
+        return runtime.find_driver(self.memo.driver)
+
+    @property
     def cgroup(self) -> ContainerCgroup:
         """The container's control groups; the object remembers which it made."""
         if self._cgroup is None:
-            self._cgroup = ContainerCgroup(self.core.cgroup_path(self.record.id))
+            self._cgroup = ContainerCgroup(
+                self.core.cgroup_path(self.record.id), every=self.driver.every_group
+            )
         return self._cgroup
 
     @property

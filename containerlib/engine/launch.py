@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from containerlib import runtime
 from containerlib._sys.privilege import Capability, require_capability
 from containerlib.bundles.config import default_hostname, make_config
 from containerlib.bundles.users import resolve_user
@@ -95,7 +94,7 @@ def start_bundle(
     undo.add(cgroup.remove)
     cgroup.create(spec.get("linux", {}).get("resources", {}))
     try:
-        return runtime.create(
+        return instance.driver.create(
             instance.directory,
             directory=instance.directory,
             root=image.overlay(instance.directory, instance.core.mountpoints),
@@ -127,6 +126,7 @@ def _draft(core: Core, order: Order, image: Resolved) -> Instance:
         stop_timeout=options.stop_timeout,
         labels=options.labels,
         volumes=tuple(mount.source for mount in options.mounts if mount.kind == "volume"),
+        driver=core.driver.name,
     )
     record = ContainerRecord(
         id=new_id(),

@@ -11,6 +11,7 @@ from containerlib.engine.owner import Owner, is_alive
 from containerlib.engine.stop import discard
 from containerlib.engine.undo import clean_up
 from containerlib.errors import Error, NotFound
+from containerlib.runtime import NATIVE
 
 if TYPE_CHECKING:
     from containerlib.store import ContainerRecord
@@ -18,12 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["close", "is_left_over", "open_core", "reconcile"]
 
 
-def open_core(root: str) -> Core:
+def open_core(root: str, driver: str = NATIVE) -> Core:
     """The state under `root`, without what dead processes left there.
 
     Raises: StageError(stage="state") where the directory cannot be made or written.
     """
-    core = Core(root)
+    core = Core(root, driver)
     try:
         reconcile(core)
     except BaseException as error:

@@ -61,7 +61,7 @@ def restart(instance: Instance) -> None:
         if supervisor is None:
             raise Conflict(f"cannot start {instance.subject}: it is stopped", state=State.STOPPED.value)
         with contextlib.closing(supervisor):
-            supervisor.start()
+            instance.driver.start(supervisor, instance.directory, instance.spec)
 
 
 def _start_again(instance: Instance) -> None:

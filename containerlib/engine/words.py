@@ -23,6 +23,7 @@ __all__ = [
     "condition",
     "container_path",
     "data",
+    "driver",
     "flag",
     "host_path",
     "hostname",
@@ -65,6 +66,17 @@ def text(value: str, *, field: str) -> str:
     if "\0" in value:
         raise InvalidArgument(f"{value!r} holds a NUL byte", field=field)
     return value
+
+
+def driver(value: str) -> str:
+    """The name of a program, or its absolute path."""
+    name = text(value, field="driver")
+    if not name or name.startswith("-") or ("/" in name and not name.startswith("/")):
+        raise InvalidArgument(
+            f'{name!r} is not a driver: write "native", "runc", "crun", "runsc", or the absolute path of a runtime',
+            field="driver",
+        )
+    return name
 
 
 def flag(value: bool, *, field: str) -> bool:

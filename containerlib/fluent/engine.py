@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 from containerlib.engine import reconcile, words
 from containerlib.engine.core import default_root
 from containerlib.engine.prune import prune
 from containerlib.engine.sources import HostSource, StoredSource, check_reference
 from containerlib.engine.undo import clean_up
-from containerlib.errors import InvalidArgument
 from containerlib.fluent.container import ContainerCollection
 from containerlib.fluent.image import HostImage, Image, ImageCollection, ImageRecipe
 from containerlib.fluent.recipe import ContainerRecipe
@@ -32,18 +31,16 @@ class Engine:
             print(engine.container("alpine:3.20").run("uname", "-sr").text)
 
     `root` None is /var/lib/containerlib for root and $XDG_DATA_HOME/containerlib for everybody else. Several
-    engines, in several processes, may have the same root. An engine is safe to use from many threads,
-    hashes, and pickles by root and driver. As a context manager it is closed at the end.
+    engines, in several processes, may have the same root. `driver` makes the new containers: "native", or another OCI
+    runtime ("runc", "crun", "runsc" on PATH, or an absolute path), which the first verb looks for; each container keeps
+    the one that made it. An engine is safe to use from many threads, hashes, and pickles by root and driver. As a
+    context manager it is closed at the end.
     """
 
-    def __init__(
-        self, root: str | os.PathLike[str] | None = None, driver: Literal["native"] = "native"
-    ) -> None:
-        if driver != "native":
-            raise InvalidArgument(f'{driver!r} is not a driver: "native" is the only one', field="driver")
+    def __init__(self, root: str | os.PathLike[str] | None = None, driver: str = "native") -> None:
         place = default_root() if root is None else words.any_path(root, field="root")
         self.root: str = os.path.abspath(place)  # noqa: PTH100
-        self.driver: Literal["native"] = driver
+        self.driver: str = words.driver(driver)
         self._core: Core | None = None
         self._lock = threading.Lock()
 
@@ -57,7 +54,7 @@ class Engine:
             return core
         with self._lock:
             if self._core is None:
-                self._core = reconcile.open_core(self.root)
+                self._core = reconcile.open_core(self.root, self.driver)
             return self._core
 
     def container(self, image: str | ImageRecipe | Image | HostImage, /) -> ContainerRecipe:
@@ -148,4 +145,5 @@ class Engine:
         return (Engine, (self.root, self.driver))
 
     def __repr__(self) -> str:
-        return f"Engine({self.root!r})"
+        driver = "" if self.driver == "native" else f", driver={self.driver!r}"
+        return f"Engine({self.root!r}{driver})"
