@@ -1,6 +1,6 @@
 """libseccomp through ctypes: a runtime-spec `linux.seccomp` section to classic BPF.
 
-The library is loaded when the first filter is compiled; results are cached above (runtime/seccomp.py), so a
+The library is loaded when the first filter is compiled; results are cached above (runtime/seccomp/filters.py), so a
 machine that has run one container with a profile does not load it again.
 
 Spec: runtime-spec config-linux.md#seccomp; seccomp_init(3), seccomp_rule_add(3), seccomp_attr_set(3)

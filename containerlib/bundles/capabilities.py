@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from containerlib.errors import InvalidArgument, Unsupported
-from containerlib.runtime.capabilities import NAMES
+from containerlib.runtime.plan.capabilities import NAMES
 
 __all__ = ["ALL", "DEFAULT", "capability_set", "names_of"]
 

@@ -9,7 +9,7 @@ import posixpath
 from collections.abc import Iterable, Sequence
 
 from containerlib.errors import InvalidArgument
-from containerlib.runtime.plan_mounts import PROC_FILES
+from containerlib.runtime.plan.mounts import PROC_FILES
 from containerlib.spec.options import ContainerOptions, MountOption
 from containerlib.spec.runtime import Mount
 

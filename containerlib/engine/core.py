@@ -12,7 +12,7 @@ from containerlib.engine.owner import Owner, this_process
 from containerlib.errors import StageError
 from containerlib.images import ImageStore
 from containerlib.runtime import NATIVE, Driver, find_driver
-from containerlib.runtime.cgroups import remove_if_empty
+from containerlib.runtime.cgroups.cgroup import remove_if_empty
 from containerlib.store import Store
 from containerlib.volumes import VolumeStore
 

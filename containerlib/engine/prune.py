@@ -12,8 +12,8 @@ from containerlib.engine.instance import Instance
 from containerlib.engine.reconcile import is_left_over
 from containerlib.engine.stop import discard
 from containerlib.errors import Error
-from containerlib.runtime.cgroup_layout import Layout
-from containerlib.runtime.cgroups import ContainerCgroup
+from containerlib.runtime.cgroups.cgroup import ContainerCgroup
+from containerlib.runtime.cgroups.layout import Layout
 
 if TYPE_CHECKING:
     from containerlib.engine.core import Core

@@ -10,14 +10,14 @@ import sys
 import time
 
 from containerlib.errors import Conflict, InvalidArgument, Unsupported
-from containerlib.runtime.cgroup_stats import events_document
+from containerlib.runtime.cgroups.stats import events_document
 from containerlib.runtime.containers.groups import needed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from containerlib.oci_cli.request import Request
-    from containerlib.runtime.cgroup_oom import OomWatch
-    from containerlib.runtime.cgroups import ContainerCgroup
+    from containerlib.runtime.cgroups.cgroup import ContainerCgroup
+    from containerlib.runtime.cgroups.oom import OomWatch
     from containerlib.runtime.containers.containers import Container
 
 __all__ = ["run"]

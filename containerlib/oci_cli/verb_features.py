@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from containerlib.runtime.features import features
+from containerlib.runtime.config.features import features
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

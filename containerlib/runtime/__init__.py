@@ -17,11 +17,11 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from containerlib.runtime.cgroups import ContainerCgroup
-    from containerlib.runtime.driver import NATIVE, Driver, find_driver
+    from containerlib.runtime.cgroups.cgroup import ContainerCgroup
+    from containerlib.runtime.drivers.driver import NATIVE, Driver, find_driver
     from containerlib.runtime.launch import Stdio, create, execute
+    from containerlib.runtime.plan.roots import BindRoot, OverlayRoot, Root
     from containerlib.runtime.records import exit_status, read_record
-    from containerlib.runtime.roots import BindRoot, OverlayRoot, Root
     from containerlib.runtime.supervisor import Supervisor, connect
     from containerlib.runtime.truth import state
 
@@ -45,11 +45,11 @@ __all__ = [
 
 if not TYPE_CHECKING:  # a type checker sees the imports above, and would take any name for granted with this
     _HOMES = {
-        "cgroups": "ContainerCgroup",
-        "driver": "NATIVE Driver find_driver",
+        "cgroups.cgroup": "ContainerCgroup",
+        "drivers.driver": "NATIVE Driver find_driver",
         "launch": "Stdio create execute",
         "records": "exit_status read_record",
-        "roots": "BindRoot OverlayRoot Root",
+        "plan.roots": "BindRoot OverlayRoot Root",
         "supervisor": "Supervisor connect",
         "truth": "state",
     }

@@ -23,19 +23,19 @@ from containerlib._sys.helper import spawn_helper
 from containerlib._sys.processes import is_alive
 from containerlib._sys.wire import Kind, Launch, Message, receive, send
 from containerlib.errors import Conflict, StageError
-from containerlib.runtime import seccomp
-from containerlib.runtime.cgroups import ContainerCgroup
+from containerlib.runtime.cgroups.cgroup import ContainerCgroup
 from containerlib.runtime.failures import failure
-from containerlib.runtime.groups import Groups
-from containerlib.runtime.hooks import hook_ops
 from containerlib.runtime.kernel import HOST_FILES, KernelFiles, layers_one_by_one, require_kernel
-from containerlib.runtime.labels import require_labels
-from containerlib.runtime.ops import Op, Plan
-from containerlib.runtime.plan import Manner, container_plan, exec_plan, late_ops
-from containerlib.runtime.plan_user import Mapper
+from containerlib.runtime.plan.container import Manner, container_plan, exec_plan, late_ops
+from containerlib.runtime.plan.groups import Groups
+from containerlib.runtime.plan.hooks import hook_ops
+from containerlib.runtime.plan.labels import require_labels
+from containerlib.runtime.plan.ops import Op, Plan
+from containerlib.runtime.plan.resctrl import ResctrlGroup, assign, find_resctrl, group_of
+from containerlib.runtime.plan.roots import OverlayRoot, Root
+from containerlib.runtime.plan.user import Mapper
 from containerlib.runtime.records import read_record
-from containerlib.runtime.resctrl import ResctrlGroup, assign, find_resctrl, group_of
-from containerlib.runtime.roots import OverlayRoot, Root
+from containerlib.runtime.seccomp import filters as seccomp
 from containerlib.runtime.supervisor import Supervisor, connect_in
 from containerlib.spec.lifecycle import State
 from containerlib.spec.values import cast, evolve, frozen
@@ -133,7 +133,9 @@ def create(
         if cgroup is not None and cgroup.v2_directory:
             fds[Launch.CGROUP] = _open_directory(stack, cgroup.v2_directory)
         flags = Launch.LOG if log and not unsupervised else 0
-        order = _Order(flags | _unsupervised(unsupervised), terminal_size(spec["process"], terminal), preserve)
+        order = _Order(
+            flags | _unsupervised(unsupervised), terminal_size(spec["process"], terminal), preserve
+        )
         supervisor = _launch(plan, fds, order, directory, wait=wait)
         undo.pop_all()
         return supervisor

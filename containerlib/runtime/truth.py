@@ -6,7 +6,7 @@ import os
 
 from containerlib._sys.processes import is_alive
 from containerlib._sys.wire import Kind
-from containerlib.runtime.cgroups import ContainerCgroup
+from containerlib.runtime.cgroups.cgroup import ContainerCgroup
 from containerlib.runtime.records import read_record
 from containerlib.spec.lifecycle import State
 

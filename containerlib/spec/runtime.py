@@ -2,7 +2,7 @@
 
 Every property of runtime-spec 1.3.0 that is meant for Linux is here, by the spec's own name and in its order; the
 sections for other systems (`windows`, `solaris`, `vm`, `zos`, `freebsd`) are not ours and only named. Nothing is
-checked here: `containerlib.runtime.validate` reads a config.json that a stranger wrote.
+checked here: `containerlib.runtime.config.validate` reads a config.json that a stranger wrote.
 
 Spec: runtime-spec config.md, config-linux.md, runtime.md#state and features.md.
 """

@@ -1,7 +1,7 @@
 """The words that the runtime-spec gives a meaning to, each list as the specification has it.
 
 They say what may stand in a config.json. What the runtime does with a word is in its own tables
-(`runtime/mount_options.py`, `runtime/capabilities.py`, ...), and `features` is made of those.
+(`runtime/plan/mount_options.py`, `runtime/plan/capabilities.py`, ...), and `features` is made of those.
 
 Spec: runtime-spec config.md and config-linux.md; schema/defs-linux.json
 """

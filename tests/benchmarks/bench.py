@@ -143,7 +143,7 @@ class Bench:
     def _filter(self) -> Path | None:
         """The compiled filter of our own spec, or None where it cannot be made."""
         try:
-            from containerlib.runtime.seccomp import compiled
+            from containerlib.runtime.seccomp.filters import compiled
         except ImportError:
             return None
         path = self.directory / "filter"

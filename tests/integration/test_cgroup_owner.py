@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from containerlib.runtime.cgroup_layout import Layout
-from containerlib.runtime.cgroup_owner import find_delegation, give_group
-from containerlib.runtime.cgroups import ContainerCgroup, remove_if_empty
+from containerlib.runtime.cgroups.cgroup import ContainerCgroup, remove_if_empty
+from containerlib.runtime.cgroups.layout import Layout
+from containerlib.runtime.cgroups.owner import find_delegation, give_group
 
 pytestmark = [
     pytest.mark.privileged("CAP_SYS_ADMIN, CAP_CHOWN: makes cgroups and gives them away"),
@@ -76,8 +76,8 @@ def test_owner_finds_the_delegation_and_makes_a_limited_container_group_in_it(gi
     Path(given, "me").mkdir()
     give_group(f"{given}/me", USER)
     code = """
-from containerlib.runtime.cgroup_owner import find_delegation
-from containerlib.runtime.cgroups import ContainerCgroup
+from containerlib.runtime.cgroups.owner import find_delegation
+from containerlib.runtime.cgroups.cgroup import ContainerCgroup
 found = find_delegation()
 print(found.path, found.occupied, "pids" in found.controllers)
 cgroup = ContainerCgroup("/web", found.layout(), enforce_devices=False)
@@ -97,7 +97,7 @@ def test_ordinary_user_outside_any_delegation_finds_none() -> None:
         assert cgroup.v2_directory is not None
         done = as_user(
             cgroup.v2_directory,
-            "from containerlib.runtime.cgroup_owner import find_delegation; print(find_delegation())",
+            "from containerlib.runtime.cgroups.owner import find_delegation; print(find_delegation())",
         )
         assert done.stdout.split() == ["None"], done.stderr
     finally:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from containerlib.errors import Conflict, StageError, Unsupported
-from containerlib.runtime.cgroup_layout import Layout
-from containerlib.runtime.cgroups import ContainerCgroup, remove_if_empty
+from containerlib.runtime.cgroups.cgroup import ContainerCgroup, remove_if_empty
+from containerlib.runtime.cgroups.layout import Layout
 
 pytestmark = [pytest.mark.privileged("CAP_SYS_ADMIN: makes cgroups"), pytest.mark.vm]
 
@@ -204,8 +204,8 @@ def test_v1_real_time_budget_is_in_the_kernel() -> None:
 EXTRA = """
 import subprocess, sys
 from pathlib import Path
-from containerlib.runtime.cgroup_layout import Layout
-from containerlib.runtime.cgroups import ContainerCgroup
+from containerlib.runtime.cgroups.layout import Layout
+from containerlib.runtime.cgroups.cgroup import ContainerCgroup
 root = sys.argv[1]
 Path(root, "CONTROLLER").mkdir()
 if subprocess.run(["mount", "-t", "cgroup", "-o", "CONTROLLER", "none", f"{root}/CONTROLLER"]).returncode:

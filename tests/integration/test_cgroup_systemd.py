@@ -16,10 +16,10 @@ import pytest
 pytest.importorskip("jeepney", reason="the extra containerlib[systemd] is not installed")
 
 from containerlib.errors import AlreadyExists, NotFound, Unavailable
-from containerlib.runtime.cgroup_layout import Layout
-from containerlib.runtime.cgroup_path import Place, resolve
-from containerlib.runtime.cgroup_systemd import Manager, Scope
-from containerlib.runtime.cgroups import ContainerCgroup
+from containerlib.runtime.cgroups.cgroup import ContainerCgroup
+from containerlib.runtime.cgroups.layout import Layout
+from containerlib.runtime.cgroups.path import Place, resolve
+from containerlib.runtime.cgroups.systemd import Manager, Scope
 
 pytestmark = [
     pytest.mark.privileged("CAP_SYS_ADMIN: makes cgroups"),
@@ -162,8 +162,8 @@ def test_bus_that_is_not_there_is_unavailable() -> None:
 
 USER = """
 import json, os, sys
-from containerlib.runtime.cgroup_path import resolve
-from containerlib.runtime.cgroup_systemd import Manager, Scope
+from containerlib.runtime.cgroups.path import resolve
+from containerlib.runtime.cgroups.systemd import Manager, Scope
 with Manager(user=True) as manager:
     place = resolve(None, "web", systemd=True, user=True, manager_group=manager.control_group)
 scope = Scope(place.scope)

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from containerlib.errors import Conflict, InvalidArgument, StageError, Unsupported
-from containerlib.runtime.cgroup_layout import Layout
-from containerlib.runtime.cgroup_stats import events_document
-from containerlib.runtime.cgroups import ContainerCgroup, remove_if_empty
+from containerlib.runtime.cgroups.cgroup import ContainerCgroup, remove_if_empty
+from containerlib.runtime.cgroups.layout import Layout
+from containerlib.runtime.cgroups.stats import events_document
 
 pytestmark = [pytest.mark.privileged("CAP_SYS_ADMIN: makes cgroups"), pytest.mark.vm]
 

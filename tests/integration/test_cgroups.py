@@ -17,8 +17,8 @@ import pytest
 from containerlib.bundles.config import make_config
 from containerlib.bundles.users import ResolvedUser
 from containerlib.errors import Conflict, StageError, Unsupported
-from containerlib.runtime.cgroup_layout import Layout
-from containerlib.runtime.cgroups import ContainerCgroup, remove_if_empty
+from containerlib.runtime.cgroups.cgroup import ContainerCgroup, remove_if_empty
+from containerlib.runtime.cgroups.layout import Layout
 from containerlib.spec.image import ImageConfig
 from containerlib.spec.options import ContainerOptions, Limits
 

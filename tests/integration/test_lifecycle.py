@@ -12,7 +12,7 @@ import pytest
 
 import containerlib as cl
 from containerlib import State
-from containerlib.runtime.cgroups import ContainerCgroup
+from containerlib.runtime.cgroups.cgroup import ContainerCgroup
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 

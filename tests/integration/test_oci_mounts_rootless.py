@@ -23,7 +23,7 @@ SCRIPT = """
 import sys
 from containerlib.errors import StageError
 from containerlib.runtime import BindRoot, Stdio, create
-from containerlib.runtime.plan_user import Mapper
+from containerlib.runtime.plan.user import Mapper
 bundle = sys.argv[1]
 try:
     container = create(bundle, directory=bundle, root=BindRoot(bundle + "/rootfs"), cgroup=None, owned=True,

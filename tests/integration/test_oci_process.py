@@ -15,8 +15,8 @@ import pytest
 
 from containerlib.bundles.users import ResolvedUser
 from containerlib.errors import InvalidArgument, StageError, Unsupported
-from containerlib.runtime.capabilities import NAMES, mask
 from containerlib.runtime.kernel import KernelFiles
+from containerlib.runtime.plan.capabilities import NAMES, mask
 from rig import host
 from rig.bundles import Bundled, Rack, until
 

@@ -21,7 +21,7 @@ USER = 54_321
 SCRIPT = """
 import json, sys
 from containerlib.runtime import BindRoot, Stdio, create, execute
-from containerlib.runtime.plan_user import Mapper
+from containerlib.runtime.plan.user import Mapper
 bundle, mapper = sys.argv[1], json.loads(sys.argv[2])
 container = create(bundle, directory=bundle, root=BindRoot(bundle + "/rootfs"), cgroup=None, owned=True,
                    log=False, stdio=Stdio(stdout=1, stderr=2), mapper=Mapper(**mapper))

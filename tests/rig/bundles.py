@@ -37,7 +37,7 @@ from containerlib.runtime import (
     create,
     execute,
 )
-from containerlib.runtime.cgroups import remove_if_empty
+from containerlib.runtime.cgroups.cgroup import remove_if_empty
 from containerlib.runtime.kernel import HOST_FILES, KernelFiles
 from containerlib.shim import read_log_bytes
 from containerlib.spec.image_config import ImageConfig

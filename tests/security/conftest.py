@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rig.bundles import Rack
+from rig.oci import Command
 
 SOURCE = Path(__file__).parent / "attack.c"
 
@@ -38,3 +39,10 @@ def layer(tmp_path: Path) -> Path:
     path = tmp_path / "layer"
     path.mkdir(mode=0o755)
     return path
+
+
+@pytest.fixture
+def oci(tmp_path: Path) -> Iterator[Command]:
+    """The runc-compatible command with a state directory of its own."""
+    with Command.ours(tmp_path / "state") as command:
+        yield command

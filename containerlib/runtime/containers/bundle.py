@@ -9,7 +9,7 @@ import json
 import os
 
 from containerlib.errors import InvalidArgument, NotFound
-from containerlib.runtime.validate import validate
+from containerlib.runtime.config.validate import validate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

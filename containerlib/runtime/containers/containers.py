@@ -14,7 +14,7 @@ from containerlib.spec.lifecycle import State, check
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from containerlib.runtime.cgroups import ContainerCgroup
+    from containerlib.runtime.cgroups.cgroup import ContainerCgroup
     from containerlib.spec.runtime import Spec
 
 __all__ = ["SPEC_VERSION", "Container", "Containers"]

@@ -21,7 +21,7 @@ from containerlib.runtime.containers.lock import Lock
 from containerlib.runtime.containers.record import CONFIG, Record, now, write_aside
 from containerlib.runtime.containers.rootless import check_namespace, is_rootless, mapper_of_caller
 from containerlib.runtime.launch import create as launch
-from containerlib.runtime.roots import BindRoot
+from containerlib.runtime.plan.roots import BindRoot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

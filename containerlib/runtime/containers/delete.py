@@ -83,7 +83,7 @@ def _remove_class(container: Container, spec: Spec) -> None:
     rdt = spec.get("linux", {}).get("intelRdt")
     if rdt is None:
         return
-    from containerlib.runtime.resctrl import find_resctrl, group_of
+    from containerlib.runtime.plan.resctrl import find_resctrl, group_of
 
     with contextlib.suppress(Unsupported):  # it is not mounted any more, and nothing is left in it
         group_of(rdt, container.id, find_resctrl()).remove()

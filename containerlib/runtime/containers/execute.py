@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 
 from containerlib.errors import Unsupported
+from containerlib.runtime.config.validate import validate_process
 from containerlib.runtime.containers.groups import place
 from containerlib.runtime.containers.home import add_home
 from containerlib.runtime.containers.ids import RESERVED
 from containerlib.runtime.containers.rootless import mapper_of_caller
 from containerlib.runtime.launch import execute as launch
-from containerlib.runtime.validate import validate_process
 from containerlib.spec.lifecycle import State
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from containerlib.runtime.cgroups import ContainerCgroup
+    from containerlib.runtime.cgroups.cgroup import ContainerCgroup
     from containerlib.runtime.containers.containers import Container
     from containerlib.runtime.launch import Stdio
     from containerlib.runtime.supervisor import Supervisor

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from containerlib.errors import Unsupported
-from containerlib.runtime.cgroup_path import Place, resolve
+from containerlib.runtime.cgroups.path import Place, resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-    from containerlib.runtime.cgroups import ContainerCgroup
+    from containerlib.runtime.cgroups.cgroup import ContainerCgroup
     from containerlib.runtime.containers.containers import Container
     from containerlib.runtime.containers.record import Record
     from containerlib.spec.runtime import Spec
@@ -80,7 +80,7 @@ def make_groups(cgroup: ContainerCgroup, spec: Spec) -> None:
 
     Raises: as `create` of ContainerCgroup.
     """
-    from containerlib.runtime.cgroup_owner import give_group, group_owner
+    from containerlib.runtime.cgroups.owner import give_group, group_owner
 
     cgroup.create(resources_of(spec))
     owner = group_owner(spec) if cgroup.v2_directory is not None else None

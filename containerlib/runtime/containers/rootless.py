@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 
 from containerlib.errors import InvalidArgument
-from containerlib.runtime.cgroup_owner import find_delegation
-from containerlib.runtime.cgroup_path import Place
-from containerlib.runtime.plan_user import Mapper
+from containerlib.runtime.cgroups.owner import find_delegation
+from containerlib.runtime.cgroups.path import Place
+from containerlib.runtime.plan.user import Mapper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from containerlib.errors import InvalidArgument, NotFound
-from containerlib.runtime.cgroup_path import Place
-from containerlib.runtime.cgroups import ContainerCgroup
+from containerlib.runtime.cgroups.cgroup import ContainerCgroup
+from containerlib.runtime.cgroups.path import Place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from containerlib.errors import Unsupported
+from containerlib.runtime.config.validate import validate_resources
 from containerlib.runtime.containers.groups import needed
 from containerlib.runtime.containers.lock import Lock
-from containerlib.runtime.validate import validate_resources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

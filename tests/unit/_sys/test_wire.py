@@ -10,8 +10,8 @@ import pytest
 from containerlib._sys.native import ffi, lib
 from containerlib._sys.wire import Blob, Kind, Message, receive, send
 from containerlib.errors import Unavailable
-from containerlib.runtime import ops
-from containerlib.runtime.ops import Plan
+from containerlib.runtime.plan import ops
+from containerlib.runtime.plan.ops import Plan
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from containerlib.oci_cli.verb_list import table
 from containerlib.oci_cli.verb_ps import selected
 from containerlib.oci_cli.verb_spec import example, rootless
 from containerlib.oci_cli.verb_update import resources_of
-from containerlib.runtime.validate import validate
+from containerlib.runtime.config.validate import validate
 from rig.configs import json_schema
 
 Run = Callable[..., tuple[int, str, str]]

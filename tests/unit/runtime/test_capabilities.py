@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from containerlib.runtime.capabilities import NAMES, CapabilitySets, granted, held, mask, ungranted
+from containerlib.runtime.plan.capabilities import NAMES, CapabilitySets, granted, held, mask, ungranted
 from containerlib.spec.runtime import Capabilities, Process
 
 ALL = mask(NAMES)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from containerlib.errors import InvalidArgument
-from containerlib.runtime.cgroup_devices import AllowList, allow_list, device_lines
+from containerlib.runtime.cgroups.devices import AllowList, allow_list, device_lines
 
 DENY_ALL = {"allow": False, "access": "rwm"}
 ALLOW_ALL = {"allow": True, "access": "rwm"}

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from containerlib.runtime.cgroup_layout import Layout
+from containerlib.runtime.cgroups.layout import Layout
 
 HYBRID = """\
 30 25 0:26 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755

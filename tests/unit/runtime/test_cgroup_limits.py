@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from containerlib.errors import InvalidArgument, Unsupported
-from containerlib.runtime.cgroup_limits import Setting, io_weight, weight_of_shares
-from containerlib.runtime.cgroup_limits_v1 import v1_settings
-from containerlib.runtime.cgroup_limits_v2 import v2_settings
+from containerlib.runtime.cgroups.limits import Setting, io_weight, weight_of_shares
+from containerlib.runtime.cgroups.limits_v1 import v1_settings
+from containerlib.runtime.cgroups.limits_v2 import v2_settings
 
 Settings = Callable[[dict[str, Any]], list[Setting]]
 

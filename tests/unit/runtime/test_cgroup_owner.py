@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from containerlib.runtime.cgroup_layout import Layout
-from containerlib.runtime.cgroup_owner import delegated_files, find_delegation, give_group, group_owner
+from containerlib.runtime.cgroups.layout import Layout
+from containerlib.runtime.cgroups.owner import delegated_files, find_delegation, give_group, group_owner
 
 MOUNT = {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["nosuid", "rw"]}
 

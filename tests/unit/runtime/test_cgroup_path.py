@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from containerlib.errors import Error, InvalidArgument, Unsupported
-from containerlib.runtime.cgroup_layout import Layout
-from containerlib.runtime.cgroup_path import Place, expand_slice, own_groups, resolve, scope_name
+from containerlib.runtime.cgroups.layout import Layout
+from containerlib.runtime.cgroups.path import Place, expand_slice, own_groups, resolve, scope_name
 
 V1 = Layout(
     {"cpu": "/cg/cpu", "cpuacct": "/cg/cpu", "memory": "/cg/memory"}, "/cg/unified", systemd="/cg/systemd"

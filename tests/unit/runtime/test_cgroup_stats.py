@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from containerlib.runtime.cgroup_stats import (
+from containerlib.runtime.cgroups.stats import (
     BlockCount,
     BlockStats,
     CgroupStats,
@@ -20,7 +20,7 @@ from containerlib.runtime.cgroup_stats import (
     RdmaStats,
     events_document,
 )
-from containerlib.runtime.cgroup_stats_read import cpu_numbers, pressure, v1_stats, v2_stats
+from containerlib.runtime.cgroups.stats_read import cpu_numbers, pressure, v1_stats, v2_stats
 
 PSI = "some avg10=1.50 avg60=0.25 avg300=0.01 total=1234\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=99\n"
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from containerlib.errors import AlreadyExists, InvalidArgument, NotFound, Timeout, Unauthorized, Unavailable
-from containerlib.runtime.cgroup_layout import Layout
-from containerlib.runtime.cgroup_path import ScopeName
+from containerlib.runtime.cgroups.layout import Layout
+from containerlib.runtime.cgroups.path import ScopeName
 
 NAME = ScopeName("libpod-web.scope", "machine-x.slice")
 SYSTEMD = "org.freedesktop.systemd1"
@@ -22,7 +22,7 @@ SYSTEMD = "org.freedesktop.systemd1"
 
 jeepney = pytest.importorskip("jeepney", reason="the extra containerlib[systemd] is not installed")
 
-from containerlib.runtime.cgroup_systemd import Manager, Scope, bus_address  # noqa: E402
+from containerlib.runtime.cgroups.systemd import Manager, Scope, bus_address  # noqa: E402
 
 Answer = Callable[[Any], Any]
 
@@ -273,7 +273,7 @@ def test_package_that_is_missing_is_named() -> None:
     code = (
         "import sys; sys.modules['jeepney'] = None\n"
         "from containerlib.errors import Unsupported\n"
-        "from containerlib.runtime.cgroup_systemd import Manager\n"
+        "from containerlib.runtime.cgroups.systemd import Manager\n"
         "try: Manager(address='unix:path=/x').version\n"
         "except Unsupported as error: print(error)\n"
     )

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from containerlib.errors import InvalidArgument
-from containerlib.runtime.cgroup_path import ScopeName
-from containerlib.runtime.cgroup_systemd_properties import (
+from containerlib.runtime.cgroups.path import ScopeName
+from containerlib.runtime.cgroups.systemd_properties import (
     annotated_properties,
     cpu_mask,
     scope_properties,

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from containerlib.errors import Conflict, StageError, Unsupported
-from containerlib.runtime.cgroup_apply import write_settings
-from containerlib.runtime.cgroup_limits import Setting
-from containerlib.runtime.cgroup_update import merged, old_value, refuse_too_little_memory, replace_settings
+from containerlib.runtime.cgroups.apply import write_settings
+from containerlib.runtime.cgroups.limits import Setting
+from containerlib.runtime.cgroups.update import merged, old_value, refuse_too_little_memory, replace_settings
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from containerlib.errors import AlreadyExists, Conflict, InvalidArgument, StageError, Timeout, Unsupported
-from containerlib.runtime.cgroup_files import CgroupFiles
-from containerlib.runtime.cgroup_layout import Layout
-from containerlib.runtime.cgroups import ContainerCgroup, remove_if_empty
-from containerlib.runtime.device_filter import device_filter
+from containerlib.runtime.cgroups.cgroup import ContainerCgroup, remove_if_empty
+from containerlib.runtime.cgroups.device_filter import device_filter
+from containerlib.runtime.cgroups.files import CgroupFiles
+from containerlib.runtime.cgroups.layout import Layout
 
 V1_FILES = {
     "cpuset": ("cpuset.cpus", "cpuset.mems"),

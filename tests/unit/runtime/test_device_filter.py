@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from containerlib.bundles.config import make_config
 from containerlib.bundles.users import ResolvedUser
 from containerlib.errors import InvalidArgument
-from containerlib.runtime.device_filter import device_filter
+from containerlib.runtime.cgroups.device_filter import device_filter
 from containerlib.spec.image import ImageConfig
 from containerlib.spec.options import ContainerOptions
 from rig.bpf import run_device

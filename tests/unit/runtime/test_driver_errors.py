@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from containerlib.errors import StageError
-from containerlib.runtime.driver_errors import explained, last_message
+from containerlib.runtime.drivers.errors import explained, last_message
 
 FAILED = StageError("runtime", 0, "runc create", advice="it ended with exit code 1")
 

@@ -9,10 +9,10 @@ from typing import Any, cast
 import pytest
 
 from containerlib.errors import NotFound, Unsupported
-from containerlib.runtime.driver import NativeDriver, find_driver
-from containerlib.runtime.driver_bundle import adapted
-from containerlib.runtime.driver_external import ExternalRuntime
-from containerlib.runtime.driver_refusals import Facts, refuse_config, refuse_process
+from containerlib.runtime.drivers.bundle import adapted
+from containerlib.runtime.drivers.driver import NativeDriver, find_driver
+from containerlib.runtime.drivers.external import ExternalRuntime
+from containerlib.runtime.drivers.refusals import Facts, refuse_config, refuse_process
 from containerlib.spec.runtime import Process, Spec
 
 

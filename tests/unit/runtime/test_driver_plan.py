@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from containerlib._sys.native import lib
-from containerlib.runtime.cgroup_layout import Layout
-from containerlib.runtime.driver_plan import Command, foreign_exec_plan, foreign_plan
-from containerlib.runtime.groups import Groups
-from containerlib.runtime.ops import Op, Plan
-from containerlib.runtime.roots import OverlayRoot
+from containerlib.runtime.cgroups.layout import Layout
+from containerlib.runtime.drivers.plan import Command, foreign_exec_plan, foreign_plan
+from containerlib.runtime.plan.groups import Groups
+from containerlib.runtime.plan.ops import Op, Plan
+from containerlib.runtime.plan.roots import OverlayRoot
 
 COMMAND = Command(("/bin/rt", "--root", "/c/oci"), ("PATH=/bin",))
 ROOT = OverlayRoot(("/layer",), "/c/upper", "/c/work")

@@ -6,8 +6,8 @@ import pytest
 
 from containerlib._sys.wire import Kind, Message, Stage
 from containerlib.errors import Conflict
-from containerlib.runtime import ops
 from containerlib.runtime.failures import failure
+from containerlib.runtime.plan import ops
 
 PLAN = [ops.mount("proc", "/proc", "mounts[3] /proc"), ops.exec_(["nosuch"], [], "/bin")]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from containerlib.runtime import capabilities
-from containerlib.runtime.features import features
-from containerlib.runtime.validate import validate
+from containerlib.runtime.config.features import features
+from containerlib.runtime.config.validate import validate
+from containerlib.runtime.plan import capabilities
 from containerlib.spec import vocabulary
 from rig.configs import json_schema, small_config
 

@@ -8,10 +8,11 @@ from typing import cast
 import pytest
 
 from containerlib.errors import Unsupported
-from containerlib.runtime import BindRoot, ops
-from containerlib.runtime.groups import Groups
-from containerlib.runtime.labels import labelled_mounts, require_labels
-from containerlib.runtime.plan import container_plan
+from containerlib.runtime import BindRoot
+from containerlib.runtime.plan import ops
+from containerlib.runtime.plan.container import container_plan
+from containerlib.runtime.plan.groups import Groups
+from containerlib.runtime.plan.labels import labelled_mounts, require_labels
 from containerlib.spec.runtime import Linux, Process, Spec
 
 PROFILE = cast(Process, {"apparmorProfile": "p"})

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from containerlib.runtime.mount_options import Attributes, MountOptions, parse
+from containerlib.runtime.plan.mount_options import Attributes, MountOptions, parse
 from containerlib.spec import vocabulary
 
 RDONLY, NOSUID, NODEV, NOEXEC, NODIRATIME, NOSYMFOLLOW = 0x1, 0x2, 0x4, 0x8, 0x80, 0x200000

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from containerlib.runtime.properties import SECTIONS, Status, implemented, page, rows
-from containerlib.runtime.refusals import REFUSALS
+from containerlib.runtime.config.properties import SECTIONS, Status, implemented, page, rows
+from containerlib.runtime.config.refusals import REFUSALS
 from containerlib.spec import vocabulary
 
 ROOT = Path(__file__).parents[3]
@@ -92,7 +92,7 @@ def test_every_anchor_is_of_a_document_of_the_specification() -> None:
 
 
 def test_page_of_the_documentation_is_the_table() -> None:
-    """To write it: python -m containerlib.runtime.properties > docs/runtime-spec.md"""
+    """To write it: python -m containerlib.runtime.config.properties > docs/runtime-spec.md"""
     assert (ROOT / "docs" / "runtime-spec.md").read_text() == page()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from containerlib.errors import Conflict, InvalidArgument, NotFound, StageError, Unsupported
-from containerlib.runtime.resctrl import assign, find_resctrl, group_of
+from containerlib.runtime.plan.resctrl import assign, find_resctrl, group_of
 from containerlib.spec.runtime import IntelRdt
 
 GOLD = "    L3:0=7ff;1=00f\n    MB:0=  20;1= 100\n"

@@ -16,7 +16,7 @@ import pytest
 from containerlib.bundles.capabilities import DEFAULT
 from containerlib.bundles.seccomp import resolve
 from containerlib.errors import InvalidArgument
-from containerlib.runtime.seccomp import FilterCache, compile_section, compiled
+from containerlib.runtime.seccomp.filters import FilterCache, compile_section, compiled
 from containerlib.spec.seccomp import SeccompSection
 from rig.bpf import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, parse_classic, run_classic
 

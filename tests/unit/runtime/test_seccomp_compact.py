@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from containerlib.bundles.capabilities import DEFAULT
 from containerlib.bundles.seccomp import resolve
-from containerlib.runtime.bpf import Graph, Node, assemble
-from containerlib.runtime.seccomp_compact import compact
-from containerlib.runtime.seccomp_newer import newer_syscalls
+from containerlib.runtime.seccomp.bpf import Graph, Node, assemble
+from containerlib.runtime.seccomp.compact import compact
+from containerlib.runtime.seccomp.newer import newer_syscalls
 from rig.bpf import AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, parse_classic, run_classic
 
 needs_libseccomp = pytest.mark.skipif(

@@ -15,7 +15,7 @@ import pytest
 
 from containerlib._sys.wire import Kind, Message, Stage, receive, send
 from containerlib.errors import Conflict, StageError, Timeout, Unavailable
-from containerlib.runtime import ops
+from containerlib.runtime.plan import ops
 from containerlib.runtime.supervisor import Supervisor, connect
 
 PLAN = (ops.chdir("/work", make=False), ops.exec_(["app"], [], "/bin"))

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from containerlib.errors import Error, InvalidArgument, Unsupported
-from containerlib.runtime.refusals import REFUSALS
-from containerlib.runtime.validate import validate, validate_process, validate_resources
+from containerlib.runtime.config.refusals import REFUSALS
+from containerlib.runtime.config.validate import validate, validate_process, validate_resources
 from containerlib.spec import vocabulary
 from rig.configs import full_config, json_schema, small_config
 

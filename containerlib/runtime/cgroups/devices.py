@@ -1,0 +1,93 @@
+"""Device rules to the lines of cgroup v1's devices controller, and to one list of what is allowed: pure.
+
+Spec: runtime-spec config-linux.md#allowed-device-list; kernel admin-guide/cgroup-v1/devices.rst
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from containerlib.runtime.cgroups.device_filter import rule_access, rule_kind, rule_number
+from containerlib.spec.values import frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["AllowList", "allow_list", "device_lines"]
+
+Node = tuple[str, int | None, int | None]
+"""(b or c, major, minor), where None is any number."""
+
+
+def device_lines(rules: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """("devices.allow" or "devices.deny", line) of each rule, in order: v1 takes one rule a write.
+
+    Raises: InvalidArgument(field="resources.devices").
+    """
+    lines = []
+    for rule in _of_one_kind(rules):
+        kind, access = rule_kind(rule), rule_access(rule)
+        file = "devices.allow" if rule.get("allow") else "devices.deny"
+        major, minor = (_star(rule_number(rule, name)) for name in ("major", "minor"))
+        lines.append((file, "a" if kind == "a" else f"{kind} {major}:{minor} {access}"))
+    return lines
+
+
+@frozen
+class AllowList:
+    """What ordered rules come to: everything (`everything`), or `nodes` with their accesses and nothing else.
+
+    `exact`: whether they come to just that. Rules that deny a part of what an earlier one allows do not.
+    """
+
+    nodes: Mapping[Node, str]
+    everything: bool = False
+    exact: bool = True
+
+
+def allow_list(rules: Sequence[Mapping[str, Any]]) -> AllowList:
+    """Raises: InvalidArgument(field="resources.devices")."""
+    nodes: dict[Node, set[str]] = {}
+    everything, exact = False, True
+    for rule in _of_one_kind(rules):
+        kind, access, allow = rule_kind(rule), set(rule_access(rule)), bool(rule.get("allow"))
+        if kind == "a":
+            nodes.clear()
+            everything, exact = allow, True
+            continue
+        node = (kind, rule_number(rule, "major"), rule_number(rule, "minor"))
+        if everything:
+            exact = exact and allow
+        elif allow:
+            nodes.setdefault(node, set()).update(access)
+        else:
+            exact = exact and not _is_part(node, access, nodes)
+            nodes[node] = nodes.get(node, set()) - access
+    listed = {node: "".join(sorted(access, key="rwm".index)) for node, access in nodes.items() if access}
+    return AllowList(listed, everything, exact)
+
+
+def _of_one_kind(rules: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """The rules, where `a` stands for every access to every device: one with less becomes one of b and one of c."""
+    for rule in rules:
+        if rule_kind(rule) != "a" or set(rule_access(rule)) == set("rwm"):
+            yield rule
+        else:
+            for kind in "bc":
+                yield {"allow": bool(rule.get("allow")), "type": kind, "access": rule_access(rule)}
+
+
+def _is_part(denied: Node, access: set[str], nodes: Mapping[Node, set[str]]) -> bool:
+    """Whether another entry allows some of what is denied, and so would go on doing it."""
+    return any(
+        other != denied
+        and other[0] == denied[0]
+        and access & allowed
+        and all(a is None or b is None or a == b for a, b in zip(other[1:], denied[1:], strict=True))
+        for other, allowed in nodes.items()
+    )
+
+
+def _star(number: int | None) -> str:
+    return "*" if number is None else str(number)

@@ -1,0 +1,1 @@
+"""What config.json may say: every property and its status, validation by the specification, and the features."""

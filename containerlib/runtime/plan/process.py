@@ -1,0 +1,187 @@
+"""The ops that turn the container's first process, or an exec's, into the user's.
+
+The order is the kernel's logic, not a matter of taste:
+
+    limits -> placement -> labels -> (filter) -> bounding set -> user -> capabilities -> no_new_privs
+    -> (filter) -> exec
+
+Placement (scheduler, I/O, memory) needs capabilities. A label needs a file, which a filter may refuse, and what
+no_new_privs may forbid; it counts from the exec on. A filter needs CAP_SYS_ADMIN, or no_new_privs: with the flag it is
+loaded last, without it before the capabilities go. The bounding set can be cut only while CAP_SETPCAP is there; a
+change of user drops what is not kept.
+
+Spec: runtime-spec config.md#process
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+
+from containerlib.errors import InvalidArgument, Unsupported
+from containerlib.runtime.config.refusals import refuse
+from containerlib.runtime.plan import ops
+from containerlib.runtime.plan.capabilities import granted
+from containerlib.runtime.plan.groups import Groups
+from containerlib.runtime.plan.labels import label_ops
+from containerlib.runtime.plan.ops import Op
+from containerlib.runtime.plan.scheduling import affinity_op, any_cpu, placement_ops
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from containerlib.spec.runtime import Linux, Process
+
+__all__ = ["joining_ops", "process_ops", "search_path"]
+
+_RLIMITS = {
+    name: number
+    for number, name in enumerate(
+        (
+            "RLIMIT_CPU",
+            "RLIMIT_FSIZE",
+            "RLIMIT_DATA",
+            "RLIMIT_STACK",
+            "RLIMIT_CORE",
+            "RLIMIT_RSS",
+            "RLIMIT_NPROC",
+            "RLIMIT_NOFILE",
+            "RLIMIT_MEMLOCK",
+            "RLIMIT_AS",
+            "RLIMIT_LOCKS",
+            "RLIMIT_SIGPENDING",
+            "RLIMIT_MSGQUEUE",
+            "RLIMIT_NICE",
+            "RLIMIT_RTPRIO",
+            "RLIMIT_RTTIME",
+        )
+    )
+}
+_FILTER_FLAGS = {
+    "SECCOMP_FILTER_FLAG_TSYNC": 1,
+    "SECCOMP_FILTER_FLAG_LOG": 2,
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW": 4,
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32,
+}
+_NEW_LISTENER = 8
+_PERSONALITIES = {"LINUX": 0x0000, "LINUX32": 0x0008}
+
+
+def process_ops(
+    process: Process,
+    seccomp: bytes | None,
+    profile: Mapping[str, Any] | None,
+    *,
+    linux: Linux,
+    make_cwd: bool,
+    die_with_shim: bool = True,
+    keep_groups: bool = False,
+    listener: Op | None = None,
+    last: Sequence[Op] = (),
+) -> Iterator[Op]:
+    """Ends with the exec, and `last` before it. `seccomp`: the compiled `profile`.
+
+    `make_cwd`: a missing working directory is made. `keep_groups`: setgroups(2) is denied here. `listener`: tells the
+    seccomp agent.
+    """
+    user = process.get("user", {})
+    no_new_privileges = process.get("noNewPrivileges", False)
+    filters = _filter_ops(seccomp, profile or {}, listener) if seccomp else []
+    yield from _rlimit_ops(process)
+    yield from _personality_ops(linux)
+    yield from placement_ops(process, linux)
+    yield from label_ops(process)
+    yield ops.chdir(process.get("cwd", "/"), make=make_cwd)
+    if not no_new_privileges:
+        yield from filters
+    capabilities = process.get("capabilities")
+    sets = None if capabilities is None else granted(capabilities)
+    if sets is not None:
+        yield ops.cap_bounding(sets.bounding)
+    groups = user.get("additionalGids", ())
+    if keep_groups and groups:
+        raise InvalidArgument(
+            "groups cannot be set in a user namespace that its own user has mapped",
+            field="process.user.additionalGids",
+        )
+    yield ops.user(user.get("uid", 0), user.get("gid", 0), groups, keep_groups=keep_groups)
+    if sets is not None:
+        yield ops.capabilities(sets.effective, sets.permitted, sets.inheritable, sets.ambient)
+    if no_new_privileges:
+        yield ops.no_new_privs()
+    yield ops.umask(user.get("umask"))
+    if die_with_shim:
+        yield ops.parent_death(signal.SIGKILL)
+    if no_new_privileges:
+        yield from filters
+    yield from last
+    env = process.get("env", [])
+    yield ops.exec_(process["args"], env, search_path(env))
+
+
+def joining_ops(process: Process, groups: Groups) -> Iterator[Op]:
+    """An exec's way into the container's groups, on the CPUs that process.execCPUAffinity has for before and after.
+
+    With CPUs for before it is not born in its cgroup v2 (CLONE_INTO_CGROUP), but goes there. Without CPUs for after it
+    has all those of the container.
+    """
+    affinity = process.get("execCPUAffinity") or {}
+    initial, final = affinity.get("initial", "").strip(), affinity.get("final", "").strip()
+    files = groups.join_files
+    if initial:
+        yield affinity_op(initial, "process.execCPUAffinity.initial")
+        files = files or tuple(f"{directory}/cgroup.procs" for directory in groups.directories[:1])
+    yield from map(ops.cgroup_join, files)
+    if final:
+        yield affinity_op(final, "process.execCPUAffinity.final")
+    elif initial:
+        yield any_cpu("process.execCPUAffinity.final")
+
+
+def _rlimit_ops(process: Process) -> Iterator[Op]:
+    seen = set()
+    for limit in process.get("rlimits") or ():
+        kind = limit["type"]
+        number = _RLIMITS.get(kind)
+        if number is None:
+            raise InvalidArgument(f"{kind!r} is not a resource limit", field="process.rlimits")
+        if kind in seen:
+            raise InvalidArgument(f"{kind} is there twice", field="process.rlimits")
+        seen.add(kind)
+        yield ops.rlimit(kind, number, limit["soft"], limit["hard"])
+
+
+def _personality_ops(linux: Linux) -> Iterator[Op]:
+    personality = linux.get("personality")
+    if not personality:
+        return
+    if personality.get("flags"):
+        raise refuse("linux.personality.flags")
+    domain = personality.get("domain", "")
+    if domain not in _PERSONALITIES:
+        raise InvalidArgument(
+            f"{domain!r} is none of {', '.join(_PERSONALITIES)}", field="linux.personality.domain"
+        )
+    yield ops.personality(_PERSONALITIES[domain], f"linux.personality {domain}")
+
+
+def _filter_ops(seccomp: bytes, profile: Mapping[str, Any], listener: Op | None) -> list[Op]:
+    flags = _filter_flags(profile)
+    if listener is None:
+        return [ops.seccomp(seccomp, flags)]
+    return [ops.seccomp(seccomp, flags | _NEW_LISTENER), *ops.handover(listener)]
+
+
+def _filter_flags(profile: Mapping[str, Any]) -> int:
+    flags = 0
+    for name in profile.get("flags", ()):
+        if name not in _FILTER_FLAGS:
+            raise Unsupported(f"linux.seccomp.flags {name} is not supported yet")
+        flags |= _FILTER_FLAGS[name]
+    return flags
+
+
+def search_path(env: Sequence[str]) -> str:
+    """Where a program without a slash is sought: the PATH of its own environment."""
+    return next((entry[5:] for entry in env if entry.startswith("PATH=")), "")

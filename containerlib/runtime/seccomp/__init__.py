@@ -1,0 +1,1 @@
+"""Seccomp profiles to small filters, kept by their digest."""
