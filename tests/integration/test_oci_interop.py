@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rig.bundles import until
 from rig.engines import Buildah, Containerd, Docker, Podman, write_runtime
 
 pytestmark = [
@@ -157,7 +158,8 @@ def test_docker_whole_life(docker: Docker) -> None:
 def test_docker_sees_the_oom_killer(docker: Docker) -> None:
     options = ("--name", "c1", "--memory", "16m", "--memory-swap", "16m")
     assert docker.run("sh", "-c", "exec tail /dev/zero", options=options).status == 137
-    assert docker("inspect", "--format", "{{.State.OOMKilled}}", "c1").text == "true\n"
+    # containerd tells Docker of the end and of the killer in events that may come in either order
+    until(lambda: docker("inspect", "--format", "{{.State.OOMKilled}}", "c1").text == "true\n")
 
 
 def test_buildah_run_and_build(buildah: Buildah, tmp_path: Path) -> None:
