@@ -72,14 +72,27 @@ static int start_asked(struct init *init) {
     }
 }
 
+/* What the set-up needed may be the host's, and whoever may trace this process could take it for as long as
+ * nobody starts the container. Those that are known go by close(2), since a filter may refuse the other. */
+static void close_own(struct init *init) {
+    int *known[] = {&init->root, &init->proc, &init->null, &init->empty, &init->tree, &init->listener};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        close_fd(known[i]);
+        *known[i] = -1;
+    }
+    int last = init->launch_flags & CLIB_LAUNCH_UNSUPERVISED ? INIT_LISTENER_FD - 1 : INIT_LISTENER_FD;
+    sys(close_range, INIT_TARGET_FD, last, 0);
+    sys(close_range, INIT_PRESERVED_FD + init->preserved, ~0u, 0);
+}
+
 int op_hold(struct init *init, const char *name, const char *search) {
     char program[FILE_SIZE];
     struct clib_message message = {.kind = CLIB_MESSAGE_CREATED, .version = CLIB_PROTOCOL_VERSION};
     int result = find_program(name, search ? search : "", program);
     if (result < 0)
         return result;
-    /* whatever is missed here would stay open in the container for as long as nobody starts it */
-    sys(close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC);
+    close_own(init);
+    sys(close_range, INIT_SYNC_FD, ~0u, CLOSE_RANGE_CLOEXEC);
     result = channel_send(init->sync, &message, -1);
     return result < 0 ? result : start_asked(init);
 }

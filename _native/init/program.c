@@ -95,12 +95,13 @@ static _Noreturn void become(const char *path, const struct words *words, const 
     leave(NOT_RUN);
 }
 
-static int await_end(int pidfd, uint64_t milliseconds) {
-    struct pollfd slot = {pidfd, POLLIN, 0};
+/* `owner`: another process that it ends with, or -1 */
+static int await_end(int pidfd, int owner, uint64_t milliseconds) {
+    struct pollfd slots[] = {{pidfd, POLLIN, 0}, {owner, POLLIN, 0}};
     struct __kernel_timespec limit = {(long long)(milliseconds / 1000),
                                       (long long)(milliseconds % 1000) * 1000000};
-    long ready = sys(ppoll, &slot, 1, milliseconds ? &limit : 0, 0, 0);
-    if (ready == 0)
+    long ready = sys(ppoll, slots, 2, milliseconds ? &limit : 0, 0, 0);
+    if (!slots[0].revents)
         sys(pidfd_send_signal, pidfd, SIGKILL, 0, 0);
     union {
         struct {
@@ -109,8 +110,8 @@ static int await_end(int pidfd, uint64_t milliseconds) {
         char info[SIGNAL_INFO_SIZE];
     } end = {.info = {0}};
     sys(waitid, P_PIDFD, pidfd, &end, WEXITED, 0);
-    if (ready == 0)
-        return -ETIMEDOUT;
+    if (!slots[0].revents)
+        return ready == 0 ? -ETIMEDOUT : ready < 0 ? (int)ready : -EOWNERDEAD;
     return end.child.code == 1 /* CLD_EXITED */ ? end.child.status : 128 + end.child.status;
 }
 
@@ -130,7 +131,7 @@ static int spawn(const char *path, const struct words *words, const struct place
         return (int)pid;
     int error = 0;
     if (sys(read, reading, &error, sizeof error) == sizeof error) {
-        await_end(child, 0);
+        await_end(child, -1, 0);
         close_fd(&child);
         return error;
     }
@@ -138,14 +139,18 @@ static int spawn(const char *path, const struct words *words, const struct place
     return (int)pid;
 }
 
-static int run(const char *path, const struct words *words, const struct place *place,
+static int run(const char *path, const struct words *words, const struct place *place, int owner,
                uint64_t milliseconds) {
     cleanup_close int pidfd = -1;
     int pid = spawn(path, words, place, &pidfd);
-    return pid < 0 ? pid : await_end(pidfd, milliseconds);
+    return pid < 0 ? pid : await_end(pidfd, owner, milliseconds);
 }
 
 int program_hook(const struct plan *plan, const struct clib_op *op, int pid) {
+    return program_hook_of(plan, op, pid, -1);
+}
+
+int program_hook_of(const struct plan *plan, const struct clib_op *op, int pid, int owner) {
     const char *text = plan->blob + op->text[2];
     for (uint64_t i = 0; i < op->number[0] + op->number[1]; i++)
         text = next_text(text);
@@ -154,7 +159,7 @@ int program_hook(const struct plan *plan, const struct clib_op *op, int pid) {
         return state;
     struct words words = program_words(plan, op, op->number[0], op->number[1], 0);
     struct place place = {.stdio = {state, -1, -1}, .directory = -1};
-    return words.argv ? run(op_text(plan, op, 0), &words, &place, op->number[2]) : -ENOMEM;
+    return words.argv ? run(op_text(plan, op, 0), &words, &place, owner, op->number[2]) : -ENOMEM;
 }
 
 int program_runtime(const struct plan *plan, const struct clib_op *op, const int stdio[3], int directory,
@@ -179,5 +184,5 @@ int program_command(const struct plan *plan, const struct clib_op *op, int pid) 
     words.argv[0] = op_text(plan, op, 0);
     words.argv[1] = number;
     struct place place = {.stdio = {-1, -1, -1}, .directory = -1};
-    return run(words.argv[0], &words, &place, op->number[0]);
+    return run(words.argv[0], &words, &place, -1, op->number[0]);
 }

@@ -20,8 +20,11 @@ int control_listen(const struct shim *shim, const char *name, int type) {
     cleanup_close int listener = (int)sys(socket, AF_UNIX_, type | O_CLOEXEC, 0);
     if (listener < 0)
         return listener;
-    if ((result = sys(bind, listener, &address, sizeof address)) < 0 ||
-        (result = sys(listen, listener, BACKLOG)) < 0)
+    /* who may write to it may connect, and the caller's umask may be any */
+    long before = sys(umask, 0177);
+    result = sys(bind, listener, &address, sizeof address);
+    sys(umask, before);
+    if (result < 0 || (result = sys(listen, listener, BACKLOG)) < 0)
         return (int)result;
     return take_fd(&listener);
 }

@@ -150,7 +150,7 @@ static int run_op(struct shim *shim, const struct clib_op *op, int number, int *
     case CLIB_OP_LISTENER:
         return send_listener(shim, op, number);
     case CLIB_OP_HOOK:
-        return program_hook(plan, op, shim->pid);
+        return program_hook_of(plan, op, shim->pid, shim->owner);
     case CLIB_OP_NONE:
     case CLIB_OP_REBIRTH:
     case CLIB_OP_HANDOVER:
@@ -216,11 +216,21 @@ struct clib_message handover_failure(const struct shim *shim, int result, int in
     };
 }
 
+/* Only what the plan hands over is run, and only while it may still be: whoever has got hold of the first
+ * process must not have the shim run other ops, a startContainer hook say, on the host. */
+static int is_planned(const struct shim *shim, uint32_t at, uint32_t count) {
+    uint32_t end = shim->plan.header->before_count;
+    if (shim->recorded || at == 0 || at > end || count > end - at)
+        return 0;
+    const struct clib_op *op = &shim->plan.ops[at - 1];
+    return op->kind == CLIB_OP_HANDOVER && op->number[0] == count;
+}
+
 void handover_serve(struct shim *shim, const struct clib_message *request) {
     struct clib_message answer = {.kind = CLIB_MESSAGE_DONE, .version = CLIB_PROTOCOL_VERSION};
     uint32_t at = (uint32_t)request->value[0], end = at + (uint32_t)request->value[1];
     cleanup_close int made = -1;
-    if (end > shim->plan.header->before_count || end < at)
+    if (!is_planned(shim, at, end - at))
         answer = handover_failure(shim, -EPROTO, -1);
     for (; at < end && answer.kind == CLIB_MESSAGE_DONE; at++) {
         int result = run_op(shim, &shim->plan.ops[at], request->value[2], &made);
@@ -231,10 +241,12 @@ void handover_serve(struct shim *shim, const struct clib_message *request) {
 }
 
 int handover_hooks(struct shim *shim, uint32_t at, uint32_t count, int *index) {
+    /* those of a container that has ended are for after its owner too */
+    int owner = shim->end.kind == CLIB_MESSAGE_NONE ? shim->owner : -1;
     for (uint32_t i = at; i < at + count; i++) {
         *index = (int)i;
         const struct clib_op *op = &shim->plan.ops[i];
-        int result = op->kind == CLIB_OP_HOOK      ? program_hook(&shim->plan, op, shim->pid)
+        int result = op->kind == CLIB_OP_HOOK      ? program_hook_of(&shim->plan, op, shim->pid, owner)
                      : op->kind == CLIB_OP_RUNTIME ? foreign_command(shim, op)
                                                    : 0;
         if (result != 0)

@@ -121,6 +121,7 @@ static int clone_init(struct shim *shim, const int child[3], int sync) {
     if (pid < 0)
         return (int)pid;
     shim->pid = (int)pid;
+    record_init(shim);
     return 0;
 }
 

@@ -43,10 +43,13 @@ static long wait_for_events(const struct shim *shim, struct pollfd *slots, int m
 static void record_start(struct shim *shim, int64_t start_time) {
     shim->start_time = start_time;
     struct clib_message state = control_state(shim);
-    record_write(shim, "started", &state);
-    shim->recorded = 1;
+    if (shim->flags & CLIB_LAUNCH_UNSUPERVISED) {
+        shim->released = 1;
+    } else {
+        record_write(shim, "started", &state);
+        shim->recorded = 1;
+    }
     control_broadcast(shim, &state);
-    shim->released = !!(shim->flags & CLIB_LAUNCH_UNSUPERVISED);
 }
 
 /* the program runs: its poststart hooks are part of the start, and one that fails ends it */
@@ -85,6 +88,7 @@ static void adopt(struct shim *shim, int pid) {
     close_fd(&shim->pidfd);
     shim->pid = pid;
     shim->pidfd = (int)sys(pidfd_open, pid, 0);
+    record_init(shim);
 }
 
 /* what the container's first process says while it runs its ops */

@@ -58,7 +58,8 @@ static void run_poststop(struct shim *shim) {
 static void finish(struct shim *shim) {
     if (shim->end.kind == CLIB_MESSAGE_EXITED)
         shim->end.value[2] = after_oom_kills(shim);
-    if (shim->recorded || shim->end.kind == CLIB_MESSAGE_EXITED)
+    int supervised = !(shim->flags & CLIB_LAUNCH_UNSUPERVISED);
+    if (supervised && (shim->recorded || shim->end.kind == CLIB_MESSAGE_EXITED))
         record_write(shim, "exit", &shim->end);
     if (shim->flags & CLIB_LAUNCH_FOREIGN) { /* the other runtime forgets it while its groups are there */
         run_poststop(shim);

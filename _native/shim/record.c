@@ -3,7 +3,7 @@
 #include "shim.h"
 
 int record_write(const struct shim *shim, const char *name, const struct clib_message *message) {
-    if (shim->directory < 0 || shim->flags & CLIB_LAUNCH_UNSUPERVISED)
+    if (shim->directory < 0)
         return 0;
     cleanup_close int fd = (int)sys(openat, shim->directory, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
@@ -34,4 +34,14 @@ void process_facts(int pid, struct process_facts *facts) {
         at--;
     facts->has_execed = !(skip_fields(&at, end, TO_FLAGS) & PF_FORKNOEXEC);
     facts->start_time = (int64_t)skip_fields(&at, end, TO_START_TIME);
+}
+
+void record_init(struct shim *shim) {
+    struct process_facts facts;
+    if (!(shim->flags & CLIB_LAUNCH_UNSUPERVISED))
+        return;
+    process_facts(shim->pid, &facts);
+    shim->start_time = facts.start_time;
+    struct clib_message state = control_state(shim);
+    record_write(shim, "init", &state);
 }

@@ -71,6 +71,9 @@ void log_write(int log, const char *stream, const char *bytes, size_t size);
 
 /* record.c */
 int record_write(const struct shim *shim, const char *name, const struct clib_message *message);
+/* the first process of a container that nobody stays with: whoever asked for it may be killed before it hears
+ */
+void record_init(struct shim *shim);
 struct process_facts {
     int64_t start_time; /* clock ticks since boot; 0 where it is not known */
     int has_execed;

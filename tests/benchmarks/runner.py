@@ -78,7 +78,9 @@ def serve() -> None:
     """The small process: one command after the other until its input ends."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    libc.umount2(b"/sys/fs/cgroup/unified", MNT_DETACH)
+    if libc.umount2(b"/sys/fs/cgroup/unified", MNT_DETACH) == 0:
+        # crun makes directories there all the same: they are to end with this mount namespace
+        libc.mount(b"none", b"/sys/fs/cgroup/unified", b"tmpfs", 0, None)
     try:
         with tempfile.TemporaryFile() as output:
             for line in sys.stdin:

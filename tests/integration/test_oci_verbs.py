@@ -201,7 +201,8 @@ def test_run_passes_signals_on(oci: Command, bundle: Bundle, number: signal.Sign
 
 def test_run_killed_container_gives_128_and_the_signal(oci: Command, bundle: Bundle) -> None:
     with oci.start("run", "--bundle", bundle("sleep", "100"), "c1") as process:
-        until(lambda: oci("kill", "c1", "KILL").status == 0)
+        until(lambda: oci("state", "c1").status == 0 and status_of(oci, "c1") == "running")
+        oci("kill", "c1", "KILL").ok()
         assert process.wait(20) == 137
 
 
@@ -459,6 +460,19 @@ def test_create_killed_at_any_moment_is_cleaned_up_by_force(oci: Command, bundle
         until(lambda: groups_left(made) == [])
     oci.create(made, "c1").ok()
     assert left == {0, 1}, "every create was killed too early, or too late"
+
+
+def test_create_killed_before_it_hears_of_its_process_is_cleaned_up_by_force(
+    oci: Command, bundle: Bundle
+) -> None:
+    oci.create(bundle("sleep", "100"), "c1").ok()
+    pid = oci.state("c1")["pid"]
+    state = oci.root / "c1/state.json"
+    record = json.loads(state.read_text())
+    # as it is when the helper has made the process, and who asked for it is not there any more
+    state.write_text(json.dumps({**record, "pid": 0, "start_time": 0, "cgroup": None}))
+    oci("delete", "--force", "c1").ok()
+    assert not Path(f"/proc/{pid}/fd/0").exists()
 
 
 def test_create_same_id_many_at_once_one_wins(oci: Command, bundle: Bundle) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import importlib
 import os
 import socket
 import time
@@ -235,7 +236,7 @@ class Manager:
 
     def _job(self, method: str, signature: str, body: tuple[Any, ...]) -> str:
         """Calls what starts a job, and waits for its result: "done", or why not."""
-        import jeepney  # noqa: PLC0415 - an extra
+        jeepney = _library()
 
         connection = self._connected()
         rule = jeepney.MatchRule(type="signal", interface=_MANAGER, member="JobRemoved", path=_PATH)
@@ -268,7 +269,7 @@ class Manager:
         bus: bool = False,
     ) -> Any:
         connection = self._connected()
-        import jeepney  # noqa: PLC0415 - an extra
+        jeepney = _library()
 
         where = ("/org/freedesktop/DBus", "org.freedesktop.DBus", "org.freedesktop.DBus")
         at, name, words = where if bus else (path, _NAME, interface)
@@ -307,10 +308,15 @@ def iter_digits(text: str) -> Iterator[str]:
         yield character
 
 
+def _library(name: str = "jeepney") -> Any:
+    """An extra, which is loaded for this driver only. Raises: ImportError."""
+    return importlib.import_module(name)
+
+
 def _connect(address: str, timeout: float) -> Any:
     try:
-        from jeepney.bus import get_connectable_addresses  # noqa: PLC0415 - an extra
-        from jeepney.io.blocking import DBusConnection  # noqa: PLC0415
+        addresses = _library("jeepney.bus").get_connectable_addresses(address)
+        connection_type = _library("jeepney.io.blocking").DBusConnection
     except ImportError as error:
         raise Unsupported(
             "the systemd cgroup driver needs the package jeepney: pip install containerlib[systemd]; or use the "
@@ -318,13 +324,13 @@ def _connect(address: str, timeout: float) -> Any:
         ) from error
     failure: Exception | None = None
     try:
-        for path in get_connectable_addresses(address):
+        for path in addresses:
             connection = socket.socket(socket.AF_UNIX)
             try:
                 connection.settimeout(timeout)
                 connection.connect(path)
                 _authenticate(connection)
-                return DBusConnection(connection)
+                return connection_type(connection)
             except (OSError, ConnectionError) as error:
                 connection.close()
                 failure = error
@@ -355,15 +361,15 @@ def _authenticate(connection: socket.socket) -> None:
 
 def _sender(message: Any) -> str:
     """The connection that a message is from, as the bus says: nobody else can speak for systemd."""
-    from jeepney import HeaderFields  # noqa: PLC0415 - an extra
+    fields = _library().HeaderFields
 
-    return str(message.header.fields.get(HeaderFields.sender, ""))
+    return str(message.header.fields.get(fields.sender, ""))
 
 
 def _refusal(method: str, body: tuple[Any, ...], reply: Any) -> Error:
-    from jeepney import HeaderFields  # noqa: PLC0415 - an extra
+    fields = _library().HeaderFields
 
-    name = str(reply.header.fields.get(HeaderFields.error_name, ""))
+    name = str(reply.header.fields.get(fields.error_name, ""))
     text = str(reply.body[0]) if reply.body else name
     subject = f" {body[0]}" if body and isinstance(body[0], str) else ""
     return _KINDS.get(name, Unavailable)(f"systemd refuses {method}{subject}: {text} ({name})")

@@ -35,7 +35,7 @@ class Containers:
     def get(self, container_id: str) -> Container:
         """Raises: NotFound; InvalidArgument; Conflict for a state that cannot be read."""
         directory = self.directory(container_id)
-        record = read_record(directory)
+        record = _whole_record(directory)
         if record is None:
             if os.path.isdir(directory):
                 raise NotFound(
@@ -143,7 +143,7 @@ class Container:
 
     def _read_again(self) -> None:
         """What was written since this record was read."""
-        self.record = read_record(self.directory) or self.record
+        self.record = _whole_record(self.directory) or self.record
 
     def _is_frozen(self) -> bool:
         """Also on its way there, as v1 says it (FREEZING); a group that is gone has nothing frozen in it."""
@@ -156,3 +156,15 @@ class Container:
             if error.errno in (errno.ENOENT, errno.ENODEV):
                 return False
             raise
+
+
+def _whole_record(directory: str) -> Record | None:
+    """The record. Where who made the container was killed before its process was in it, the helper has written which."""
+    record = read_record(directory)
+    if record is not None and record.pid == 0:
+        from containerlib.runtime.records import read_record as read_helpers
+
+        made = read_helpers(directory, "init")
+        if made is not None:
+            record.pid, record.start_time = made.value[0], made.number[0]
+    return record
