@@ -48,10 +48,17 @@ static int host_pid(const struct plan *plan) {
 
 /* A process enters a pid namespace by being born in it. The child is the shim's, as this process is. */
 static int be_reborn(struct init *init) {
-    long pid = sys(clone, CLONE_PARENT | SIGCHLD, 0);
+    int told[2];
+    long pid = sys(pipe2, told, O_CLOEXEC);
+    if (pid == 0)
+        pid = sys(clone, CLONE_PARENT | SIGCHLD, 0);
     if (pid < 0)
         return (int)pid;
-    if (pid == 0) {
+    if (pid == 0) { /* its end must not be seen, nor its requests heard, before the shim knows of it */
+        char end;
+        sys(close, told[1]);
+        sys(read, told[0], &end, 1);
+        sys(close, told[0]);
         init->pid = host_pid(init->plan);
         return 0;
     }
@@ -192,8 +199,10 @@ _Noreturn void init_main(struct init *init) {
     program_signals();
     init->pid = host_pid(plan);
     init->proc = labels_prepare(plan);
-    /* whoever maps a user namespace writes to files that belong to root while it is not dumpable */
-    if (plan->header->clone_flags & CLONE_NEWUSER)
+    /* An ordinary user who maps a user namespace cannot write to files that belong to root, as they do while
+     * it is not dumpable. Root can, and must: a process that shares the pid namespace and is the host's root
+     * without a capability has all of them in the new user namespace, and would trace this one. */
+    if (plan->header->clone_flags & CLONE_NEWUSER && init->ordinary)
         sys(prctl, PR_SET_DUMPABLE, 1, 0, 0, 0);
     uint32_t count = plan->header->before_count;
     for (uint32_t i = 0; i < count; i++) {

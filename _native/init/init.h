@@ -19,6 +19,7 @@ struct init {
     int pid;       /* as the host numbers it; 0 unless a hook has to be told */
     int proc;      /* the host's, where a label is to be written, or -errno */
     int umask;     /* the caller's */
+    int ordinary;  /* the shim is not root's */
     int tree;      /* the mount that the shim opened for the next BIND, or -1 */
     int listener;  /* of the seccomp filter, or -1 */
     int root;      /* the container's root: a mount before PIVOT, "/" after it */

@@ -213,8 +213,10 @@ int plan_map(int fd, struct plan *plan) {
     if (memory < 0 && memory > -4096)
         return (int)memory;
     int result = plan_check((const void *)memory, (size_t)size, plan);
-    if (result < 0)
+    if (result < 0) {
         sys(munmap, memory, size);
+        plan->header = NULL; /* there is no plan */
+    }
     return result;
 }
 

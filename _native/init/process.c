@@ -36,6 +36,9 @@ int op_cap_bounding(uint64_t kept) {
 }
 
 int op_user(struct init *init, const struct clib_op *op) {
+    /* to setresuid(2) -1 means "as it is", which is root, and the rest of a long number nothing */
+    if (op->number[0] >= UINT32_MAX || op->number[1] >= UINT32_MAX)
+        return -EINVAL;
     long result = sys(prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0);
     if (result == 0 && !op->number[2])
         result = sys(setgroups, op->size / sizeof(uint32_t), init->plan->blob + op->text[2]);

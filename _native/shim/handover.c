@@ -5,6 +5,7 @@
 
 #include <linux/mman.h>
 #include <linux/mount.h>
+#include <linux/prctl.h>
 #include <linux/sched.h>
 #include <linux/signal.h>
 #include <linux/socket.h>
@@ -51,8 +52,11 @@ static int mapped_namespace(const char *uid_map, const char *gid_map) {
     long pid = sys(clone3, &arguments, sizeof arguments);
     if (pid < 0)
         return (int)pid;
-    for (; pid == 0;)
-        sys(pause);
+    if (pid == 0) { /* it has all that this process has open, and must not outlive it */
+        sys(prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        for (;;)
+            sys(pause);
+    }
     cleanup_close int child = pidfd;
     int result = write_proc((int)pid, "uid_map", uid_map);
     if (result == 0)

@@ -75,13 +75,32 @@ static int park(int fd) {
     return fd < 0 ? -1 : (int)sys(fcntl, fd, F_DUPFD_CLOEXEC, FD_PARKING);
 }
 
-static _Noreturn void become_init(const struct shim *shim, const int child[3], int sync) {
-    int own[] = {child[0], child[1], child[2], sync, shim->target, shim->start_listener},
-        parked[CLIB_MAX_FDS];
+/* is each that is given parked? A caller's limit of open files may leave no room for it */
+static int are_parked(const int *fds, const int *parked, int count) {
+    for (int i = 0; i < count; i++)
+        if (fds[i] >= 0 && parked[i] < 0)
+            return 0;
+    return 1;
+}
+
+static _Noreturn void give_up(int sync) {
+    struct clib_message failure = {.kind = CLIB_MESSAGE_FAILED,
+                                   .version = CLIB_PROTOCOL_VERSION,
+                                   .value = {CLIB_STAGE_STDIO, EMFILE, -1}};
+    channel_send(sync, &failure, -1);
+    leave(125);
+}
+
+static _Noreturn void become_init(const struct shim *shim, const int child[3], int sync, int ordinary) {
+    const int given[] = {child[0], child[1], child[2], sync, shim->target, shim->start_listener};
+    int own[INIT_PRESERVED_FD], parked[CLIB_MAX_FDS];
     for (int i = 0; i < INIT_PRESERVED_FD; i++)
-        own[i] = park(own[i]);
+        own[i] = park(given[i]);
     for (int i = 0; i < shim->preserved_count; i++)
         parked[i] = park(shim->preserved[i]);
+    if (!are_parked(given, own, INIT_PRESERVED_FD) ||
+        !are_parked(shim->preserved, parked, shim->preserved_count))
+        give_up(sync);
     /* stdio that is not given stays /dev/null */
     sys(close_range, INIT_SYNC_FD, FD_PARKING - 1, 0);
     for (int i = 0; i < INIT_PRESERVED_FD; i++)
@@ -96,6 +115,7 @@ static _Noreturn void become_init(const struct shim *shim, const int child[3], i
         .columns = shim->columns,
         .preserved = shim->preserved_count,
         .sync = INIT_SYNC_FD,
+        .ordinary = ordinary,
         .tree = -1,
         .listener = -1,
         .root = -1,
@@ -115,9 +135,10 @@ static int clone_init(struct shim *shim, const int child[3], int sync) {
         arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = (uint64_t)shim->cgroup;
     }
+    int ordinary = sys(geteuid) != 0; /* there, it is nobody yet */
     long pid = sys(clone3, &arguments, sizeof arguments);
     if (pid == 0)
-        become_init(shim, child, sync);
+        become_init(shim, child, sync, ordinary);
     if (pid < 0)
         return (int)pid;
     shim->pid = (int)pid;
@@ -157,6 +178,7 @@ int launch_start(struct shim *shim, enum clib_stage *stage) {
         return 0;
     }
     *stage = CLIB_STAGE_NAMESPACE;
+    cleanup_close int own = (int)sys(openat, AT_FDCWD, "/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
     if ((result = join_pid_namespace(shim)) < 0)
         return result;
     *stage = CLIB_STAGE_CLONE;
@@ -164,6 +186,10 @@ int launch_start(struct shim *shim, enum clib_stage *stage) {
         return result;
     shim->sync = pair[0];
     result = clone_init(shim, child, pair[1]);
+    /* hooks are the host's, and not for the container's processes to see (no right to: as an ordinary user)
+     */
+    if (own >= 0)
+        sys(setns, own, CLONE_NEWPID);
     close_fd(&pair[1]);
     close_all(child, 3);
     close_fd(&shim->cgroup);

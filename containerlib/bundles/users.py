@@ -1,7 +1,7 @@
 """Who a container runs as: `"name"`, `"uid"`, `"user:group"`, by the image's own /etc/passwd and /etc/group.
 
-The rules are Docker's: the first line that matches by name or number wins; a number needs no line; without
-a group the user's own group counts, and the groups that list the user are supplementary; with a group they
+The rules are Docker's: the first line that matches wins; a number is a number, also where a line has it for a name
+(CVE-2016-3697, CVE-2026-46680), and needs no line; without a group the user's own group counts, and the groups that list the user are supplementary; with a group they
 are not.
 """
 
@@ -67,11 +67,12 @@ def _resolve(user: str, group: str, passwd_file: bytes | None, group_file: bytes
     """Kept by the files' content: a start parses nothing, and a changed file counts at once."""
     users, groups = list(_passwd(passwd_file)), list(_groups(group_file))
     wanted = user or "0"
-    entry = next((e for e in users if e.name == user or str(e.uid) == wanted), None)
+    named = None if _is_number(wanted) else wanted
+    entry = next((e for e in users if (e.name == named if named else str(e.uid) == wanted)), None)
     if entry is None:
         entry = _Passwd("", _number(wanted, "user", "/etc/passwd"), 0, "/")
     if group:
-        gid = next((g.gid for g in groups if g.name == group or str(g.gid) == group), None)
+        gid = None if _is_number(group) else next((g.gid for g in groups if g.name == group), None)
         if gid is None:
             gid = _number(group, "group", "/etc/group")
         supplementary: list[int] = []
@@ -81,8 +82,12 @@ def _resolve(user: str, group: str, passwd_file: bytes | None, group_file: bytes
     return ResolvedUser(entry.uid, gid, tuple(dict.fromkeys([gid, *supplementary])), entry.home or "/")
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
 def _number(text: str, kind: str, file: str) -> int:
-    if not (text.isascii() and text.isdigit()):
+    if not _is_number(text):
         raise NotFound(
             f"there is no {kind} {text!r} in the image's {file}: add it to the image, or give a number"
         )
@@ -93,14 +98,14 @@ def _number(text: str, kind: str, file: str) -> int:
 
 def _passwd(data: bytes | None) -> Iterator[_Passwd]:
     for fields in _lines(data, 4):
-        if fields[2].isdigit() and fields[3].isdigit():
+        if _is_number(fields[2]) and _is_number(fields[3]):
             home = fields[5] if len(fields) > 5 else ""
             yield _Passwd(fields[0], int(fields[2]), int(fields[3]), home)
 
 
 def _groups(data: bytes | None) -> Iterator[_Group]:
     for fields in _lines(data, 3):
-        if fields[2].isdigit():
+        if _is_number(fields[2]):
             members = tuple(filter(None, fields[3].split(","))) if len(fields) > 3 else ()
             yield _Group(fields[0], int(fields[2]), members)
 

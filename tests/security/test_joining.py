@@ -8,6 +8,7 @@ process_vm_readv and pidfd_getfd on whatever is still the runtime's.
 from __future__ import annotations
 
 import re
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -102,8 +103,6 @@ def test_process_that_the_command_joins_an_attacker_with_cannot_be_traced(
 
 
 def make_copy(layer: Path, root: Path) -> None:
-    import subprocess
-
     subprocess.run(["cp", "-a", f"{layer}/.", root], check=True)
     (root / "tmp").mkdir(exist_ok=True)
 

@@ -24,6 +24,7 @@ import pytest
 from containerlib._sys.native import become_subreaper
 from containerlib.errors import StageError
 from containerlib.runtime import OverlayRoot, Stdio
+from containerlib.runtime.kernel import KernelFiles
 from containerlib.runtime.launch import start_unsupervised
 from containerlib.spec.options import ContainerOptions
 from rig.bundles import Bundled, Rack, until
@@ -89,34 +90,39 @@ def agent(path: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def words(
-    rack: Rack, tmp_path: Path, attack_layer: Path, busybox_rootfs: Path
-) -> Iterator[Callable[[str], Words]]:
+def words(tmp_path: Path, attack_layer: Path, busybox_rootfs: Path) -> Iterator[Callable[[str], Words]]:
     """What `Rack.create` takes for a container that is made in one of the WAYS."""
+    layers = (busybox_rootfs, attack_layer)
     with ExitStack() as stack:
 
-        def give(way: str) -> Words:
-            if way == "user namespace":
-                root = make_mapped_root(tmp_path, busybox_rootfs, attack_layer)
-                return {"change": in_user_namespace, "root": root}
-            if way == "terminal":
-                return {"change": lambda spec: spec["process"].update(terminal=True), "terminal": (24, 80)}
-            if way == "seccomp agent":
-                stack.enter_context(agent(tmp_path / "agent"))
-                return {"change": lambda spec: judge(spec, str(tmp_path / "agent"))}
-            if way == "no new privileges":
-                return {"options": ContainerOptions(no_new_privileges=True)}
-            if way == "labels":
-                return labelled(tmp_path)
-            if way == "layers by mount(2)":
-                layers = tuple(map(str, (attack_layer, busybox_rootfs)))
-                upper, work = tmp_path / "upper", tmp_path / "work"
-                upper.mkdir()
-                work.mkdir()
-                return {"root": OverlayRoot(layers, str(upper), str(work), classic=True)}
-            return {}
+        def with_agent() -> Words:
+            stack.enter_context(agent(tmp_path / "agent"))
+            return {"change": lambda spec: judge(spec, str(tmp_path / "agent"))}
 
-        yield give
+        ways: dict[str, Callable[[], Words]] = {
+            "plain": dict,
+            "user namespace": lambda: {
+                "change": in_user_namespace,
+                "root": make_mapped_root(tmp_path, *layers),
+            },
+            "terminal": lambda: {
+                "change": lambda spec: spec["process"].update(terminal=True),
+                "terminal": (24, 80),
+            },
+            "seccomp agent": with_agent,
+            "no new privileges": lambda: {"options": ContainerOptions(no_new_privileges=True)},
+            "labels": lambda: labelled(tmp_path),
+            "layers by mount(2)": lambda: {"root": classic_root(tmp_path, *layers)},
+        }
+        yield lambda way: ways[way]()
+
+
+def classic_root(directory: Path, *layers: Path) -> OverlayRoot:
+    """Its layers are named by descriptors, which are the host's directories."""
+    upper, work = directory / "upper", directory / "work"
+    upper.mkdir()
+    work.mkdir()
+    return OverlayRoot(tuple(map(str, reversed(layers))), str(upper), str(work), classic=True)
 
 
 def judge(spec: dict[str, Any], path: str) -> None:
@@ -126,8 +132,6 @@ def judge(spec: dict[str, Any], path: str) -> None:
 
 def labelled(tmp_path: Path) -> Words:
     """With a label that the kernel takes: what it is written through is the host's /proc."""
-    from containerlib.runtime.kernel import KernelFiles
-
     sys_ = tmp_path / "sys"
     sys_.joinpath("fs/selinux").mkdir(parents=True)
     sys_.joinpath("fs/selinux/enforce").write_text("1")

@@ -1,4 +1,4 @@
-"""What is left to whoever has got hold of a process between the runtime and the program, and when somebody dies there."""
+"""What is left to whoever has got hold of a process between runtime and program, and when somebody dies there."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def take_socket(pid: int) -> socket.socket:
     return socket.socket(fileno=fd)
 
 
-def test_shim_runs_no_hook_on_the_host_for_who_took_over_the_first_process(rack: Rack, tmp_path: Path) -> None:
+def test_shim_runs_no_hook_on_the_host_for_who_took_over_the_first_process(
+    rack: Rack, tmp_path: Path
+) -> None:
     """The container's own hook names a program in the container; on the host, as root, it would be another."""
     witness = tmp_path / "witness"
 
@@ -73,7 +75,9 @@ def processes(word: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("kind", ["prestart", "createRuntime", "createContainer", "startContainer", "poststart"])
+@pytest.mark.parametrize(
+    "kind", ["prestart", "createRuntime", "createContainer", "startContainer", "poststart"]
+)
 def test_container_whose_hook_never_ends_dies_with_its_owner(
     rack: Rack, tmp_path: Path, busybox_rootfs: Path, kind: str
 ) -> None:
@@ -89,10 +93,14 @@ def test_container_whose_hook_never_ends_dies_with_its_owner(
         rack.create("sleep", "60", change=lambda spec: spec.update(hooks={{{kind!r}: [hook]}}))
     """
     argv = [sys.executable, "-c", textwrap.dedent(code), json.dumps(sys.path)]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE) as owner:
-        until(lambda: processes(seconds))
-        owner.send_signal(signal.SIGKILL)
-    until(lambda: not processes(seconds))
+    try:
+        with subprocess.Popen(argv, stdout=subprocess.PIPE) as owner:
+            until(lambda: processes(seconds))
+            owner.send_signal(signal.SIGKILL)
+        until(lambda: not processes(seconds))
+    finally:
+        for pid in processes(seconds):
+            os.kill(int(pid), signal.SIGKILL)
     (directory,) = rack.directory.glob("?" * 64)
     config = json.loads((directory / "config.json").read_text())
     groups = list(Path("/sys/fs/cgroup").glob(f"*{config['linux']['cgroupsPath']}"))

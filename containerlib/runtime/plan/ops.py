@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from containerlib._sys.native import lib
 from containerlib._sys.wire import Blob, pack_op, pack_plan
+from containerlib.errors import InvalidArgument
 from containerlib.spec.values import NamedTuple
 
 __all__ = ["Op", "Plan"]
@@ -132,6 +133,7 @@ _packed_ops = _PackedOps()
 
 
 _CACHED = 512
+_LAST_ID = 2**32 - 2
 
 
 def cgroup_join(path: str) -> Op:
@@ -381,6 +383,9 @@ def cap_bounding(kept: int) -> Op:
 
 def user(uid: int, gid: int, groups: Sequence[int], *, keep_groups: bool = False) -> Op:
     """`keep_groups`: where setgroups(2) is denied, as it is to those who map themselves."""
+    for number in (uid, gid, *groups):
+        if not 0 <= number <= _LAST_ID:  # the kernel takes -1 for "as it is", and the rest of a longer number
+            raise InvalidArgument(f"{number} is no id: the highest is {_LAST_ID}", field="process.user")
     data = struct.pack(f"<{len(groups)}I", *groups)
     return Op(lib.CLIB_OP_USER, f"process.user {uid}:{gid}", (uid, gid, int(keep_groups)), data=data)
 

@@ -18,6 +18,7 @@ redis:x:999:1000::/data:/bin/sh
 nohome:x:7:7
 1234:x:55:55::/numeric:/bin/sh
 huge:x:99999999999999999999:1::/:/bin/sh
+exponent:x:²:1::/:/bin/sh
 """
 GROUP = """\
 root:x:0:
@@ -51,7 +52,8 @@ def layer(directory: Path, passwd: str | None = PASSWD, group: str | None = GROU
         ("4000", ResolvedUser(4000, 0, (0,), "/")),
         ("4000:4001", ResolvedUser(4000, 4001, (4001,), "/")),
         ("nohome", ResolvedUser(7, 7, (7,), "/")),
-        ("1234", ResolvedUser(55, 55, (55,), "/numeric")),
+        ("1234", ResolvedUser(1234, 0, (0,), "/")),
+        ("55", ResolvedUser(55, 55, (55,), "/numeric")),
     ],
 )
 def test_user_is_resolved_by_dockers_rules(text: str | None, expected: ResolvedUser, tmp_path: Path) -> None:
