@@ -1,8 +1,8 @@
 """Who a container runs as: `"name"`, `"uid"`, `"user:group"`, by the image's own /etc/passwd and /etc/group.
 
 The rules are Docker's: the first line that matches wins; a number is a number, also where a line has it for a name
-(CVE-2016-3697, CVE-2026-46680), and needs no line; without a group the user's own group counts, and the groups that list the user are supplementary; with a group they
-are not.
+(CVE-2016-3697, CVE-2026-46680), and needs no line; without a group the user's own group counts, and the groups that
+list the user are supplementary; with a group they are not.
 """
 
 from __future__ import annotations

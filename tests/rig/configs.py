@@ -22,7 +22,7 @@ def json_schema(name: str) -> Validator:
     """The specification's own schema: "config-schema.json", "features-schema.json" or "state-schema.json"."""
     registry: Registry[Any] = Registry()
     for path in _SCHEMA.glob("*.json"):
-        resource = Resource(contents=json.loads(path.read_text()), specification=DRAFT4)
+        resource = Resource.from_contents(json.loads(path.read_text()), default_specification=DRAFT4)
         registry = registry.with_resource(path.name, resource)
     root = json.loads((_SCHEMA / name).read_text())
     return Draft4Validator({**root, "id": name}, registry=registry)

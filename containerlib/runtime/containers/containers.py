@@ -159,7 +159,7 @@ class Container:
 
 
 def _whole_record(directory: str) -> Record | None:
-    """The record. Where who made the container was killed before its process was in it, the helper has written which."""
+    """The record. Where its maker was killed before the process was in it, the helper has written down which it is."""
     record = read_record(directory)
     if record is not None and record.pid == 0:
         from containerlib.runtime.records import read_record as read_helpers
