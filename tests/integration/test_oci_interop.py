@@ -157,8 +157,8 @@ def test_docker_whole_life(docker: Docker) -> None:
 
 def test_docker_sees_the_oom_killer(docker: Docker) -> None:
     options = ("--name", "c1", "--memory", "16m", "--memory-swap", "16m")
-    assert docker.run("sh", "-c", "exec tail /dev/zero", options=options).status == 137
-    # containerd tells Docker of the end and of the killer in events that may come in either order
+    assert docker.run("sh", "-c", "sleep 1; exec tail /dev/zero", options=options).status == 137
+    # containerd listens for the killer only once the program runs, and tells of it and of the end in either order
     until(lambda: docker("inspect", "--format", "{{.State.OOMKilled}}", "c1").text == "true\n")
 
 

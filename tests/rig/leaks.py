@@ -118,7 +118,9 @@ def links() -> Iterator[str]:
 def nft_rules() -> Iterator[str]:
     if shutil.which("nft") is None or os.geteuid() != 0:
         return
-    done = subprocess.run(["nft", "list", "ruleset"], check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        ["nft", "--stateless", "list", "ruleset"], check=False, capture_output=True, text=True
+    )
     table = ""
     for line in done.stdout.splitlines():
         table = line if line.startswith("table") else table

@@ -492,8 +492,13 @@ def lines(container: cl.Container, *, after: float = 0.0) -> int:
 
 def groups_of(container_id: str) -> list[str]:
     """Directories of this container's groups; with "" those of all."""
-    found = Path("/sys/fs/cgroup").glob(f"**/containerlib/*-{container_id}*")
-    return sorted(map(str, found))
+    found = (
+        os.path.join(root, name)
+        for root, names, _ in os.walk("/sys/fs/cgroup")  # which goes on where a group ends meanwhile
+        for name in names
+        if root.endswith("/containerlib") and f"-{container_id}" in name
+    )
+    return sorted(found)
 
 
 def running_in(container_id: str) -> list[int]:
