@@ -155,7 +155,16 @@ def test_docker_whole_life(docker: Docker) -> None:
     docker("rm", "--force", "c1").ok()
 
 
+def lingering() -> list[str]:
+    """Hierarchies of cgroup v1 that were in another test's mount namespace: beside them containerd watches no group."""
+    lines = Path("/proc/self/cgroup").read_text().splitlines()
+    names = [line.split(":")[1] for line in lines]
+    return [name for name in names if name and "=" not in name and not Path("/sys/fs/cgroup", name).is_dir()]
+
+
 def test_docker_sees_the_oom_killer(docker: Docker) -> None:
+    if names := lingering():
+        pytest.skip(f"the kernel still has cgroup hierarchies that are mounted nowhere: {', '.join(names)}")
     options = ("--name", "c1", "--memory", "16m", "--memory-swap", "16m")
     assert docker.run("sh", "-c", "sleep 1; exec tail /dev/zero", options=options).status == 137
     # containerd listens for the killer only once the program runs, and tells of it and of the end in either order
