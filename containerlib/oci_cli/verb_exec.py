@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 
-from containerlib.errors import InvalidArgument, NotFound
+from containerlib.errors import InvalidArgument
 from containerlib.oci_cli.descriptors import inherited
 from containerlib.oci_cli.foreground import Foreground
 from containerlib.oci_cli.sinks import check_console, send_pidfd, send_terminal, write_pid_file
@@ -102,7 +101,11 @@ def process_of(values: Values, argv: list[str], default: Process) -> Process:
     Raises: InvalidArgument, NotFound.
     """
     if path := values.text("process"):
-        return _read(path)
+        from containerlib.runtime.containers.bundle import read_object
+
+        # what is wrong in it is found where it is used
+        found: Process = read_object(path, f"open {path}: no such file or directory")  # type: ignore[assignment]
+        return found
     process: Process = {**default, "args": argv, "terminal": values.flag("tty")}
     if not argv:
         raise InvalidArgument("process args cannot be empty: say what to run, or give --process")
@@ -115,20 +118,6 @@ def process_of(values: Values, argv: list[str], default: Process) -> Process:
     _add_capabilities(process, values.texts("cap"))
     _change_user(process, values)
     return process
-
-
-def _read(path: str) -> Process:
-    try:
-        with open(path, "rb", buffering=0) as file:
-            process = json.loads(file.readall())
-    except FileNotFoundError as error:
-        raise NotFound(f"open {path}: no such file or directory") from error
-    except (ValueError, RecursionError) as error:
-        raise InvalidArgument(f"it is not JSON: {error}", field=path) from error
-    if not isinstance(process, dict):
-        raise InvalidArgument("it is not a JSON object", field=path)
-    found: Process = process  # type: ignore[assignment]  # what is wrong in it is found where it is used
-    return found
 
 
 def _add_capabilities(process: Process, names: list[str]) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from containerlib.spec.runtime import Spec
 
-__all__ = ["load_bundle", "read_config", "rootfs_of", "silent"]
+__all__ = ["load_bundle", "read_config", "read_object", "rootfs_of", "silent"]
 
 
 def silent(message: str) -> None:
@@ -47,17 +47,23 @@ def load_bundle(bundle: str, warn: Callable[[str], None] = silent) -> Spec:
 
 def read_config(path: str) -> Spec:
     """Raises: NotFound, InvalidArgument."""
+    missing = f"JSON specification file config.json not found: there is no {path}"
+    config: Spec = read_object(path, missing)  # type: ignore[assignment]  # what is wrong is found where it is used
+    return config
+
+
+def read_object(path: str, missing: str) -> dict[str, Any]:
+    """The JSON object in a file. Raises: NotFound, which says `missing`; InvalidArgument."""
     try:
         with open(path, "rb", buffering=0) as file:
-            spec = json.loads(file.readall())
+            found = json.loads(file.readall())
     except FileNotFoundError as error:
-        raise NotFound(f"JSON specification file config.json not found: there is no {path}") from error
+        raise NotFound(missing) from error
     except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"it is not JSON: {error}", field=path) from error
-    if not isinstance(spec, dict):
+    if not isinstance(found, dict):
         raise InvalidArgument("it is not a JSON object", field=path)
-    config: Spec = spec  # type: ignore[assignment]  # what is wrong in it is found where it is used
-    return config
+    return found
 
 
 def rootfs_of(spec: Spec, bundle: str) -> str:
