@@ -1,6 +1,7 @@
 #include "base.h"
 
 #include <linux/stat.h>
+#include <linux/time_types.h>
 
 #if !__STDC_HOSTED__
 void *memcpy(void *restrict to, const void *restrict from, size_t size) {
@@ -98,6 +99,19 @@ long read_file(int dir_fd, const char *path, char *to, size_t size) {
     }
     to[filled] = 0;
     return (long)filled;
+}
+
+int write_file(const char *path, const char *text, size_t length) {
+    cleanup_close int fd = (int)sys(openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fd;
+    long written = sys(write, fd, text, length);
+    return written < 0 ? (int)written : 0;
+}
+
+void pause_briefly(void) {
+    struct __kernel_timespec duration = {.tv_nsec = 1000000};
+    sys(nanosleep, &duration, 0);
 }
 
 _Noreturn void leave(int status) {

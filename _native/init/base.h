@@ -40,4 +40,10 @@ int file_facts(int fd, struct file_facts *facts);
 /* reads a small file whole, NUL-terminated; returns its size or -errno */
 long read_file(int dir_fd, const char *path, char *to, size_t size);
 
+/* one write to a file that is there; 0 or -errno */
+int write_file(const char *path, const char *text, size_t length);
+
+/* a millisecond */
+void pause_briefly(void);
+
 _Noreturn void leave(int status);

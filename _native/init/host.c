@@ -6,18 +6,10 @@
 #include <linux/socket.h>
 #include <linux/sockios.h>
 
-static int write_text(const char *path, const char *text, size_t length) {
-    cleanup_close int fd = (int)sys(openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return fd;
-    long written = sys(write, fd, text, length);
-    return written < 0 ? (int)written : 0;
-}
-
 /* A single-threaded process that moves itself is spared the lock that moving another takes: 0.03 ms, not 1
  * to 28. */
 int op_cgroup_join(const char *path) {
-    return write_text(path, "0", 1);
+    return write_file(path, "0", 1);
 }
 
 int op_unshare(uint64_t flags) {
@@ -25,7 +17,7 @@ int op_unshare(uint64_t flags) {
 }
 
 int op_time_offsets(const char *text) {
-    return write_text("/proc/self/timens_offsets", text, text_length(text));
+    return write_file("/proc/self/timens_offsets", text, text_length(text));
 }
 
 int op_setns(const char *path, uint64_t flag) {
@@ -49,7 +41,7 @@ int op_oom_score_adj(int64_t value) {
     if (value < 0)
         text[length++] = '-';
     length += format_decimal(text + length, (uint64_t)(value < 0 ? -value : value));
-    return write_text("/proc/self/oom_score_adj", text, length);
+    return write_file("/proc/self/oom_score_adj", text, length);
 }
 
 int op_loopback_up(void) {

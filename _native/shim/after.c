@@ -4,7 +4,7 @@
 #include <linux/signal.h>
 #include <linux/time_types.h>
 
-enum { ROUNDS = 200, ROUND_NS = 1000000 };
+enum { ROUNDS = 200 };
 
 static uint32_t first_after(const struct shim *shim) {
     return shim->plan.header->before_count + shim->plan.header->started_count;
@@ -14,11 +14,6 @@ static uint32_t first_after(const struct shim *shim) {
     for (const struct clib_op *op = (shim)->plan.ops + first_after(shim),                                    \
                               *op##_end = op + (shim)->plan.header->after_count;                             \
          op < op##_end; op++)
-
-static void pause_briefly(void) {
-    struct __kernel_timespec duration = {.tv_nsec = ROUND_NS};
-    sys(nanosleep, &duration, 0);
-}
 
 /* kills what is in the group; returns how many there were */
 static int kill_group(const char *path) {

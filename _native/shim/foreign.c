@@ -20,7 +20,7 @@
 #include <linux/time_types.h>
 #include <linux/wait.h>
 
-enum { PID_SIZE = 24, TICK_MS = 5, LAST_ROUNDS = 200, ROUND_NS = 1000000, ENDED = 32 };
+enum { PID_SIZE = 24, TICK_MS = 5, LAST_ROUNDS = 200, ENDED = 32 };
 enum { WATCHED_FD = 0, PROGRAM_FD = 1, KEPT_FDS = 3, RUNNING = -1 };
 
 static const char CONSOLE[] = "console.sock";
@@ -32,11 +32,6 @@ struct ended {
         int pid, status;
     } last[ENDED];
 };
-
-static void pause_briefly(void) {
-    struct __kernel_timespec duration = {.tv_nsec = ROUND_NS};
-    sys(nanosleep, &duration, 0);
-}
 
 /* Reaps all but the command: runsc waits until what it has killed is gone, and not only dead. -ECHILD: there
  * is nobody. */

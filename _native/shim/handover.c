@@ -25,22 +25,15 @@ static int open_proc(int pid, const char *name, int flags) {
     return (int)sys(openat, AT_FDCWD, path, flags | O_CLOEXEC);
 }
 
-static int write_to(int fd, const char *text, size_t length) {
-    if (fd < 0)
-        return fd;
-    long written = sys(write, fd, text, length);
+static int write_proc(int pid, const char *name, const char *text) {
+    cleanup_close int fd = open_proc(pid, name, O_WRONLY);
+    long written = fd < 0 ? fd : sys(write, fd, text, text_length(text));
     return written < 0 ? (int)written : 0;
 }
 
-static int write_proc(int pid, const char *name, const char *text) {
-    cleanup_close int fd = open_proc(pid, name, O_WRONLY);
-    return write_to(fd, text, text_length(text));
-}
-
 static int join_cgroup(int pid, const char *path) {
-    cleanup_close int fd = (int)sys(openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC);
     char number[24];
-    return write_to(fd, number, format_decimal(number, (uint64_t)pid));
+    return write_file(path, number, format_decimal(number, (uint64_t)pid));
 }
 
 /* A user namespace that exists for its mapping only: its one process waits to be killed, and the descriptor
