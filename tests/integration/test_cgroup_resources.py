@@ -14,6 +14,7 @@ import pytest
 from containerlib.errors import Conflict, StageError, Unsupported
 from containerlib.runtime.cgroups.cgroup import ContainerCgroup, remove_if_empty
 from containerlib.runtime.cgroups.layout import Layout
+from rig.groups import maker, value
 
 pytestmark = [pytest.mark.privileged("CAP_SYS_ADMIN: makes cgroups"), pytest.mark.vm]
 
@@ -27,28 +28,8 @@ on_v2 = pytest.mark.skipif(not V2, reason="needs cgroup v2")
 
 @pytest.fixture
 def make() -> Iterator[Callable[..., ContainerCgroup]]:
-    """Makes groups with limits; skips where this machine has no such controller or scheduler."""
-    made: list[ContainerCgroup] = []
-
-    def create(resources: dict[str, Any], **words: Any) -> ContainerCgroup:
-        cgroup = ContainerCgroup(f"{PARENT}/{os.urandom(4).hex()}", **words)
-        made.append(cgroup)
-        try:
-            cgroup.create(resources)
-        except Unsupported as error:
-            pytest.skip(f"this machine's cgroups lack it: {error}")
-        return cgroup
-
-    yield create
-    for cgroup in made:
-        cgroup.kill()
-        cgroup.remove()
-    remove_if_empty(PARENT, LAYOUT)
-
-
-def value(cgroup: ContainerCgroup, file: str) -> str:
-    (directory,) = (d for d in cgroup.directories if Path(d, file).exists())
-    return Path(directory, file).read_text().strip()
+    with maker(PARENT, LAYOUT) as make:
+        yield make
 
 
 def disk() -> str:

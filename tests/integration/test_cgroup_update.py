@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from containerlib.errors import Conflict, InvalidArgument, StageError, Unsupported
-from containerlib.runtime.cgroups.cgroup import ContainerCgroup, remove_if_empty
+from containerlib.runtime.cgroups.cgroup import ContainerCgroup
 from containerlib.runtime.cgroups.layout import Layout
 from containerlib.runtime.cgroups.stats import events_document
+from rig.groups import maker, value
 
 pytestmark = [pytest.mark.privileged("CAP_SYS_ADMIN: makes cgroups"), pytest.mark.vm]
 
@@ -34,28 +35,9 @@ MEMORY_FILES = (
 
 
 @pytest.fixture
-def make() -> Iterator[Callable[[dict[str, Any]], ContainerCgroup]]:
-    made: list[ContainerCgroup] = []
-
-    def create(resources: dict[str, Any]) -> ContainerCgroup:
-        cgroup = ContainerCgroup(f"{PARENT}/{os.urandom(4).hex()}")
-        made.append(cgroup)
-        try:
-            cgroup.create(resources)
-        except Unsupported as error:
-            pytest.skip(f"this machine's cgroups lack it: {error}")
-        return cgroup
-
-    yield create
-    for cgroup in made:
-        cgroup.kill()
-        cgroup.remove()
-    remove_if_empty(PARENT, LAYOUT)
-
-
-def value(cgroup: ContainerCgroup, file: str) -> str:
-    (directory,) = (d for d in cgroup.directories if Path(d, file).exists())
-    return Path(directory, file).read_text().strip()
+def make() -> Iterator[Callable[..., ContainerCgroup]]:
+    with maker(PARENT, LAYOUT) as make:
+        yield make
 
 
 @contextlib.contextmanager

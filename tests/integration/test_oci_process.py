@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from containerlib.runtime.kernel import KernelFiles
 from containerlib.runtime.plan.capabilities import NAMES, mask
 from rig import host
 from rig.bundles import Bundled, Rack, until
+from rig.programs import compiled_layer
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
@@ -33,13 +33,7 @@ Facts = dict[str, list[str]]
 
 @pytest.fixture(scope="session")
 def probe_layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("cc") is None:
-        pytest.skip("no cc: install gcc")
-    layer = tmp_path_factory.mktemp("probe")
-    layer.chmod(0o755)
-    layer.joinpath("bin").mkdir()
-    subprocess.run(["cc", "-static", "-O1", "-Wall", "-o", layer / "bin/probe", SOURCE], check=True)
-    return layer
+    return compiled_layer(tmp_path_factory.mktemp("probe"), SOURCE, "probe")
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import pytest
 
 from rig.bundles import Rack
 from rig.oci import Command
+from rig.programs import compiled_layer
 
 SOURCE = Path(__file__).parent / "attack.c"
 
@@ -18,13 +17,7 @@ SOURCE = Path(__file__).parent / "attack.c"
 @pytest.fixture(scope="session")
 def attack_layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A layer with /bin/attack; see attack.c for its words."""
-    if shutil.which("cc") is None:
-        pytest.skip("no cc: install gcc")
-    layer = tmp_path_factory.mktemp("attack")
-    layer.chmod(0o755)
-    layer.joinpath("bin").mkdir()
-    subprocess.run(["cc", "-static", "-O1", "-Wall", "-o", layer / "bin/attack", SOURCE], check=True)
-    return layer
+    return compiled_layer(tmp_path_factory.mktemp("attack"), SOURCE, "attack")
 
 
 @pytest.fixture
