@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from containerlib._sys.privilege import Capability, require_capability
 from containerlib.errors import Conflict, Error, InvalidArgument, NotFound
-from containerlib.images.garbage import clear_temporary, collect
+from containerlib.images.content.garbage import clear_temporary, collect
 from containerlib.images.records import ImageRecord, Progress, PruneReport
 from containerlib.images.root import ImageRoot
 from containerlib.spec.auth import BasicAuth
@@ -26,8 +26,8 @@ from containerlib.store import ImageRow, Store
 if TYPE_CHECKING:
     import httpx
 
-    from containerlib.images.http import Retry
-    from containerlib.images.unpacking import LayerWriterFactory
+    from containerlib.images.registry.http import Retry
+    from containerlib.images.transfer.unpacking import LayerWriterFactory
 
 __all__ = ["ImageStore"]
 
@@ -79,8 +79,8 @@ class ImageStore:
         hostile layer; StageError for a full disk and the like; Unsupported without root. Nothing is left behind
         then.
         """
-        from containerlib.images.pulling import pull  # noqa: PLC0415 - httpx takes 100 ms to import
-        from containerlib.images.registry import Registry  # noqa: PLC0415
+        from containerlib.images.registry.client import Registry  # noqa: PLC0415
+        from containerlib.images.transfer.pulling import pull  # noqa: PLC0415 - httpx takes 100 ms to import
 
         parsed = Reference.parse(reference)
         platforms = _platforms(platform)
@@ -104,8 +104,8 @@ class ImageStore:
 
         Raises: as `pull`, without the network's.
         """
-        from containerlib.images.archives import open_files  # noqa: PLC0415 - what only loads and pulls need
-        from containerlib.images.loading import load  # noqa: PLC0415
+        from containerlib.images.archives.files import open_files  # noqa: PLC0415 - what only loads and pulls need
+        from containerlib.images.archives.loading import load  # noqa: PLC0415
 
         self._require_privilege()
         with _Cleanup(self._root), self._root.lease() as lease:

@@ -7,9 +7,9 @@ import os
 from attrs import frozen
 
 from containerlib.errors import StageError
-from containerlib.images.content import ContentStore
-from containerlib.images.leases import Lease
-from containerlib.images.snapshots import SnapshotStore
+from containerlib.images.content.leases import Lease
+from containerlib.images.content.store import ContentStore
+from containerlib.images.snapshots.store import SnapshotStore
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import Descriptor
 from containerlib.store import ImageTable

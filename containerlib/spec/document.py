@@ -14,7 +14,10 @@ from typing import Any
 
 from containerlib.errors import InvalidArgument
 
-__all__ = ["Document"]
+__all__ = ["MAX_DOCUMENT", "Document", "parse_json"]
+
+MAX_DOCUMENT = 4 * 1024 * 1024
+"""The largest manifest or config that is read, in bytes. Spec: distribution-spec spec.md#pushing-manifests"""
 
 _REQUIRED: Any = object()
 

@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.privileged("CAP_SYS_ADMIN: makes containers"), pytest.
 VICTIMS = """
 import os, sys
 import containerlib as cl
-import containerlib.fluent.engine, containerlib.images.registry, httpx
+import containerlib.fluent.engine, containerlib.images.registry.client, httpx
 
 root, reference = sys.argv[1:]
 for line in sys.stdin:

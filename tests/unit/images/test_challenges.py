@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from containerlib.errors import InvalidArgument
-from containerlib.images.challenges import (
+from containerlib.images.registry.challenges import (
     Challenge,
     basic,
     best,

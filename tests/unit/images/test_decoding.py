@@ -15,7 +15,7 @@ import pytest
 import zstandard
 
 from containerlib.errors import InvalidArgument, Unsupported
-from containerlib.images.decoding import ahead, decoded
+from containerlib.images.transfer.decoding import ahead, decoded
 
 TEXT = b"some text, over and over. " * 50_000
 NOISE = os.urandom(300_000)
@@ -85,7 +85,8 @@ def test_decoded_other_compression_is_unsupported(compress: Callable[[bytes], by
 
 def test_decoded_without_isal_is_the_same() -> None:
     program = (
-        "import sys; sys.modules['isal'] = None; import gzip; from containerlib.images.decoding import decoded\n"
+        "import sys; sys.modules['isal'] = None; import gzip\n"
+        "from containerlib.images.transfer.decoding import decoded\n"
         "for size in (0, 1, 1 << 20, (1 << 20) + 1, 5 << 20):\n"
         "    text = b'abcdefg' * (size // 7 + 1)\n"
         "    data = gzip.compress(text[:9]) + gzip.compress(text)\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from containerlib.errors import RegistryError, StageError
-from containerlib.images.ingest import Ingest
+from containerlib.images.content.ingest import Ingest
 from containerlib.spec.digest import Digest
 
 DATA = os.urandom(1_000_000)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from containerlib.images.leases import Lease, lease_of, sweep
+from containerlib.images.content.leases import Lease, lease_of, sweep
 from containerlib.store import ImageTable, Store
 
 
@@ -37,7 +37,7 @@ def test_lease_keeps_until_it_ends(table: ImageTable, directory: str) -> None:
 def test_lease_of_a_killed_process_is_swept(table: ImageTable, directory: str, tmp_path: Path) -> None:
     program = (
         "import os, signal, sys; from pathlib import Path; from containerlib.store import Store\n"
-        "from containerlib.images.leases import Lease\n"
+        "from containerlib.images.content.leases import Lease\n"
         "lease = Lease(sys.argv[2], Store(Path(sys.argv[1])).images); lease.keep([('blob', 'a')])\n"
         "print(lease.id, flush=True); signal.pause()\n"
     )

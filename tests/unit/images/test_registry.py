@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from containerlib.errors import RegistryError, Unauthorized
-from containerlib.images.http import Retry
-from containerlib.images.ingest import Ingest
-from containerlib.images.registry import Registry
+from containerlib.images.content.ingest import Ingest
+from containerlib.images.registry.client import Registry
+from containerlib.images.registry.http import Retry
 from containerlib.spec.auth import BasicAuth
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import Descriptor

@@ -14,15 +14,15 @@ from collections.abc import Callable, Sequence
 from attrs import frozen
 
 from containerlib.errors import InvalidArgument, NotFound
-from containerlib.images.archives import Files
-from containerlib.images.assembly import MAX_DOCUMENT, assemble
-from containerlib.images.ingest import Ingest
+from containerlib.images.archives.files import Files
+from containerlib.images.content.ingest import Ingest
 from containerlib.images.records import Progress
 from containerlib.images.root import ImageRoot
-from containerlib.images.selection import select
-from containerlib.images.unpacking import LayerWriterFactory
+from containerlib.images.transfer.assembly import assemble
+from containerlib.images.transfer.selection import select
+from containerlib.images.transfer.unpacking import LayerWriterFactory
 from containerlib.spec.digest import Digest, Hasher
-from containerlib.spec.document import Document, parse_json
+from containerlib.spec.document import MAX_DOCUMENT, Document, parse_json
 from containerlib.spec.image import Descriptor, ImageConfig, Manifest, MediaType, parse_manifest
 from containerlib.spec.platform import Platform
 from containerlib.spec.reference import Reference

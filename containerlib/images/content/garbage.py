@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 
 from containerlib._sys.trees import remove_tree
-from containerlib.images.leases import Lease, lease_of, sweep
+from containerlib.images.content.leases import Lease, lease_of, sweep
 from containerlib.images.records import PruneReport
 from containerlib.images.root import ImageRoot
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from containerlib.errors import InvalidArgument, RegistryError
-from containerlib.images.decoding import ahead, decoded
-from containerlib.images.transfers import Transfer
+from containerlib.images.transfer.decoding import ahead, decoded
+from containerlib.images.transfer.transfers import Transfer
 from containerlib.spec.digest import Digest, Hasher
 
 __all__ = ["LayerWriterFactory", "default_writer", "unpack"]

@@ -18,9 +18,9 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Protocol
 
-from containerlib.images.content import ContentStore
-from containerlib.images.ingest import Ingest
-from containerlib.images.leases import Lease
+from containerlib.images.content.ingest import Ingest
+from containerlib.images.content.leases import Lease
+from containerlib.images.content.store import ContentStore
 from containerlib.images.records import Progress
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import Descriptor

@@ -18,17 +18,16 @@ from functools import partial
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.images.records import Progress
 from containerlib.images.root import ImageRoot
-from containerlib.images.snapshots import Drafts
-from containerlib.images.transfers import Source, Transfers
-from containerlib.images.unpacking import LayerWriterFactory, default_writer, unpack
+from containerlib.images.snapshots.store import Drafts
+from containerlib.images.transfer.transfers import Source, Transfers
+from containerlib.images.transfer.unpacking import LayerWriterFactory, default_writer, unpack
 from containerlib.spec.digest import Digest
+from containerlib.spec.document import MAX_DOCUMENT
 from containerlib.spec.image import ImageConfig, Manifest, MediaType
 from containerlib.store import Content, ImageRow
 
-__all__ = ["MAX_DOCUMENT", "MAX_LAYERS", "assemble"]
+__all__ = ["MAX_LAYERS", "assemble"]
 
-MAX_DOCUMENT = 4 * 1024 * 1024
-"""The largest manifest or config that is read, in bytes."""
 MAX_LAYERS = 500
 """What the kernel's overlay can stack (OVL_MAX_STACK)."""
 

@@ -23,7 +23,7 @@ import httpx
 from attrs import frozen
 
 from containerlib.errors import RegistryError, Unavailable
-from containerlib.images.hosts import is_loopback, origin
+from containerlib.images.registry.hosts import is_loopback, origin
 
 __all__ = ["Http", "Retry", "request_line"]
 

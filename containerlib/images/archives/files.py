@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from containerlib.errors import InvalidArgument, NotFound, StageError
-from containerlib.images.decoding import decoded
-from containerlib.images.unpacking import ALWAYS_ALLOWED_BYTES, MAX_RATIO
+from containerlib.images.transfer.decoding import decoded
+from containerlib.images.transfer.unpacking import ALWAYS_ALLOWED_BYTES, MAX_RATIO
 
 __all__ = ["ArchiveFiles", "DirectoryFiles", "Files", "decompress", "open_files"]
 

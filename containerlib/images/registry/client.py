@@ -17,14 +17,13 @@ from types import TracebackType
 import httpx
 
 from containerlib.errors import InvalidArgument, NotFound, RegistryError, Unauthorized, Unavailable, printable
-from containerlib.images import challenges
-from containerlib.images.assembly import MAX_DOCUMENT
-from containerlib.images.hosts import base_url, origin
-from containerlib.images.http import Http, Retry, request_line
-from containerlib.images.ingest import Ingest
+from containerlib.images.content.ingest import Ingest
+from containerlib.images.registry import challenges
+from containerlib.images.registry.hosts import base_url, origin
+from containerlib.images.registry.http import Http, Retry, request_line
 from containerlib.spec.auth import BasicAuth
 from containerlib.spec.digest import Digest
-from containerlib.spec.document import Document
+from containerlib.spec.document import MAX_DOCUMENT, Document
 from containerlib.spec.image import Descriptor, MediaType
 from containerlib.spec.reference import Reference
 

@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 from attrs import field, frozen
 
 from containerlib.errors import InvalidArgument
-from containerlib.images.hosts import is_loopback
+from containerlib.images.registry.hosts import is_loopback
 from containerlib.spec.auth import BasicAuth
 from containerlib.spec.document import Document
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from containerlib._sys.filesystem import sync_filesystem
 from containerlib._sys.trees import remove_tree
 from containerlib.errors import StageError
-from containerlib.images.leases import Lease
+from containerlib.images.content.leases import Lease
 from containerlib.spec.digest import Digest
 from containerlib.store import ImageTable
 

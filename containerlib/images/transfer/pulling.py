@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from attrs import frozen
 
 from containerlib.errors import InvalidArgument, RegistryError
-from containerlib.images.assembly import assemble
-from containerlib.images.ingest import Ingest
+from containerlib.images.content.ingest import Ingest
 from containerlib.images.records import Progress
-from containerlib.images.registry import Registry
+from containerlib.images.registry.client import Registry
 from containerlib.images.root import ImageRoot
-from containerlib.images.selection import select
-from containerlib.images.unpacking import LayerWriterFactory
+from containerlib.images.transfer.assembly import assemble
+from containerlib.images.transfer.selection import select
+from containerlib.images.transfer.unpacking import LayerWriterFactory
 from containerlib.spec.image import Descriptor, Manifest, parse_manifest
 from containerlib.spec.platform import Platform
 from containerlib.spec.reference import Reference

@@ -1,0 +1,1 @@
+"""Images and file systems as files: layouts and archives, read and written."""

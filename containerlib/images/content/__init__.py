@@ -1,0 +1,1 @@
+"""Blobs: on their way in, by digest once they are whole, and kept or collected."""

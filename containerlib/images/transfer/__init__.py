@@ -1,0 +1,1 @@
+"""Images on their way between a registry and a root."""
