@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from containerlib.engine import archive, words
-from containerlib.engine.removal import remove_image
+from containerlib.engine.removal import prune_images, remove_image
 from containerlib.engine.sources import check_reference
 from containerlib.errors import InvalidArgument
 from containerlib.images.archives.configs import ConfigChanges
+from containerlib.images.content.pruning import PrunePolicy
+from containerlib.units import Size, parse_size
 
 if TYPE_CHECKING:
     from containerlib.engine.archive import Source
     from containerlib.engine.output import Target
     from containerlib.fluent.engine import Engine
-    from containerlib.images import ImageRecord, Progress
+    from containerlib.images import ImageRecord, ImagesPruned, Progress
+    from containerlib.images.content.verify import VerifyReport
     from containerlib.spec.auth import BasicAuth
     from containerlib.spec.options import Compression
 
@@ -203,6 +206,36 @@ class ImageCollection:
             compression=words.compression(compression),
         )
         return Image(self.engine, imported)
+
+    def prune(
+        self,
+        *,
+        named: bool = False,
+        older_than: float | None = None,
+        labels: Mapping[str, str | None] | None = None,
+        keep: Size | None = None,
+    ) -> ImagesPruned:
+        """Removes images that no container was made from: those without a name, and with `named` the others too.
+
+        Further conditions: `older_than` seconds ago they came here; they have all of `labels` (None: whatever value).
+        `keep`, e.g. `"10GiB"`: the oldest of these go, until all images together have no more than this.
+
+        Raises: InvalidArgument.
+        """
+        policy = PrunePolicy(
+            named=words.flag(named, field="named"),
+            older_than=words.timeout(older_than),
+            labels=tuple((labels or {}).items()),
+            keep_bytes=None if keep is None else parse_size(keep, field="keep"),
+        )
+        return prune_images(self.engine.core, policy)
+
+    def verify(self, *, repair: bool = False, auth: BasicAuth | None = None) -> VerifyReport:
+        """Reads every blob and holds it against its digest; with `repair`, damaged ones are fetched again.
+
+        Blocks for as long as reading all images takes. What cannot be repaired is in the report, and raises nothing.
+        """
+        return self.engine.core.images.verify(repair=words.flag(repair, field="repair"), auth=auth)
 
     def list(self) -> list[Image]:
         """All images that are here."""

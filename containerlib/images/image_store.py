@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -14,7 +15,9 @@ from typing import IO, TYPE_CHECKING
 from containerlib._sys.privilege import Capability, require_capability
 from containerlib.errors import Conflict, Error, InvalidArgument, NotFound
 from containerlib.images.content.garbage import clear_temporary, collect
-from containerlib.images.records import ImageRecord, Progress, PruneReport
+from containerlib.images.content.pruning import PrunePolicy, doomed
+from containerlib.images.content.verify import VerifyReport, damages
+from containerlib.images.records import ImageRecord, ImagesPruned, Progress, PruneReport
 from containerlib.images.root import ImageRoot
 from containerlib.spec.auth import BasicAuth
 from containerlib.spec.digest import Digest
@@ -244,6 +247,37 @@ class ImageStore:
                 self._table.delete(row.id)
             self._root.write_index()
         collect(self._root)
+
+    def discard(self, policy: PrunePolicy, *, in_use: Callable[[str], bool]) -> ImagesPruned:
+        """Removes the images that `policy` names and `in_use` does not hold, and what only they needed.
+
+        One that is taken into use or named anew meanwhile stays.
+        """
+        removed = []
+        with self._table.transaction():
+            for record in doomed(self.list(), policy, now=time.time(), in_use=in_use):
+                self._table.delete(record.id)
+                removed.append(record)
+            self._root.write_index()
+        report = collect(self._root)
+        return ImagesPruned(tuple(record.id for record in removed), report.reclaimed_bytes)
+
+    def verify(self, *, repair: bool = False, auth: BasicAuth | None = None) -> VerifyReport:
+        """Reads every blob and holds it against its digest. `repair`: fetches damaged ones from their registries.
+
+        Blocks for as long as reading everything takes. What cannot be repaired is in the report, and raises nothing.
+        """
+        checked, damaged = damages(self._root)
+        if not damaged or not repair:
+            return VerifyReport(checked, tuple(damaged))
+        from containerlib.images.registry.client import Registry  # noqa: PLC0415
+        from containerlib.images.transfer.repair import repair as fetch_again  # noqa: PLC0415
+
+        def connect(name: str) -> Registry:
+            return Registry(name, auth=auth, transport=self._transport, retry=self._retry)
+
+        repaired, failures = fetch_again(self._root, damaged, connect)
+        return VerifyReport(checked, tuple(damaged), tuple(repaired), tuple(failures))
 
     def prune(self) -> PruneReport:
         """Clears away what killed processes left: temporary files, and contents that no image keeps."""
