@@ -26,7 +26,7 @@ from containerlib.store import ImageRow, Store
 if TYPE_CHECKING:
     import httpx
 
-    from containerlib.images.registry.http import Retry
+    from containerlib.images.registry.retry import Retry
     from containerlib.images.transfer.unpacking import LayerWriterFactory
 
 __all__ = ["ImageStore"]
