@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import httpx
 
     from containerlib.images.archives.configs import ConfigChanges, History
-    from containerlib.images.registry.http import Retry
+    from containerlib.images.registry.retry import Retry
     from containerlib.images.transfer.unpacking import LayerWriterFactory
     from containerlib.spec.options import Compression
 
