@@ -18,7 +18,7 @@ from containerlib.errors import InvalidArgument
 from containerlib.runtime.plan import mount_options, ops
 from containerlib.runtime.plan.groups import Groups
 from containerlib.runtime.plan.mount_options import RDONLY, MountOptions
-from containerlib.runtime.plan.ops import Op
+from containerlib.runtime.plan.op import Op
 from containerlib.runtime.plan.user import map_text
 from containerlib.spec.values import frozen
 

@@ -10,7 +10,7 @@ from containerlib.errors import InvalidArgument
 from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.groups import Groups
 from containerlib.runtime.plan.mounts import mount_ops, read_only_ops, root_propagation
-from containerlib.runtime.plan.ops import Op
+from containerlib.runtime.plan.op import Op
 from containerlib.spec.runtime import Spec
 
 RDONLY, NOSUID, NOATIME, ATIME = 0x1, 0x2, 0x10, 0x70
