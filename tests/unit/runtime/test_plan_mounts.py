@@ -13,6 +13,7 @@ from containerlib.runtime.plan.mount_entry import read_mounts
 from containerlib.runtime.plan.mounts import mount_ops, read_only_ops, root_propagation
 from containerlib.runtime.plan.op import Op
 from containerlib.spec.runtime import Spec
+from rig.mounts import entry
 
 RDONLY, NOSUID, NOATIME, ATIME = 0x1, 0x2, 0x10, 0x70
 MS_UNBINDABLE, MS_PRIVATE, MS_SLAVE, MS_SHARED = 1 << 17, 1 << 18, 1 << 19, 1 << 20
@@ -23,10 +24,6 @@ MAPS = {
 }
 LOW = 0xFFFFFFFF
 NO_GROUPS = Groups()
-
-
-def entry(destination: str, kind: str, source: str, *options: str, **more: Any) -> dict[str, Any]:
-    return {"destination": destination, "type": kind, "source": source, "options": list(options), **more}
 
 
 def spec_of(*mounts: dict[str, Any], kinds: str = "mount pid network ipc", **linux: Any) -> Spec:
