@@ -108,8 +108,8 @@ int op_scheduler(const struct init *init, const struct clib_op *op);
 int op_io_priority(uint64_t priority);
 int op_cpu_affinity(const struct init *init, const struct clib_op *op);
 int op_memory_policy(const struct init *init, const struct clib_op *op);
-/* what LABEL needs of the host; a descriptor, -1 where no op is one, or -errno */
-int labels_prepare(const struct plan *plan);
+/* what LABEL needs of the host; a descriptor or -errno */
+int labels_open(void);
 int op_label(const struct init *init, const char *file, const char *text);
 
 /* exec.c */

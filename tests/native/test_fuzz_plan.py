@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from containerlib.runtime.plan import ops
-from containerlib.runtime.plan.ops import Plan
+from containerlib.runtime.plan.op import Plan
 
 RUNS = os.environ.get("FUZZ_RUNS", "50000")
 HERE = Path(__file__).parent

@@ -20,9 +20,10 @@ from containerlib.runtime.plan.devices import console_ops, device_ops
 from containerlib.runtime.plan.groups import Groups
 from containerlib.runtime.plan.hooks import hook_ops, state_text
 from containerlib.runtime.plan.labels import keyring_label_ops, labelled_mounts
+from containerlib.runtime.plan.mount_entry import read_mounts
 from containerlib.runtime.plan.mounts import mount_ops, read_only_ops, root_propagation
 from containerlib.runtime.plan.net_devices import net_device_ops
-from containerlib.runtime.plan.ops import Op, Plan
+from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.plan.process import joining_ops, process_ops, search_path
 from containerlib.runtime.plan.roots import OverlayRoot, Root
 from containerlib.runtime.plan.sysctls import check_sysctl
@@ -87,6 +88,7 @@ def container_plan(
     _refuse_later(spec, linux)
     new, joined = _namespaces(linux)
     process = spec["process"]
+    mounts = read_mounts(spec, manner.bundle)
 
     def hooks(kind: str) -> Iterator[Op]:
         return hook_ops(spec, kind, container_id=container_id, bundle=manner.bundle)
@@ -94,11 +96,9 @@ def container_plan(
     before = [
         *_host_ops(spec, groups, new, joined, manner.mapper),
         root_op(rootfs, root),
-        *labelled_mounts(
-            mount_ops(spec, groups, private_cgroups="cgroup" in new, bundle=manner.bundle), linux
-        ),
-        *device_ops(spec, bound="user" in new or "user" in joined),
-        *read_only_ops(spec),
+        *labelled_mounts(mount_ops(mounts, linux, groups, private_cgroups="cgroup" in new), linux),
+        *device_ops(spec, mounts, bound="user" in new or "user" in joined),
+        *read_only_ops(mounts),
         *_sysctls(linux, new | set(joined)),
         *(ops.mask(path, f"linux.maskedPaths {path}") for path in linux.get("maskedPaths", ())),
         *(ops.readonly(path, f"linux.readonlyPaths {path}") for path in linux.get("readonlyPaths", ())),

@@ -11,7 +11,7 @@ from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime import BindRoot, OverlayRoot
 from containerlib.runtime.plan.container import CLONE_FLAGS, container_plan, exec_plan
 from containerlib.runtime.plan.groups import Groups
-from containerlib.runtime.plan.ops import Op, Plan
+from containerlib.runtime.plan.op import Op, Plan
 from containerlib.spec.runtime import Process, Spec
 
 GOLDEN = Path(__file__).parent / "golden"
