@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from containerlib.fluent.recipe import ContainerRecipe
     from containerlib.fluent.volume import Volume, VolumeRecipe
     from containerlib.images import Progress
+    from containerlib.images.archives.changes import Change
     from containerlib.spec.auth import BasicAuth
     from containerlib.spec.lifecycle import State
     from containerlib.spec.status import ExitStatus, LogRecord
@@ -49,6 +50,7 @@ __all__ = [
     "AlreadyExists",
     "BasicAuth",
     "BuildError",
+    "Change",
     "Completed",
     "Conflict",
     "Container",
@@ -101,6 +103,7 @@ if not TYPE_CHECKING:  # a type checker sees the imports above, and would take a
         "fluent.recipe": "ContainerRecipe",
         "fluent.volume": "Volume VolumeRecipe",
         "images": "Progress",
+        "images.archives.changes": "Change",
         "spec.auth": "BasicAuth",
         "spec.lifecycle": "State",
         "spec.status": "ExitStatus LogRecord",

@@ -53,8 +53,8 @@ class ImageRoot:
     def write_index(self) -> None:
         """Brings index.json up to the table. Inside the transaction that changed it."""
         self.content.write_index(
-            Descriptor(
-                row.manifest_media_type, Digest.parse(row.manifest_digest), row.manifest_size, name=reference
+            Descriptor(row.manifest_media_type, Digest.parse(row.manifest_digest), row.manifest_size).named(
+                reference
             )
             for row in self.table.list()
             for reference in row.references or ("",)

@@ -28,7 +28,7 @@ def root(tmp_path: Path) -> Path:
 def images(root: Path) -> Iterator[ImageStore]:
     """An image store without an engine; it asks a registry that fails four times, without delay."""
     from containerlib.images import ImageStore
-    from containerlib.images.registry.http import Retry
+    from containerlib.images.registry.retry import Retry
     from containerlib.store import Store
 
     store = Store(root)

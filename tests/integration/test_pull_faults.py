@@ -99,7 +99,8 @@ FAULTS: dict[str, tuple[Callable[[ScriptedRegistry], object], type[Error], str]]
     "too few": (lambda r: always(manifest_with(r, layers=[]), MANIFEST), RegistryError, "diff_ids"),
     "artifact": (
         lambda r: always(
-            manifest_with(r, config={"mediaType": "text/x", "digest": r.layers[0], "size": 2}), MANIFEST
+            manifest_with(r, config={"mediaType": "text/x", "digest": f"sha256:{'0' * 64}", "size": 2}),
+            MANIFEST,
         ),
         Unsupported,
         "not an image",

@@ -24,7 +24,7 @@ from containerlib.images.transfer.unpacking import LayerWriterFactory
 from containerlib.spec.digest import Digest, Hasher
 from containerlib.spec.document import MAX_DOCUMENT, Document, parse_json
 from containerlib.spec.image import Descriptor, ImageConfig, Manifest, MediaType, parse_manifest
-from containerlib.spec.platform import Platform
+from containerlib.spec.platform import Platform, choose
 from containerlib.spec.reference import Reference
 
 __all__ = ["load"]
@@ -90,11 +90,11 @@ def _from_layout(files: Files, platforms: Sequence[Platform]) -> list[_Found]:
     tags = _docker_names(files)
     for entry in Document.parse(_small(files, "index.json"), "index").documents("manifests"):
         descriptor = Descriptor.read(entry)
-        if descriptor.platform is not None and descriptor.platform.normalised() not in platforms:
+        if descriptor.platform is not None and choose(platforms, [descriptor.platform]) is None:
             continue
         manifest = _manifest(files, descriptor, platforms)
         names = [
-            entry.annotation(_CONTAINERD_NAME),
+            descriptor.annotation(_CONTAINERD_NAME),
             _full_name(descriptor.name),
             *tags.get(manifest.config.digest, ()),
         ]
@@ -125,7 +125,7 @@ def _docker_image(files: Files, entry: Document) -> _Found:
     config_path = entry.text("Config")
     config_data = _small(files, config_path)
     config = ImageConfig.from_bytes(config_data)
-    paths = entry.texts("Layers") or ()
+    paths = entry.texts("Layers")
     if len(paths) != len(config.diff_ids):
         raise InvalidArgument(
             f"{len(config.diff_ids)} layers, and the archive lists {len(paths)}", field="manifest.json"
@@ -136,7 +136,7 @@ def _docker_image(files: Files, entry: Document) -> _Found:
     return _Found(
         Manifest(config_descriptor, layers),
         {**places, config_descriptor.digest: config_path},
-        entry.texts("RepoTags") or (),
+        entry.texts("RepoTags"),
     )
 
 
@@ -158,7 +158,7 @@ def _docker_names(files: Files) -> dict[Digest, tuple[str, ...]]:
     names: dict[Digest, tuple[str, ...]] = {}
     for entry in _docker_entries(files):
         digest = Digest.of(_small(files, entry.text("Config")))
-        names[digest] = (*names.get(digest, ()), *(entry.texts("RepoTags") or ()))
+        names[digest] = (*names.get(digest, ()), *entry.texts("RepoTags"))
     return names
 
 

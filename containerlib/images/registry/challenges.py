@@ -1,8 +1,8 @@
 """What a registry asks for before it serves (WWW-Authenticate), and the token that answers it. No I/O.
 
-    request --401, challenge--> token_request(challenge, scope, auth) --200, token--> request with header
+    request --401, challenge--> token_request(challenge, scopes, auth) --200, parse_token--> request with header
 
-Spec: RFC 9110 section 11.6.1; distribution's token authentication.
+Spec: RFC 9110 section 11.6.1; distribution's token authentication (spec/auth/token.md, spec/auth/oauth.md).
 """
 
 from __future__ import annotations
@@ -16,16 +16,56 @@ from attrs import field, frozen
 
 from containerlib.errors import InvalidArgument
 from containerlib.images.registry.hosts import is_loopback
-from containerlib.spec.auth import BasicAuth
+from containerlib.spec.auth import BasicAuth, IdentityToken
 from containerlib.spec.document import Document
 
-__all__ = ["Challenge", "TokenRequest", "basic", "best", "parse_challenges", "parse_token", "token_request"]
+__all__ = [
+    "Challenge",
+    "Scope",
+    "Token",
+    "TokenRequest",
+    "basic",
+    "best",
+    "is_insufficient",
+    "parse_challenges",
+    "parse_token",
+    "token_request",
+]
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PIECE = re.compile(
     rf'\s*(?:(?P<key>{_WORD})\s*=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s",]+))|(?P<scheme>{_WORD}))\s*,?'
 )
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
+_CLIENT = "containerlib"
+_LIFETIME = 60.0
+"""Of a token that does not say. Spec: token.md"""
+
+
+@frozen
+class Scope:
+    """What a request is about: a repository, and what is done to it, such as "pull" or "pull,push".
+
+    `mount_from` is a second repository, of which only blobs are read: the source of a cross-repository mount.
+    """
+
+    repository: str
+    actions: str = "pull"
+    mount_from: str = ""
+
+    def texts(self) -> tuple[str, ...]:
+        """The scopes as a token server is asked for them."""
+        own = f"repository:{self.repository}:{self.actions}"
+        return (own, f"repository:{self.mount_from}:pull") if self.mount_from else (own,)
+
+    def covers(self, other: Scope) -> bool:
+        """Whether a token for this one is good for `other` too."""
+        actions = set(self.actions.split(","))
+        return (
+            self.repository == other.repository
+            and actions >= set(other.actions.split(","))
+            and other.mount_from in ("", self.mount_from)
+        )
 
 
 @frozen
@@ -41,10 +81,19 @@ class Challenge:
 
 @frozen
 class TokenRequest:
-    """What to ask the token server: a URL, and the Authorization header if there are credentials."""
+    """What to ask the token server: a GET, with credentials if there are any, or a POST of `form`."""
 
     url: str
     authorization: str | None = field(default=None, repr=False)
+    form: bytes | None = field(default=None, repr=False)
+
+
+@frozen
+class Token:
+    """What a token server gives: the token and its `lifetime` in seconds."""
+
+    text: str = field(repr=False)
+    lifetime: float = _LIFETIME
 
 
 def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
@@ -70,6 +119,11 @@ def best(challenges: Iterable[Challenge]) -> Challenge | None:
     return by_scheme.get("bearer") or by_scheme.get("basic")
 
 
+def is_insufficient(challenges: Iterable[Challenge]) -> bool:
+    """Whether the credentials shown are known and not enough: others of the same kind will be no better."""
+    return any(challenge.get("error") == "insufficient_scope" for challenge in challenges)
+
+
 def basic(auth: BasicAuth) -> str:
     """The Authorization header of user name and password."""
     pair = f"{auth.username}:{auth.password}".encode()
@@ -77,9 +131,9 @@ def basic(auth: BasicAuth) -> str:
 
 
 def token_request(
-    challenge: Challenge, repository: str, auth: BasicAuth | None, *, plain_http: bool
+    challenge: Challenge, scope: Scope | None, auth: BasicAuth | IdentityToken | None, *, plain_http: bool
 ) -> TokenRequest:
-    """The request for a token that may pull `repository`.
+    """The request for a token that is good for `scope`.
 
     Raises: InvalidArgument(field="realm") for a token server that must not see credentials: one without TLS,
     unless it is on this machine's loopback as the registry is.
@@ -89,16 +143,30 @@ def token_request(
     local = plain_http and parts.scheme == "http" and is_loopback(parts.hostname or "")
     if not local and (parts.scheme != "https" or not parts.hostname):
         raise InvalidArgument(f"{realm[:200]!r} is no token server to trust: https is needed", field="realm")
-    query = {"service": challenge.get("service"), "scope": f"repository:{repository}:pull"}
+    if parts.username is not None:
+        raise InvalidArgument("a token server's address has no user name in it", field="realm")
+    service = challenge.get("service")
+    scopes = scope.texts() if scope else ()
+    if isinstance(auth, IdentityToken):
+        form = {
+            "grant_type": "refresh_token",
+            "refresh_token": auth.token,
+            "client_id": _CLIENT,
+            "service": service,
+            "scope": " ".join(scopes),
+        }
+        return TokenRequest(realm, form=urlencode(form).encode())
+    query = [*([("service", service)] if service else ()), *(("scope", text) for text in scopes)]
     separator = "&" if parts.query else "?"
-    url = f"{realm}{separator}{urlencode({key: value for key, value in query.items() if value})}"
+    url = f"{realm}{separator}{urlencode(query)}" if query else realm
     return TokenRequest(url, basic(auth) if auth else None)
 
 
-def parse_token(data: bytes) -> str:
+def parse_token(data: bytes) -> Token:
     """The token in a token server's answer. Raises: InvalidArgument(field="token")."""
     document = Document.parse(data, "token")
     token = document.text("token", default="") or document.text("access_token", default="")
     if not _HEADER_SAFE.fullmatch(token):
         raise InvalidArgument("the answer has no token", field="token")
-    return token
+    lifetime = float(document.number("expires_in", default=0))
+    return Token(token, lifetime or _LIFETIME)

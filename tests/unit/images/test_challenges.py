@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 
 from containerlib.errors import InvalidArgument
 from containerlib.images.registry.challenges import (
     Challenge,
+    Scope,
+    Token,
     basic,
     best,
     parse_challenges,
     parse_token,
     token_request,
 )
-from containerlib.spec.auth import BasicAuth
+from containerlib.spec.auth import BasicAuth, IdentityToken, RegistryToken
 
 ALICE = BasicAuth("alice", "secret")
+BEARER = Challenge("bearer", (("realm", "https://auth.example/token"), ("service", "s")))
 
 
 @pytest.mark.parametrize(
@@ -47,17 +52,54 @@ def test_best_is_bearer_then_basic() -> None:
     assert best((Challenge("negotiate"),)) is None
 
 
-def test_token_request_asks_for_pull_with_credentials() -> None:
+def test_token_request_asks_for_the_scope_with_credentials() -> None:
     challenge = Challenge(
         "bearer", (("realm", "https://auth.example/token?a=b"), ("service", "the registry"))
     )
-    request = token_request(challenge, "team/app", ALICE, plain_http=False)
+    request = token_request(challenge, Scope("team/app"), ALICE, plain_http=False)
     assert (
         request.url
         == "https://auth.example/token?a=b&service=the+registry&scope=repository%3Ateam%2Fapp%3Apull"
     )
     assert request.authorization == basic(ALICE) == "Basic YWxpY2U6c2VjcmV0"
-    assert token_request(challenge, "team/app", None, plain_http=False).authorization is None
+    assert token_request(challenge, Scope("team/app"), None, plain_http=False).authorization is None
+
+
+def test_token_request_for_a_mount_asks_for_both_repositories() -> None:
+    scope = Scope("team/app", "pull,push", mount_from="team/base")
+    request = token_request(BEARER, scope, None, plain_http=False)
+    assert parse_qs(urlsplit(request.url).query)["scope"] == [
+        "repository:team/app:pull,push",
+        "repository:team/base:pull",
+    ]
+
+
+def test_token_request_with_an_identity_token_posts_it() -> None:
+    request = token_request(BEARER, Scope("app"), IdentityToken("refresh"), plain_http=False)
+    assert (request.url, request.authorization) == ("https://auth.example/token", None)
+    assert request.form is not None
+    assert parse_qs(request.form.decode()) == {
+        "grant_type": ["refresh_token"],
+        "refresh_token": ["refresh"],
+        "client_id": ["containerlib"],
+        "service": ["s"],
+        "scope": ["repository:app:pull"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow", "covered"),
+    [
+        (Scope("a", "pull,push"), Scope("a"), True),
+        (Scope("a", "push,pull"), Scope("a", "pull,push"), True),
+        (Scope("a"), Scope("a", "pull,push"), False),
+        (Scope("a"), Scope("b"), False),
+        (Scope("a", "pull,push", mount_from="b"), Scope("a", "push"), True),
+        (Scope("a", "pull,push"), Scope("a", "push", mount_from="b"), False),
+    ],
+)
+def test_scope_covers_what_asks_for_no_more(wide: Scope, narrow: Scope, covered: bool) -> None:
+    assert wide.covers(narrow) is covered
 
 
 @pytest.mark.parametrize(
@@ -70,19 +112,25 @@ def test_token_request_asks_for_pull_with_credentials() -> None:
         ("file:///etc/passwd", True),
         ("//auth.example/", False),
         ("https:///token", False),
+        ("https://user:word@auth.example/", False),
     ],
 )
 def test_token_request_to_a_server_not_to_trust_is_refused(realm: str, plain_http: bool) -> None:
     with pytest.raises(InvalidArgument) as caught:
-        token_request(Challenge("bearer", (("realm", realm),)), "app", ALICE, plain_http=plain_http)
+        token_request(Challenge("bearer", (("realm", realm),)), Scope("app"), ALICE, plain_http=plain_http)
     assert caught.value.field == "realm"
 
 
 @pytest.mark.parametrize(
-    "data", [b'{"token": "abc"}', b'{"access_token": "abc"}', b'{"token": "", "access_token": "abc"}']
+    ("data", "lifetime"),
+    [
+        (b'{"token": "abc"}', 60),
+        (b'{"access_token": "abc", "expires_in": 300}', 300),
+        (b'{"token": "", "access_token": "abc", "expires_in": null}', 60),
+    ],
 )
-def test_token_is_read(data: bytes) -> None:
-    assert parse_token(data) == "abc"
+def test_token_is_read(data: bytes, lifetime: float) -> None:
+    assert parse_token(data) == Token("abc", lifetime)
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"token": 7}', b'{"token": "a\\r\\nHost: b"}'])
@@ -92,6 +140,8 @@ def test_token_missing_or_unfit_for_a_header_is_refused(data: bytes) -> None:
 
 
 def test_secrets_are_in_no_repr() -> None:
-    request = token_request(Challenge("bearer", (("realm", "https://a/"),)), "app", ALICE, plain_http=False)
-    assert "secret" not in repr(ALICE)
-    assert "Basic" not in repr(request)
+    with_password = token_request(BEARER, Scope("app"), ALICE, plain_http=False)
+    with_token = token_request(BEARER, Scope("app"), IdentityToken("secret"), plain_http=False)
+    values = (ALICE, IdentityToken("secret"), RegistryToken("secret"), Token("secret"), with_token)
+    assert not [value for value in values if "secret" in repr(value)]
+    assert "Basic" not in repr(with_password)

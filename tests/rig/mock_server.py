@@ -1,0 +1,37 @@
+"""A registry without a network: a function from requests to answers, which remembers what it was asked.
+
+server = MockServer(lambda request: httpx.Response(200, content=b"{}"))
+with Session("registry.example", transport=server.transport) as session: ...
+assert server.seen() == [("GET", "registry.example", "/v2/")]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx
+
+
+class MockServer:
+    """`requests` have been read: their `content` is there."""
+
+    def __init__(self, handler: Callable[[httpx.Request], httpx.Response]) -> None:
+        self._handler = handler
+        self.requests: list[httpx.Request] = []
+        self.transport = httpx.MockTransport(self._answer)
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        request.read()
+        self.requests.append(request)
+        answer = self._handler(request)
+        # A stream that is read once, as from a network.
+        stream = httpx.ByteStream(answer.content)
+        return httpx.Response(answer.status_code, headers=answer.headers, stream=stream)
+
+    def seen(self) -> list[tuple[str, str, str]]:
+        """Method, host and path of each request."""
+        return [(request.method, request.url.host, request.url.path) for request in self.requests]
+
+    def shown(self) -> list[tuple[str, str | None]]:
+        """Host and Authorization header of each request."""
+        return [(request.url.host, request.headers.get("Authorization")) for request in self.requests]
