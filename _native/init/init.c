@@ -172,6 +172,7 @@ int init_run_op(struct init *init, const struct clib_op *op) {
     case CLIB_OP_LINK:
     case CLIB_OP_LISTENER:
     case CLIB_OP_RUNTIME:
+    case CLIB_OP_ROOT_FUSE:
     case CLIB_OP_OOM_RECORD:
     case CLIB_OP_CGROUP_KILL:
     case CLIB_OP_CGROUP_REMOVE: /* the shim's */

@@ -14,8 +14,7 @@
 
 enum { PATH_SIZE = 128 };
 
-/* opens a file below /proc/<pid> */
-static int open_proc(int pid, const char *name, int flags) {
+int open_proc(int pid, const char *name, int flags) {
     char path[PATH_SIZE] = "/proc/";
     size_t length = 6 + format_decimal(path + 6, (uint64_t)pid), more = text_length(name);
     if (length + 1 + more >= sizeof path)
@@ -142,6 +141,10 @@ static int run_op(struct shim *shim, const struct clib_op *op, int number, int *
         close_fd(made);
         *made = -1;
         return open_tree_of(shim, op, made);
+    case CLIB_OP_ROOT_OVERLAY:
+        return roots_overlay(shim, op, made);
+    case CLIB_OP_ROOT_FUSE:
+        return roots_fuse(shim, op, made);
     case CLIB_OP_LINK:
         return link_move(shim->pid, op_text(plan, op, 0), op_text(plan, op, 1));
     case CLIB_OP_LISTENER:
@@ -161,7 +164,6 @@ static int run_op(struct shim *shim, const struct clib_op *op, int number, int *
     case CLIB_OP_PROPAGATION:
     case CLIB_OP_UNMOUNT:
     case CLIB_OP_ROOT_BIND:
-    case CLIB_OP_ROOT_OVERLAY:
     case CLIB_OP_MOUNT:
     case CLIB_OP_BIND:
     case CLIB_OP_MKNOD:

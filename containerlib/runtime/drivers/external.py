@@ -21,8 +21,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
-from attrs import evolve
-
 from containerlib._sys.wire import Launch
 from containerlib.errors import Conflict, NotFound, StageError, Unsupported
 from containerlib.runtime import launch
@@ -38,6 +36,7 @@ from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.plan.roots import OverlayRoot, Root
 from containerlib.runtime.supervisor import Supervisor
 from containerlib.spec.runtime import Process, Spec
+from containerlib.spec.values import evolve
 
 __all__ = ["ExternalRuntime", "find_external"]
 

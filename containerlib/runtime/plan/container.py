@@ -25,7 +25,8 @@ from containerlib.runtime.plan.mounts import mount_ops, read_only_ops, root_prop
 from containerlib.runtime.plan.net_devices import net_device_ops
 from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.plan.process import joining_ops, process_ops, search_path
-from containerlib.runtime.plan.roots import OverlayRoot, Root
+from containerlib.runtime.plan.root_mounts import root_mount_ops
+from containerlib.runtime.plan.roots import Root
 from containerlib.runtime.plan.sysctls import check_sysctl
 from containerlib.runtime.plan.time_offsets import CLONE_NEWTIME, time_ops
 from containerlib.runtime.plan.user import Mapper, denies_groups, root_ops, user_ops
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from containerlib.spec.runtime import Linux, Process, Spec
 
-__all__ = ["Manner", "after_ops", "container_plan", "exec_plan", "late_ops", "root_op"]
+__all__ = ["Manner", "after_ops", "container_plan", "exec_plan", "late_ops"]
 
 CLONE_FLAGS = {
     "mount": 0x00020000,
@@ -95,7 +96,9 @@ def container_plan(
 
     before = [
         *_host_ops(spec, groups, new, joined, manner.mapper),
-        root_op(rootfs, root),
+        *root_mount_ops(
+            rootfs, root, linux, new="user" in new, joined="user" in joined, privileged=manner.mapper is None
+        ),
         *labelled_mounts(mount_ops(mounts, linux, groups, private_cgroups="cgroup" in new), linux),
         *device_ops(spec, mounts, bound="user" in new or "user" in joined),
         *read_only_ops(mounts),
@@ -278,13 +281,6 @@ def _host_ops(
         yield ops.loopback_up()
     yield from net_device_ops(linux)
     yield ops.propagation(root_propagation(linux)[0])
-
-
-def root_op(rootfs: str, root: Root) -> Op:
-    """The op that mounts `root` on the host directory `rootfs`."""
-    if isinstance(root, OverlayRoot):
-        return ops.root_overlay(rootfs, root.lowers, root.upper, root.work, classic=root.classic)
-    return ops.root_bind(root.path)
 
 
 def _sysctls(linux: Linux, own: set[str]) -> Iterator[Op]:

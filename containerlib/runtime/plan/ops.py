@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import functools
+import os
 import struct
 from collections.abc import Sequence
 
 from containerlib._sys.native import lib
 from containerlib.errors import InvalidArgument
 from containerlib.runtime.plan.op import Op
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from containerlib.runtime.plan.roots import OverlayRoot
 
 MOUNT_RECURSIVE: int = lib.CLIB_MOUNT_RECURSIVE
 MOUNT_ATTR_RECURSIVE: int = lib.CLIB_MOUNT_ATTR_RECURSIVE
@@ -152,17 +157,35 @@ def propagation(flags: int) -> Op:
     return Op(lib.CLIB_OP_PROPAGATION, "linux.rootfsPropagation", (flags, 0, 0))
 
 
-def root_bind(path: str, *, recursive: bool = True) -> Op:
-    return Op(lib.CLIB_OP_ROOT_BIND, f"root {path}", (0, int(recursive), 0), (path, None))
+def root_bind(path: str, *, recursive: bool = True, tree: bool = False) -> Op:
+    """`tree`: the root is what the shim has made, and goes to `path`."""
+    flags = (lib.CLIB_BIND_RECURSIVE if recursive else 0) | (lib.CLIB_BIND_TREE if tree else 0)
+    return Op(lib.CLIB_OP_ROOT_BIND, f"root {path}", (0, flags, 0), (path, None))
 
 
 def root_overlay(
-    target: str, lowers: Sequence[str], upper: str | None, work: str | None, *, classic: bool = False
+    target: str, root: OverlayRoot, *, owner: tuple[int, int] = (0, 0), attributes: int = 0
 ) -> Op:
-    """`upper` None: a private one, on a tmpfs that ends with the container. `classic`: by mount(2)."""
-    private = int(upper is None)
-    strings = (target, *lowers)
-    return Op(lib.CLIB_OP_ROOT_OVERLAY, f"root {target}", (private, int(classic), 0), (upper, work), strings)
+    """`owner`: uid and gid of a private upper layer, where the host's root makes it."""
+    flags = lib.CLIB_ROOT_PRIVATE if root.upper is None else 0
+    flags |= lib.CLIB_ROOT_CLASSIC if root.classic else 0
+    flags |= lib.CLIB_ROOT_USERXATTR if root.userxattr else 0
+    flags |= lib.CLIB_ROOT_MAPPED if root.mapped else 0
+    numbers = (flags, owner[0] << 32 | owner[1], attributes)
+    return Op(
+        lib.CLIB_OP_ROOT_OVERLAY,
+        f"root {target}",
+        numbers,
+        (root.upper, root.work),
+        (target, *root.pairs),
+        size=len(root.lowers),
+    )
+
+
+def root_fuse(program: str, target: str, options: str) -> Op:
+    """`program` is fuse-overlayfs: it finds the mount's requests on its standard input."""
+    words = (os.path.basename(program), "-f", "-o", options, "/dev/fd/0")  # noqa: PTH119 - a str
+    return Op(lib.CLIB_OP_ROOT_FUSE, f"root {target}", (len(words), 0, 0), (program, target), words)
 
 
 def mount(
