@@ -16,7 +16,7 @@ from containerlib.engine.sources import check_reference
 if TYPE_CHECKING:
     from containerlib.fluent.engine import Engine
     from containerlib.images import ImageRecord, Progress
-    from containerlib.spec.auth import BasicAuth
+    from containerlib.spec.auth import Auth, Credentials
 
 __all__ = ["HostImage", "Image", "ImageCollection", "ImageRecipe"]
 
@@ -31,7 +31,7 @@ class ImageRecipe:
     def pull(
         self,
         *,
-        auth: BasicAuth | None = None,
+        auth: Auth | Credentials | None = None,
         platform: str | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> Image:

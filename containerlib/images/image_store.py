@@ -16,7 +16,7 @@ from containerlib.errors import Conflict, Error, InvalidArgument, NotFound
 from containerlib.images.content.garbage import clear_temporary, collect
 from containerlib.images.records import ImageRecord, Progress, PruneReport
 from containerlib.images.root import ImageRoot
-from containerlib.spec.auth import BasicAuth
+from containerlib.spec.auth import Auth, Credentials
 from containerlib.spec.digest import Digest
 from containerlib.spec.image_config import ImageConfig
 from containerlib.spec.platform import Platform
@@ -65,7 +65,7 @@ class ImageStore:
         self,
         reference: str,
         *,
-        auth: BasicAuth | None = None,
+        auth: Auth | Credentials | None = None,
         platform: str | None = None,
         progress: Report | None = None,
     ) -> ImageRecord:
