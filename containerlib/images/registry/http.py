@@ -82,30 +82,39 @@ class Http:
         content: Body | None = None,
         *,
         repeat: bool | None = None,
+        follow: bool = True,
     ) -> Iterator[httpx.Response]:
         """The answer, its body still to be read: whatever it is, once passing trouble has not passed.
 
-        Redirects are followed, without credentials once the host is another. What is idempotent is tried again, or
-        what `repeat` says can be.
+        Redirects are followed, unless `follow` says not to, without credentials once the host is another. What is
+        idempotent is tried again, or what `repeat` says can be.
 
         Raises: Unavailable where no answer can be had; RegistryError for a redirect that is not followed.
         """
         again = method in _IDEMPOTENT if repeat is None else repeat
-        response = self._answer(method, url, headers, content, again)
+        redirects = _MAX_REDIRECTS if follow else 0
+        response = self._answer(method, url, headers, content, again=again, redirects=redirects)
         try:
             yield response
         finally:
             response.close()
 
     def _answer(
-        self, method: str, url: str, headers: Mapping[str, str], content: Body | None, again: bool
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: Body | None,
+        *,
+        again: bool,
+        redirects: int,
     ) -> httpx.Response:
         attempt = 0
         while True:
             if self._stopped.is_set():
                 raise Unavailable(f"the request to {urlsplit(url).netloc} was stopped")
             try:
-                response = self._follow(method, url, headers, content)
+                response = self._follow(method, url, headers, content, redirects)
             except httpx.TransportError as error:
                 if trouble := tls_trouble(url, error):
                     raise trouble from error
@@ -126,10 +135,10 @@ class Http:
             attempt += 1
 
     def _follow(
-        self, method: str, url: str, headers: Mapping[str, str], content: Body | None
+        self, method: str, url: str, headers: Mapping[str, str], content: Body | None, redirects: int
     ) -> httpx.Response:
         start = origin(url)
-        for _ in range(_MAX_REDIRECTS + 1):
+        for _ in range(redirects + 1):
             if origin(url) != start:
                 headers = {name: value for name, value in headers.items() if name != "Authorization"}
             request = self._client.build_request(
