@@ -12,7 +12,7 @@ int channel_send(int socket, const struct clib_message *message, int fd);
 int channel_send_bytes(int socket, const void *bytes, size_t size, int fd);
 
 /* receives one message; fds (CLIB_MAX_FDS of them) and *count are filled. 1: a message, 0: end of file, or
- * -errno */
+ * -errno (-EPROTO: it is none, and its descriptors are closed) */
 int channel_receive(int socket, struct clib_message *message, int *fds, int *count, int flags);
-/* the descriptor that a stream of another protocol brings first, or -errno */
+/* the descriptor that a stream of another protocol has brought first, or -errno; does not wait */
 int channel_receive_fd(int socket);

@@ -146,8 +146,7 @@ void control_serve(struct shim *shim, struct client *client) {
     struct clib_message message;
     int fds[CLIB_MAX_FDS], count;
     int result = channel_receive(client->fd, &message, fds, &count, 0x40 /* MSG_DONTWAIT */);
-    for (int i = 0; i < count; i++)
-        sys(close, fds[i]);
+    close_fds(fds, count);
     if (result == -EAGAIN)
         return;
     if (result <= 0)
