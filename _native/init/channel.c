@@ -25,7 +25,6 @@ enum {
     SCM_RIGHTS_ = 1,
     MSG_CTRUNC_ = 8,
     MSG_TRUNC_ = 0x20,
-    MSG_DONTWAIT_ = 0x40,
     MSG_NOSIGNAL_ = 0x4000,
     MSG_CMSG_CLOEXEC_ = 0x40000000
 };

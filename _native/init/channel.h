@@ -5,7 +5,7 @@
 #include "base.h"
 
 /* the C library's headers have these, the kernel's have not */
-enum { AF_UNIX_ = 1, SOCK_STREAM_ = 1, SOCK_SEQPACKET_ = 5 };
+enum { AF_UNIX_ = 1, SOCK_STREAM_ = 1, SOCK_SEQPACKET_ = 5, MSG_PEEK_ = 2, MSG_DONTWAIT_ = 0x40 };
 
 /* sends *message, with fd unless it is -1; 0 or -errno (-EAGAIN: the peer does not read) */
 int channel_send(int socket, const struct clib_message *message, int fd);

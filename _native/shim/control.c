@@ -145,7 +145,7 @@ static void handle(struct shim *shim, struct client *client, const struct clib_m
 void control_serve(struct shim *shim, struct client *client) {
     struct clib_message message;
     int fds[CLIB_MAX_FDS], count;
-    int result = channel_receive(client->fd, &message, fds, &count, 0x40 /* MSG_DONTWAIT */);
+    int result = channel_receive(client->fd, &message, fds, &count, MSG_DONTWAIT_);
     close_fds(fds, count);
     if (result == -EAGAIN)
         return;
