@@ -200,7 +200,8 @@ enum clib_message_kind {
     /* between the first process and the shim */
     CLIB_MESSAGE_REBORN,   /* value[0] the pid of the process that takes the first one's place */
     CLIB_MESSAGE_HANDOVER, /* value[0] index, value[1] count, value[2] a descriptor's number or -1; answered
-                              by DONE, with a TREE's descriptor, or FAILED */
+                              by DONE, with a TREE's descriptor, or by FAILED where the plan has no such ops;
+                              one that fails is the first process's end */
 };
 
 enum clib_launch_flag {

@@ -27,6 +27,7 @@ static int hand_over(struct init *init, const struct clib_op *op) {
         return result < 0 ? (int)result : -EOWNERDEAD;
     if (count)
         init->tree = fds[0];
+    close_fds(fds + 1, count - 1);
     if (message.kind == CLIB_MESSAGE_FAILED)
         tell(init, &message);
     return 0;

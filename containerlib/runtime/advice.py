@@ -19,6 +19,7 @@ from errno import (
     EOPNOTSUPP,
     EPERM,
     ERANGE,
+    ETIMEDOUT,
     EUCLEAN,
 )
 
@@ -73,6 +74,9 @@ _BY_OP: Mapping[str, Mapping[int, str]] = {
         EINVAL: "the security module does not know this label",
     },
     "session_keyring": {EDQUOT: "the user has too many keys: raise /proc/sys/kernel/keys/maxkeys"},
+    "listener": {
+        ETIMEDOUT: "the seccomp agent accepts no connection, or does not read what it is sent: is it stopped?"
+    },
     "link": {
         ENODEV: "the network namespace of the runtime has no such device",
         EEXIST: "the container's network namespace has a device of that name; a name with %d finds a free one",
