@@ -51,13 +51,13 @@ class Operations:
         are sent as they come. `progress` is told how many bytes have been sent.
         """
         check_repository(repository)
+        media_type = _media_type(media_type)
         sources = [check_repository(source, field="mount_from") for source in _several(mount_from)]
         if not isinstance(content, bytes | str | os.PathLike):
-            digest, size = push_stream(self._session, repository, content, sent=progress)
-            return _descriptor(media_type, digest, size)
+            return Descriptor(media_type, *push_stream(self._session, repository, content, sent=progress))
         blob = Blob.of_bytes(content) if isinstance(content, bytes) else Blob.of_file(os.fspath(content))
         push_blob(self._session, repository, blob, sources=sources, sent=progress)
-        return _descriptor(media_type, blob.digest, blob.size)
+        return Descriptor(media_type, blob.digest, blob.size)
 
     def mount(self, repository: str, digest: Digest | str, *, source: str = "") -> bool:
         """Has the blob in `repository` without sending it, from `source` or whichever has it. Whether that went."""
@@ -89,7 +89,7 @@ class Operations:
 
         `subject` is the manifest that it is about, such as what `push_manifest` returned.
         """
-        artifact_type = Document({"artifactType": artifact_type}, "artifact").media_type("artifactType")
+        artifact_type = _media_type(artifact_type)
         parts = [self._push_file(repository, os.fspath(file)) for file in files]
         layers = (*parts, *blobs) or (EMPTY,)
         self.push_blob(repository, b"{}", media_type=EMPTY.media_type)
@@ -131,8 +131,8 @@ class Operations:
         return evolve(self.push_blob(repository, path), annotations={TITLE: os.path.basename(path)})
 
 
-def _descriptor(media_type: str, digest: Digest, size: int) -> Descriptor:
-    return Descriptor(Document({"mediaType": media_type}, "blob").media_type("mediaType"), digest, size)
+def _media_type(text: str) -> str:
+    return Document({"type": text}, "media").media_type("type")
 
 
 def _digest(value: Digest | str) -> Digest:
