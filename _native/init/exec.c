@@ -63,8 +63,7 @@ static int start_asked(struct init *init) {
             init->sync = caller;
         }
         int result = channel_receive(init->sync, &message, fds, &count, 0);
-        for (int i = 0; result > 0 && i < count; i++)
-            sys(close, fds[i]);
+        close_fds(fds, count);
         if (result > 0 && message.kind == CLIB_MESSAGE_START)
             return 0;
         if (!(init->launch_flags & CLIB_LAUNCH_UNSUPERVISED))

@@ -175,7 +175,7 @@ def _make_directory(directory: str, image: Resolved, mountpoints: str) -> None:
         os.mkdir(directory, 0o700)  # noqa: PTH102 - hot path
         os.mkdir(f"{directory}/rootfs", 0o755)  # noqa: PTH102
         if not image.private:
-            _make_upper(directory, image.overlay(directory, mountpoints).lowers)
+            _make_upper(directory, (*image.layers, mountpoints))
     except OSError as error:
         raise StageError("state", error.errno or 0, str(error.filename or directory)) from error
 

@@ -11,6 +11,6 @@ images.remove("redis:7")
 from __future__ import annotations
 
 from containerlib.images.image_store import ImageStore
-from containerlib.images.records import ImageRecord, Progress, PruneReport
+from containerlib.images.records import ImageRecord, ImagesPruned, Progress, PruneReport
 
-__all__ = ["ImageRecord", "ImageStore", "Progress", "PruneReport"]
+__all__ = ["ImageRecord", "ImageStore", "ImagesPruned", "Progress", "PruneReport"]

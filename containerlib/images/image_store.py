@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from containerlib._sys.privilege import Capability, require_capability
 from containerlib.errors import Conflict, Error, InvalidArgument, NotFound
 from containerlib.images.content.garbage import clear_temporary, collect
-from containerlib.images.records import ImageRecord, Progress, PruneReport
+from containerlib.images.content.pruning import PrunePolicy, doomed
+from containerlib.images.content.verify import VerifyReport, damages
+from containerlib.images.records import ImageRecord, ImagesPruned, Progress, PruneReport
 from containerlib.images.root import ImageRoot
 from containerlib.spec.auth import Auth, Credentials
 from containerlib.spec.digest import Digest
+from containerlib.spec.image import Manifest
 from containerlib.spec.image_config import ImageConfig
 from containerlib.spec.platform import Platform
 from containerlib.spec.reference import Reference
@@ -26,8 +30,10 @@ from containerlib.store import ImageRow, Store
 if TYPE_CHECKING:
     import httpx
 
+    from containerlib.images.archives.configs import ConfigChanges, History
     from containerlib.images.registry.retry import Retry
     from containerlib.images.transfer.unpacking import LayerWriterFactory
+    from containerlib.spec.options import Compression
 
 __all__ = ["ImageStore"]
 
@@ -123,6 +129,79 @@ class ImageStore:
                 files.close()
         return [self._by_full_id(image_id) for image_id in ids]
 
+    def save(self, names: Sequence[str], target: IO[bytes] | str) -> None:
+        """Writes images as an archive to the open file `target`, or as an OCI layout into the directory `target`.
+
+        Raises: NotFound; AlreadyExists for a directory that is not empty; StageError.
+        """
+        from containerlib.images.archives.saving import save, save_layout  # noqa: PLC0415 - what only saving needs
+
+        with self._root.lease() as lease:
+            rows = [self._row(name) for name in names]
+            lease.keep(content for row in rows for content in self._table.contents(row.id))
+            if isinstance(target, str):
+                save_layout(self._root.content, rows, target)
+            else:
+                save(self._root.content, rows, target)
+
+    def add_layer(
+        self,
+        base: str | None,
+        chunks: Iterable[bytes],
+        *,
+        history: History,
+        changes: ConfigChanges,
+        compression: Compression = "gzip",
+        reference: str | None = None,
+        progress: Report | None = None,
+    ) -> ImageRecord:
+        """The image that has the tar archive in `chunks` on top of the image `base`; None: on top of nothing.
+
+        Raises: NotFound; InvalidArgument(field="layer"); StageError; what `chunks` raises; Unsupported without root.
+        """
+        from containerlib.images.archives.building import Base, add_layer  # noqa: PLC0415 - what only this needs
+
+        names = _tags(reference)
+        self._require_privilege()
+        with _Cleanup(self._root):
+            image_id = add_layer(
+                self._root,
+                Base() if base is None else Base.of(*self._documents(base)),
+                chunks,
+                history=history,
+                changes=changes,
+                compression=compression,
+                references=names,
+                writer=self._writer,
+                report=_one_at_a_time(progress),
+            )
+        return self._by_full_id(image_id)
+
+    def squash(
+        self,
+        name_or_id: str,
+        *,
+        history: History,
+        compression: Compression = "gzip",
+        reference: str | None = None,
+    ) -> ImageRecord:
+        """The same files and the same config in one layer. Raises: NotFound; StageError; Unsupported without root."""
+        from containerlib.images.archives.building import squash  # noqa: PLC0415 - what only this needs
+
+        names = _tags(reference)
+        self._require_privilege()
+        with _Cleanup(self._root):
+            image_id = squash(
+                self._root,
+                self.layers(self.get(name_or_id)),
+                self._documents(name_or_id)[1],
+                history=history,
+                compression=compression,
+                references=names,
+                writer=self._writer,
+            )
+        return self._by_full_id(image_id)
+
     def get(self, name_or_id: str) -> ImageRecord:
         """The image of that reference, id, or start of an id. No I/O but the database's.
 
@@ -143,12 +222,10 @@ class ImageStore:
 
         Raises: NotFound; InvalidArgument for a reference with a digest.
         """
-        name = Reference.parse(reference)
-        if name.digest is not None:
-            raise InvalidArgument(f"{reference!r} has a digest, and a tag has none", field="reference")
+        (name,) = _tags(reference)
         with self._table.transaction():
             row = self._row(image)
-            self._table.refer(str(name), row.id)
+            self._table.refer(name, row.id)
             self._root.write_index()
         return self._by_full_id(row.id)
 
@@ -171,9 +248,45 @@ class ImageStore:
             self._root.write_index()
         collect(self._root)
 
+    def discard(self, policy: PrunePolicy, *, in_use: Callable[[str], bool]) -> ImagesPruned:
+        """Removes the images that `policy` names and `in_use` does not hold, and what only they needed.
+
+        One that is taken into use or named anew meanwhile stays.
+        """
+        removed = []
+        with self._table.transaction():
+            for record in doomed(self.list(), policy, now=time.time(), in_use=in_use):
+                self._table.delete(record.id)
+                removed.append(record)
+            self._root.write_index()
+        report = collect(self._root)
+        return ImagesPruned(tuple(record.id for record in removed), report.reclaimed_bytes)
+
+    def verify(self, *, repair: bool = False, auth: Auth | Credentials | None = None) -> VerifyReport:
+        """Reads every blob and holds it against its digest. `repair`: fetches damaged ones from their registries.
+
+        Blocks for as long as reading everything takes. What cannot be repaired is in the report, and raises nothing.
+        """
+        checked, damaged = damages(self._root)
+        if not damaged or not repair:
+            return VerifyReport(checked, tuple(damaged))
+        from containerlib.images.registry.client import Registry  # noqa: PLC0415
+        from containerlib.images.transfer.repair import repair as fetch_again  # noqa: PLC0415
+
+        def connect(name: str) -> Registry:
+            return Registry(name, auth=auth, transport=self._transport, retry=self._retry)
+
+        repaired, failures = fetch_again(self._root, damaged, connect)
+        return VerifyReport(checked, tuple(damaged), tuple(repaired), tuple(failures))
+
     def prune(self) -> PruneReport:
         """Clears away what killed processes left: temporary files, and contents that no image keeps."""
         return collect(self._root)
+
+    def _documents(self, name_or_id: str) -> tuple[Manifest, ImageConfig]:
+        row = self._row(name_or_id)
+        manifest = Manifest.from_bytes(self._root.content.read(Digest.parse(row.manifest_digest)))
+        return manifest, self._config(row.id)
 
     def _require_privilege(self) -> None:
         if self._writer is None:  # another writer has its own needs
@@ -229,6 +342,16 @@ class _Cleanup:
 def _platforms(platform: str | None) -> tuple[Platform, ...]:
     """What to look for, best first: exactly what is asked for, or all that this machine can run."""
     return (Platform.parse(platform),) if platform else Platform.host().runs()
+
+
+def _tags(reference: str | None) -> tuple[str, ...]:
+    """The full name, which has to be a tag; none for None."""
+    if reference is None:
+        return ()
+    name = Reference.parse(reference)
+    if name.digest is not None:
+        raise InvalidArgument(f"{reference!r} has a digest, and a tag has none", field="reference")
+    return (str(name),)
 
 
 def _reference_in(row: ImageRow, name: str) -> str | None:

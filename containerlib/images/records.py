@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from containerlib.spec.image_config import ImageConfig
 
-__all__ = ["ImageRecord", "Progress", "PruneReport"]
+__all__ = ["ImageRecord", "ImagesPruned", "Progress", "PruneReport"]
 
 
 @frozen
@@ -49,4 +49,12 @@ class PruneReport:
     temporary: tuple[str, ...] = ()
     blobs: tuple[str, ...] = ()
     snapshots: tuple[str, ...] = ()
+    reclaimed_bytes: int = 0
+
+
+@frozen
+class ImagesPruned:
+    """The ids of the images that were removed, and the bytes of all that went with them."""
+
+    images: tuple[str, ...] = ()
     reclaimed_bytes: int = 0

@@ -6,7 +6,11 @@ from typing import Literal
 
 from attrs import field, frozen
 
-__all__ = ["ContainerOptions", "Limits", "MountOption"]
+__all__ = ["COMPRESSIONS", "Compression", "ContainerOptions", "Limits", "MountOption"]
+
+Compression = Literal["gzip", "zstd", "none"]
+"""How a layer is written."""
+COMPRESSIONS: tuple[Compression, ...] = ("gzip", "zstd", "none")
 
 
 @frozen

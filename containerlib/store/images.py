@@ -64,6 +64,11 @@ class ImageTable:
                 [(row.id, kind, key) for kind, key in contents],
             )
 
+    def contents(self, image_id: str) -> tuple[Content, ...]:
+        """What the image keeps from collection."""
+        rows = self._database.query("SELECT kind, key FROM image_contents WHERE image_id = ?", (image_id,))
+        return tuple((kind, key) for kind, key in rows)
+
     def refer(self, reference: str, image_id: str) -> None:
         """Gives `reference` to the image; another image that had it loses it."""
         self._database.execute("INSERT OR REPLACE INTO image_references VALUES (?,?)", (reference, image_id))

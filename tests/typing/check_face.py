@@ -58,6 +58,10 @@ def containers(engine: cl.Engine, recipe: cl.ContainerRecipe) -> None:
 def images(engine: cl.Engine) -> None:
     assert_type(engine.image("redis:7").pull(auth=cl.BasicAuth("a", "b")), cl.Image)
     assert_type(engine.images.load("image.tar"), list[cl.Image])
+    assert_type(engine.images.import_("files.tar", "app:1", cmd=("a",)), cl.Image)
+    assert_type(engine.images.get("app:1").squash("app:2"), cl.Image)
+    assert_type(engine.containers.get("a").commit("app:3", env={"A": "1"}), cl.Image)
+    assert_type(engine.containers.get("a").diff(), list[cl.Change])
     assert_type(engine.images.list(), list[cl.Image])
     assert_type(engine.prune(), cl.PruneReport)
     assert_type(engine.volume("www").create(), cl.Volume)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from containerlib.runtime.cgroups.cgroup import ContainerCgroup
     from containerlib.runtime.containers.containers import Container
-    from containerlib.runtime.launch import Stdio
+    from containerlib.runtime.order import Stdio
     from containerlib.runtime.supervisor import Supervisor
     from containerlib.spec.runtime import Process
 

@@ -20,11 +20,13 @@ from containerlib.runtime.plan.devices import console_ops, device_ops
 from containerlib.runtime.plan.groups import Groups
 from containerlib.runtime.plan.hooks import hook_ops, state_text
 from containerlib.runtime.plan.labels import keyring_label_ops, labelled_mounts
+from containerlib.runtime.plan.mount_entry import read_mounts
 from containerlib.runtime.plan.mounts import mount_ops, read_only_ops, root_propagation
 from containerlib.runtime.plan.net_devices import net_device_ops
-from containerlib.runtime.plan.ops import Op, Plan
+from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.plan.process import joining_ops, process_ops, search_path
-from containerlib.runtime.plan.roots import OverlayRoot, Root
+from containerlib.runtime.plan.root_mounts import root_mount_ops
+from containerlib.runtime.plan.roots import Root
 from containerlib.runtime.plan.sysctls import check_sysctl
 from containerlib.runtime.plan.time_offsets import CLONE_NEWTIME, time_ops
 from containerlib.runtime.plan.user import Mapper, denies_groups, root_ops, user_ops
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
     from containerlib.spec.runtime import Linux, Process, Spec
 
-__all__ = ["Manner", "after_ops", "container_plan", "exec_plan", "late_ops", "root_op"]
+__all__ = ["Manner", "after_ops", "container_plan", "exec_plan", "late_ops"]
 
 CLONE_FLAGS = {
     "mount": 0x00020000,
@@ -87,18 +89,19 @@ def container_plan(
     _refuse_later(spec, linux)
     new, joined = _namespaces(linux)
     process = spec["process"]
+    mounts = read_mounts(spec, manner.bundle)
 
     def hooks(kind: str) -> Iterator[Op]:
         return hook_ops(spec, kind, container_id=container_id, bundle=manner.bundle)
 
     before = [
         *_host_ops(spec, groups, new, joined, manner.mapper),
-        root_op(rootfs, root),
-        *labelled_mounts(
-            mount_ops(spec, groups, private_cgroups="cgroup" in new, bundle=manner.bundle), linux
+        *root_mount_ops(
+            rootfs, root, linux, new="user" in new, joined="user" in joined, privileged=manner.mapper is None
         ),
-        *device_ops(spec, bound="user" in new or "user" in joined),
-        *read_only_ops(spec),
+        *labelled_mounts(mount_ops(mounts, linux, groups, private_cgroups="cgroup" in new), linux),
+        *device_ops(spec, mounts, bound="user" in new or "user" in joined),
+        *read_only_ops(mounts),
         *_sysctls(linux, new | set(joined)),
         *(ops.mask(path, f"linux.maskedPaths {path}") for path in linux.get("maskedPaths", ())),
         *(ops.readonly(path, f"linux.readonlyPaths {path}") for path in linux.get("readonlyPaths", ())),
@@ -278,13 +281,6 @@ def _host_ops(
         yield ops.loopback_up()
     yield from net_device_ops(linux)
     yield ops.propagation(root_propagation(linux)[0])
-
-
-def root_op(rootfs: str, root: Root) -> Op:
-    """The op that mounts `root` on the host directory `rootfs`."""
-    if isinstance(root, OverlayRoot):
-        return ops.root_overlay(rootfs, root.lowers, root.upper, root.work, classic=root.classic)
-    return ops.root_bind(root.path)
 
 
 def _sysctls(linux: Linux, own: set[str]) -> Iterator[Op]:

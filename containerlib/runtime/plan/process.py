@@ -24,7 +24,7 @@ from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.capabilities import granted
 from containerlib.runtime.plan.groups import Groups
 from containerlib.runtime.plan.labels import label_ops
-from containerlib.runtime.plan.ops import Op
+from containerlib.runtime.plan.op import Op
 from containerlib.runtime.plan.scheduling import affinity_op, any_cpu, placement_ops
 
 TYPE_CHECKING = False

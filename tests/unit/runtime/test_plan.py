@@ -7,11 +7,12 @@ from typing import Any, cast
 
 import pytest
 
+from containerlib._sys.native import lib
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime import BindRoot, OverlayRoot
 from containerlib.runtime.plan.container import CLONE_FLAGS, container_plan, exec_plan
 from containerlib.runtime.plan.groups import Groups
-from containerlib.runtime.plan.ops import Op, Plan
+from containerlib.runtime.plan.op import Op, Plan
 from containerlib.spec.runtime import Process, Spec
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -150,7 +151,7 @@ def test_container_plan_with_a_bind_root_and_private_upper() -> None:
     assert "root_bind" in names(plan_of(make_spec(), root=BindRoot("/r")))
     private = plan_of(make_spec(), root=OverlayRoot(("/",), None, None))
     (overlay,) = [op for op in private.before if op.name == "root_overlay"]
-    assert overlay.numbers[0] == 1
+    assert overlay.numbers[0] == lib.CLIB_ROOT_PRIVATE
     assert overlay.texts == (None, None)
 
 

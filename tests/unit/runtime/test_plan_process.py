@@ -11,7 +11,7 @@ from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime import BindRoot
 from containerlib.runtime.plan.container import Manner, container_plan, exec_plan
 from containerlib.runtime.plan.groups import Groups
-from containerlib.runtime.plan.ops import Op
+from containerlib.runtime.plan.op import Op
 from containerlib.spec.runtime import Process, Spec
 
 V1 = Groups(join_files=("/cg/cpu/c/tasks",), directories=("/cg/cpu/c",), hierarchies={"cpu": "/cg/cpu/c"})
