@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 from attrs import field, frozen
 
 from containerlib.errors import InvalidArgument
-from containerlib.images.registry.hosts import is_loopback
+from containerlib.images.registry.hosts import PlainHttp, is_link_local
 from containerlib.spec.auth import BasicAuth, IdentityToken
 from containerlib.spec.document import Document
 
@@ -136,22 +136,24 @@ def basic(auth: BasicAuth) -> str:
 
 
 def token_requests(
-    challenge: Challenge, scope: Scope | None, auth: BasicAuth | IdentityToken | None, *, plain_http: bool
+    challenge: Challenge, scope: Scope | None, auth: BasicAuth | IdentityToken | None, *, plain: PlainHttp
 ) -> tuple[TokenRequest, ...]:
     """Requests for a token that is good for `scope`; the next is for where the one before is not known (404, 405).
 
     A password goes into a GET, as Docker does it, else into the form of OAuth2; an identity token the other way.
 
     Raises: InvalidArgument(field="realm") for a token server that must not see credentials: one without TLS,
-    unless it is on this machine's loopback as the registry is.
+    where `plain` does not allow it.
     """
     realm = challenge.get("realm")
     parts = urlsplit(realm)
-    local = plain_http and parts.scheme == "http" and is_loopback(parts.hostname or "")
-    if not local and (parts.scheme != "https" or not parts.hostname):
+    trusted = parts.scheme == "https" or (parts.scheme == "http" and plain.allows(parts.hostname or ""))
+    if not trusted or not parts.hostname:
         raise InvalidArgument(f"{realm[:200]!r} is no token server to trust: https is needed", field="realm")
     if parts.username is not None:
         raise InvalidArgument("a token server's address has no user name in it", field="realm")
+    if is_link_local(parts.hostname):
+        raise InvalidArgument(f"{realm[:200]!r} is a link-local address, and no token server", field="realm")
     service, scopes = challenge.get("service"), scope.texts() if scope else ()
     query = [*([("service", service)] if service else ()), *(("scope", text) for text in scopes)]
     separator = "&" if parts.query else "?"

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from urllib.parse import urljoin, urlsplit
 
 from attrs import field, frozen
 
 from containerlib.errors import RegistryError
 from containerlib.images.registry.answers import bounded, request_line
 from containerlib.images.registry.hosts import origin
-from containerlib.images.registry.http import checked_location
 from containerlib.images.registry.session import SUCCESS, Scope, Session
 from containerlib.spec.document import MAX_DOCUMENT
 
@@ -52,9 +52,9 @@ def pages(
         yield Page(response.status_code, data, filters)
         if not link:
             return
-        url = checked_location("GET", here, link)
+        url = _beside(here, link)
         why = ""
-        if origin(url) != origin(session.base):
+        if not url or origin(url) != origin(session.base):
             why = "of another host"
         elif url in seen or len(seen) == _MAX_PAGES:
             why = "that has no end"
@@ -65,6 +65,15 @@ def pages(
                 request=request_line("GET", here),
             )
         seen.add(url)
+
+
+def _beside(here: str, link: str) -> str:
+    """Where `link` leads from `here`, empty where that is nowhere, or has a user name in it."""
+    try:
+        url: str = urljoin(here, link)
+        return "" if urlsplit(url).username is not None else url
+    except ValueError:
+        return ""
 
 
 def next_link(headers: Iterable[str]) -> str:

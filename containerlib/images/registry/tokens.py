@@ -1,6 +1,6 @@
 """The Authorization headers of one registry: asked for when it asks, kept by scope, and renewed.
 
-    tokens = Tokens(name, credentials, http, plain_http=False)
+    tokens = Tokens(name, credentials, http)
     header = tokens.current(scope, what)             # "" until the registry has asked
     header = tokens.answer(challenges, scope, refused=header, what=what)
 
@@ -38,11 +38,10 @@ class _Kept:
 class Tokens:
     """What to show to a registry. Safe for several threads at once."""
 
-    def __init__(self, name: str, credentials: Credentials, http: Http, *, plain_http: bool) -> None:
+    def __init__(self, name: str, credentials: Credentials, http: Http) -> None:
         self._name = name
         self._credentials = credentials
         self._http = http
-        self._plain_http = plain_http
         self._kept: dict[Scope, _Kept] = {}
         self._auths: dict[Scope, Auth | None] = {}
         self._lock = threading.Lock()
@@ -96,7 +95,7 @@ class Tokens:
         self, challenge: Challenge, scope: Scope, auth: BasicAuth | IdentityToken | None, what: str
     ) -> Token:
         try:
-            requests = challenges.token_requests(challenge, scope, auth, plain_http=self._plain_http)
+            requests = challenges.token_requests(challenge, scope, auth, plain=self._http.plain)
             tokens = (self._ask(request, auth, what) for request in requests)
             token = next((token for token in tokens if token), None)
         except InvalidArgument as error:

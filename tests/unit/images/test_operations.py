@@ -154,6 +154,7 @@ def test_tags_of_a_repository_without_any_are_none(place: Place, tags: Any) -> N
         "<//registry.example:444/x>; rel=next",
         "<https://alice@registry.example/x>; rel=next",
         "<file:///etc/passwd>; rel=next",
+        "<https://[::1>; rel=next",
         "</v2/app/tags/list>; rel=next",
     ],
 )
