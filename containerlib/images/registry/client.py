@@ -17,6 +17,7 @@ import httpx
 from containerlib.errors import RegistryError
 from containerlib.images.registry.answers import bounded, request_line
 from containerlib.images.registry.credentials import credentials_of
+from containerlib.images.registry.operations import Operations
 from containerlib.images.registry.retry import Retry
 from containerlib.images.registry.session import Scope, Session
 from containerlib.spec.auth import Auth, Credentials
@@ -40,7 +41,7 @@ class Sink(Protocol):
     def write(self, chunk: bytes) -> None: ...
 
 
-class Registry:
+class Registry(Operations):
     """Requests to one registry, with one identity. Safe for several threads at once.
 
     `auth` are credentials, or where to look for them; without it, what a login left on this machine.

@@ -161,7 +161,11 @@ class Session:
 
     def pause(self, attempt: int) -> None:
         """Waits before a caller's own attempt after `attempt` (from 0)."""
-        self._http.pause(self.retry.delay(attempt) or 0.0)
+        self.wait(self.retry.delay(attempt) or 0.0)
+
+    def wait(self, seconds: float) -> None:
+        """Sleeps; not once it is stopped."""
+        self._http.pause(seconds)
 
     def stop(self) -> None:
         """Makes what other threads have under way fail at once. Nothing can be asked for afterwards."""
