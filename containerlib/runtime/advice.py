@@ -36,7 +36,10 @@ _BY_OP: Mapping[str, Mapping[int, str]] = {
         ENODEV: "only a procfs may be mounted on /proc",
     },
     "tree": {EINVAL: _NOT_MAPPABLE, EPERM: _NOT_MAPPABLE, EOPNOTSUPP: _NOT_MAPPABLE},
-    "rlimit": {EPERM: "raising a hard limit needs CAP_SYS_RESOURCE"},
+    "rlimit": {
+        EPERM: "raising a hard limit needs CAP_SYS_RESOURCE; a RLIMIT_NOFILE below 128 is set last, and the seccomp "
+        "profile must allow prlimit64 then"
+    },
     "oom_score_adj": {EACCES: "a value below the runtime's own needs CAP_SYS_RESOURCE"},
     "scheduler": {
         EPERM: "it needs CAP_SYS_NICE on the host; a real-time policy also a cgroup with cpu.rt_runtime_us, and "

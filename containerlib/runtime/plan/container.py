@@ -23,7 +23,7 @@ from containerlib.runtime.plan.labels import keyring_label_ops, labelled_mounts
 from containerlib.runtime.plan.mounts import mount_ops, read_only_ops, root_propagation
 from containerlib.runtime.plan.net_devices import net_device_ops
 from containerlib.runtime.plan.ops import Op, Plan
-from containerlib.runtime.plan.process import joining_ops, process_ops, search_path
+from containerlib.runtime.plan.process import final_ops, joining_ops, process_ops, search_path
 from containerlib.runtime.plan.roots import OverlayRoot, Root
 from containerlib.runtime.plan.sysctls import check_sysctl
 from containerlib.runtime.plan.time_offsets import CLONE_NEWTIME, time_ops
@@ -167,9 +167,8 @@ def exec_plan(
 
 def late_ops(spec: Spec) -> Sequence[Op]:
     """The ops that are left when a container is created, for the words of what fails in them."""
-    process = spec["process"]
     hooks = hook_ops(spec, "startContainer", container_id="", bundle="")
-    return [*hooks, ops.exec_(process["args"], (), "")]
+    return [*hooks, *final_ops(spec["process"])]
 
 
 def _refuse_later(spec: Spec, linux: Linux) -> None:
