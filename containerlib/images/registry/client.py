@@ -133,7 +133,7 @@ def _registry(name: str) -> str:
         registry = Reference.parse(f"{name}/a/b").registry
     except InvalidArgument:
         registry = ""
-    if name not in (registry, "index.docker.io"):
+    if not registry or name not in (registry, "index.docker.io"):
         raise InvalidArgument(f"{name[:200]!r} is not a registry's host[:port]", field="registry")
     return registry
 
