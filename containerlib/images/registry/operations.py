@@ -24,7 +24,7 @@ TITLE = "org.opencontainers.image.title"
 """The annotation with a file's name. Spec: image-spec annotations.md"""
 _BINARY = "application/octet-stream"
 
-Content = bytes | str | os.PathLike[str] | Iterable[bytes]
+Content = Blob | bytes | str | os.PathLike[str] | Iterable[bytes]
 
 
 class Operations:
@@ -53,9 +53,9 @@ class Operations:
         check_repository(repository)
         media_type = _media_type(media_type)
         sources = [check_repository(source, field="mount_from") for source in _several(mount_from)]
-        if not isinstance(content, bytes | str | os.PathLike):
+        if not isinstance(content, Blob | bytes | str | os.PathLike):
             return Descriptor(media_type, *push_stream(self._session, repository, content, sent=progress))
-        blob = Blob.of_bytes(content) if isinstance(content, bytes) else Blob.of_file(os.fspath(content))
+        blob = _blob(content)
         push_blob(self._session, repository, blob, sources=sources, sent=progress)
         return Descriptor(media_type, blob.digest, blob.size)
 
@@ -129,6 +129,12 @@ class Operations:
 
     def _push_file(self, repository: str, path: str) -> Descriptor:
         return evolve(self.push_blob(repository, path), annotations={TITLE: os.path.basename(path)})
+
+
+def _blob(content: Blob | bytes | str | os.PathLike[str]) -> Blob:
+    if isinstance(content, Blob):
+        return content
+    return Blob.of_bytes(content) if isinstance(content, bytes) else Blob.of_file(os.fspath(content))
 
 
 def _media_type(text: str) -> str:
