@@ -11,13 +11,10 @@
 #include <sys/stat.h>
 
 #include "cleanup.h"
-#include "ext.h"
-#include "tar.h"
+#include "intake.h"
+#include "lowers.h"
 
-enum {
-    LAYER_PATH = 4096,
-    LAYER_SETTLE_BYTES = 64 << 20, /* names of directories that are remembered for their times */
-};
+enum { LAYER_SETTLE_BYTES = 64 << 20 }; /* names of directories that are remembered for their times */
 
 /* A directory's last touches, made when nothing is written into it any more. */
 struct layer_pending {
@@ -38,16 +35,11 @@ struct layer_pendings {
 };
 
 struct clib_layer {
-    struct tar tar;
-    struct clib_layer_limits limits;
-    struct clib_layer_stats stats;
+    struct intake intake;
     int root;
-    int *lowers; /* top first */
-    size_t lower_count;
+    struct lowers lowers;
     bool privileged; /* root passes over modes and may give files away */
     bool root_opaque;
-    int err; /* errno behind CLIB_LAYER_SYSTEM */
-    char failed_path[LAYER_PATH];
 
     char path[LAYER_PATH]; /* of the entry, without ".", doubled or trailing slashes; "" is the root */
     size_t parent_size;
@@ -66,7 +58,7 @@ struct clib_layer {
 /* "a/b/c" as descriptors: the directory in the layer, and those of the layers below that merge with it. */
 struct layer_place {
     int upper;
-    int *lowers; /* lower_count of them; -1 where none merges */
+    struct lowers lowers;
     size_t depth_left;
     unsigned links_left;
     char path[LAYER_PATH]; /* free of symbolic links */
@@ -78,16 +70,11 @@ enum layer_make {
     LAYER_MAKE_ALL,
 };
 
-/* layer.c */
-/* CLIB_LAYER_SYSTEM with errno kept, or the kind that errno stands for when a path is the archive's. */
-enum clib_layer_kind layer_failed(struct clib_layer *layer);
-enum clib_layer_kind layer_count_entry(struct clib_layer *layer);
+static inline enum clib_layer_kind layer_failed(struct clib_layer *layer) {
+    return intake_failed(&layer->intake);
+}
 
 /* layer_path.c */
-/* Writes `from` to `to` without ".", doubled and trailing slashes. Refuses ".." and misplaced ".wh." */
-enum clib_layer_kind layer_normalise(const char *from, char *to, size_t *size);
-/* The last part of a normalised path; *parent_size is the length before it. */
-const char *layer_base(const char *path, size_t *parent_size);
 /* Opens the parent of layer->path into layer->parent. */
 enum clib_layer_kind layer_open_parent(struct clib_layer *layer);
 void layer_forget_parent(struct clib_layer *layer);
@@ -98,17 +85,11 @@ int layer_open_in_root(const struct clib_layer *layer, const char *path, uint64_
 
 /* layer_merge.c */
 enum clib_layer_kind layer_place_open(struct clib_layer *layer, struct layer_place *place);
-void layer_place_close(const struct clib_layer *layer, struct layer_place *place);
+void layer_place_close(struct layer_place *place);
 /* Goes to `path` below the root, making directories that are missing. CLIB_LAYER_LINK: not there, and not
  * made. */
 enum clib_layer_kind layer_place_walk(struct clib_layer *layer, struct layer_place *place, const char *path,
                                       enum layer_make make);
-/* The layer's descriptor among place->lowers that shows `name`, its status filled; -1 where it is not there.
- */
-int layer_find_lower(const struct clib_layer *layer, const struct layer_place *place, const char *name,
-                     struct stat *status);
-bool layer_is_opaque(int directory_fd);
-bool layer_is_whiteout(const struct stat *status);
 
 /* layer_lower.c */
 /* Makes `name` in the place as the topmost lower layer has it. CLIB_LAYER_LINK where none has. */
@@ -127,14 +108,6 @@ enum clib_layer_kind layer_hardlink(struct clib_layer *layer);
 enum clib_layer_kind layer_make_room(struct clib_layer *layer);
 
 /* layer_whiteout.c */
-enum layer_name {
-    LAYER_NAME_PLAIN,
-    LAYER_NAME_WHITEOUT, /* .wh.NAME */
-    LAYER_NAME_OPAQUE,   /* .wh..wh..opq */
-    LAYER_NAME_SKIPPED,  /* .wh..wh.*: aufs kept its own records under these */
-    LAYER_NAME_BAD,
-};
-enum layer_name layer_classify(const char *path);
 enum clib_layer_kind layer_whiteout(struct clib_layer *layer);
 enum clib_layer_kind layer_opaque(struct clib_layer *layer);
 enum clib_layer_kind layer_set_opaque(struct clib_layer *layer, int directory_fd);

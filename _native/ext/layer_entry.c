@@ -14,7 +14,7 @@ enum { OPEN_DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
 static enum clib_layer_kind begin_file(struct clib_layer *layer) {
     const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
     const struct tar_entry *entry = layer->entry;
-    if (entry->stored_size > layer->limits.max_bytes - layer->stats.bytes)
+    if (entry->stored_size > layer->intake.limits.max_bytes - layer->intake.stats.bytes)
         return CLIB_LAYER_MAX_BYTES;
     layer->file = openat(layer->parent, layer->base, flags, entry->mode & 0777);
     if (layer->file < 0 && errno == EEXIST) {
@@ -30,7 +30,7 @@ enum clib_layer_kind layer_data(void *context, uint64_t offset, const uint8_t *d
     struct clib_layer *layer = context;
     if (layer->file < 0) /* whiteouts and aufs records have no content that matters */
         return CLIB_LAYER_OK;
-    layer->stats.bytes += size;
+    layer->intake.stats.bytes += size;
     while (size) {
         ssize_t written = pwrite(layer->file, data, size, (off_t)offset);
         if (written < 0) {
@@ -69,7 +69,7 @@ static enum clib_layer_kind make_directory(struct clib_layer *layer, bool *opaqu
         return layer_failed(layer);
     if (S_ISDIR(is.st_mode))
         return CLIB_LAYER_OK;
-    *opaque = layer_is_whiteout(&is); /* what the layers below have there stays deleted */
+    *opaque = lowers_is_whiteout(&is); /* what the layers below have there stays deleted */
     enum clib_layer_kind kind = layer_make_room(layer);
     if (kind)
         return kind;
@@ -178,7 +178,7 @@ enum clib_layer_kind layer_entry(void *context, const struct tar_entry *entry) {
     struct clib_layer *layer = context;
     layer->entry = entry;
     size_t size;
-    enum clib_layer_kind kind = layer_count_entry(layer);
+    enum clib_layer_kind kind = intake_count_entry(&layer->intake);
     if (!kind)
         kind = layer_normalise(entry->path, layer->path, &size);
     if (kind)

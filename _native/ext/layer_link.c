@@ -22,7 +22,7 @@ static enum clib_layer_kind link_to(struct clib_layer *layer, int at, const char
     struct stat target, taken;
     if (fstatat(at, name, &target, AT_SYMLINK_NOFOLLOW))
         return link_failed(layer);
-    if (S_ISDIR(target.st_mode) || layer_is_whiteout(&target))
+    if (S_ISDIR(target.st_mode) || lowers_is_whiteout(&target))
         return CLIB_LAYER_LINK;
     if (linkat(at, name, layer->parent, layer->base, 0) == 0)
         return CLIB_LAYER_OK;
@@ -47,7 +47,7 @@ static enum clib_layer_kind link_to_lower(struct clib_layer *layer, const char *
         kind = layer_copy_up(layer, &place, name);
     if (!kind)
         kind = link_to(layer, place.upper, name);
-    layer_place_close(layer, &place);
+    layer_place_close(&place);
     return kind;
 }
 

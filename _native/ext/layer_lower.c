@@ -26,9 +26,9 @@ static enum clib_layer_kind copy_range(struct clib_layer *layer, int from, int t
             continue;
         if (size < 0)
             return layer_failed(layer);
-        if ((uint64_t)size > layer->limits.max_bytes - layer->stats.bytes)
+        if ((uint64_t)size > layer->intake.limits.max_bytes - layer->intake.stats.bytes)
             return CLIB_LAYER_MAX_BYTES;
-        layer->stats.bytes += (uint64_t)size;
+        layer->intake.stats.bytes += (uint64_t)size;
         for (ssize_t done = 0; done < size;) {
             ssize_t written = pwrite(to, buffer + done, (size_t)(size - done), start + done);
             if (written < 0 && errno != EINTR)
@@ -97,10 +97,10 @@ static enum clib_layer_kind copy_status(struct clib_layer *layer, int lower, int
 
 enum clib_layer_kind layer_copy_up(struct clib_layer *layer, struct layer_place *place, const char *name) {
     struct stat status;
-    int lower = layer_find_lower(layer, place, name, &status);
+    int lower = lowers_find(&place->lowers, name, &status);
     if (lower < 0 || S_ISDIR(status.st_mode))
         return CLIB_LAYER_LINK;
-    enum clib_layer_kind kind = layer_count_entry(layer);
+    enum clib_layer_kind kind = intake_count_entry(&layer->intake);
     if (kind)
         return kind;
     if (S_ISREG(status.st_mode))

@@ -10,53 +10,29 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysmacros.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 enum { MAX_LINKS = 40, MAX_STEPS = 10000, OPEN_DIRECTORY = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
-
-bool layer_is_opaque(int directory_fd) {
-    char value;
-    return fgetxattr(directory_fd, "trusted.overlay.opaque", &value, 1) == 1 && value == 'y';
-}
-
-bool layer_is_whiteout(const struct stat *status) {
-    return S_ISCHR(status->st_mode) && status->st_rdev == makedev(0, 0);
-}
 
 static void set_fd(int *fd, int value) {
     close_fd(fd);
     *fd = value;
 }
 
-static void drop_lowers(const struct clib_layer *layer, struct layer_place *place, size_t from) {
-    for (size_t i = from; i < layer->lower_count; i++)
-        set_fd(&place->lowers[i], -1);
-}
-
-void layer_place_close(const struct clib_layer *layer, struct layer_place *place) {
+void layer_place_close(struct layer_place *place) {
     set_fd(&place->upper, -1);
-    if (place->lowers)
-        drop_lowers(layer, place, 0);
-    free(place->lowers);
-    place->lowers = NULL;
+    lowers_close(&place->lowers);
 }
 
 static enum clib_layer_kind go_to_root(struct clib_layer *layer, struct layer_place *place) {
-    bool covered = layer_is_opaque(layer->root);
+    bool covered = lowers_is_opaque(layer->root);
     place->path_size = 0;
     place->path[0] = 0;
     set_fd(&place->upper, openat(layer->root, ".", OPEN_DIRECTORY));
     if (place->upper < 0)
         return layer_failed(layer);
-    drop_lowers(layer, place, 0);
-    for (size_t i = 0; i < layer->lower_count && !covered; i++) {
-        place->lowers[i] = openat(layer->lowers[i], ".", OPEN_DIRECTORY);
-        if (place->lowers[i] < 0)
-            return layer_failed(layer);
-        covered = layer_is_opaque(place->lowers[i]);
-    }
+    if (lowers_to_roots(&place->lowers, &layer->lowers, covered))
+        return layer_failed(layer);
     return CLIB_LAYER_OK;
 }
 
@@ -64,34 +40,15 @@ enum clib_layer_kind layer_place_open(struct clib_layer *layer, struct layer_pla
     place->upper = -1;
     place->depth_left = MAX_STEPS;
     place->links_left = MAX_LINKS;
-    place->lowers = malloc((layer->lower_count + 1) * sizeof *place->lowers);
-    if (!place->lowers)
+    if (lowers_make(&place->lowers, &layer->lowers))
         return layer_failed(layer);
-    for (size_t i = 0; i < layer->lower_count; i++)
-        place->lowers[i] = -1;
     return go_to_root(layer, place);
-}
-
-/* Moves the lower descriptors into `name`: those that merge there, none below one that covers the rest. */
-static void enter_lowers(const struct clib_layer *layer, struct layer_place *place, const char *name,
-                         bool covered) {
-    for (size_t i = 0; i < layer->lower_count; i++) {
-        int at = place->lowers[i];
-        if (at < 0)
-            continue;
-        int next = covered ? -1 : openat(at, name, OPEN_DIRECTORY);
-        if (next < 0)
-            covered = covered || errno != ENOENT; /* a file, a link or a whiteout hides what is below it */
-        else
-            covered = layer_is_opaque(next);
-        set_fd(&place->lowers[i], next);
-    }
 }
 
 /* Makes `name`, with what the topmost lower directory says of it, and enters it. */
 static enum clib_layer_kind make_directory(struct clib_layer *layer, struct layer_place *place,
                                            const char *name, bool opaque) {
-    enum clib_layer_kind kind = layer_count_entry(layer);
+    enum clib_layer_kind kind = intake_count_entry(&layer->intake);
     if (kind)
         return kind;
     if (mkdirat(place->upper, name, 0755))
@@ -100,12 +57,12 @@ static enum clib_layer_kind make_directory(struct clib_layer *layer, struct laye
     if (made < 0)
         return layer_failed(layer);
     set_fd(&place->upper, made);
-    enter_lowers(layer, place, name, opaque);
+    lowers_enter(&place->lowers, name, opaque);
     if (opaque)
         return layer_set_opaque(layer, made);
-    for (size_t i = 0; i < layer->lower_count; i++)
-        if (place->lowers[i] >= 0)
-            return layer_copy_directory(layer, place->lowers[i], made, place->path);
+    for (size_t i = 0; i < layer->lowers.count; i++)
+        if (place->lowers.fds[i] >= 0)
+            return layer_copy_directory(layer, place->lowers.fds[i], made, place->path);
     struct stat plain = {.st_mode = 0755};
     if (!layer->privileged) {
         plain.st_uid = geteuid();
@@ -132,22 +89,10 @@ static enum clib_layer_kind follow(struct clib_layer *layer, struct layer_place 
     return rest[0] == '/' ? go_to_root(layer, place) : CLIB_LAYER_OK;
 }
 
-/* The topmost that has it says; a whiteout says that it is not there. */
-int layer_find_lower(const struct clib_layer *layer, const struct layer_place *place, const char *name,
-                     struct stat *status) {
-    for (size_t i = 0; i < layer->lower_count; i++) {
-        if (place->lowers[i] < 0)
-            continue;
-        if (fstatat(place->lowers[i], name, status, AT_SYMLINK_NOFOLLOW) == 0)
-            return layer_is_whiteout(status) ? -1 : place->lowers[i];
-    }
-    return -1;
-}
-
 static enum clib_layer_kind go_missing(struct clib_layer *layer, struct layer_place *place, const char *name,
                                        enum layer_make make, char *rest, size_t rest_capacity) {
     struct stat status;
-    int lower = layer_find_lower(layer, place, name, &status);
+    int lower = lowers_find(&place->lowers, name, &status);
     if (lower >= 0 && S_ISLNK(status.st_mode)) {
         place->path_size -= strlen(name) + (place->path_size > strlen(name));
         place->path[place->path_size] = 0;
@@ -190,7 +135,7 @@ static enum clib_layer_kind go(struct clib_layer *layer, struct layer_place *pla
     place->path_size += name_size;
     if (missing)
         return go_missing(layer, place, name, make, rest, rest_capacity);
-    if (layer_is_whiteout(&status) && make == LAYER_MAKE_ALL)
+    if (lowers_is_whiteout(&status) && make == LAYER_MAKE_ALL)
         return unlinkat(place->upper, name, 0) ? layer_failed(layer)
                                                : make_directory(layer, place, name, true);
     if (!S_ISDIR(status.st_mode))
@@ -199,7 +144,7 @@ static enum clib_layer_kind go(struct clib_layer *layer, struct layer_place *pla
     if (next < 0)
         return layer_failed(layer);
     set_fd(&place->upper, next);
-    enter_lowers(layer, place, name, layer_is_opaque(next));
+    lowers_enter(&place->lowers, name, lowers_is_opaque(next));
     return CLIB_LAYER_OK;
 }
 

@@ -9,8 +9,6 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-enum { XATTR_LIST_BYTES = 65536, XATTR_VALUE_BYTES = 65536 };
-
 static const uint32_t NO_MODE = UINT32_MAX;
 
 /* ---- extended attributes ---- */
@@ -26,16 +24,11 @@ int layer_chmod(int fd, uint32_t mode) {
     return chmod(path, mode);
 }
 
-/* An archive does not speak to overlay: these are how it marks what is deleted, covered or moved. */
-static bool is_overlay_xattr(const char *name) {
-    return strncmp(name, "trusted.overlay.", 16) == 0 || strncmp(name, "user.overlay.", 13) == 0;
-}
-
 static enum clib_layer_kind xattr_failed(struct clib_layer *layer, const char *name) {
     bool capability = strcmp(name, "security.capability") == 0;
     bool user = strncmp(name, "user.", 5) == 0;
     if ((errno == EOPNOTSUPP && !capability) || (errno == EPERM && user)) { /* as docker does */
-        layer->stats.skipped_xattrs++;
+        layer->intake.stats.skipped_xattrs++;
         return CLIB_LAYER_OK;
     }
     if (errno == EINVAL || errno == ERANGE || errno == E2BIG || errno == ENOENT)
@@ -57,7 +50,7 @@ enum clib_layer_kind layer_set_xattrs(struct clib_layer *layer, int fd) {
     for (size_t i = 0; i < layer->entry->xattr_count; i++) {
         const struct tar_xattr *xattr = &layer->entry->xattrs[i];
         enum clib_layer_kind kind =
-            is_overlay_xattr(xattr->name) ? CLIB_LAYER_OK : layer_set_xattr(layer, fd, xattr);
+            layer_is_overlay_xattr(xattr->name) ? CLIB_LAYER_OK : layer_set_xattr(layer, fd, xattr);
         if (kind)
             return kind;
     }
@@ -65,25 +58,12 @@ enum clib_layer_kind layer_set_xattrs(struct clib_layer *layer, int fd) {
 }
 
 enum clib_layer_kind layer_copy_xattrs(struct clib_layer *layer, int from, int to) {
-    char path[32];
-    proc_path(from, path);
-    ssize_t size = listxattr(path, NULL, 0);
-    if (size <= 0)
-        return size < 0 && errno != EOPNOTSUPP ? layer_failed(layer) : CLIB_LAYER_OK;
-    char *names = malloc(XATTR_LIST_BYTES + XATTR_VALUE_BYTES);
-    if (!names)
-        return layer_failed(layer);
-    uint8_t *value = (uint8_t *)names + XATTR_LIST_BYTES;
-    size = listxattr(path, names, XATTR_LIST_BYTES);
-    enum clib_layer_kind kind = size < 0 ? layer_failed(layer) : CLIB_LAYER_OK;
-    for (const char *name = names; !kind && name < names + size; name += strlen(name) + 1) {
-        if (is_overlay_xattr(name))
-            continue;
-        ssize_t length = getxattr(path, name, value, XATTR_VALUE_BYTES);
-        struct tar_xattr xattr = {name, value, length < 0 ? 0 : (size_t)length};
-        kind = length < 0 ? layer_failed(layer) : layer_set_xattr(layer, to, &xattr);
-    }
-    free(names);
+    struct lower_xattrs xattrs;
+    enum clib_layer_kind kind = lowers_xattrs(from, &xattrs) ? layer_failed(layer) : CLIB_LAYER_OK;
+    for (size_t i = 0; !kind && i < xattrs.count; i++)
+        if (!layer_is_overlay_xattr(xattrs.items[i].name))
+            kind = layer_set_xattr(layer, to, &xattrs.items[i]);
+    lower_xattrs_free(&xattrs);
     return kind;
 }
 

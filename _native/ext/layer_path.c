@@ -1,4 +1,4 @@
-/* Names of the archive: made regular, and their parents opened inside the layer. */
+/* The parents of the archive's names, opened inside the layer. */
 #include "layer.h"
 
 #include <errno.h>
@@ -7,35 +7,6 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-enum clib_layer_kind layer_normalise(const char *from, char *to, size_t *size) {
-    size_t length = 0;
-    while (*from) {
-        size_t part = strcspn(from, "/");
-        bool skipped = part == 0 || (part == 1 && from[0] == '.');
-        if (part == 2 && from[0] == '.' && from[1] == '.')
-            return CLIB_LAYER_NAME;
-        if (!skipped) {
-            if (length + part + 2 > LAYER_PATH)
-                return CLIB_LAYER_NAME_LENGTH;
-            if (length)
-                to[length++] = '/';
-            memcpy(to + length, from, part);
-            length += part;
-        }
-        from += part;
-        from += *from == '/';
-    }
-    to[length] = 0;
-    *size = length;
-    return CLIB_LAYER_OK;
-}
-
-const char *layer_base(const char *path, size_t *parent_size) {
-    const char *slash = strrchr(path, '/');
-    *parent_size = slash ? (size_t)(slash - path) : 0;
-    return slash ? slash + 1 : path;
-}
 
 int layer_open_in_root(const struct clib_layer *layer, const char *path, uint64_t flags) {
     struct open_how how = {
@@ -75,7 +46,7 @@ static enum clib_layer_kind make_parent(struct clib_layer *layer, const char *pa
         kind = layer_place_walk(layer, &place, path, LAYER_MAKE_ALL);
     if (!kind)
         *fd = take_fd(&place.upper);
-    layer_place_close(layer, &place);
+    layer_place_close(&place);
     return kind;
 }
 

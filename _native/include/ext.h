@@ -6,3 +6,4 @@
 
 #include "native.cdef.h"
 #include "layers.cdef.h"
+#include "erofs.cdef.h"

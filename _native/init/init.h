@@ -121,5 +121,7 @@ int op_label(const struct init *init, const char *file, const char *text);
 
 /* exec.c */
 int op_hold(struct init *init, const char *name, const char *search);
+/* from here on nothing has to be opened */
+int op_descriptors(struct init *init);
 /* does not return when it succeeds */
 int op_exec(struct init *init, const struct clib_op *op);

@@ -15,8 +15,9 @@ import errno
 import os
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
+import attrs
 from attrs import frozen
 
 from containerlib import _native
@@ -50,41 +51,15 @@ class LayerStats:
     skipped_xattrs: int = 0  # attributes that the file system of the directory does not take
 
 
-class LayerWriter:
-    """One layer on its way into one directory. Not for two threads at once.
+class TarWriter:
+    """What the writers of a layer share: a C object that is fed an archive, by the functions of one prefix."""
 
-    `directory` exists and is empty, and is the caller's to remove after a failure. `lowers` are the
-    directories of the layers below, top first: what the archive leaves unsaid (a missing parent, the target
-    of a hard link) is as there. Device nodes, owners other than the caller and whiteouts need CAP_MKNOD,
-    CAP_CHOWN and CAP_SYS_ADMIN.
+    _prefix: str
 
-    Raises: StageError where a directory cannot be opened.
-    Spec: image-spec layer.md
-    """
-
-    def __init__(
-        self, directory: str, *, lowers: Sequence[str] = (), limits: LayerLimits | None = None
-    ) -> None:
-        limits = limits or LayerLimits()
-        error = ffi.new("struct clib_layer_error *")
-        bounds = ffi.new(
-            "struct clib_layer_limits *",
-            [
-                limits.max_entries,
-                limits.max_bytes,
-                limits.max_path_bytes,
-                limits.max_pax_bytes,
-                limits.max_xattr_bytes,
-            ],
-        )
-        names = [ffi.new("char[]", os.fsencode(lower)) for lower in lowers]
-        self._limits = limits
-        self._error = error
-        self._layer = lib.clib_layer_open(
-            ffi.new("char[]", os.fsencode(directory)), ffi.new("char *[]", names), len(names), bounds, error
-        )
-        if self._layer == ffi.NULL:
-            raise StageError("layer", error.err, _first_missing(directory, *lowers))
+    def __init__(self, limits: LayerLimits | None) -> None:
+        self._limits = limits or LayerLimits()
+        self._error = ffi.new("struct clib_layer_error *")
+        self._layer = ffi.NULL
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Applies the next bytes of the archive, of any length; `data` is not kept.
@@ -93,25 +68,15 @@ class LayerWriter:
             where the system refuses.
         """
         buffer = ffi.from_buffer(data)
-        if lib.clib_layer_feed(self._open(), buffer, len(buffer), self._error):
+        if self._call("feed")(self._open(), buffer, len(buffer), self._error):
             raise self._failure()
-
-    def finish(self) -> LayerStats:
-        """Checks that the archive is complete and gives the directories their times.
-
-        Raises: as `feed`.
-        """
-        stats = ffi.new("struct clib_layer_stats *")
-        if lib.clib_layer_finish(self._open(), stats, self._error):
-            raise self._failure()
-        return LayerStats(stats.entries, stats.bytes, stats.skipped_xattrs)
 
     def close(self) -> None:
         """Frees what the writer holds; what it wrote stays."""
         layer, self._layer = self._layer, ffi.NULL
-        lib.clib_layer_close(layer)
+        self._call("close")(layer)
 
-    def __enter__(self) -> LayerWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -123,6 +88,18 @@ class LayerWriter:
         if getattr(self, "_layer", None):
             self.close()
 
+    def _call(self, name: str) -> Any:
+        return getattr(lib, f"{self._prefix}_{name}")
+
+    def _bounds(self) -> Any:
+        return ffi.new("struct clib_layer_limits *", attrs.astuple(self._limits))
+
+    def _finish(self, *arguments: Any) -> LayerStats:
+        stats = ffi.new("struct clib_layer_stats *")
+        if self._call("finish")(self._open(), *arguments, stats, self._error):
+            raise self._failure()
+        return LayerStats(stats.entries, stats.bytes, stats.skipped_xattrs)
+
     def _open(self) -> Any:
         if self._layer == ffi.NULL:
             raise ValueError("the layer writer is closed")
@@ -130,13 +107,51 @@ class LayerWriter:
 
     def _failure(self) -> InvalidArgument | StageError:
         buffer = ffi.new("char[]", _PATH_BYTES)
-        lib.clib_layer_error_path(self._layer, buffer, _PATH_BYTES)
+        self._call("error_path")(self._layer, buffer, _PATH_BYTES)
         path = printable(os.fsdecode(ffi.string(buffer)).encode("utf-8", "replace").decode())
         kind, number = self._error.kind, self._error.err
         if kind == lib.CLIB_LAYER_SYSTEM:
             return StageError("layer", number, path, advice=_ADVICE.get(number, ""))
         where = f"entry {path!r}: " if path else ""
         return InvalidArgument(where + _reason(kind, self._limits), field="layer")
+
+
+class LayerWriter(TarWriter):
+    """One layer on its way into one directory. Not for two threads at once.
+
+    `directory` exists and is empty, and is the caller's to remove after a failure. `lowers` are the
+    directories of the layers below, top first: what the archive leaves unsaid (a missing parent, the target
+    of a hard link) is as there. Device nodes, owners other than the caller and whiteouts need CAP_MKNOD,
+    CAP_CHOWN and CAP_SYS_ADMIN.
+
+    Raises: StageError where a directory cannot be opened.
+    Spec: image-spec layer.md
+    """
+
+    _prefix = "clib_layer"
+
+    def __init__(
+        self, directory: str, *, lowers: Sequence[str] = (), limits: LayerLimits | None = None
+    ) -> None:
+        super().__init__(limits)
+        names = paths(lowers)
+        self._layer = lib.clib_layer_open(
+            os.fsencode(directory), names, len(names), self._bounds(), self._error
+        )
+        if self._layer == ffi.NULL:
+            raise StageError("layer", self._error.err, _first_missing(directory, *lowers))
+
+    def finish(self) -> LayerStats:
+        """Checks that the archive is complete and gives the directories their times.
+
+        Raises: as `feed`.
+        """
+        return self._finish()
+
+
+def paths(names: Sequence[str]) -> list[Any]:
+    """The names as C strings, which live as long as the list."""
+    return [ffi.new("char[]", os.fsencode(name)) for name in names]
 
 
 def _first_missing(*directories: str) -> str:

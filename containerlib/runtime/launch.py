@@ -150,16 +150,17 @@ def execute(
     preserve: Sequence[int] = (),
     keyring: bool = True,
     target: tuple[int, int] | None = None,
+    ignore_paused: bool = False,
     mapper: Mapper | None = None,
     files: KernelFiles = HOST_FILES,
 ) -> Supervisor:
     """Starts `process` in the running container of `directory`, whose config is `spec`.
 
     It gets the descriptors of `stdio` themselves. With `terminal` its pseudo-terminal is `supervisor.terminal_fd`.
-    `target`: pid and start time of the container's first process, where no supervisor has recorded them. The rest: as
-    in `create`.
+    `target`: pid and start time of the container's first process, where no supervisor has recorded them.
+    `ignore_paused`: in a paused container it waits until that is resumed. The rest: as in `create`.
 
-    Raises: Conflict where the container does not run, or is paused; StageError.
+    Raises: Conflict where the container does not run, or is paused and that is not ignored; StageError.
     """
     linux = spec.get("linux", {})
     require_labels(process, linux, sys=files.sys)
@@ -176,7 +177,9 @@ def execute(
     )
     with contextlib.ExitStack() as stack:
         fds = {
-            Launch.TARGET: _target(stack, target or _recorded_target(directory), cgroup),
+            Launch.TARGET: _target(
+                stack, target or _recorded_target(directory), None if ignore_paused else cgroup
+            ),
             **owner_fd(stack, owned),
             **stdio_fds(stdio),
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -113,13 +114,63 @@ def test_exec_in_a_paused_or_stopped_container_is_refused(oci: Command, running:
     oci("pause", running).ok()
     answer = oci("exec", running, "true")
     assert (answer.status, "cannot exec in a paused container" in answer.message) == (255, True)
-    answer = oci("exec", "--ignore-paused", running, "true")
-    assert (answer.status, f"resume {running} first" in answer.message) == (255, True)
     oci("resume", running).ok()
     oci("kill", running, "KILL").ok()
     until(lambda: status_of(oci, running) == "stopped")
     answer = oci("exec", running, "true")
     assert (answer.status, "cannot exec in a stopped container" in answer.message) == (255, True)
+
+
+def waiting(oci: Command, container_id: str, *words: str) -> subprocess.Popen[str]:
+    """An exec in the container, paused, whose process is in it, and frozen."""
+    oci("pause", container_id).ok()
+    process = oci.start("exec", "--ignore-paused", *words, stdout=subprocess.PIPE)
+    until(lambda: len(pids(oci, container_id)) > 1)
+    return process
+
+
+def pids(oci: Command, container_id: str) -> list[int]:
+    found: list[int] = json.loads(oci("ps", "-f", "json", container_id).text)
+    return found
+
+
+@pytest.mark.vm
+def test_exec_in_a_paused_container_waits_for_its_resume(oci: Command, running: str) -> None:
+    with waiting(oci, running, running, "sh", "-c", "cat /proc/uptime; exit 7") as process:
+        assert process.stdout is not None
+        assert not select.select([process.stdout], [], [], 0.3)[0]
+        resumed = float(Path("/proc/uptime").read_text().split()[0])
+        oci("resume", running).ok()
+        assert float(process.stdout.read().split()[0]) >= resumed
+        assert process.wait(20) == 7
+
+
+def test_exec_detached_in_a_paused_container_is_told_of_at_its_resume(
+    oci: Command, running: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "pid"
+    with waiting(oci, running, "--detach", "--pid-file", str(file), running, "sleep", "50") as process:
+        assert process.poll() is None
+        assert not file.exists()
+        oci("resume", running).ok()
+        assert process.wait(20) == 0
+        assert Path(f"/proc/{file.read_text()}/cmdline").read_bytes() == b"sleep\x0050\x00"
+
+
+@pytest.mark.parametrize("words", [(), ("--detach",)])
+def test_exec_killed_before_the_resume_is_never_run(
+    oci: Command, running: str, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    with waiting(oci, running, *words, running, "sleep", "50") as process:
+        process.kill()
+    oci("resume", running).ok()
+    until(lambda: pids(oci, running) == [oci.state(running)["pid"]])
+
+
+def test_exec_in_a_paused_container_that_is_killed_is_refused(oci: Command, running: str) -> None:
+    with waiting(oci, running, running, "sleep", "50") as process:
+        oci("kill", running, "KILL").ok()
+        assert process.wait(20) == 255
 
 
 def test_exec_passes_signals_on(oci: Command, running: str) -> None:

@@ -1,7 +1,8 @@
 /* libFuzzer harness: the tar parser, whole and in pieces, and the layer writer behind it.
  *
  *     clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I_native/include -I_native/ext \
- *         tests/native/fuzz_tar.c _native/ext/tar*.c _native/ext/layer*.c -o fuzz_tar && ./fuzz_tar corpus/
+ *         tests/native/fuzz_tar.c _native/ext/tar*.c _native/ext/layer*.c _native/ext/{intake,lowers}.c \
+ *         -o fuzz_tar && ./fuzz_tar corpus/
  *
  * The input is one byte that seeds the splits, then an archive whose checksums are put right here, so that
  * the fuzzer need not guess them. What must hold: entries are well formed, content stays inside its file, and

@@ -52,7 +52,7 @@ def test_tar_parser_survives_a_run_of_the_fuzzer(tmp_path):
     if clang is None:
         pytest.skip("needs clang with libFuzzer")
     sources = [REPOSITORY / "tests/native/fuzz_tar.c"]
-    for pattern in ("tar*.c", "layer*.c"):
+    for pattern in ("tar*.c", "layer*.c", "intake.c", "lowers.c"):
         sources += sorted((REPOSITORY / "_native/ext").glob(pattern))
     includes = [f"-I{REPOSITORY / '_native' / part}" for part in ("include", "ext")]
     program = tmp_path / "fuzz_tar"

@@ -24,7 +24,7 @@ from containerlib.runtime.plan.mount_entry import read_mounts
 from containerlib.runtime.plan.mounts import mount_ops, read_only_ops, root_propagation
 from containerlib.runtime.plan.net_devices import net_device_ops
 from containerlib.runtime.plan.op import Op, Plan
-from containerlib.runtime.plan.process import joining_ops, process_ops, search_path
+from containerlib.runtime.plan.process import final_ops, joining_ops, process_ops, search_path
 from containerlib.runtime.plan.root_mounts import root_mount_ops
 from containerlib.runtime.plan.roots import Root
 from containerlib.runtime.plan.sysctls import check_sysctl
@@ -170,9 +170,8 @@ def exec_plan(
 
 def late_ops(spec: Spec) -> Sequence[Op]:
     """The ops that are left when a container is created, for the words of what fails in them."""
-    process = spec["process"]
     hooks = hook_ops(spec, "startContainer", container_id="", bundle="")
-    return [*hooks, ops.exec_(process["args"], (), "")]
+    return [*hooks, *final_ops(spec["process"])]
 
 
 def _refuse_later(spec: Spec, linux: Linux) -> None:

@@ -329,6 +329,11 @@ def hold(program: str, path: str) -> Op:
     return Op(lib.CLIB_OP_HOLD, program, texts=(program, path))
 
 
+@functools.lru_cache(_CACHED)
+def descriptors() -> Op:
+    return Op(lib.CLIB_OP_DESCRIPTORS, "the descriptors from 3 on")
+
+
 def exec_(args: Sequence[str], env: Sequence[str], path: str) -> Op:
     """`path`: the directories that a name without a slash is sought in."""
     return Op(lib.CLIB_OP_EXEC, args[0], (len(args), len(env), 0), (args[0], path), (*args, *env))

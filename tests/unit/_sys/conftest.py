@@ -7,10 +7,13 @@ import os
 import stat
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+
+from rig.mounts import check_erofs, mounted_erofs
 
 if TYPE_CHECKING:
     from containerlib._sys.layers import LayerLimits, LayerStats
@@ -102,21 +105,33 @@ def look(root: Path, *, times: bool = True) -> dict[str, Fact]:
 class Applied(NamedTuple):
     root: Path
     stats: LayerStats
+    image: Path | None  # what is mounted on the root, if anything is
+
+    def stored_bytes(self, name: str) -> int:
+        """What the content of a file takes: EROFS tells the sum of all alone."""
+        return self.image.stat().st_size if self.image else (self.root / name).stat().st_blocks * 512
 
 
 Apply = Callable[..., Applied]
 
 
-@pytest.fixture
-def apply(tmp_path: Path) -> Iterator[Apply]:
-    """`apply(archive)` gives `.root` and `.stats`. The directory has a neighbour that must not change."""
+@pytest.fixture(params=["directory", "erofs"])
+def apply(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Apply]:
+    """`apply(archive)` gives `.root` and `.stats`, by each of the writers: what they make of an archive is one.
+
+    The directory has a neighbour that must not change.
+    """
     layers = pytest.importorskip("containerlib._sys.layers", exc_type=ImportError)
+    erofs = pytest.importorskip("containerlib._sys.erofs", exc_type=ImportError)
+    if request.param == "erofs" and not erofs.is_supported():
+        pytest.skip("mounts no EROFS file here")
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "witness").write_bytes(b"untouched")
     os.utime(outside, ns=(5, 5))
     before = look(outside)
     made = 0
+    mounts = ExitStack()
 
     def run(
         data: bytes | Archive,
@@ -129,13 +144,26 @@ def apply(tmp_path: Path) -> Iterator[Apply]:
         made += 1
         root = tmp_path / f"layer{made}"
         root.mkdir()
+        image = root.with_suffix(".erofs")
         archive = data.data() if isinstance(data, Archive) else data
-        with layers.LayerWriter(str(root), lowers=[str(lower) for lower in lowers], limits=limits) as writer:
+        below = [str(lower) for lower in lowers]
+        writer = (
+            erofs.ErofsWriter(str(image), lowers=below, limits=limits)
+            if request.param == "erofs"
+            else layers.LayerWriter(str(root), lowers=below, limits=limits)
+        )
+        with writer:
             for start in range(0, len(archive), chunk):
                 writer.feed(archive[start : start + chunk])
-            return Applied(root, writer.finish())
+            stats = writer.finish()
+        if request.param == "directory":
+            return Applied(root, stats, None)
+        check_erofs(image)
+        mounts.enter_context(mounted_erofs(image, root))
+        return Applied(root, stats, image)
 
-    yield run
+    with mounts:
+        yield run
     assert look(outside) == before
 
 

@@ -343,6 +343,11 @@ def test_capability_that_does_not_exist_is_a_warning() -> None:
     assert [line for line in validate_process(config["process"]) if "CAP_OF_TOMORROW" in line]
 
 
+def test_set_of_capabilities_that_the_specification_does_not_know_is_passed_over() -> None:
+    config = changed(small_config(), "process.capabilities", {"more": [["CAP_CHOWN"]]})
+    assert validate(config) == ()
+
+
 def test_relative_destination_is_a_warning() -> None:
     assert [line for line in validate(full_config()) if line.startswith("mounts[3].destination: relative")]
 
