@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import threading
@@ -109,6 +110,15 @@ def cgroup_device_attach(cgroup: int, instructions: Sequence[int]) -> None:
     """Loads an eBPF device filter and attaches it to the cgroup v2 directory `cgroup`. Raises: OSError."""
     program = ffi.new("uint64_t[]", [word & 0xFFFFFFFFFFFFFFFF for word in instructions])
     _checked(lib.clib_cgroup_device_attach(cgroup, program, len(instructions)))
+
+
+def filesystem_known(kind: str) -> bool:
+    """Whether fsopen(2) knows that file system. Raises: OSError."""
+    answer = lib.clib_filesystem_known(os.fsencode(kind))
+    if answer == -errno.ENODEV:
+        return False
+    _checked(answer, kind)
+    return True
 
 
 def _checked(answer: int, path: str | None = None) -> int:
