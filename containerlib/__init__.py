@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from containerlib.fluent.volume import Volume, VolumeRecipe
     from containerlib.images import Progress
     from containerlib.images.archives.changes import Change
+    from containerlib.progress import ProgressBars, progress_bars
     from containerlib.spec.auth import BasicAuth
     from containerlib.spec.lifecycle import State
     from containerlib.spec.status import ExitStatus, LogRecord
@@ -67,6 +68,7 @@ __all__ = [
     "NotFound",
     "Process",
     "Progress",
+    "ProgressBars",
     "PruneReport",
     "RegistryError",
     "StageError",
@@ -82,6 +84,7 @@ __all__ = [
     "default_engine",
     "host_image",
     "image",
+    "progress_bars",
     "tmpfs",
     "volume",
 ]
@@ -104,6 +107,7 @@ if not TYPE_CHECKING:  # a type checker sees the imports above, and would take a
         "fluent.volume": "Volume VolumeRecipe",
         "images": "Progress",
         "images.archives.changes": "Change",
+        "progress": "ProgressBars progress_bars",
         "spec.auth": "BasicAuth",
         "spec.lifecycle": "State",
         "spec.status": "ExitStatus LogRecord",

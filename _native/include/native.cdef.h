@@ -114,6 +114,7 @@ enum clib_op_kind {
     CLIB_OP_PARENT_DEATH, /* n0 signal when the shim dies */
     CLIB_OP_HOLD, /* CREATED, and waits for START; t0 and t1 as of the EXEC to come, whose file must be there
                    */
+    CLIB_OP_DESCRIPTORS, /* what the program is given beyond its stdio goes to its numbers, from 3 on */
     CLIB_OP_EXEC, /* t0 file or name sought in t1 (a PATH), n0 argc, n1 envc, size = argc + envc strings at t2
                    */
     /* after the end, by the shim */
@@ -200,7 +201,8 @@ enum clib_message_kind {
     /* between the first process and the shim */
     CLIB_MESSAGE_REBORN,   /* value[0] the pid of the process that takes the first one's place */
     CLIB_MESSAGE_HANDOVER, /* value[0] index, value[1] count, value[2] a descriptor's number or -1; answered
-                              by DONE, with a TREE's descriptor, or FAILED */
+                              by DONE, with a TREE's descriptor, or by FAILED where the plan has no such ops;
+                              one that fails is the first process's end */
 };
 
 enum clib_launch_flag {

@@ -115,11 +115,13 @@ int op_scheduler(const struct init *init, const struct clib_op *op);
 int op_io_priority(uint64_t priority);
 int op_cpu_affinity(const struct init *init, const struct clib_op *op);
 int op_memory_policy(const struct init *init, const struct clib_op *op);
-/* what LABEL needs of the host; a descriptor, -1 where no op is one, or -errno */
-int labels_prepare(const struct plan *plan);
+/* what LABEL needs of the host; a descriptor or -errno */
+int labels_open(void);
 int op_label(const struct init *init, const char *file, const char *text);
 
 /* exec.c */
 int op_hold(struct init *init, const char *name, const char *search);
+/* from here on nothing has to be opened */
+int op_descriptors(struct init *init);
 /* does not return when it succeeds */
 int op_exec(struct init *init, const struct clib_op *op);

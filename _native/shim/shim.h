@@ -14,6 +14,7 @@ struct pump {
     int from;
     int to;
     const char *stream; /* "stdout", "stderr", or NULL: not logged */
+    int shared;         /* the caller's O_NONBLOCK decides whether an end of it waits */
     char *buffer;       /* SHIM_BUFFER bytes, mapped while needed */
     size_t start, end;  /* what `to` has still to take */
 };

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from containerlib.fluent.engine import Engine
     from containerlib.images import ImageRecord, ImagesPruned, Progress
     from containerlib.images.content.verify import VerifyReport
-    from containerlib.spec.auth import BasicAuth
+    from containerlib.spec.auth import Auth, Credentials
     from containerlib.spec.options import Compression
 
 __all__ = ["HostImage", "Image", "ImageCollection", "ImageRecipe", "image_changes"]
@@ -39,7 +39,7 @@ class ImageRecipe:
     def pull(
         self,
         *,
-        auth: BasicAuth | None = None,
+        auth: Auth | Credentials | None = None,
         platform: str | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> Image:
@@ -230,7 +230,7 @@ class ImageCollection:
         )
         return prune_images(self.engine.core, policy)
 
-    def verify(self, *, repair: bool = False, auth: BasicAuth | None = None) -> VerifyReport:
+    def verify(self, *, repair: bool = False, auth: Auth | Credentials | None = None) -> VerifyReport:
         """Reads every blob and holds it against its digest; with `repair`, damaged ones are fetched again.
 
         Blocks for as long as reading all images takes. What cannot be repaired is in the report, and raises nothing.

@@ -19,7 +19,7 @@ from containerlib.images.content.pruning import PrunePolicy, doomed
 from containerlib.images.content.verify import VerifyReport, damages
 from containerlib.images.records import ImageRecord, ImagesPruned, Progress, PruneReport
 from containerlib.images.root import ImageRoot
-from containerlib.spec.auth import BasicAuth
+from containerlib.spec.auth import Auth, Credentials
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import Manifest
 from containerlib.spec.image_config import ImageConfig
@@ -70,7 +70,7 @@ class ImageStore:
         self,
         reference: str,
         *,
-        auth: BasicAuth | None = None,
+        auth: Auth | Credentials | None = None,
         platform: str | None = None,
         progress: Report | None = None,
     ) -> ImageRecord:
@@ -260,7 +260,7 @@ class ImageStore:
         report = collect(self._root)
         return ImagesPruned(tuple(record.id for record in removed), report.reclaimed_bytes)
 
-    def verify(self, *, repair: bool = False, auth: BasicAuth | None = None) -> VerifyReport:
+    def verify(self, *, repair: bool = False, auth: Auth | Credentials | None = None) -> VerifyReport:
         """Reads every blob and holds it against its digest. `repair`: fetches damaged ones from their registries.
 
         Blocks for as long as reading everything takes. What cannot be repaired is in the report, and raises nothing.

@@ -19,7 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from containerlib.runtime.cgroups.cgroup import ContainerCgroup
     from containerlib.runtime.drivers.driver import NATIVE, Driver, find_driver
-    from containerlib.runtime.launch import Stdio, create, execute
+    from containerlib.runtime.launch import create, execute
+    from containerlib.runtime.order import Stdio
     from containerlib.runtime.plan.roots import BindRoot, FuseRoot, OverlayRoot, Root
     from containerlib.runtime.records import exit_status, read_record
     from containerlib.runtime.supervisor import Supervisor, connect
@@ -48,7 +49,8 @@ if not TYPE_CHECKING:  # a type checker sees the imports above, and would take a
     _HOMES = {
         "cgroups.cgroup": "ContainerCgroup",
         "drivers.driver": "NATIVE Driver find_driver",
-        "launch": "Stdio create execute",
+        "launch": "create execute",
+        "order": "Stdio",
         "records": "exit_status read_record",
         "plan.roots": "BindRoot FuseRoot OverlayRoot Root",
         "supervisor": "Supervisor connect",

@@ -19,6 +19,7 @@ from errno import (
     EOPNOTSUPP,
     EPERM,
     ERANGE,
+    ETIMEDOUT,
     EUCLEAN,
 )
 
@@ -51,7 +52,10 @@ _BY_OP: Mapping[str, Mapping[int, str]] = {
         ENOENT: "it needs /dev/fuse and the program fuse-overlayfs: apt-get install fuse-overlayfs",
         ENODEV: "this kernel has no FUSE: modprobe fuse",
     },
-    "rlimit": {EPERM: "raising a hard limit needs CAP_SYS_RESOURCE"},
+    "rlimit": {
+        EPERM: "raising a hard limit needs CAP_SYS_RESOURCE; a RLIMIT_NOFILE below 128 is set last, and the seccomp "
+        "profile must allow prlimit64 then"
+    },
     "oom_score_adj": {EACCES: "a value below the runtime's own needs CAP_SYS_RESOURCE"},
     "scheduler": {
         EPERM: "it needs CAP_SYS_NICE on the host; a real-time policy also a cgroup with cpu.rt_runtime_us, and "
@@ -73,6 +77,9 @@ _BY_OP: Mapping[str, Mapping[int, str]] = {
         EINVAL: "the security module does not know this label",
     },
     "session_keyring": {EDQUOT: "the user has too many keys: raise /proc/sys/kernel/keys/maxkeys"},
+    "listener": {
+        ETIMEDOUT: "the seccomp agent accepts no connection, or does not read what it is sent: is it stopped?"
+    },
     "link": {
         ENODEV: "the network namespace of the runtime has no such device",
         EEXIST: "the container's network namespace has a device of that name; a name with %d finds a free one",

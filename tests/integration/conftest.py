@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -105,3 +106,36 @@ def bundle(tmp_path: Path, busybox_rootfs: Path) -> Bundle:
         return make_bundle(directory, busybox_rootfs, *argv, **words)
 
     return make
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Iterator[Path]:
+    """A tmpfs of the host's with another below it, at `below`; whoever mounts more in it leaves that to us."""
+    from rig.mounts import mount, mounted_tmpfs
+
+    with mounted_tmpfs(tmp_path / "source", size="1m") as path:
+        path.joinpath("below").mkdir()
+        mount("-t", "tmpfs", "below", path / "below")
+        try:
+            yield path
+        finally:
+            own = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+            for point in sorted((p for p in own if p.startswith(f"{path}/")), reverse=True):
+                subprocess.run(["umount", point], check=True)
+
+
+@pytest.fixture
+def strict(source: Path) -> Path:
+    """A source whose mounts, both, forbid what can be forbidden."""
+    from rig.mounts import FORBIDDEN, mount
+
+    for path in (source, source / "below"):
+        mount("-o", f"remount,bind,ro,{FORBIDDEN}", path)
+    return source
+
+
+@pytest.fixture
+def running(oci: Command, bundle: Bundle) -> str:
+    """The id of a container that runs."""
+    oci.detach(bundle("sleep", "100"), "c1").ok()
+    return "c1"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from containerlib.runtime.plan import ops
-from containerlib.runtime.plan.ops import Plan
+from containerlib.runtime.plan.op import Plan
 from containerlib.runtime.plan.roots import OverlayRoot
 from containerlib.spec.layer import Layer
 

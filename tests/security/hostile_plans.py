@@ -22,7 +22,7 @@ from containerlib._sys import helper, native
 from containerlib._sys.wire import Kind, Launch, Message, Stage, receive, send
 from containerlib.errors import Error
 from containerlib.runtime.plan import ops
-from containerlib.runtime.plan.ops import Op, Plan
+from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.plan.roots import OverlayRoot
 from containerlib.spec.layer import Layer
 

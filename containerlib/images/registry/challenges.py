@@ -1,6 +1,6 @@
 """What a registry asks for before it serves (WWW-Authenticate), and the token that answers it. No I/O.
 
-    request --401, challenge--> token_request(challenge, scopes, auth) --200, parse_token--> request with header
+    request --401, challenge--> token_requests(challenge, scopes, auth) --200, parse_token--> request with header
 
 Spec: RFC 9110 section 11.6.1; distribution's token authentication (spec/auth/token.md, spec/auth/oauth.md).
 """
@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 from attrs import field, frozen
 
 from containerlib.errors import InvalidArgument
-from containerlib.images.registry.hosts import is_loopback
+from containerlib.images.registry.hosts import PlainHttp, is_link_local
 from containerlib.spec.auth import BasicAuth, IdentityToken
 from containerlib.spec.document import Document
 
@@ -29,7 +29,7 @@ __all__ = [
     "is_insufficient",
     "parse_challenges",
     "parse_token",
-    "token_request",
+    "token_requests",
 ]
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
@@ -38,6 +38,7 @@ _PIECE = re.compile(
 )
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 _CLIENT = "containerlib"
+_TOKEN_USER = "<token>"  # noqa: S105 - a user name that says what the password is
 _LIFETIME = 60.0
 """Of a token that does not say. Spec: token.md"""
 
@@ -87,6 +88,10 @@ class TokenRequest:
     authorization: str | None = field(default=None, repr=False)
     form: bytes | None = field(default=None, repr=False)
 
+    @property
+    def method(self) -> str:
+        return "GET" if self.form is None else "POST"
+
 
 @frozen
 class Token:
@@ -130,36 +135,42 @@ def basic(auth: BasicAuth) -> str:
     return f"Basic {base64.b64encode(pair).decode()}"
 
 
-def token_request(
-    challenge: Challenge, scope: Scope | None, auth: BasicAuth | IdentityToken | None, *, plain_http: bool
-) -> TokenRequest:
-    """The request for a token that is good for `scope`.
+def token_requests(
+    challenge: Challenge, scope: Scope | None, auth: BasicAuth | IdentityToken | None, *, plain: PlainHttp
+) -> tuple[TokenRequest, ...]:
+    """Requests for a token that is good for `scope`; the next is for where the one before is not known (404, 405).
+
+    A password goes into a GET, as Docker does it, else into the form of OAuth2; an identity token the other way.
 
     Raises: InvalidArgument(field="realm") for a token server that must not see credentials: one without TLS,
-    unless it is on this machine's loopback as the registry is.
+    where `plain` does not allow it.
     """
     realm = challenge.get("realm")
     parts = urlsplit(realm)
-    local = plain_http and parts.scheme == "http" and is_loopback(parts.hostname or "")
-    if not local and (parts.scheme != "https" or not parts.hostname):
+    trusted = parts.scheme == "https" or (parts.scheme == "http" and plain.allows(parts.hostname or ""))
+    if not trusted or not parts.hostname:
         raise InvalidArgument(f"{realm[:200]!r} is no token server to trust: https is needed", field="realm")
     if parts.username is not None:
         raise InvalidArgument("a token server's address has no user name in it", field="realm")
-    service = challenge.get("service")
-    scopes = scope.texts() if scope else ()
-    if isinstance(auth, IdentityToken):
-        form = {
-            "grant_type": "refresh_token",
-            "refresh_token": auth.token,
-            "client_id": _CLIENT,
-            "service": service,
-            "scope": " ".join(scopes),
-        }
-        return TokenRequest(realm, form=urlencode(form).encode())
+    if is_link_local(parts.hostname):
+        raise InvalidArgument(f"{realm[:200]!r} is a link-local address, and no token server", field="realm")
+    service, scopes = challenge.get("service"), scope.texts() if scope else ()
     query = [*([("service", service)] if service else ()), *(("scope", text) for text in scopes)]
     separator = "&" if parts.query else "?"
     url = f"{realm}{separator}{urlencode(query)}" if query else realm
-    return TokenRequest(url, basic(auth) if auth else None)
+    if auth is None:
+        return (TokenRequest(url),)
+    common = {"client_id": _CLIENT, "service": service, "scope": " ".join(scopes)}
+    form = TokenRequest(realm, form=urlencode({**_grant(auth), **common}).encode())
+    if isinstance(auth, IdentityToken):
+        return form, TokenRequest(url, basic(BasicAuth(_TOKEN_USER, auth.token)))
+    return TokenRequest(url, basic(auth)), form
+
+
+def _grant(auth: BasicAuth | IdentityToken) -> dict[str, str]:
+    if isinstance(auth, IdentityToken):
+        return {"grant_type": "refresh_token", "refresh_token": auth.token}
+    return {"grant_type": "password", "username": auth.username, "password": auth.password}
 
 
 def parse_token(data: bytes) -> Token:

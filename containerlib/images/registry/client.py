@@ -16,9 +16,11 @@ import httpx
 
 from containerlib.errors import RegistryError
 from containerlib.images.registry.answers import bounded, request_line
+from containerlib.images.registry.credentials import credentials_of
+from containerlib.images.registry.operations import Operations
 from containerlib.images.registry.retry import Retry
-from containerlib.images.registry.session import Given, Scope, Session
-from containerlib.spec.auth import BasicAuth
+from containerlib.images.registry.session import Scope, Session
+from containerlib.spec.auth import Auth, Credentials
 from containerlib.spec.digest import Digest
 from containerlib.spec.document import MAX_DOCUMENT
 from containerlib.spec.image import Descriptor, MediaType
@@ -39,19 +41,22 @@ class Sink(Protocol):
     def write(self, chunk: bytes) -> None: ...
 
 
-class Registry:
-    """Requests to one registry, with one identity. Safe for several threads at once."""
+class Registry(Operations):
+    """Requests to one registry, with one identity. Safe for several threads at once.
+
+    `auth` are credentials, or where to look for them; without it, what a login left on this machine.
+    """
 
     def __init__(
         self,
         name: str,
         *,
-        auth: BasicAuth | None = None,
+        auth: Auth | Credentials | None = None,
         transport: httpx.BaseTransport | None = None,
         retry: Retry | None = None,
     ) -> None:
         self.name = name
-        self._session = Session(name, Given(auth), transport=transport, retry=retry)
+        self._session = Session(name, credentials_of(auth), transport=transport, retry=retry)
 
     def manifest(self, reference: Reference) -> tuple[bytes, str]:
         """The bytes of the manifest or index and its media type, verified as far as there is a digest.

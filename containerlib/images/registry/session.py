@@ -36,25 +36,30 @@ Spec: distribution-spec spec.md; RFC 9110.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 
 import httpx
 
-from containerlib.errors import RegistryError
+from containerlib.errors import RegistryError, Unavailable
 from containerlib.images.registry import challenges
 from containerlib.images.registry.answers import failure, request_line
 from containerlib.images.registry.challenges import Scope
-from containerlib.images.registry.hosts import base_url, origin
-from containerlib.images.registry.http import Body, Http, checked_location
+from containerlib.images.registry.hosts import PlainHttp, host_of, is_loopback, origin, served_by
+from containerlib.images.registry.http import Body, Http
+from containerlib.images.registry.network import Network
 from containerlib.images.registry.retry import Retry
+from containerlib.images.registry.tls import Contexts, TlsFiles
 from containerlib.images.registry.tokens import Tokens
+from containerlib.images.registry.transport import Transport
 from containerlib.spec.auth import Auth, Credentials
 
 __all__ = ["SUCCESS", "Given", "Scope", "Session"]
 
 SUCCESS = frozenset(range(200, 300))
+_NO_FILES = TlsFiles()
 
 _MAX_LOGINS = 3
 """Of one request: a token may be used up by other threads before it is shown."""
@@ -71,22 +76,42 @@ class Given:
 
 
 class Session:
-    """`name` is the registry's host[:port], or docker.io."""
+    """`name` is the registry's host[:port], or docker.io; other registries of one host are other sessions.
+
+    `tls` has the files of a private CA and of a client's certificate. Plain HTTP is for loopback, where `tls` has
+    nothing. `insecure` takes any certificate, and plain HTTP where there is no TLS; False wants TLS on loopback too.
+    `timeout`: seconds within which a server has to make some progress.
+    """
 
     def __init__(
         self,
         name: str,
         credentials: Credentials | None = None,
         *,
+        tls: TlsFiles = _NO_FILES,
+        insecure: bool | None = None,
+        timeout: float = 30.0,
         transport: httpx.BaseTransport | None = None,
         retry: Retry | None = None,
     ) -> None:
         self.name = name
-        self.base = base_url(name)
         self.retry = retry or Retry()
-        local = self.base.startswith("http:")
-        self._http = Http(transport=transport, retry=self.retry, local=local)
-        self._tokens = Tokens(name, credentials or Given(None), self._http, plain_http=local)
+        host = host_of(served_by(name))
+        local = is_loopback(host) and not tls and insecure is None
+        self.base = f"{'http' if local else 'https'}://{served_by(name)}"
+        self._probes = insecure is True
+        self._lock = threading.Lock()
+        network = Network({host})
+        contexts = Contexts(host, tls, insecure=insecure is True)
+        self._http = Http(
+            # A registry on loopback is not behind a proxy.
+            transport or Transport(network, contexts, proxies=not is_loopback(host)),
+            retry=self.retry,
+            plain=PlainHttp(loopback=local, host=host if insecure else ""),
+            network=network,
+            timeout=timeout,
+        )
+        self._tokens = Tokens(name, credentials or Given(None), self._http)
 
     @contextmanager
     def send(
@@ -108,6 +133,8 @@ class Session:
 
         Raises: NotFound, Unauthorized, Unsupported, Unavailable, RegistryError.
         """
+        if self._probes:
+            self._probe()
         url = self.base + url_or_path if url_or_path.startswith("/") else url_or_path
         header, logins = self._tokens.current(scope, what) if self._is_ours(url) else "", 0
         while True:
@@ -130,19 +157,15 @@ class Session:
 
     def location(self, response: httpx.Response) -> str:
         """The URL that an answer's Location leads to. Raises: RegistryError where there is none to trust."""
-        method, url = response.request.method, str(response.url)
-        if "Location" not in response.headers:
-            raise RegistryError(
-                f"{self.name} does not say where to go on",
-                status=response.status_code,
-                code="MALFORMED",
-                request=request_line(method, url),
-            )
-        return checked_location(method, url, response.headers["Location"])
+        return self._http.location(response)
 
     def pause(self, attempt: int) -> None:
         """Waits before a caller's own attempt after `attempt` (from 0)."""
-        self._http.pause(self.retry.delay(attempt) or 0.0)
+        self.wait(self.retry.delay(attempt) or 0.0)
+
+    def wait(self, seconds: float) -> None:
+        """Sleeps; not once it is stopped."""
+        self._http.pause(seconds)
 
     def stop(self) -> None:
         """Makes what other threads have under way fail at once. Nothing can be asked for afterwards."""
@@ -156,6 +179,17 @@ class Session:
         if response.status_code != 401 or not self._is_ours(str(response.url)):
             return ()
         return challenges.parse_challenges(response.headers.get_list("WWW-Authenticate"))
+
+    def _probe(self) -> None:
+        """Finds out whether an insecure registry speaks TLS; if not, it is plain HTTP."""
+        with self._lock:
+            if self._probes:
+                try:
+                    with self._http.send("GET", f"{self.base}/v2/", {}, repeat=False):
+                        pass
+                except Unavailable:
+                    self.base = self.base.replace("https:", "http:", 1)
+                self._probes = False
 
     def _failure(self, what: str, scope: Scope, response: httpx.Response) -> Exception:
         return failure(self.name, what, self._tokens.auth(scope), response)

@@ -208,8 +208,8 @@ def warnings_of(spec: Spec) -> Iterator[str]:
 
 def capability_warnings(process: Process, where: str = "process") -> Iterator[str]:
     """A capability that does not exist is no error. Spec: runtime-spec config.md#linux-process."""
-    for name, capabilities in (process.get("capabilities") or {}).items():
-        if isinstance(capabilities, list) and not _CAPABILITY_NAMES.issuperset(capabilities):
-            for capability in capabilities:
-                if capability not in _CAPABILITY_NAMES:
-                    yield f"{where}.capabilities.{name}: {capability!r} is not a capability, and is passed over"
+    sets: Mapping[str, Any] = process.get("capabilities") or {}
+    for name in vocabulary.CAPABILITY_SETS:
+        for capability in sets.get(name) or ():
+            if capability not in _CAPABILITY_NAMES:
+                yield f"{where}.capabilities.{name}: {capability!r} is not a capability, and is passed over"

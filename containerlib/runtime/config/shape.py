@@ -80,7 +80,7 @@ _MAPPINGS = array(
 
 # ---- process: config.md#process ----
 
-_CAPABILITIES = record(dict.fromkeys(("bounding", "effective", "inheritable", "permitted", "ambient"), texts))
+_CAPABILITIES = record(dict.fromkeys(vocabulary.CAPABILITY_SETS, texts))
 _RLIMIT = record(
     {"type": word(vocabulary.RLIMITS, "a resource limit"), "soft": UINT64, "hard": UINT64},
     required=("type", "soft", "hard"),

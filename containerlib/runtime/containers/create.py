@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from containerlib.runtime.launch import Stdio
+    from containerlib.runtime.order import Stdio
     from containerlib.spec.runtime import Spec
 
 __all__ = ["create"]

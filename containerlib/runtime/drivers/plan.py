@@ -20,7 +20,7 @@ from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.container import after_ops
 from containerlib.runtime.plan.groups import Groups
 from containerlib.runtime.plan.mount_options import RDONLY
-from containerlib.runtime.plan.ops import Op, Plan
+from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.plan.root_mounts import foreign_root_mount_ops
 from containerlib.runtime.plan.roots import Root
 

@@ -20,10 +20,11 @@ from containerlib.runtime.plan.devices import console_ops, device_ops
 from containerlib.runtime.plan.groups import Groups
 from containerlib.runtime.plan.hooks import hook_ops, state_text
 from containerlib.runtime.plan.labels import keyring_label_ops, labelled_mounts
+from containerlib.runtime.plan.mount_entry import read_mounts
 from containerlib.runtime.plan.mounts import mount_ops, read_only_ops, root_propagation
 from containerlib.runtime.plan.net_devices import net_device_ops
-from containerlib.runtime.plan.ops import Op, Plan
-from containerlib.runtime.plan.process import joining_ops, process_ops, search_path
+from containerlib.runtime.plan.op import Op, Plan
+from containerlib.runtime.plan.process import final_ops, joining_ops, process_ops, search_path
 from containerlib.runtime.plan.root_mounts import root_mount_ops
 from containerlib.runtime.plan.roots import Root
 from containerlib.runtime.plan.sysctls import check_sysctl
@@ -88,6 +89,7 @@ def container_plan(
     _refuse_later(spec, linux)
     new, joined = _namespaces(linux)
     process = spec["process"]
+    mounts = read_mounts(spec, manner.bundle)
 
     def hooks(kind: str) -> Iterator[Op]:
         return hook_ops(spec, kind, container_id=container_id, bundle=manner.bundle)
@@ -97,11 +99,9 @@ def container_plan(
         *root_mount_ops(
             rootfs, root, linux, new="user" in new, joined="user" in joined, privileged=manner.mapper is None
         ),
-        *labelled_mounts(
-            mount_ops(spec, groups, private_cgroups="cgroup" in new, bundle=manner.bundle), linux
-        ),
-        *device_ops(spec, bound="user" in new or "user" in joined),
-        *read_only_ops(spec),
+        *labelled_mounts(mount_ops(mounts, linux, groups, private_cgroups="cgroup" in new), linux),
+        *device_ops(spec, mounts, bound="user" in new or "user" in joined),
+        *read_only_ops(mounts),
         *_sysctls(linux, new | set(joined)),
         *(ops.mask(path, f"linux.maskedPaths {path}") for path in linux.get("maskedPaths", ())),
         *(ops.readonly(path, f"linux.readonlyPaths {path}") for path in linux.get("readonlyPaths", ())),
@@ -170,9 +170,8 @@ def exec_plan(
 
 def late_ops(spec: Spec) -> Sequence[Op]:
     """The ops that are left when a container is created, for the words of what fails in them."""
-    process = spec["process"]
     hooks = hook_ops(spec, "startContainer", container_id="", bundle="")
-    return [*hooks, ops.exec_(process["args"], (), "")]
+    return [*hooks, *final_ops(spec["process"])]
 
 
 def _refuse_later(spec: Spec, linux: Linux) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime.plan import ops
-from containerlib.runtime.plan.ops import Op
+from containerlib.runtime.plan.op import Op
 from containerlib.runtime.plan.roots import FuseRoot, OverlayRoot, Root
 
 TYPE_CHECKING = False

@@ -15,8 +15,9 @@ from containerlib.images.registry.challenges import (
     best,
     parse_challenges,
     parse_token,
-    token_request,
+    token_requests,
 )
+from containerlib.images.registry.hosts import PlainHttp
 from containerlib.spec.auth import BasicAuth, IdentityToken, RegistryToken
 
 ALICE = BasicAuth("alice", "secret")
@@ -56,18 +57,18 @@ def test_token_request_asks_for_the_scope_with_credentials() -> None:
     challenge = Challenge(
         "bearer", (("realm", "https://auth.example/token?a=b"), ("service", "the registry"))
     )
-    request = token_request(challenge, Scope("team/app"), ALICE, plain_http=False)
+    request = token_requests(challenge, Scope("team/app"), ALICE, plain=PlainHttp())[0]
     assert (
         request.url
         == "https://auth.example/token?a=b&service=the+registry&scope=repository%3Ateam%2Fapp%3Apull"
     )
     assert request.authorization == basic(ALICE) == "Basic YWxpY2U6c2VjcmV0"
-    assert token_request(challenge, Scope("team/app"), None, plain_http=False).authorization is None
+    assert token_requests(challenge, Scope("team/app"), None, plain=PlainHttp())[0].authorization is None
 
 
 def test_token_request_for_a_mount_asks_for_both_repositories() -> None:
     scope = Scope("team/app", "pull,push", mount_from="team/base")
-    request = token_request(BEARER, scope, None, plain_http=False)
+    request = token_requests(BEARER, scope, None, plain=PlainHttp())[0]
     assert parse_qs(urlsplit(request.url).query)["scope"] == [
         "repository:team/app:pull,push",
         "repository:team/base:pull",
@@ -75,7 +76,7 @@ def test_token_request_for_a_mount_asks_for_both_repositories() -> None:
 
 
 def test_token_request_with_an_identity_token_posts_it() -> None:
-    request = token_request(BEARER, Scope("app"), IdentityToken("refresh"), plain_http=False)
+    request = token_requests(BEARER, Scope("app"), IdentityToken("refresh"), plain=PlainHttp())[0]
     assert (request.url, request.authorization) == ("https://auth.example/token", None)
     assert request.form is not None
     assert parse_qs(request.form.decode()) == {
@@ -113,11 +114,19 @@ def test_scope_covers_what_asks_for_no_more(wide: Scope, narrow: Scope, covered:
         ("//auth.example/", False),
         ("https:///token", False),
         ("https://user:word@auth.example/", False),
+        ("https://169.254.169.254/token", False),
+        ("https://[fe80::1]/token", False),
+        ("https://[::ffff:169.254.169.254]/token", False),
     ],
 )
 def test_token_request_to_a_server_not_to_trust_is_refused(realm: str, plain_http: bool) -> None:
     with pytest.raises(InvalidArgument) as caught:
-        token_request(Challenge("bearer", (("realm", realm),)), Scope("app"), ALICE, plain_http=plain_http)
+        token_requests(
+            Challenge("bearer", (("realm", realm),)),
+            Scope("app"),
+            ALICE,
+            plain=PlainHttp(loopback=plain_http),
+        )
     assert caught.value.field == "realm"
 
 
@@ -140,8 +149,21 @@ def test_token_missing_or_unfit_for_a_header_is_refused(data: bytes) -> None:
 
 
 def test_secrets_are_in_no_repr() -> None:
-    with_password = token_request(BEARER, Scope("app"), ALICE, plain_http=False)
-    with_token = token_request(BEARER, Scope("app"), IdentityToken("secret"), plain_http=False)
+    with_password = token_requests(BEARER, Scope("app"), ALICE, plain=PlainHttp())[0]
+    with_token = token_requests(BEARER, Scope("app"), IdentityToken("secret"), plain=PlainHttp())[0]
     values = (ALICE, IdentityToken("secret"), RegistryToken("secret"), Token("secret"), with_token)
     assert not [value for value in values if "secret" in repr(value)]
     assert "Basic" not in repr(with_password)
+
+
+def test_token_requests_fall_back_to_the_other_method() -> None:
+    scope = Scope("app")
+    get, post = token_requests(BEARER, scope, ALICE, plain=PlainHttp())
+    assert (get.method, get.authorization, post.method) == ("GET", basic(ALICE), "POST")
+    assert post.form is not None
+    form = parse_qs(post.form.decode())
+    assert (form["grant_type"], form["username"], form["password"]) == (["password"], ["alice"], ["secret"])
+    post, get = token_requests(BEARER, scope, IdentityToken("refresh"), plain=PlainHttp())
+    assert (post.method, get.method) == ("POST", "GET")
+    assert get.authorization == basic(BasicAuth("<token>", "refresh"))
+    assert len(token_requests(BEARER, scope, None, plain=PlainHttp())) == 1

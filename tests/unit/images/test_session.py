@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from urllib.parse import parse_qs
 
 import httpx
@@ -12,7 +13,7 @@ import pytest
 from containerlib.errors import NotFound, RegistryError, Unauthorized, Unavailable, Unsupported
 from containerlib.images.registry.retry import Retry, retry_after
 from containerlib.images.registry.session import SUCCESS, Given, Scope, Session
-from containerlib.spec.auth import Auth, IdentityToken, RegistryToken
+from containerlib.spec.auth import Auth, BasicAuth, IdentityToken, RegistryToken
 from rig.mock_server import MockServer
 
 QUICK = Retry(attempts=3, first_delay=0.0)
@@ -104,6 +105,57 @@ def test_identity_token_is_posted_and_never_shown_to_the_registry() -> None:
     assert posted.method == "POST"
     assert b"refresh_token=refresh-me" in posted.content
     assert not [r for r in server.requests if "refresh-me" in f"{r.headers} {r.url}"]
+
+
+@pytest.mark.parametrize("auth", [BasicAuth("alice", "secret"), IdentityToken("refresh-me")])
+@pytest.mark.parametrize("status", [404, 405])
+def test_token_server_that_knows_one_method_only_is_asked_by_the_other(auth: Auth, status: int) -> None:
+    methods = []
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        if request.url.host != "auth.example":
+            return tokens(request)
+        methods.append(request.method)
+        return httpx.Response(status) if len(methods) == 1 else tokens(request)
+
+    tokens = TokenServer(lambda token: token == "t1")
+    with connect(MockServer(serve), auth) as session:
+        assert get(session) == 200
+    assert sorted(methods) == ["GET", "POST"]
+    with connect(
+        MockServer(lambda r: tokens(r) if r.url.host != "auth.example" else httpx.Response(status)), auth
+    ) as s:
+        with pytest.raises(RegistryError, match="gave no token"):
+            get(s)
+
+
+def test_identity_token_does_not_follow_a_redirect() -> None:
+    def serve(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "auth.example":
+            return httpx.Response(307, headers={"Location": "https://evil.example/token"})
+        return httpx.Response(401, headers={"WWW-Authenticate": BEARER})
+
+    server = MockServer(serve)
+    with connect(server, IdentityToken("refresh-me")) as session, pytest.raises(RegistryError):
+        get(session)
+    assert "evil.example" not in [host for _, host, _ in server.seen()]
+
+
+def test_credentials_are_looked_up_when_the_registry_asks_and_not_before() -> None:
+    looked: list[str] = []
+
+    class Watched:
+        def get(self, registry: str, repository: str) -> Auth | None:
+            looked.append(f"{registry}/{repository}")
+            return None
+
+    for status, times in ((200, 0), (404, 0), (401, 1)):
+        looked.clear()
+        server = MockServer(lambda _, s=status: httpx.Response(s, headers={"WWW-Authenticate": "Basic"}))
+        with Session("registry.example", Watched(), transport=server.transport, retry=QUICK) as session:
+            with suppress(NotFound, Unauthorized):
+                get(session)
+        assert looked == ["registry.example/app"] * times
 
 
 def test_registry_token_is_shown_as_it_is() -> None:

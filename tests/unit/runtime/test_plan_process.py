@@ -11,7 +11,7 @@ from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime import BindRoot
 from containerlib.runtime.plan.container import Manner, container_plan, exec_plan
 from containerlib.runtime.plan.groups import Groups
-from containerlib.runtime.plan.ops import Op
+from containerlib.runtime.plan.op import Op
 from containerlib.spec.runtime import Process, Spec
 
 V1 = Groups(join_files=("/cg/cpu/c/tasks",), directories=("/cg/cpu/c",), hierarchies={"cpu": "/cg/cpu/c"})
@@ -314,6 +314,26 @@ def test_order_is_limits_placement_labels_filter_user_capabilities() -> None:
         "exec",
     ]
     assert [name for name in names if name in wanted] == wanted
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "early", "late"),
+    [
+        (1024, 4096, [(1024, 4096)], []),
+        (128, 128, [(128, 128)], []),
+        (127, 4096, [(128, 4096)], [(127, 4096)]),
+        (3, 127, [], [(3, 127)]),
+        (20, 10, [(20, 10)], []),  # which the kernel refuses
+    ],
+)
+def test_limit_of_open_files_below_what_a_start_needs_is_set_last(
+    soft: int, hard: int, early: list[tuple[int, int]], late: list[tuple[int, int]]
+) -> None:
+    limit = {"type": "RLIMIT_NOFILE", "soft": soft, "hard": hard}
+    ops = container_ops(spec_of({"rlimits": [limit]}), seccomp=b"FILTERED")
+    at = order(ops).index("descriptors")
+    for part, expected in ((ops[:at], early), (ops[at:], late)):
+        assert [op.numbers[1:] for op in named(part, "rlimit")] == expected
 
 
 # ---- clocks ----
