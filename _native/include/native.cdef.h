@@ -265,3 +265,6 @@ int clib_cgroup_device_detach(int cgroup_fd, int program);
 
 /* A descriptor that is readable when the file at path has been written to (inotify). Or -errno. */
 int clib_watch_growth(const char *path);
+
+/* 0: the kernel has that type of file system, whose module is loaded where it is one. Or -errno: -ENODEV */
+int clib_filesystem_known(const char *type);

@@ -131,6 +131,15 @@ def cgroup_device_detach(cgroup: int, program: int) -> None:
     _checked(lib.clib_cgroup_device_detach(cgroup, program))
 
 
+def filesystem_known(kind: str) -> bool:
+    """Whether fsopen(2) knows that file system. Raises: OSError."""
+    answer = lib.clib_filesystem_known(os.fsencode(kind))
+    if answer == -errno.ENODEV:
+        return False
+    _checked(answer, kind)
+    return True
+
+
 def _checked(answer: int, path: str | None = None) -> int:
     if answer < 0:
         raise OSError(-answer, os.strerror(-answer), path)
