@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from containerlib.images.archives.configs import ConfigChanges, History
     from containerlib.images.registry.retry import Retry
-    from containerlib.images.transfer.unpacking import LayerWriterFactory
-    from containerlib.spec.options import Compression
+    from containerlib.spec.layer import Layer, LayerKind
+    from containerlib.spec.options import Compression, SnapshotterName
 
 __all__ = ["ImageStore"]
 
@@ -44,9 +44,9 @@ _ID_DIGITS = frozenset("0123456789abcdef")
 class ImageStore:
     """Images by reference or id.
 
-    Threads and processes may use one root at once. `transport`, `retry` and `layer_writer` are what
-    registries are reached through, how patiently, and what layers are unpacked with, where the usual will
-    not do.
+    Threads and processes may use one root at once. `transport` and `retry` are what registries are reached through,
+    and how patiently, where the usual will not do. `snapshotter` makes the layers of what is pulled or loaded from now
+    on, and is found out by the first of these; images that are here stay in their form.
 
     Raises: StageError(stage="state") where `root` cannot be written.
     """
@@ -58,13 +58,12 @@ class ImageStore:
         *,
         transport: httpx.BaseTransport | None = None,
         retry: Retry | None = None,
-        layer_writer: LayerWriterFactory | None = None,
+        snapshotter: SnapshotterName = "auto",
     ) -> None:
-        self._root = ImageRoot.open(os.path.abspath(root), store.images)
+        self._root = ImageRoot.open(os.path.abspath(root), store.images, snapshotter)
         self._table = store.images
         self._transport = transport
         self._retry = retry
-        self._writer = layer_writer
         self._config = lru_cache(maxsize=256)(self._read_config)
 
     def pull(
@@ -98,7 +97,6 @@ class ImageStore:
                 registry,
                 parsed,
                 platforms=platforms,
-                writer=self._writer,
                 report=_one_at_a_time(progress),
             )
         return self._by_full_id(image_id)
@@ -122,12 +120,34 @@ class ImageStore:
                     files,
                     path=os.fspath(path),
                     platforms=_platforms(platform),
-                    writer=self._writer,
                     report=_one_at_a_time(progress),
                 )
             finally:
                 files.close()
         return [self._by_full_id(image_id) for image_id in ids]
+
+    def push(
+        self,
+        names: Sequence[str],
+        reference: str,
+        *,
+        auth: Auth | Credentials | None = None,
+        progress: Report | None = None,
+    ) -> str:
+        """Pushes the image to `reference`, or several as one index; the digest of what is there then. Blocks.
+
+        Raises: NotFound, InvalidArgument, Unauthorized, Unavailable, Unsupported, RegistryError.
+        """
+        from containerlib.images.registry.client import Registry  # noqa: PLC0415
+        from containerlib.images.transfer.pushing import push  # noqa: PLC0415
+
+        target = _tag(reference)
+        connected = Registry(target.registry, auth=auth, transport=self._transport, retry=self._retry)
+        with connected as registry, self._root.lease() as lease:
+            rows = [self._row(name) for name in names]
+            lease.keep(content for row in rows for content in self._table.contents(row.id))
+            pushed = push(self._root.content, registry, rows, target, report=_one_at_a_time(progress))
+        return str(pushed.digest)
 
     def save(self, names: Sequence[str], target: IO[bytes] | str) -> None:
         """Writes images as an archive to the open file `target`, or as an OCI layout into the directory `target`.
@@ -172,7 +192,6 @@ class ImageStore:
                 changes=changes,
                 compression=compression,
                 references=names,
-                writer=self._writer,
                 report=_one_at_a_time(progress),
             )
         return self._by_full_id(image_id)
@@ -193,12 +212,11 @@ class ImageStore:
         with _Cleanup(self._root):
             image_id = squash(
                 self._root,
-                self.layers(self.get(name_or_id)),
+                self.get(name_or_id).layers,
                 self._documents(name_or_id)[1],
                 history=history,
                 compression=compression,
                 references=names,
-                writer=self._writer,
             )
         return self._by_full_id(image_id)
 
@@ -213,9 +231,12 @@ class ImageStore:
         """Every image, the newest first."""
         return [self._record(row) for row in self._table.list()]
 
-    def layers(self, record: ImageRecord) -> tuple[str, ...]:
-        """The directories of its layers, the top one first: an overlay's lowerdir. Not to be written to."""
-        return record.layer_dirs
+    def layers(self, image_id: str, kind: LayerKind) -> tuple[Layer, ...]:
+        """The image's layers in the form in which a container of it has them, whatever the image is used in by now.
+
+        Raises: NotFound.
+        """
+        return self._root.snapshots.layers(self._row(image_id).chain, kind)
 
     def tag(self, image: str, reference: str) -> ImageRecord:
         """Gives the image another name; an image that had it keeps its other names.
@@ -289,8 +310,7 @@ class ImageStore:
         return manifest, self._config(row.id)
 
     def _require_privilege(self) -> None:
-        if self._writer is None:  # another writer has its own needs
-            require_capability(Capability.CHOWN)
+        require_capability(Capability.CHOWN)
 
     def _row(self, name_or_id: str) -> ImageRow:
         """The image by its full id, its reference, or the start of its id, in this order as in Docker."""
@@ -317,7 +337,7 @@ class ImageStore:
             config=self._config(row.id),
             size_bytes=row.size_bytes,
             created_at=datetime.fromtimestamp(row.created_at, UTC),
-            layer_dirs=self._root.snapshots.layer_dirs(row.chain),
+            layers=self._root.snapshots.layers(row.chain, row.snapshot_kind),
         )
 
     def _read_config(self, image_id: str) -> ImageConfig:
@@ -346,12 +366,14 @@ def _platforms(platform: str | None) -> tuple[Platform, ...]:
 
 def _tags(reference: str | None) -> tuple[str, ...]:
     """The full name, which has to be a tag; none for None."""
-    if reference is None:
-        return ()
+    return () if reference is None else (str(_tag(reference)),)
+
+
+def _tag(reference: str) -> Reference:
     name = Reference.parse(reference)
     if name.digest is not None:
         raise InvalidArgument(f"{reference!r} has a digest, and a tag has none", field="reference")
-    return (str(name),)
+    return name
 
 
 def _reference_in(row: ImageRow, name: str) -> str | None:

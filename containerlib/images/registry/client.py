@@ -80,7 +80,6 @@ class Registry(Reading, Operations):
         if mirrors is not None:
             configuration = configuration.with_mirrors(self.name, mirrors)
         self._places = Places(configuration, self._connect)
-        self._session = self._places.session(Location(self.name, "", configuration.insecure(self.name)))
 
     def _connect(self, location: Location) -> Session:
         """A session with what is this registry's, or with what is a mirror's own."""

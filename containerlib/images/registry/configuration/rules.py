@@ -100,10 +100,6 @@ class Configuration:
         )
         return Configuration((evolve(own, mirrors=given),)).over(Configuration(tuple(others)))
 
-    def insecure(self, registry: str) -> bool | None:
-        """What is said of the registry as a whole."""
-        return any(rule.insecure for rule in self.rules if rule.prefix == registry) or None
-
     def locations(self, reference: Reference) -> tuple[Location, ...]:
         """Where to read it from, in this order: mirrors, then the registry itself.
 
