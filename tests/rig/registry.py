@@ -31,12 +31,14 @@ class Registry:
         enter: tuple[str, ...] = (),
         certificate: Certificate | None = None,
         passwords: Path | None = None,
+        deletes: bool = True,
     ) -> None:
         self.directory = directory
         self.address = address or f"127.0.0.1:{free_port()}"
         self._enter = enter
         self._certificate = certificate
         self._passwords = passwords
+        self._deletes = deletes
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Registry:
@@ -108,7 +110,7 @@ class Registry:
             "log": {"level": "error"},
             "storage": {
                 "filesystem": {"rootdirectory": str(self.directory / "storage")},
-                "delete": {"enabled": True},
+                "delete": {"enabled": self._deletes},
             },
             "http": http,
         }
