@@ -19,6 +19,7 @@ from containerlib.images.archives.layer import layer_tar, source_date_epoch
 from containerlib.images.archives.tar import write_to
 from containerlib.images.snapshots.merged import MergedTree
 from containerlib.images.transfer.decoding import decoded
+from containerlib.spec.layer import Layer
 from containerlib.spec.lifecycle import State
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def diff(instance: Instance) -> list[Change]:
 
 def export(instance: Instance, target: Target) -> None:
     """Writes all of its files, mounts left out, as a tar archive. Raises: StageError; Unsupported as `diff`."""
-    with MergedTree([_upper(instance), *_lowers(instance)]) as tree, output(target, field="target") as out:
+    with MergedTree(_files(instance)) as tree, output(target, field="target") as out:
         write_to(out, layer_tar(tree.walk()))
 
 
@@ -135,8 +136,20 @@ def _held(instance: Instance, pause: bool) -> Iterator[None]:
         stop.resume(instance)
 
 
+def _files(instance: Instance) -> tuple[str | Layer, ...]:
+    """All that it sees, top first."""
+    if instance.memo.layers == "copy":
+        return (f"{instance.directory}/rootfs",)
+    return (_upper(instance), *_lowers(instance))
+
+
 def _upper(instance: Instance) -> str:
     path = f"{instance.directory}/upper"
+    if instance.memo.layers == "copy":
+        raise Unsupported(
+            f"{instance.subject} has a copy of its image's files, and nobody knows which it changed: the other "
+            "snapshotters keep that apart"
+        )
     if instance.memo.host or not os.path.isdir(path):  # noqa: PTH112
         raise Unsupported(
             f"{instance.subject} is of the host's image: what it writes is in memory, and the image is this machine"
@@ -144,6 +157,5 @@ def _upper(instance: Instance) -> str:
     return path
 
 
-def _lowers(instance: Instance) -> tuple[str, ...]:
-    images = instance.core.images
-    return images.layers(images.get(instance.record.image_id))
+def _lowers(instance: Instance) -> tuple[Layer, ...]:
+    return instance.core.images.layers(instance.record.image_id, instance.memo.layers)

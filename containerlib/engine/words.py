@@ -12,7 +12,7 @@ from datetime import datetime
 
 from containerlib.engine.signals import parse_signal
 from containerlib.errors import InvalidArgument
-from containerlib.spec.options import COMPRESSIONS, Compression, Limits
+from containerlib.spec.options import COMPRESSIONS, SNAPSHOTTERS, Compression, Limits, SnapshotterName
 from containerlib.units import Size, check_kind, parse_size
 
 __all__ = [
@@ -78,6 +78,15 @@ def driver(value: str) -> str:
             f'{name!r} is not a driver: write "native", "runc", "crun", "runsc", or the absolute path of a runtime',
             field="driver",
         )
+    return name
+
+
+def snapshotter(value: str) -> SnapshotterName:
+    """The name of a snapshotter, or "auto"."""
+    name = text(value, field="snapshotter")
+    if name not in SNAPSHOTTERS:
+        known = ", ".join(f'"{each}"' for each in SNAPSHOTTERS)
+        raise InvalidArgument(f"{name!r} is not a snapshotter: write one of {known}", field="snapshotter")
     return name
 
 

@@ -3,7 +3,7 @@
 store = Store(root)
 images = ImageStore(root, store)
 record = images.pull("redis:7")                     # or images.load("redis.tar")
-lowerdirs = images.layers(record)                   # for an overlay, the top one first
+layers = record.layers                              # what a root is stacked of, the top one first
 images.tag("redis:7", "localhost:5000/redis:mine")
 images.remove("redis:7")
 """

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from containerlib.images.archives.configs import ConfigChanges, History
     from containerlib.images.registry.retry import Retry
-    from containerlib.images.transfer.unpacking import LayerWriterFactory
-    from containerlib.spec.options import Compression
+    from containerlib.spec.layer import Layer, LayerKind
+    from containerlib.spec.options import Compression, SnapshotterName
 
 __all__ = ["ImageStore"]
 
@@ -44,9 +44,9 @@ _ID_DIGITS = frozenset("0123456789abcdef")
 class ImageStore:
     """Images by reference or id.
 
-    Threads and processes may use one root at once. `transport`, `retry` and `layer_writer` are what
-    registries are reached through, how patiently, and what layers are unpacked with, where the usual will
-    not do.
+    Threads and processes may use one root at once. `transport` and `retry` are what registries are reached through,
+    and how patiently, where the usual will not do. `snapshotter` makes the layers of what is pulled or loaded from now
+    on, and is found out by the first of these; images that are here stay in their form.
 
     Raises: StageError(stage="state") where `root` cannot be written.
     """
@@ -58,13 +58,12 @@ class ImageStore:
         *,
         transport: httpx.BaseTransport | None = None,
         retry: Retry | None = None,
-        layer_writer: LayerWriterFactory | None = None,
+        snapshotter: SnapshotterName = "auto",
     ) -> None:
-        self._root = ImageRoot.open(os.path.abspath(root), store.images)
+        self._root = ImageRoot.open(os.path.abspath(root), store.images, snapshotter)
         self._table = store.images
         self._transport = transport
         self._retry = retry
-        self._writer = layer_writer
         self._config = lru_cache(maxsize=256)(self._read_config)
 
     def pull(
@@ -98,7 +97,6 @@ class ImageStore:
                 registry,
                 parsed,
                 platforms=platforms,
-                writer=self._writer,
                 report=_one_at_a_time(progress),
             )
         return self._by_full_id(image_id)
@@ -122,7 +120,6 @@ class ImageStore:
                     files,
                     path=os.fspath(path),
                     platforms=_platforms(platform),
-                    writer=self._writer,
                     report=_one_at_a_time(progress),
                 )
             finally:
@@ -195,7 +192,6 @@ class ImageStore:
                 changes=changes,
                 compression=compression,
                 references=names,
-                writer=self._writer,
                 report=_one_at_a_time(progress),
             )
         return self._by_full_id(image_id)
@@ -216,12 +212,11 @@ class ImageStore:
         with _Cleanup(self._root):
             image_id = squash(
                 self._root,
-                self.layers(self.get(name_or_id)),
+                self.get(name_or_id).layers,
                 self._documents(name_or_id)[1],
                 history=history,
                 compression=compression,
                 references=names,
-                writer=self._writer,
             )
         return self._by_full_id(image_id)
 
@@ -236,9 +231,12 @@ class ImageStore:
         """Every image, the newest first."""
         return [self._record(row) for row in self._table.list()]
 
-    def layers(self, record: ImageRecord) -> tuple[str, ...]:
-        """The directories of its layers, the top one first: an overlay's lowerdir. Not to be written to."""
-        return record.layer_dirs
+    def layers(self, image_id: str, kind: LayerKind) -> tuple[Layer, ...]:
+        """The image's layers in the form in which a container of it has them, whatever the image is used in by now.
+
+        Raises: NotFound.
+        """
+        return self._root.snapshots.layers(self._row(image_id).chain, kind)
 
     def tag(self, image: str, reference: str) -> ImageRecord:
         """Gives the image another name; an image that had it keeps its other names.
@@ -312,8 +310,7 @@ class ImageStore:
         return manifest, self._config(row.id)
 
     def _require_privilege(self) -> None:
-        if self._writer is None:  # another writer has its own needs
-            require_capability(Capability.CHOWN)
+        require_capability(Capability.CHOWN)
 
     def _row(self, name_or_id: str) -> ImageRow:
         """The image by its full id, its reference, or the start of its id, in this order as in Docker."""
@@ -340,7 +337,7 @@ class ImageStore:
             config=self._config(row.id),
             size_bytes=row.size_bytes,
             created_at=datetime.fromtimestamp(row.created_at, UTC),
-            layer_dirs=self._root.snapshots.layer_dirs(row.chain),
+            layers=self._root.snapshots.layers(row.chain, row.snapshot_kind),
         )
 
     def _read_config(self, image_id: str) -> ImageConfig:

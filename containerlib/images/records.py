@@ -8,6 +8,7 @@ from typing import Literal
 from attrs import field, frozen
 
 from containerlib.spec.image_config import ImageConfig
+from containerlib.spec.layer import Layer
 
 __all__ = ["ImageRecord", "ImagesPruned", "Progress", "PruneReport"]
 
@@ -17,8 +18,7 @@ class ImageRecord:
     """An image that is here and unpacked.
 
     `id` is the digest of its config, `size_bytes` that of its unpacked files, `created_at` when it came
-    here, and `layer_dirs` the absolute directories of its layers, the top one first, as an overlay wants
-    them.
+    here, and `layers` what its containers' roots are stacked of, the top one first: directories or files.
     """
 
     id: str
@@ -26,7 +26,7 @@ class ImageRecord:
     config: ImageConfig = field(repr=False)
     size_bytes: int
     created_at: datetime
-    layer_dirs: tuple[str, ...] = field(repr=False)
+    layers: tuple[Layer, ...] = field(repr=False)
 
 
 @frozen

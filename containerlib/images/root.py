@@ -12,6 +12,7 @@ from containerlib.images.content.store import ContentStore
 from containerlib.images.snapshots.store import SnapshotStore
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import Descriptor
+from containerlib.spec.options import SnapshotterName
 from containerlib.store import ImageTable
 
 __all__ = ["ImageRoot"]
@@ -28,8 +29,8 @@ class ImageRoot:
     table: ImageTable
 
     @classmethod
-    def open(cls, root: str, table: ImageTable) -> ImageRoot:
-        """Makes what is missing. Raises: StageError(stage="state")."""
+    def open(cls, root: str, table: ImageTable, snapshotter: SnapshotterName) -> ImageRoot:
+        """Makes what is missing. `snapshotter`: as of `SnapshotStore`. Raises: StageError(stage="state")."""
         leases = os.path.join(root, "leases")
         try:
             os.makedirs(leases, mode=0o700, exist_ok=True)
@@ -38,7 +39,8 @@ class ImageRoot:
                 with table.transaction():
                     if not content.is_layout():
                         content.make_layout()
-            return cls(content, SnapshotStore(os.path.join(root, "snapshots"), table), leases, table)
+            snapshots = SnapshotStore(os.path.join(root, "snapshots"), table, snapshotter)
+            return cls(content, snapshots, leases, table)
         except OSError as error:
             raise StageError(
                 "state",

@@ -11,28 +11,27 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal
 
-    SnapshotKind = Literal["overlay", "erofs", "copy", "fuse-overlayfs"]
-    """How layers are kept and stacked: the snapshotter that made them."""
+    LayerKind = Literal["overlay", "overlay-userxattr", "erofs", "copy", "fuse-overlayfs"]
 
-__all__ = ["KINDS", "Layer"]
+__all__ = ["MAX_LAYERS", "Layer"]
 
-KINDS: tuple[SnapshotKind, ...] = ("overlay", "erofs", "copy", "fuse-overlayfs")
+MAX_LAYERS = 500
+"""What the kernel's overlay can stack (OVL_MAX_STACK)."""
 
 
 @frozen
 class Layer:
     """`path` is absolute: a directory, or for "erofs" a file that is mounted.
 
-    "overlay" and "fuse-overlayfs" have whiteouts as overlayfs has them. "copy" is all of a root file system: what is
-    below it is in it. `userxattr`: what overlay has to know is in "user.overlay." attributes, as it is where whoever
-    unpacked it was root of a user namespace alone.
+    Directories have whiteouts as overlayfs has them, and what else it has to know in "trusted.overlay." attributes,
+    or with "overlay-userxattr", where a user namespace's root unpacked them, in "user.overlay." ones. A "copy" has
+    none: it is all of a root file system, with what would be below it.
     """
 
     path: str
-    kind: SnapshotKind = "overlay"
-    userxattr: bool = False
+    kind: LayerKind = "overlay"
 
     @property
     def fstype(self) -> str:
         """The file system that the file has; "" for a directory."""
-        return self.kind if self.kind == "erofs" else ""
+        return "erofs" if self.kind == "erofs" else ""

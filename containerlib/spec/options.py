@@ -6,11 +6,22 @@ from typing import Literal
 
 from attrs import field, frozen
 
-__all__ = ["COMPRESSIONS", "Compression", "ContainerOptions", "Limits", "MountOption"]
+__all__ = [
+    "COMPRESSIONS",
+    "SNAPSHOTTERS",
+    "Compression",
+    "ContainerOptions",
+    "Limits",
+    "MountOption",
+    "SnapshotterName",
+]
 
 Compression = Literal["gzip", "zstd", "none"]
 """How a layer is written."""
 COMPRESSIONS: tuple[Compression, ...] = ("gzip", "zstd", "none")
+SnapshotterName = Literal["auto", "erofs", "overlay", "fuse-overlayfs", "copy"]
+"""How layers are kept, and stacked for a container."""
+SNAPSHOTTERS: tuple[SnapshotterName, ...] = ("auto", "erofs", "overlay", "fuse-overlayfs", "copy")
 
 
 @frozen

@@ -15,6 +15,7 @@ import pytest
 if TYPE_CHECKING:
     import containerlib as cl
     from containerlib.images import ImageStore
+    from containerlib.spec.options import SnapshotterName
     from rig.bundles import Rack
     from rig.oci import Bundle, Command
 
@@ -26,14 +27,15 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def images(root: Path) -> Iterator[ImageStore]:
+def images(root: Path, snapshotter: SnapshotterName) -> Iterator[ImageStore]:
     """An image store without an engine; it asks a registry that fails four times, without delay."""
     from containerlib.images import ImageStore
     from containerlib.images.registry.retry import Retry
     from containerlib.store import Store
 
     store = Store(root)
-    yield ImageStore(root, store, retry=Retry(attempts=4, first_delay=0.001, max_delay=0.002))
+    retry = Retry(attempts=4, first_delay=0.001, max_delay=0.002)
+    yield ImageStore(root, store, retry=retry, snapshotter=snapshotter)
     store.close()
 
 

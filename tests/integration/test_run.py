@@ -14,9 +14,10 @@ import pytest
 
 import containerlib as cl
 from rig.host import has_sanitizers
+from rig.snapshotters import EACH
 from rig.threads import at_once
 
-pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
+pytestmark = [*EACH, pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")]
 
 
 def test_run_output_and_exit_code_come_back(box: cl.ContainerRecipe) -> None:

@@ -22,9 +22,9 @@ from containerlib.images.records import Progress
 from containerlib.images.root import ImageRoot
 from containerlib.images.snapshots.merged import MergedTree
 from containerlib.images.transfer.assembly import assemble
-from containerlib.images.transfer.unpacking import LayerWriterFactory
 from containerlib.spec.digest import Digest, Hasher
 from containerlib.spec.image import Descriptor, ImageConfig, Manifest, MediaType
+from containerlib.spec.layer import Layer
 from containerlib.spec.options import Compression
 
 __all__ = ["Base", "add_layer", "squash"]
@@ -66,7 +66,6 @@ def add_layer(
     compression: Compression = "gzip",
     keep_history: bool = True,
     references: Sequence[str] = (),
-    writer: LayerWriterFactory | None = None,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> str:
     """Makes the image whose top layer is the tar archive in `chunks`; returns its id. Blocks.
@@ -84,7 +83,7 @@ def add_layer(
             described = Descriptor(MediaType.CONFIG, Digest.of(config), len(config))
             source = _Made(path, layer.digest, config)
             manifest = Manifest(described, (*base.layers, layer))
-            return assemble(root, manifest, source, references=references, writer=writer, report=report)
+            return assemble(root, manifest, source, references=references, report=report)
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(path)
@@ -92,13 +91,12 @@ def add_layer(
 
 def squash(
     root: ImageRoot,
-    layers: Sequence[str],
+    layers: Sequence[str | Layer],
     config: ImageConfig,
     *,
     history: History,
     compression: Compression,
     references: Sequence[str],
-    writer: LayerWriterFactory | None,
 ) -> str:
     """Makes an image of what `layers` (top first) show together, with `config`; returns its id. Blocks.
 
@@ -114,7 +112,6 @@ def squash(
             compression=compression,
             keep_history=False,
             references=references,
-            writer=writer,
         )
 
 

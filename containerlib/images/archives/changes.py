@@ -14,6 +14,7 @@ from typing import Literal
 from attrs import frozen
 
 from containerlib.images.snapshots.merged import Entry, MergedTree, is_whiteout
+from containerlib.spec.layer import Layer
 
 __all__ = ["Change", "changes"]
 
@@ -29,7 +30,7 @@ class Change:
         return f"{self.kind} {self.path}"
 
 
-def changes(upper: str, lowers: Sequence[str]) -> Iterator[Change]:
+def changes(upper: str, lowers: Sequence[str | Layer]) -> Iterator[Change]:
     """The changes of the layer `upper` over `lowers` (top first), by path."""
     with MergedTree([upper], hide_whiteouts=False) as layer, MergedTree(lowers) as below:
         for entry in layer.walk():

@@ -20,7 +20,6 @@ from containerlib.images.records import Progress
 from containerlib.images.root import ImageRoot
 from containerlib.images.transfer.assembly import assemble
 from containerlib.images.transfer.selection import select
-from containerlib.images.transfer.unpacking import LayerWriterFactory
 from containerlib.spec.digest import Digest, Hasher
 from containerlib.spec.document import MAX_DOCUMENT, Document, parse_json
 from containerlib.spec.image import Descriptor, ImageConfig, Manifest, MediaType, parse_manifest
@@ -62,7 +61,6 @@ def load(
     *,
     path: str,
     platforms: Sequence[Platform],
-    writer: LayerWriterFactory | None,
     report: Callable[[Progress], None],
 ) -> list[str]:
     """Loads every image of the bundle, which messages call `path`; returns their ids in its order."""
@@ -78,9 +76,7 @@ def load(
     for image in found:
         source = _BundleSource(files, image.places)
         references = tuple(dict.fromkeys(str(Reference.parse(name)) for name in image.names))
-        ids.append(
-            assemble(root, image.manifest, source, references=references, writer=writer, report=report)
-        )
+        ids.append(assemble(root, image.manifest, source, references=references, report=report))
     return ids
 
 

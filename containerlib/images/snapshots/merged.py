@@ -1,6 +1,6 @@
 """The files of some layers as overlayfs would show them, without mounting anything.
 
-    with MergedTree(layers) as tree:                # directories or descriptors of them, the top one first
+    with MergedTree(layers) as tree:                # the top one first
         for entry in tree.walk():                   # parents first, by name within a directory
             print(entry.path, entry.status.st_size)
         tree.status("etc/passwd")                   # None: there is nothing
@@ -24,7 +24,9 @@ from types import TracebackType
 
 from attrs import frozen
 
+from containerlib._sys.opening import open_layer
 from containerlib.errors import StageError
+from containerlib.spec.layer import Layer
 
 __all__ = ["Entry", "MergedTree", "is_opaque", "is_whiteout"]
 
@@ -64,12 +66,12 @@ class MergedTree:
     Raises: StageError(stage="image") where a layer cannot be opened.
     """
 
-    def __init__(self, layers: Sequence[str], *, hide_whiteouts: bool = True) -> None:
+    def __init__(self, layers: Sequence[str | Layer], *, hide_whiteouts: bool = True) -> None:
         self._hide = hide_whiteouts
         self._roots: list[int] = []
         try:
             for layer in layers:
-                self._roots.append(os.open(layer, _DIRECTORY & ~os.O_NOFOLLOW))
+                self._roots.append(open_layer(layer))
         except OSError as error:
             self.close()
             raise StageError(

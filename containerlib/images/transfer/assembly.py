@@ -14,22 +14,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.images.records import Progress
 from containerlib.images.root import ImageRoot
 from containerlib.images.snapshots.store import Drafts
 from containerlib.images.transfer.transfers import Source, Transfers
-from containerlib.images.transfer.unpacking import LayerWriterFactory, default_writer, unpack
+from containerlib.images.transfer.unpacking import unpack
 from containerlib.spec.digest import Digest
 from containerlib.spec.document import MAX_DOCUMENT
 from containerlib.spec.image import ImageConfig, Manifest, MediaType
+from containerlib.spec.layer import MAX_LAYERS
 from containerlib.store import Content, ImageRow
 
-__all__ = ["MAX_LAYERS", "assemble"]
+if TYPE_CHECKING:
+    from containerlib.spec.layer import LayerKind
 
-MAX_LAYERS = 500
-"""What the kernel's overlay can stack (OVL_MAX_STACK)."""
+__all__ = ["assemble"]
 
 Report = Callable[[Progress], None]
 
@@ -40,7 +42,6 @@ def assemble(
     source: Source,
     *,
     references: Sequence[str],
-    writer: LayerWriterFactory | None,
     report: Report,
 ) -> str:
     """Fetches, unpacks and records the image under `references`; returns its id. Blocks.
@@ -53,13 +54,13 @@ def assemble(
         contents = _contents(manifest, chain)
         lease.keep(contents)
         with Drafts(root.snapshots, lease) as drafts:
-            _unpack_all(manifest, config, transfers, drafts, root=root, writer=writer, report=report)
+            _unpack_all(manifest, config, transfers, drafts, report=report)
             transfers.put(manifest.descriptor(), manifest.to_bytes())
             drafts.sync()
             with root.table.transaction():
                 transfers.adopt()
                 drafts.adopt()
-                image_id = _record(root, manifest, chain, contents)
+                image_id = _record(root, manifest, chain, contents, drafts.kind)
                 for reference in references:
                     root.table.refer(reference, image_id)
                 root.write_index()
@@ -98,22 +99,18 @@ def _unpack_all(
     transfers: Transfers,
     drafts: Drafts,
     *,
-    root: ImageRoot,
-    writer: LayerWriterFactory | None,
     report: Report,
 ) -> None:
     """Starts every download, and unpacks in order: a layer may need to see those below it."""
     incoming = [transfers.start(layer) for layer in manifest.layers]
     chain = config.chain_ids()
     for i, transfer in enumerate(incoming):
-        if not root.snapshots.has(chain[i]):
+        if not drafts.has(chain[i]):
             size = unpack(
                 transfer,
-                drafts.make(chain[i]),
-                lowers=tuple(drafts.directory(below) for below in reversed(chain[:i])),
+                drafts.prepare(chain[: i + 1]),
                 diff_id=Digest.parse(config.diff_ids[i]),
                 compressed_size=manifest.layers[i].size,
-                writer=writer or default_writer,
                 progress=partial(_report_unpacked, report, str(manifest.layers[i].digest)),
             )
             drafts.done(chain[i], size)
@@ -125,7 +122,13 @@ def _report_unpacked(report: Report, digest: str, done: int) -> None:
     report(Progress("unpack", digest, done, 0))
 
 
-def _record(root: ImageRoot, manifest: Manifest, chain: Sequence[str], contents: Sequence[Content]) -> str:
+def _record(
+    root: ImageRoot,
+    manifest: Manifest,
+    chain: Sequence[str],
+    contents: Sequence[Content],
+    kind: LayerKind,
+) -> str:
     descriptor = manifest.descriptor()
     sizes = root.table.snapshot_sizes()
     row = ImageRow(
@@ -133,9 +136,10 @@ def _record(root: ImageRoot, manifest: Manifest, chain: Sequence[str], contents:
         manifest_digest=str(descriptor.digest),
         manifest_media_type=descriptor.media_type,
         manifest_size=descriptor.size,
-        size_bytes=sum(sizes[chain_id] for chain_id in chain),
+        size_bytes=sum(sizes[chain_id, kind] for chain_id in chain),
         chain=tuple(chain),
         created_at=time.time(),
+        snapshot_kind=kind,
     )
     root.table.put(row, contents)
     return row.id

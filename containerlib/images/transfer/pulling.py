@@ -13,7 +13,6 @@ from containerlib.images.registry.client import Registry
 from containerlib.images.root import ImageRoot
 from containerlib.images.transfer.assembly import assemble
 from containerlib.images.transfer.selection import select
-from containerlib.images.transfer.unpacking import LayerWriterFactory
 from containerlib.spec.image import Descriptor, Manifest, parse_manifest
 from containerlib.spec.platform import Platform
 from containerlib.spec.reference import Reference
@@ -29,7 +28,6 @@ def pull(
     reference: Reference,
     *,
     platforms: Sequence[Platform],
-    writer: LayerWriterFactory | None,
     report: Callable[[Progress], None],
 ) -> str:
     """Pulls the image for the first of `platforms` that there is; returns its id."""
@@ -37,7 +35,7 @@ def pull(
     source = _RepositorySource(registry, reference.repository)
     try:
         manifest = _manifest(registry, reference, platforms)
-        return assemble(root, manifest, source, references=(str(reference),), writer=writer, report=report)
+        return assemble(root, manifest, source, references=(str(reference),), report=report)
     except InvalidArgument as error:
         if error.field.startswith("layer"):
             raise

@@ -34,7 +34,7 @@ class OverlayRoot:
     @property
     def userxattr(self) -> bool:
         """Whether the lowers have "user.overlay." attributes."""
-        return any(isinstance(lower, Layer) and lower.userxattr for lower in self.lowers)
+        return any(isinstance(lower, Layer) and lower.kind == "overlay-userxattr" for lower in self.lowers)
 
     @property
     def has_files(self) -> bool:

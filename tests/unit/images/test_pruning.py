@@ -21,7 +21,7 @@ def image(name: str, *, age: float = 0, named: bool = True, size: int = 100, **l
         config=ImageConfig(labels=tuple(labels.items())),
         size_bytes=size,
         created_at=datetime.fromtimestamp(NOW - age, UTC),
-        layer_dirs=(),
+        layers=(),
     )
 
 
