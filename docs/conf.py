@@ -19,6 +19,8 @@ python_use_unqualified_type_names = True
 # Names of other packages have their pages elsewhere, and no inventory of them is fetched for a build.
 _ELSEWHERE = r"(collections\.abc|datetime|httpx|os|pathlib|types|typing)(\..*)?|Console"
 # Unions of what an argument may be, and values of the layers below that are seldom needed.
-_ALIASES = r"_P|Auth|Compression|(.*\.)?Credentials|MountSource|Size|SnapshotterName|Source|Target"
+_ALIASES = (
+    r"_P|Auth|Compression|(.*\.)?Credentials|ManifestFormat|MountSource|Size|SnapshotterName|Source|Target"
+)
 _BELOW = r"ImagesPruned|VerifyReport|.*\.(ConfigurationFiles|Document|Retry)"
 nitpick_ignore_regex = [("py:.*", f"{_ELSEWHERE}|{_ALIASES}|{_BELOW}")]

@@ -116,6 +116,23 @@ def test_image_that_skopeo_pushed_is_pushed_on_byte_for_byte(
     assert digest_of(peers.raw(reference)) == digest
 
 
+def test_image_pushed_in_dockers_form_is_pulled_by_podman_as_the_same_image(
+    registry: Registry, images: ImageStore, layout: Path, peers: Peers
+) -> None:
+    (record,) = images.load(layout)
+    reference = registry.reference("docker")
+    digest = images.push([record.id], reference, manifest_format="docker")
+    data = peers.raw(reference)
+    assert (json.loads(data)["mediaType"], digest_of(data)) == (MediaType.DOCKER_MANIFEST, digest)
+    assert (
+        peers.stored("podman", "pull", "-q", "--tls-verify=false", reference) == record.id.partition(":")[2]
+    )
+    pulled = images.pull(reference)
+    assert pulled.id == record.id
+    images.push([record.id], reference, manifest_format="oci")
+    assert json.loads(peers.raw(reference)) == json.loads(IMAGE.blobs()[0].data)
+
+
 def test_image_that_podman_and_buildah_pushed_is_pulled_and_pushed_on(
     registry: Registry, images: ImageStore, layout: Path, peers: Peers
 ) -> None:
