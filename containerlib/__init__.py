@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from containerlib.fluent.volume import Volume, VolumeRecipe
     from containerlib.images import Progress
     from containerlib.images.archives.changes import Change
+    from containerlib.images.registry import Registry
     from containerlib.progress import ProgressBars, progress_bars
-    from containerlib.spec.auth import BasicAuth
+    from containerlib.spec.auth import BasicAuth, IdentityToken, RegistryToken
     from containerlib.spec.lifecycle import State
     from containerlib.spec.status import ExitStatus, LogRecord
 
@@ -61,6 +62,7 @@ __all__ = [
     "ExitError",
     "ExitStatus",
     "HostImage",
+    "IdentityToken",
     "Image",
     "ImageRecipe",
     "InvalidArgument",
@@ -70,7 +72,9 @@ __all__ = [
     "Progress",
     "ProgressBars",
     "PruneReport",
+    "Registry",
     "RegistryError",
+    "RegistryToken",
     "StageError",
     "State",
     "Timeout",
@@ -107,8 +111,9 @@ if not TYPE_CHECKING:  # a type checker sees the imports above, and would take a
         "fluent.volume": "Volume VolumeRecipe",
         "images": "Progress",
         "images.archives.changes": "Change",
+        "images.registry": "Registry",
         "progress": "ProgressBars progress_bars",
-        "spec.auth": "BasicAuth",
+        "spec.auth": "BasicAuth IdentityToken RegistryToken",
         "spec.lifecycle": "State",
         "spec.status": "ExitStatus LogRecord",
     }

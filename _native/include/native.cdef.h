@@ -252,9 +252,16 @@ int clib_become_subreaper(void);
  * -errno. */
 int clib_open_in_root(int dir_fd, const char *path, int flags, int mode, uint64_t extra_resolve);
 
-/* Loads a BPF_PROG_TYPE_CGROUP_DEVICE program of count instructions and attaches it to the cgroup v2
- * directory. 0 or -errno. */
-int clib_cgroup_device_attach(int cgroup_fd, const uint64_t *instructions, uint32_t count);
+/* Loads a BPF_PROG_TYPE_CGROUP_DEVICE program of count instructions. Its descriptor or -errno. */
+int clib_cgroup_device_load(const uint64_t *instructions, uint32_t count);
+/* The program that was loaded so and is attached to the cgroup v2 directory. A new descriptor or -errno
+ * (-ENOENT: there is none). */
+int clib_cgroup_device_find(int cgroup_fd);
+/* Attaches program beside those of others, at once in the place of replaced where that is not -1. 0 or
+ * -errno. */
+int clib_cgroup_device_attach(int cgroup_fd, int program, int replaced);
+/* 0 or -errno */
+int clib_cgroup_device_detach(int cgroup_fd, int program);
 
 /* A descriptor that is readable when the file at path has been written to (inotify). Or -errno. */
 int clib_watch_growth(const char *path);

@@ -107,6 +107,21 @@ class Image:
         name = words.text(reference, field="reference")
         return Image(self.engine, self.engine.core.images.tag(self.id, name))
 
+    def push(
+        self,
+        reference: str,
+        *,
+        auth: Auth | Credentials | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> str:
+        """Pushes the image, which need not have that name here; the digest that it has there. Blocks until it is done.
+
+        What the registry has is not sent again. The tag is written last: a push that ends early leaves it as it was.
+
+        Raises: InvalidArgument; Unauthorized, Unavailable, Unsupported, RegistryError.
+        """
+        return self.engine.images.push(self, to=reference, auth=auth, progress=progress)
+
     def save(self, target: Target, *, layout: bool = False) -> None:
         """Writes it as an archive, for `load` here, docker, podman and skopeo; with `layout`, as an OCI layout.
 
@@ -168,12 +183,21 @@ class ImageCollection:
 
         Raises: NotFound; InvalidArgument; AlreadyExists; StageError.
         """
-        if not images:
-            raise InvalidArgument("there is nothing to save: name an image", field="images")
-        names = [
-            image.id if isinstance(image, Image) else words.text(image, field="images") for image in images
-        ]
-        archive.save(self.engine.core, names, to, layout=words.flag(layout, field="layout"))
+        archive.save(self.engine.core, _names(images), to, layout=words.flag(layout, field="layout"))
+
+    def push(
+        self,
+        *images: str | Image,
+        to: str,
+        auth: Auth | Credentials | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> str:
+        """Pushes an image, by handle, reference or id; or several as one, with a platform for each: as `Image.push`.
+
+        Raises: NotFound; InvalidArgument for two images of one platform; as `Image.push`.
+        """
+        target = words.text(to, field="reference")
+        return self.engine.core.images.push(_names(images), target, auth=auth, progress=progress)
 
     def import_(
         self,
@@ -243,6 +267,13 @@ class ImageCollection:
 
     def __repr__(self) -> str:
         return f"<ImageCollection of {self.engine!r}>"
+
+
+def _names(images: Sequence[str | Image]) -> list[str]:
+    """Ids, references, or starts of ids: one at least. Raises: InvalidArgument."""
+    if not images:
+        raise InvalidArgument("name an image", field="images")
+    return [image.id if isinstance(image, Image) else words.text(image, field="images") for image in images]
 
 
 def image_changes(

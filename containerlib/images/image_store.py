@@ -126,6 +126,29 @@ class ImageStore:
                 files.close()
         return [self._by_full_id(image_id) for image_id in ids]
 
+    def push(
+        self,
+        names: Sequence[str],
+        reference: str,
+        *,
+        auth: Auth | Credentials | None = None,
+        progress: Report | None = None,
+    ) -> str:
+        """Pushes the image to `reference`, or several as one index; the digest of what is there then. Blocks.
+
+        Raises: NotFound, InvalidArgument, Unauthorized, Unavailable, Unsupported, RegistryError.
+        """
+        from containerlib.images.registry.client import Registry  # noqa: PLC0415
+        from containerlib.images.transfer.pushing import push  # noqa: PLC0415
+
+        target = _tag(reference)
+        connected = Registry(target.registry, auth=auth, transport=self._transport, retry=self._retry)
+        with connected as registry, self._root.lease() as lease:
+            rows = [self._row(name) for name in names]
+            lease.keep(content for row in rows for content in self._table.contents(row.id))
+            pushed = push(self._root.content, registry, rows, target, report=_one_at_a_time(progress))
+        return str(pushed.digest)
+
     def save(self, names: Sequence[str], target: IO[bytes] | str) -> None:
         """Writes images as an archive to the open file `target`, or as an OCI layout into the directory `target`.
 
@@ -343,12 +366,14 @@ def _platforms(platform: str | None) -> tuple[Platform, ...]:
 
 def _tags(reference: str | None) -> tuple[str, ...]:
     """The full name, which has to be a tag; none for None."""
-    if reference is None:
-        return ()
+    return () if reference is None else (str(_tag(reference)),)
+
+
+def _tag(reference: str) -> Reference:
     name = Reference.parse(reference)
     if name.digest is not None:
         raise InvalidArgument(f"{reference!r} has a digest, and a tag has none", field="reference")
-    return (str(name),)
+    return name
 
 
 def _reference_in(row: ImageRow, name: str) -> str | None:

@@ -31,12 +31,12 @@ class ImageRecord:
 
 @frozen
 class Progress:
-    """One step of a pull or load: `current` of `total` bytes of the blob `digest`, or unpacked from it.
+    """One step of a pull, load or push: `current` of `total` bytes of the blob `digest`, or unpacked from it.
 
-    `total` is the size of the blob for "download", and unknown (0) for "unpack".
+    `total` is the size of the blob for "download" and "upload", and unknown (0) for "unpack".
     """
 
-    phase: Literal["download", "unpack", "done"]
+    phase: Literal["download", "unpack", "upload", "done"]
     digest: str
     current: int
     total: int

@@ -106,7 +106,7 @@ def create(
     container_id = os.path.basename(directory)  # noqa: PTH119 - hot path
     with contextlib.ExitStack() as stack, contextlib.ExitStack() as undo:
         rdt = linux.get("intelRdt")
-        group = assign(rdt, container_id, root=files.resctrl) if rdt is not None else None
+        group = assign(rdt, container_id, root=files.resctrl, mkdir=files.mkdir) if rdt is not None else None
         if group:
             undo.callback(group.remove)
         plan = container_plan(

@@ -1,4 +1,4 @@
-"""The runc-compatible command: each verb on the real kernel, but for exec."""
+"""The runc-compatible command: each verb on the real kernel, but for exec and update."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from rig.bundles import until
 from rig.configs import json_schema
-from rig.oci import Bundle, Command, group_of, groups_left, status_of
+from rig.oci import Bundle, Command, groups_left, status_of
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
@@ -241,28 +241,6 @@ def test_ps_lines_are_of_the_container_alone(oci: Command, running: str) -> None
     assert title.split()[:2] == ["UID", "PID"]
     assert [line.split()[1] for line in lines] == [str(pid)]
     assert oci("ps", running, "-o", "pid,args").text.splitlines()[1].split() == [str(pid), "sleep", "100"]
-
-
-@pytest.mark.vm
-def test_update_changes_limits_of_a_running_container(oci: Command, bundle: Bundle) -> None:
-    made = bundle("sleep", "100")
-    oci.detach(made, "c1").ok()
-    oci("update", "--pids-limit", "33", "--memory", "48M", "c1").ok()
-    oci("update", "-r", "-", "c1", stdin=None, input='{"cpu": {"shares": 512}}').ok()
-    files = {
-        "pids": ("pids.max", "33"),
-        "memory": ("memory.limit_in_bytes", str(48 << 20)),
-        "cpu": ("cpu.shares", "512"),
-    }
-    for controller, (file, value) in files.items():
-        if Path("/sys/fs/cgroup", controller).is_dir():  # else v2
-            assert Path(f"/sys/fs/cgroup/{controller}{group_of(made)}/{file}").read_text().strip() == value
-
-
-def test_update_what_is_wrong_changes_nothing(oci: Command, running: str) -> None:
-    for words in (("--cpuset-cpus", "9999"), ("--memory", "lots"), ("--pids-limit", "x")):
-        assert oci("update", *words, running).status == 1
-    assert status_of(oci, running) == "running"
 
 
 @pytest.mark.vm

@@ -67,6 +67,20 @@ def images(engine: cl.Engine) -> None:
     assert_type(engine.volume("www").create(), cl.Volume)
 
 
+def registry() -> None:
+    with cl.Registry(
+        "ghcr.io", auth=cl.BasicAuth("a", "b"), mirrors=["mirror:5000"], ca=Path("ca.pem")
+    ) as registry:
+        assert_type(registry, cl.Registry)
+        descriptor = registry.resolve("acme/app:1.0")
+        assert_type(descriptor.size, int)
+        assert_type(registry.manifest("acme/app:1.0").data, bytes)
+        assert_type(registry.blob("acme/app", descriptor), Iterator[bytes])
+        assert_type(registry.save("acme/app", "sha256:...", Path("layer.tar")).media_type, str)
+    cl.Registry("ghcr.io", auth=cl.IdentityToken("a")).close()
+    cl.Registry("ghcr.io", auth=cl.RegistryToken("a"), client_certificate=("c.pem", "k.pem")).stop()
+
+
 def refused(engine: cl.Engine, recipe: cl.ContainerRecipe) -> None:
     recipe.run(["a", "list"])  # type: ignore[arg-type]
     recipe.run("cat", input="text")  # type: ignore[arg-type]
@@ -75,4 +89,5 @@ def refused(engine: cl.Engine, recipe: cl.ContainerRecipe) -> None:
     recipe.env(PORT=80)  # type: ignore[arg-type]
     engine.container(1)  # type: ignore[arg-type]
     engine.host_image().pull()  # type: ignore[attr-defined]
+    cl.Registry("ghcr.io", auth=("a", "b"))  # type: ignore[arg-type]
     cl.nonsense  # type: ignore[attr-defined]  # noqa: B018

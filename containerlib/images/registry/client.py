@@ -1,50 +1,55 @@
-"""One registry: the pull half of the distribution specification.
+"""One registry, by the name that images have it in theirs.
 
-    with Registry("docker.io", auth=None) as registry:
-        data, media_type = registry.manifest(reference)
-        registry.blob(repository, descriptor, ingest)
+    with Registry("ghcr.io", auth=BasicAuth("ci", token)) as registry:
+        descriptor = registry.resolve("acme/app:1.0")            # one HEAD
+        manifest = registry.manifest("acme/app:1.0").parse()
+        for chunk in registry.blob("acme/app", manifest.layers[0]): ...
+        registry.save("acme/app", manifest.layers[0], "layer.tar.gz")
 
-Spec: distribution-spec spec.md#pull.
+Spec: distribution-spec spec.md.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Protocol
 
 import httpx
+from attrs import evolve
 
-from containerlib.errors import RegistryError
-from containerlib.images.registry.answers import bounded, request_line
-from containerlib.images.registry.credentials import credentials_of
+from containerlib.errors import InvalidArgument
+from containerlib.images.registry.configuration.files import ConfigurationFiles
+from containerlib.images.registry.configuration.rules import Location
+from containerlib.images.registry.credentials import StoredCredentials, credentials_of
 from containerlib.images.registry.operations import Operations
+from containerlib.images.registry.places import Places
+from containerlib.images.registry.reading import Reading
 from containerlib.images.registry.retry import Retry
-from containerlib.images.registry.session import Scope, Session
+from containerlib.images.registry.session import Session
+from containerlib.images.registry.tls import TlsFiles
 from containerlib.spec.auth import Auth, Credentials
-from containerlib.spec.digest import Digest
-from containerlib.spec.document import MAX_DOCUMENT
-from containerlib.spec.image import Descriptor, MediaType
 from containerlib.spec.reference import Reference
 
-__all__ = ["Registry", "Sink"]
+__all__ = ["Registry"]
 
-_ACCEPT = ", ".join((*MediaType.INDEXES, *MediaType.MANIFESTS))
-_PROGRESS = 1024 * 1024
-"""A download that broke off after less than this has failed once more; after more, for the first time."""
+_MIRROR_ATTEMPTS = 2
+"""Somebody else has what a mirror cannot give, so that it is not waited for as long as the registry itself."""
 
-
-class Sink(Protocol):
-    """Where a blob's bytes go, in order."""
-
-    @property
-    def written(self) -> int: ...
-    def write(self, chunk: bytes) -> None: ...
+StrPath = str | os.PathLike[str]
 
 
-class Registry(Operations):
+class Registry(Reading, Operations):
     """Requests to one registry, with one identity. Safe for several threads at once.
 
-    `auth` are credentials, or where to look for them; without it, what a login left on this machine.
+    `auth` are credentials, or where to look for them; without it, what a login left on this machine. `ca` is a PEM file
+    of authorities to trust besides the system's, `client_certificate` one with a certificate and its key, or two files.
+    `insecure` takes any certificate, and plain HTTP; False wants TLS even on loopback. `mirrors` are other registries
+    that are read from first: `host[:port][/namespace]` in the place of this one. What of these is not given is as
+    registries.conf and certs.d say (`configuration`, `files`). `foreign_layers` are fetched from the URLs in their
+    manifests. `timeout`: the seconds within which a server has to make some progress.
+
+    Raises: InvalidArgument for what is no registry, or a configuration file that cannot be understood.
     """
 
     def __init__(
@@ -52,79 +57,65 @@ class Registry(Operations):
         name: str,
         *,
         auth: Auth | Credentials | None = None,
+        ca: StrPath | None = None,
+        client_certificate: StrPath | tuple[StrPath, StrPath] | None = None,
+        insecure: bool | None = None,
+        mirrors: Sequence[str] | None = None,
+        foreign_layers: bool = False,
+        files: ConfigurationFiles | None = None,
+        timeout: float = 30.0,
         transport: httpx.BaseTransport | None = None,
         retry: Retry | None = None,
     ) -> None:
-        self.name = name
-        self._session = Session(name, credentials_of(auth), transport=transport, retry=retry)
+        self.name = _registry(name)
+        self._files = files or ConfigurationFiles(os.environ)
+        self._credentials = credentials_of(auth)
+        self._given = _tls_files(ca, client_certificate)
+        self._insecure = insecure
+        self._foreign_layers = foreign_layers
+        self._timeout = timeout
+        self._transport = transport
+        self._retry = retry or Retry()
+        configuration = self._files.configuration()
+        if mirrors is not None:
+            configuration = configuration.with_mirrors(self.name, mirrors)
+        self._places = Places(configuration, self._connect)
 
-    def manifest(self, reference: Reference) -> tuple[bytes, str]:
-        """The bytes of the manifest or index and its media type, verified as far as there is a digest.
+    def _connect(self, location: Location) -> Session:
+        """A session with what is this registry's, or with what is a mirror's own."""
+        own = not location.is_mirror
+        retry = (
+            self._retry if own else evolve(self._retry, attempts=min(self._retry.attempts, _MIRROR_ATTEMPTS))
+        )
+        return Session(
+            location.registry,
+            self._credentials if own else StoredCredentials(),
+            tls=self._given if own and self._given else self._files.tls(location.registry),
+            insecure=self._insecure if own and self._insecure is not None else location.insecure,
+            timeout=self._timeout,
+            transport=self._transport,
+            retry=retry,
+        )
 
-        Raises: NotFound, Unauthorized, Unavailable, RegistryError.
-        """
-        path = f"/v2/{reference.repository}/manifests/{reference.target}"
-        with self._session.send(
-            "GET",
-            path,
-            scope=Scope(reference.repository),
-            what=str(reference),
-            headers={"Accept": _ACCEPT},
-        ) as response:
-            data = bounded(response, MAX_DOCUMENT)
-            media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
-            claimed = response.headers.get("Docker-Content-Digest", "")
-        digest = reference.digest or (Digest.parse(claimed) if claimed else None)
-        if digest is not None and not digest.matches(data):
-            raise RegistryError(
-                f"the manifest of {reference} came with the digest {Digest.of(data)}: try again",
-                code="DIGEST_INVALID",
-                request=request_line("GET", self._session.base + path),
+    def _foreign_session(self, host: str) -> Session:
+        """One without credentials, and with TLS whatever the host is."""
+        return self._places.adopt(
+            Session(
+                host,
+                insecure=False,
+                timeout=self._timeout,
+                transport=self._transport,
+                retry=self._retry,
             )
-        return data, media_type
-
-    def blob(self, repository: str, descriptor: Descriptor, sink: Sink) -> None:
-        """Downloads the blob, going on where a broken connection left off.
-
-        Raises: NotFound, Unauthorized, Unavailable, RegistryError; StageError where it cannot be written.
-        """
-        path = f"/v2/{repository}/blobs/{descriptor.digest}"
-        what = f"the blob {descriptor.digest} of {self.name}/{repository}"
-        attempts = self._session.retry.attempts
-        failures, trouble = 0, "the connection was closed early"
-        while failures < attempts:
-            before = sink.written
-            try:
-                self._read_from(path, repository, sink, what)
-            except httpx.TransportError as error:
-                trouble = str(error) or type(error).__name__
-            if sink.written >= descriptor.size:
-                return
-            failures = 1 if sink.written - before >= _PROGRESS else failures + 1
-            if failures < attempts:
-                self._session.pause(failures - 1)
-        raise RegistryError(
-            f"{what} broke off after {sink.written} of {descriptor.size} bytes, {failures} times ({trouble}): "
-            "try again",
-            code="SIZE_INVALID",
-            request=request_line("GET", self._session.base + path),
         )
 
     def stop(self) -> None:
         """Makes what other threads have under way fail at once. Nothing can be asked for afterwards."""
-        self._session.stop()
+        self._places.stop()
 
-    def _read_from(self, path: str, repository: str, sink: Sink, what: str) -> None:
-        """One attempt: the rest of the blob, or all of it past what is there already."""
-        start = sink.written
-        headers = {"Range": f"bytes={start}-"} if start else {}
-        with self._session.send("GET", path, scope=Scope(repository), what=what, headers=headers) as response:
-            skip = 0 if response.status_code == 206 else start
-            for chunk in response.iter_raw():
-                fresh = chunk[skip:]
-                skip -= len(chunk) - len(fresh)
-                if fresh:
-                    sink.write(fresh)
+    def close(self) -> None:
+        """Closes every connection."""
+        self._places.close()
 
     def __enter__(self) -> Registry:
         return self
@@ -132,4 +123,20 @@ class Registry(Operations):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._session.__exit__(kind, error, trace)
+        self.close()
+
+
+def _registry(name: str) -> str:
+    """The name as references have it. Raises: InvalidArgument(field="registry")."""
+    try:
+        registry = Reference.parse(f"{name}/a/b").registry
+    except InvalidArgument:
+        registry = ""
+    if not registry or name not in (registry, "index.docker.io"):
+        raise InvalidArgument(f"{name[:200]!r} is not a registry's host[:port]", field="registry")
+    return registry
+
+
+def _tls_files(ca: StrPath | None, certificate: StrPath | tuple[StrPath, StrPath] | None) -> TlsFiles:
+    pair = certificate if isinstance(certificate, tuple) else (certificate or "", "")
+    return TlsFiles((os.fspath(ca),) if ca else (), os.fspath(pair[0]), os.fspath(pair[1]))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from types import TracebackType
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -189,12 +188,7 @@ class Http:
             )
         return target
 
-    def __enter__(self) -> Http:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self._transport.close()
 
 

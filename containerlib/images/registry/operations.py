@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from attrs import evolve
 
 from containerlib.images.registry import publishing
+from containerlib.images.registry.places import Place, Places
 from containerlib.images.registry.referrers import referrers
 from containerlib.images.registry.sending import Blob, mount_blob, push_blob, push_stream
-from containerlib.images.registry.session import Session
 from containerlib.images.registry.tags import tags
 from containerlib.spec.descriptor import EMPTY, Descriptor
 from containerlib.spec.digest import Digest
 from containerlib.spec.document import Document
 from containerlib.spec.image import Index, Manifest
-from containerlib.spec.reference import check_repository, check_tag
+from containerlib.spec.reference import Reference, check_repository, check_tag
 
 __all__ = ["Operations"]
 
@@ -24,7 +24,7 @@ TITLE = "org.opencontainers.image.title"
 """The annotation with a file's name. Spec: image-spec annotations.md"""
 _BINARY = "application/octet-stream"
 
-Content = bytes | str | os.PathLike[str] | Iterable[bytes]
+Content = Blob | bytes | str | os.PathLike[str] | Iterable[bytes]
 
 
 class Operations:
@@ -34,7 +34,8 @@ class Operations:
     RegistryError; Unsupported for what the registry does not do.
     """
 
-    _session: Session
+    name: str
+    _places: Places
 
     def push_blob(
         self,
@@ -50,20 +51,20 @@ class Operations:
         Bytes and files are not sent where the registry has them, or `mount_from`, another repository of it, has. Chunks
         are sent as they come. `progress` is told how many bytes have been sent.
         """
-        check_repository(repository)
-        media_type = _media_type(media_type)
-        sources = [check_repository(source, field="mount_from") for source in _several(mount_from)]
-        if not isinstance(content, bytes | str | os.PathLike):
-            return Descriptor(media_type, *push_stream(self._session, repository, content, sent=progress))
-        blob = Blob.of_bytes(content) if isinstance(content, bytes) else Blob.of_file(os.fspath(content))
-        push_blob(self._session, repository, blob, sources=sources, sent=progress)
+        place, media_type = self._place(repository), _media_type(media_type)
+        sources = self._beside(place, _several(mount_from), "mount_from")
+        if not isinstance(content, Blob | bytes | str | os.PathLike):
+            sent = push_stream(place.session, place.repository, content, sent=progress)
+            return Descriptor(media_type, *sent)
+        blob = _blob(content)
+        push_blob(place.session, place.repository, blob, sources=sources, sent=progress)
         return Descriptor(media_type, blob.digest, blob.size)
 
     def mount(self, repository: str, digest: Digest | str, *, source: str = "") -> bool:
         """Has the blob in `repository` without sending it, from `source` or whichever has it. Whether that went."""
-        if source:
-            check_repository(source, field="source")
-        return mount_blob(self._session, check_repository(repository), _digest(digest), source)
+        place = self._place(repository)
+        sources = self._beside(place, [source], "source") if source else [""]
+        return any(mount_blob(place.session, place.repository, _digest(digest), name) for name in sources)
 
     def push_manifest(self, repository: str, document: Manifest | Index, *, tag: str = "") -> Descriptor:
         """Puts the manifest under its digest and under `tag`. What it names must be there.
@@ -72,7 +73,8 @@ class Operations:
         """
         if tag:
             check_tag(tag)
-        return publishing.publish(self._session, check_repository(repository), document, tag=tag)
+        place = self._place(repository)
+        return publishing.publish(place.session, place.repository, document, tag=tag)
 
     def push_artifact(
         self,
@@ -104,31 +106,49 @@ class Operations:
 
     def tags(self, repository: str, *, page_size: int = 0) -> list[str]:
         """Every tag. `page_size` is how many are asked for at once: as many as the registry likes, unless given."""
-        return list(tags(self._session, check_repository(repository), page_size=page_size))
+        place = self._place(repository)
+        return list(tags(place.session, place.repository, page_size=page_size))
 
     def referrers(
         self, repository: str, digest: Digest | str, *, artifact_type: str = ""
     ) -> list[Descriptor]:
         """The artifacts whose subject is `digest`, of one type or all: signatures and the like."""
-        found = referrers(
-            self._session, check_repository(repository), _digest(digest), artifact_type=artifact_type
-        )
-        return list(found)
+        place = self._place(repository)
+        return list(referrers(place.session, place.repository, _digest(digest), artifact_type=artifact_type))
 
     def delete_tag(self, repository: str, tag: str) -> None:
         """Deletes the tag and not what it names, which not every registry can."""
-        publishing.remove_tag(self._session, check_repository(repository), check_tag(tag))
+        place = self._place(repository)
+        publishing.remove_tag(place.session, place.repository, check_tag(tag))
 
     def delete_manifest(self, repository: str, digest: Digest | str) -> None:
         """Deletes the manifest, with every tag that it has."""
-        publishing.retract(self._session, check_repository(repository), _digest(digest))
+        place = self._place(repository)
+        publishing.retract(place.session, place.repository, _digest(digest))
 
     def delete_blob(self, repository: str, digest: Digest | str) -> None:
         """Deletes the blob, whatever still names it."""
-        publishing.remove_blob(self._session, check_repository(repository), _digest(digest))
+        place = self._place(repository)
+        publishing.remove_blob(place.session, place.repository, _digest(digest))
+
+    def _place(self, repository: str, field: str = "repository") -> Place:
+        """Where the repository is written to: not to a mirror."""
+        check_repository(repository, field=field)
+        return self._places.of(Reference.parse(f"{self.name}/{repository}"))[-1]
+
+    def _beside(self, place: Place, repositories: Sequence[str], field: str) -> list[str]:
+        """Those that are at the same registry, by the names that they have there."""
+        places = [self._place(repository, field) for repository in repositories]
+        return [other.repository for other in places if other.session is place.session]
 
     def _push_file(self, repository: str, path: str) -> Descriptor:
         return evolve(self.push_blob(repository, path), annotations={TITLE: os.path.basename(path)})
+
+
+def _blob(content: Blob | bytes | str | os.PathLike[str]) -> Blob:
+    if isinstance(content, Blob):
+        return content
+    return Blob.of_bytes(content) if isinstance(content, bytes) else Blob.of_file(os.fspath(content))
 
 
 def _media_type(text: str) -> str:

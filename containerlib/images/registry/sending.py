@@ -56,13 +56,18 @@ class Blob:
         return cls(Digest.of(data), len(data), lambda offset: (data[offset:],))
 
     @classmethod
+    def at(cls, path: str, digest: Digest, size: int) -> Blob:
+        """The content of a file whose digest is known. Nothing is read."""
+        return cls(digest, size, lambda offset: _from_file(path, offset))
+
+    @classmethod
     def of_file(cls, path: str) -> Blob:
         """The file's content, read once for its digest. Raises: OSError."""
         hasher, size = Hasher(), 0
         for piece in _from_file(path, 0):
             hasher.update(piece)
             size += len(piece)
-        return cls(hasher.digest(), size, lambda offset: _from_file(path, offset))
+        return cls.at(path, hasher.digest(), size)
 
 
 def has_blob(session: Session, repository: str, digest: Digest) -> bool:

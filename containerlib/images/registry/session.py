@@ -76,11 +76,12 @@ class Given:
 
 
 class Session:
-    """`name` is the registry's host[:port], or docker.io; other registries of one host are other sessions.
+    """`name` is the registry's host[:port], or docker.io.
 
-    `tls` has the files of a private CA and of a client's certificate. Plain HTTP is for loopback, where `tls` has
-    nothing. `insecure` takes any certificate, and plain HTTP where there is no TLS; False wants TLS on loopback too.
-    `timeout`: seconds within which a server has to make some progress.
+    Without `credentials` nothing is answered that asks for a login. `tls` has the files of a private CA and of a
+    client's certificate. Plain HTTP is for loopback, where `tls` has nothing. `insecure` takes any certificate, and
+    plain HTTP where there is no TLS; False wants TLS on loopback too. `timeout`: seconds within which a server has to
+    make some progress.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Session:
             network=network,
             timeout=timeout,
         )
+        self._anonymous = credentials is None
         self._tokens = Tokens(name, credentials or Given(None), self._http)
 
     @contextmanager
@@ -176,7 +178,7 @@ class Session:
 
     def _challenges(self, response: httpx.Response) -> tuple[challenges.Challenge, ...]:
         """What a 401 asks for. Where a redirect led may not ask for our credentials, nor name a token server."""
-        if response.status_code != 401 or not self._is_ours(str(response.url)):
+        if response.status_code != 401 or self._anonymous or not self._is_ours(str(response.url)):
             return ()
         return challenges.parse_challenges(response.headers.get_list("WWW-Authenticate"))
 
@@ -205,10 +207,14 @@ class Session:
                 request=request_line(response.request.method, str(response.request.url)),
             )
 
+    def close(self) -> None:
+        """Closes its connections."""
+        self._http.close()
+
     def __enter__(self) -> Session:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._http.__exit__(kind, error, trace)
+        self.close()

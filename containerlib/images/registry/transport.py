@@ -24,6 +24,8 @@ __all__ = ["MAX_CONNECTIONS", "Transport"]
 MAX_CONNECTIONS = 8
 """At once, to a registry and wherever it redirects to."""
 
+_LARGE_BODY = 8 * 1024 * 1024
+_PIECE = 256 * 1024
 _IDLE_SECONDS = 15.0
 _TOO_LARGE = 431  # h11's hint for headers beyond its limit
 
@@ -119,11 +121,41 @@ class _Body(httpx.SyncByteStream):
         self._answer = answer
 
     def __iter__(self) -> Iterator[bytes]:
+        connection = self._answer.extensions.get("network_stream")
+        length = _plain_length(self._answer)
         with _as_httpx(self._request):
-            yield from self._answer.iter_stream()
+            if length < _LARGE_BODY or not isinstance(connection, Connection):
+                yield from self._answer.iter_stream()
+            else:
+                yield from self._past_h11(connection, length)
+
+    def _past_h11(self, connection: Connection, length: int) -> Iterator[bytes]:
+        """A large body straight from its connection, which cannot be used again then.
+
+        h11 copies each byte three times under the interpreter's lock: 1.2 s of 500 MB, and 0.2 s this way (measured).
+        It gives all that it has in its first piece, so that what follows is on the connection.
+        """
+        timeout = self._request.extensions["timeout"]["read"]
+        first = next(self._answer.iter_stream(), b"")
+        yield first
+        left = length - len(first)
+        while left > 0:
+            data = connection.read(min(left, _PIECE), timeout)
+            if not data:
+                raise httpcore.RemoteProtocolError(f"the connection was closed {left} bytes early")
+            left -= len(data)
+            yield data
 
     def close(self) -> None:
         self._answer.close()
+
+
+def _plain_length(answer: httpcore.Response) -> int:
+    """The body's length where its bytes are on the connection as they are; else 0."""
+    headers = {name.lower(): value for name, value in answer.headers}
+    if b"transfer-encoding" in headers or answer.status in (204, 304):
+        return 0
+    return int(headers.get(b"content-length", b"0"))
 
 
 _KINDS: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (

@@ -50,7 +50,7 @@ class _RepositorySource:
     repository: str
 
     def fetch(self, descriptor: Descriptor, ingest: Ingest) -> None:
-        self.registry.blob(self.repository, descriptor, ingest)
+        self.registry.fetch(self.repository, descriptor, ingest)
 
     def stop(self) -> None:
         self.registry.stop()

@@ -72,7 +72,7 @@ def _fetch_from(
             descriptor = _descriptor(root, row, digest)
             ingest = Ingest(path, digest, descriptor.size)
             with closing(ingest):
-                registry.blob(reference.repository, descriptor, ingest)
+                registry.fetch(reference.repository, descriptor, ingest)
                 ingest.finish()
         with root.table.transaction():
             root.content.adopt(path, digest)

@@ -25,10 +25,9 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from containerlib._sys import native
-from containerlib.errors import Conflict, StageError, Timeout, Unsupported
+from containerlib.errors import Conflict, Timeout, Unsupported
 from containerlib.runtime.cgroups.apply import (
     enable_all_controllers,
     enable_controllers,
@@ -37,7 +36,7 @@ from containerlib.runtime.cgroups.apply import (
     write_devices,
     write_settings,
 )
-from containerlib.runtime.cgroups.device_filter import device_filter
+from containerlib.runtime.cgroups.device_programs import DevicePrograms
 from containerlib.runtime.cgroups.devices import device_lines
 from containerlib.runtime.cgroups.files import CgroupFiles, gone, read_or, stage, write
 from containerlib.runtime.cgroups.found import FoundGroups
@@ -54,6 +53,7 @@ from containerlib.runtime.cgroups.processes import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from typing import Any
 
     from containerlib.runtime.cgroups.systemd import Scope
@@ -65,8 +65,6 @@ _ALLOW_ALL: list[Mapping[str, Any]] = [{"allow": True, "access": "rwm"}]
 FREEZE_TIMEOUT = 10.0
 REMOVE_TIMEOUT = 5.0
 
-DeviceAttach = Callable[[int, Sequence[int]], None]
-
 
 class ContainerCgroup(FoundGroups):
     """The groups of one container, at `path` below every hierarchy that it uses. Making it does no I/O."""
@@ -76,7 +74,7 @@ class ContainerCgroup(FoundGroups):
         path: str,
         layout: Layout | None = None,
         *,
-        device_attach: DeviceAttach | None = None,
+        device_programs: DevicePrograms | None = None,
         files: CgroupFiles | None = None,
         adopt: bool = False,
         every: bool = False,
@@ -90,7 +88,7 @@ class ContainerCgroup(FoundGroups):
         super().__init__(path, layout or Layout.host(), tracked=scope is not None)
         self.adopted: tuple[str, ...] = ()
         """Directories that were there before `create`."""
-        self._device_attach = device_attach or native.cgroup_device_attach
+        self._device_programs = device_programs or DevicePrograms()
         self._files = files or CgroupFiles()
         self._adopt, self._every, self._enforce_devices = adopt or scope is not None, every, enforce_devices
         self._scope = scope
@@ -142,10 +140,15 @@ class ContainerCgroup(FoundGroups):
                 for pid in pids:
                     write(f"{directory}/cgroup.procs", str(pid))
 
-    def update(self, resources: Mapping[str, Any]) -> None:
-        """Changes the limits that `resources` names, all of them or none; the others stay. `devices` are not changed.
+    def update(
+        self, resources: Mapping[str, Any], *, devices_before: Sequence[Mapping[str, Any]] | None = None
+    ) -> None:
+        """Changes the limits that `resources` names, all of them or none; the others stay.
 
-        Raises: as `create`; Conflict where the container already uses more memory (on v2 with checkBeforeUpdate).
+        `devices` are exchanged as a whole; `devices_before`: the rules that there are, for what v1 does not tell.
+
+        Raises: as `create`; Conflict where the container already uses more memory (on v2 with checkBeforeUpdate);
+        Timeout where it has to stand still for its devices, and does not.
         """
         from containerlib.runtime.cgroups import update as cgroup_update  # noqa: PLC0415 - not on the way to a start
 
@@ -159,13 +162,16 @@ class ContainerCgroup(FoundGroups):
             )
             cgroup_update.refuse_too_little_memory(resources, int(usage))
         self._add_controllers(settings)
-        before = cgroup_update.replace_settings(settings, self._directory)
-        if self._scope:
-            try:
+        rules = self._device_rules(resources) if resources.get("devices") else None
+        with contextlib.ExitStack() as undo:
+            undo.enter_context(cgroup_update.changed_settings(settings, self._directory))
+            if rules is not None and self._enforce_devices:
+                undo.enter_context(self._changed_devices(rules, devices_before or _ALLOW_ALL))
+            if self._scope:
                 self._scope.set(resources, self._layout)
-            except BaseException as error:
-                cgroup_update.restore(before, error)
-                raise
+            if self._scope and rules is not None and not self._layout.unified:
+                # systemd has written what it can say of them to the same files
+                undo.enter_context(self._changed_devices(rules, devices_before or _ALLOW_ALL))
 
     def kill(self, timeout: float = FREEZE_TIMEOUT) -> None:
         """SIGKILL to every process, frozen or not, until none is left. Waits for their end, reaps nobody.
@@ -263,6 +269,31 @@ class ContainerCgroup(FoundGroups):
         for directory in [d for d in self.directories if d not in before]:
             move_processes(self.pids, directory)
 
+    def _changed_devices(
+        self, rules: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]]
+    ) -> AbstractContextManager[None]:
+        from containerlib.runtime.cgroups.device_lists import changed_lists  # noqa: PLC0415 - as in update
+
+        if self.v2_directory:
+            return self._device_programs.changed(self.v2_directory, rules)
+        if "devices" in self._layout.v1:
+            return changed_lists(self._directory("devices"), rules, before, self._standing_still)
+        if rules != _ALLOW_ALL:
+            raise missing_controller("devices")
+        return contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def _standing_still(self) -> Iterator[None]:
+        """Frozen for as long, as far as that is possible here."""
+        if self.frozen or not self._of("freezer"):
+            yield
+            return
+        self.freeze()
+        try:
+            yield
+        finally:
+            self.thaw()
+
     def _create_v2(self, settings: Sequence[Setting], rules: list[Mapping[str, Any]]) -> None:
         mount, directory = str(self._layout.unified), str(self.v2_directory)
         self._make(directory)
@@ -271,15 +302,8 @@ class ContainerCgroup(FoundGroups):
             enable_all_controllers(mount, self.path)
         enable_controllers(mount, self.path, [s.controller for s in settings])
         write_settings(settings, self._directory)
-        if rules == _ALLOW_ALL:
-            return
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            self._device_attach(descriptor, device_filter(rules))
-        except OSError as error:
-            raise StageError("cgroup", error.errno or 0, f"device rules of {directory}") from error
-        finally:
-            os.close(descriptor)
+        if rules != _ALLOW_ALL:
+            self._device_programs.attach(directory, rules)
 
     def _set_frozen(self, frozen: bool, timeout: float) -> None:
         if self.v2_directory:

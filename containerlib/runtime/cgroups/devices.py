@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["AllowList", "allow_list", "device_lines"]
+__all__ = ["AllowList", "Node", "allow_list", "device_lines", "node_line"]
 
 Node = tuple[str, int | None, int | None]
 """(b or c, major, minor), where None is any number."""
@@ -29,9 +29,16 @@ def device_lines(rules: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     for rule in _of_one_kind(rules):
         kind, access = rule_kind(rule), rule_access(rule)
         file = "devices.allow" if rule.get("allow") else "devices.deny"
-        major, minor = (_star(rule_number(rule, name)) for name in ("major", "minor"))
-        lines.append((file, "a" if kind == "a" else f"{kind} {major}:{minor} {access}"))
+        node = (kind, rule_number(rule, "major"), rule_number(rule, "minor"))
+        lines.append((file, "a" if kind == "a" else node_line(node, access)))
     return lines
+
+
+def node_line(node: Node, access: str) -> str:
+    """As the controller reads and writes it: "c 1:3 rwm", "b *:* m"."""
+    kind, *numbers = node
+    major, minor = ("*" if number is None else number for number in numbers)
+    return f"{kind} {major}:{minor} {access}"
 
 
 @frozen
@@ -87,7 +94,3 @@ def _is_part(denied: Node, access: set[str], nodes: Mapping[Node, set[str]]) -> 
         and all(a is None or b is None or a == b for a, b in zip(other[1:], denied[1:], strict=True))
         for other, allowed in nodes.items()
     )
-
-
-def _star(number: int | None) -> str:
-    return "*" if number is None else str(number)

@@ -21,7 +21,7 @@ __all__ = ["CONFIG", "Record", "now", "read_record", "write_aside"]
 
 STATE = "state.json"
 CONFIG = "config.json"
-"""The bundle's, as it was when the container was made."""
+"""The bundle's, as it was when the container was made, with what updates have changed since."""
 
 
 class Record:

@@ -13,6 +13,7 @@ import pytest
 
 from containerlib.errors import InvalidArgument, NotFound, RegistryError, Unsupported
 from containerlib.images.registry.client import Registry
+from containerlib.images.registry.configuration.files import ConfigurationFiles
 from containerlib.images.registry.fallback import tag_of
 from containerlib.images.registry.pages import next_link
 from containerlib.images.registry.retry import Retry
@@ -380,3 +381,39 @@ def test_delete_that_a_registry_does_not_do_is_unsupported_and_says_why(place: P
     place.fake.fault = lambda r: httpx.Response(400) if r.method == "DELETE" else None
     with pytest.raises(Unsupported, match="by its digest"):
         place.registry.delete_tag("app", "a")
+
+
+def test_push_goes_where_the_configuration_says_and_to_no_mirror(place: Place, tmp_path: Path) -> None:
+    tmp_path.joinpath("registries.conf").write_text(
+        """
+        [[registry]]
+        prefix = "registry.example/app"
+        location = "elsewhere.example/team/app"
+        mirror = [{location = "mirror.example/app"}]
+        [[registry]]
+        prefix = "registry.example/blocked"
+        blocked = true
+        """
+    )
+    files = ConfigurationFiles(
+        {"CONTAINERS_REGISTRIES_CONF": str(tmp_path / "registries.conf")}, root=str(tmp_path)
+    )
+    with Registry("registry.example", transport=place.server.transport, files=files) as registry:
+        registry.push_artifact("app", SBOM, tag="1")
+        assert {host for _, host, _ in place.server.seen()} == {"elsewhere.example"}
+        assert "1" in place.fake.manifests["team/app"]
+        registry.push_blob("app", b"data", mount_from=["app/base", "other"])
+        sources = [r.url.params["from"] for r in place.server.requests if "from" in r.url.params]
+        assert sources == ["team/app/base"]
+        with pytest.raises(InvalidArgument, match="blocked"):
+            registry.push_blob("blocked/app", b"data")
+
+
+def test_push_to_docker_hub_knows_its_short_names(place: Place) -> None:
+    with Registry("docker.io", transport=place.server.transport) as registry:
+        registry.push_blob("redis", b"data")
+    assert {path for _, _, path in place.server.seen()} == {
+        f"/v2/library/redis/blobs/{digest_of(b'data')}",
+        "/v2/library/redis/blobs/uploads/",
+        "/v2/library/redis/blobs/uploads/0",
+    }

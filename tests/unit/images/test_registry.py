@@ -34,7 +34,7 @@ def connect(server: MockServer, name: str = "registry.example", auth: BasicAuth 
 def download(registry: Registry, path: Path) -> bytes:
     ingest = Ingest(str(path / "blob"), DESCRIPTOR.digest, DESCRIPTOR.size)
     try:
-        registry.blob("app", DESCRIPTOR, ingest)
+        registry.fetch("app", DESCRIPTOR, ingest)
         ingest.finish()
         return (path / "blob").read_bytes()
     finally:
