@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from containerlib.errors import InvalidArgument, NotFound, Unavailable
+from containerlib.images.registry.challenges import basic
 from containerlib.images.registry.client import Registry
 from containerlib.spec.auth import BasicAuth
 from containerlib.spec.image import Manifest
@@ -143,3 +144,19 @@ def test_insecure_registry_is_asked_with_tls_and_then_without(connect: Callable[
         read(registry)
     with connect(server, insecure=True) as registry:
         assert read(registry) == BLOB
+
+
+def test_mirror_is_shown_what_a_lookup_has_for_it(connect: Callable[..., Registry]) -> None:
+    class Lookup:
+        def get(self, registry: str, repository: str) -> BasicAuth:
+            return BasicAuth(registry, repository)
+
+    def asks(request: httpx.Request) -> httpx.Response:
+        shown = request.headers.get("Authorization")
+        return honest(request) if shown else httpx.Response(401, headers={"WWW-Authenticate": "Basic"})
+
+    server = by_host(one=asks, two=404, registry=404)
+    with connect(server, MIRRORED, auth=Lookup()) as registry:
+        assert read(registry) == BLOB
+    shown = {value for _, value in server.shown() if value}
+    assert shown == {basic(BasicAuth("one.example", "cache/acme/app"))}

@@ -16,9 +16,10 @@ from containerlib.images.registry.network import Network
 from containerlib.images.registry.retry import Retry
 from containerlib.images.registry.session import Scope, Session
 from containerlib.images.registry.tls import Contexts, TlsFiles
-from containerlib.images.registry.transport import Transport
+from containerlib.images.registry.transport import MAX_CONNECTIONS, Transport
 from rig.certificates import Certificate
 from rig.scripted_server import Answer, Request, ScriptedServer
+from rig.threads import at_once
 
 ONCE = Retry(attempts=1)
 NOBODY = "0.0.0.0:1"
@@ -118,6 +119,35 @@ def test_no_tls_context_is_made_for_plain_http() -> None:
             with session.send("GET", "/v2/", scope=Scope("app"), what="it"):
                 pass
     assert not made
+
+
+class Busy(ScriptedServer):
+    """Counts the requests that are under way at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now, self.most, self._counting = 0, 0, threading.Lock()
+
+    def answer(self, _: Request) -> Answer:
+        with self._counting:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.05)
+        with self._counting:
+            self.now -= 1
+        return Answer()
+
+
+def test_connections_at_once_are_bounded() -> None:
+    with Busy() as server, Session(server.address, retry=ONCE) as session:
+
+        def ask(_: int) -> None:
+            with session.send("GET", "/v2/", scope=Scope("app"), what="it") as response:
+                assert response.status_code == 200
+
+        at_once(ask, threads=3 * MAX_CONNECTIONS)
+    assert len(server.requests) == 3 * MAX_CONNECTIONS
+    assert server.most == MAX_CONNECTIONS
 
 
 def test_registry_may_be_silent_for_longer_while_it_works() -> None:
