@@ -41,18 +41,26 @@ class ImageRecipe:
         *,
         auth: Auth | Credentials | None = None,
         platform: str | None = None,
+        foreign_layers: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> Image:
         """Fetches and unpacks the image; what is here already is not fetched again. Blocks until it is done.
 
-        `platform` is e.g. `"linux/arm64"`; without it, this machine's. `progress` is called from this thread
-        or another, some ten times a second.
+        `platform` is e.g. `"linux/arm64"`; without it, this machine's. `foreign_layers` are fetched from the URLs in
+        the manifest, where the registry does not have them. `progress` is called from this thread or another, some
+        ten times a second.
 
         Raises: NotFound, Unauthorized, Unavailable, RegistryError, StageError; Unsupported without root.
         """
         if platform is not None:
             words.text(platform, field="platform")
-        pulled = self.engine.core.images.pull(self.reference, auth=auth, platform=platform, progress=progress)
+        pulled = self.engine.core.images.pull(
+            self.reference,
+            auth=auth,
+            platform=platform,
+            foreign_layers=foreign_layers,
+            progress=progress,
+        )
         return Image(self.engine, pulled)
 
     def __repr__(self) -> str:

@@ -72,13 +72,15 @@ class ImageStore:
         *,
         auth: Auth | Credentials | None = None,
         platform: str | None = None,
+        foreign_layers: bool = False,
         progress: Report | None = None,
     ) -> ImageRecord:
         """Makes the image of `reference` be here, unpacked; what is here is not fetched again. Blocks.
 
-        HTTPS, or plain HTTP for a registry on loopback. Of an index the image for `platform`, by default the
-        best for this machine. `progress` is called from several threads, one at a time; what it raises ends
-        the pull.
+        As registries.conf and certs.d say; without them HTTPS, or plain HTTP for a registry on loopback. Layers that
+        the registry may not keep are fetched from elsewhere with `foreign_layers`. Of an index it is the image for
+        `platform`, by default the best for this machine. `progress` is called from several threads, one at a time; what
+        it raises ends the pull.
 
         Raises: NotFound, Unauthorized, Unavailable, RegistryError; InvalidArgument(field="layer") for a
         hostile layer; StageError for a full disk and the like; Unsupported without root. Nothing is left behind
@@ -90,7 +92,13 @@ class ImageStore:
         parsed = Reference.parse(reference)
         platforms = _platforms(platform)
         self._require_privilege()
-        connected = Registry(parsed.registry, auth=auth, transport=self._transport, retry=self._retry)
+        connected = Registry(
+            parsed.registry,
+            auth=auth,
+            foreign_layers=foreign_layers,
+            transport=self._transport,
+            retry=self._retry,
+        )
         with connected as registry, _Cleanup(self._root):
             image_id = pull(
                 self._root,

@@ -103,19 +103,18 @@ class Token:
 
 def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
     """Every challenge of every header; what cannot be read is left out."""
-    challenges: list[Challenge] = []
+    found: list[tuple[str, list[tuple[str, str]]]] = []
     for header in headers:
         position = 0
         while match := _PIECE.match(header, position):
             position = match.end()
             if match["scheme"]:
-                challenges.append(Challenge(match["scheme"].lower()))
-            elif challenges:
+                found.append((match["scheme"].lower(), []))
+            elif found:
                 quoted = match["quoted"]
                 value = match["plain"] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
-                last = challenges[-1]
-                challenges[-1] = Challenge(last.scheme, (*last.parameters, (match["key"].lower(), value)))
-    return tuple(challenges)
+                found[-1][1].append((match["key"].lower(), value))
+    return tuple(Challenge(scheme, tuple(parameters)) for scheme, parameters in found)
 
 
 def best(challenges: Iterable[Challenge]) -> Challenge | None:

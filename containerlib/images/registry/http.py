@@ -34,6 +34,9 @@ _MAX_REDIRECTS = 5
 _SAFE = frozenset({"GET", "HEAD"})
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _CONNECT_SECONDS = 10.0
+_WORK = 10
+"""As many times as long may a registry be silent that was sent something: it hashes it, or has it moved elsewhere."""
+
 _HEADERS = {"User-Agent": "containerlib", "Accept": "*/*", "Accept-Encoding": "identity"}
 
 
@@ -58,7 +61,9 @@ class Http:
         self._transport = transport
         self._network = network
         self._stopped = threading.Event()
-        self._timeout = httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS), pool=None).as_dict()
+        connect = min(timeout, _CONNECT_SECONDS)
+        self._timeout = httpx.Timeout(timeout, connect=connect, pool=None).as_dict()
+        self._patient = {**self._timeout, "read": timeout * _WORK}
 
     def pause(self, seconds: float) -> None:
         """Sleeps; not once it is stopped."""
@@ -143,7 +148,7 @@ class Http:
                 url,
                 headers={**_HEADERS, **headers},
                 content=content() if callable(content) else content,
-                extensions={"timeout": self._timeout},
+                extensions={"timeout": self._timeout if method in _SAFE else self._patient},
             )
             response = self._transport.handle_request(request)
             response.request = request
