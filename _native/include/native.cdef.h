@@ -90,7 +90,7 @@ enum clib_op_kind {
     CLIB_OP_HOSTNAME,   /* t0 */
     CLIB_OP_DOMAINNAME, /* t0 */
     CLIB_OP_PIVOT,      /* the new root becomes "/"; the host's tree is gone; n0 1 = the root mount is made
-                           read-only, n1 MS_* its propagation */
+                           read-only, n1 MS_* its propagation, n2 1 = by MS_MOVE and chroot(2) */
     /* the process */
     CLIB_OP_SESSION_KEYRING, /* t0 name */
     CLIB_OP_PERSONALITY,     /* n0 */

@@ -145,10 +145,7 @@ int op_root_overlay(struct init *init, const struct clib_op *op) {
 
 /* pivot_root(".", "."): the old root ends up mounted on the new one's "/" and is taken away from there, so
  * that neither tree needs a directory for the other. */
-int op_pivot(struct init *init, const struct clib_op *op) {
-    cleanup_close int old = (int)sys(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (old < 0)
-        return old;
+static int pivot(const struct init *init, int old) {
     long result = sys(fchdir, init->root);
     if (result == 0)
         result = sys(pivot_root, ".", ".");
@@ -158,10 +155,18 @@ int op_pivot(struct init *init, const struct clib_op *op) {
         result = sys(mount, 0, ".", 0, MS_SLAVE | MS_REC, 0);
     if (result == 0)
         result = sys(umount2, ".", MNT_DETACH_);
+    return (int)result;
+}
+
+int op_pivot(struct init *init, const struct clib_op *op) {
+    cleanup_close int old = (int)sys(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (old < 0)
+        return old;
+    long result = op->number[2] ? root_move(init, old) : pivot(init, old);
     if (result == 0)
         result = sys(chdir, "/");
-    if (result < 0)
-        return (int)result;
+    if (result != 0)
+        return result < 0 ? (int)result : -EPROTO;
     sys(close, init->root);
     init->root = (int)sys(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (init->root < 0 || (result = replace_null(init->root)) < 0)

@@ -56,6 +56,12 @@ _BY_OP: Mapping[str, Mapping[int, str]] = {
         ENOENT: "no such profile is loaded in this kernel",
         EINVAL: "the security module does not know this label",
     },
+    "propagation": {
+        EINVAL: 'here "/" is a directory in a mount, as after a chroot(2), and no root could be changed'
+    },
+    "pivot": {
+        EINVAL: 'where "/" is the initial ramdisk, pivot_root(2) is not possible: create with --no-pivot'
+    },
     "session_keyring": {EDQUOT: "the user has too many keys: raise /proc/sys/kernel/keys/maxkeys"},
     "link": {
         ENODEV: "the network namespace of the runtime has no such device",

@@ -79,6 +79,7 @@ def create(
     wait: bool = True,
     unsupervised: bool = False,
     preserve: Sequence[int] = (),
+    pivot: bool = True,
     keyring: bool = True,
     mapper: Mapper | None = None,
     files: KernelFiles = HOST_FILES,
@@ -91,8 +92,8 @@ def create(
     own; the shim removes it when the container has ended, also when this call fails. `owned`: the container dies with
     this process. `terminal`: rows and columns. `spec` saves reading config.json. `unsupervised`: the helper ends with
     this call, the process is for others to reap, and its streams are those of `stdio`. `preserve`: the program's
-    descriptors from 3 on. `keyring`: it gets a session keyring. `mapper`: who maps a user namespace for a caller
-    without privilege. Needs root, or a user namespace; Linux 5.12.
+    descriptors from 3 on. `pivot`: False where "/" is the initial ramdisk. `keyring`: it gets a session keyring.
+    `mapper`: who maps a user namespace for a caller without privilege. Needs root, or a user namespace; Linux 5.12.
 
     Raises: StageError, Unsupported, InvalidArgument.
     """
@@ -117,7 +118,12 @@ def create(
             container_id=container_id,
             seccomp=_filter(spec, seccomp_cache),
             manner=Manner(
-                hold=hold, supervised=not unsupervised, keyring=keyring, bundle=bundle, mapper=mapper
+                hold=hold,
+                supervised=not unsupervised,
+                pivot=pivot,
+                keyring=keyring,
+                bundle=bundle,
+                mapper=mapper,
             ),
         )
         forget(directory)

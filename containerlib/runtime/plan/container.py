@@ -64,6 +64,8 @@ class Manner:
     """A shim stays with it, and it ends with that."""
     keyring: bool = True
     """It has a session keyring of its own."""
+    pivot: bool = True
+    """By pivot_root(2), which the kernel refuses where "/" is the initial ramdisk."""
     bundle: str = ""
     """What hooks are told."""
     mapper: Mapper | None = None
@@ -106,7 +108,9 @@ def container_plan(
         *ops.handover(*hooks("prestart"), *hooks("createRuntime")),
         *hooks("createContainer"),
         ops.pivot(
-            read_only=spec.get("root", {}).get("readonly", False), propagation=root_propagation(linux)[1]
+            read_only=spec.get("root", {}).get("readonly", False),
+            propagation=root_propagation(linux)[1],
+            moved=not manner.pivot,
         ),
         *(_keyring(process, container_id) if manner.keyring else ()),
         *process_ops(

@@ -244,9 +244,9 @@ def domainname(name: str) -> Op:
     return Op(lib.CLIB_OP_DOMAINNAME, f"domainname {name}", texts=(name, None))
 
 
-def pivot(*, read_only: bool, propagation: int = 0) -> Op:
-    """`propagation`: MS_* that "/" has in the end."""
-    return Op(lib.CLIB_OP_PIVOT, "root", (int(read_only), propagation, 0))
+def pivot(*, read_only: bool, propagation: int = 0, moved: bool = False) -> Op:
+    """`propagation`: MS_* that "/" has in the end. `moved`: without pivot_root(2)."""
+    return Op(lib.CLIB_OP_PIVOT, "root", (int(read_only), propagation, int(moved)))
 
 
 def session_keyring(name: str) -> Op:
