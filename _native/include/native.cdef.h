@@ -66,7 +66,7 @@ enum clib_op_kind {
     CLIB_OP_LOOPBACK_UP,   /* brings lo up in the current network namespace */
     CLIB_OP_PROPAGATION,   /* n0 MS_* propagation flags for "/", recursive */
     CLIB_OP_UNMOUNT,       /* t0 host directory, with the mounts below it */
-    CLIB_OP_ROOT_BIND,     /* t0 host directory becomes the root, n0 MOUNT_ATTR_*, n1 1 = recursive */
+    CLIB_OP_ROOT_BIND,     /* t0 host directory becomes the root, n0 MOUNT_ATTR_*, n1 clib_root_kind */
     CLIB_OP_ROOT_OVERLAY,  /* t0 host upper or 0, t1 host work or 0, size strings at t2: the mount point, then
                               the lowers, top first; n0 1 = upper on a tmpfs, n1 1 = by mount(2), before
                               Linux 6.7 */
@@ -90,7 +90,7 @@ enum clib_op_kind {
     CLIB_OP_HOSTNAME,   /* t0 */
     CLIB_OP_DOMAINNAME, /* t0 */
     CLIB_OP_PIVOT,      /* the new root becomes "/"; the host's tree is gone; n0 1 = the root mount is made
-                           read-only, n1 MS_* its propagation, n2 1 = by MS_MOVE and chroot(2) */
+                           read-only, n1 MS_* its propagation, n2 clib_pivot_kind */
     /* the process */
     CLIB_OP_SESSION_KEYRING, /* t0 name */
     CLIB_OP_PERSONALITY,     /* n0 */
@@ -133,6 +133,18 @@ enum clib_mount_flag {
     CLIB_MOUNT_TARGET_OWNER = 1024,        /* and its owner */
     CLIB_MOUNT_ON_PROC = 2048,             /* the target may lie in a procfs */
     CLIB_MOUNT_PROC_SOURCE = 4096,         /* the source must be a procfs */
+};
+
+enum clib_root_kind {
+    CLIB_ROOT_ALONE = 0,     /* without the mounts below it */
+    CLIB_ROOT_RECURSIVE = 1, /* with them */
+    CLIB_ROOT_UNMOUNTED = 2, /* the directory itself, in the host's mount namespace */
+};
+
+enum clib_pivot_kind {
+    CLIB_PIVOT_EXCHANGED = 0, /* pivot_root(2) */
+    CLIB_PIVOT_MOVED = 1,     /* on top of "/", where that cannot be exchanged; then chroot(2) */
+    CLIB_PIVOT_UNMOUNTED = 2, /* chroot(2) alone */
 };
 
 enum clib_tree_kind {

@@ -50,6 +50,8 @@ int op_unmount(const char *path);
 int op_root_bind(struct init *init, const struct clib_op *op);
 int op_root_overlay(struct init *init, const struct clib_op *op);
 int op_pivot(struct init *init, const struct clib_op *op);
+/* init->root becomes "/" by chroot(2) alone */
+int change_root(const struct init *init);
 /* move.c: makes init->root "/", which `old` is, without pivot_root(2); 0 or -errno */
 int root_move(const struct init *init, int old);
 /* options of mount(2): one text, a page long */

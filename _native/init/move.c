@@ -151,7 +151,5 @@ int root_move(const struct init *init, int old) {
         return result;
     result = mount_attributes(
         old, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0, 0, 0);
-    if (result < 0 || (result = (int)sys(fchdir, init->root)) < 0)
-        return result;
-    return (int)sys(chroot, ".");
+    return result < 0 ? result : change_root(init);
 }

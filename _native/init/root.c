@@ -20,7 +20,11 @@ static int attach(int mount, const char *path) {
 
 int op_root_bind(struct init *init, const struct clib_op *op) {
     const char *path = op_text(init->plan, op, 0);
-    unsigned recursive = op->number[1] ? AT_RECURSIVE : 0;
+    if (op->number[1] == CLIB_ROOT_UNMOUNTED) {
+        init->root = (int)sys(openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        return init->root < 0 ? init->root : 0;
+    }
+    unsigned recursive = op->number[1] == CLIB_ROOT_RECURSIVE ? AT_RECURSIVE : 0;
     int tree = (int)sys(open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive);
     if (tree < 0)
         return tree;
@@ -158,11 +162,28 @@ static int pivot(const struct init *init, int old) {
     return (int)result;
 }
 
+int change_root(const struct init *init) {
+    long result = sys(fchdir, init->root);
+    return result < 0 ? (int)result : (int)sys(chroot, ".");
+}
+
+static int change(const struct init *init, int old, uint64_t manner) {
+    switch ((enum clib_pivot_kind)manner) {
+    case CLIB_PIVOT_EXCHANGED:
+        return pivot(init, old);
+    case CLIB_PIVOT_MOVED:
+        return root_move(init, old);
+    case CLIB_PIVOT_UNMOUNTED:
+        return change_root(init);
+    }
+    return -EINVAL;
+}
+
 int op_pivot(struct init *init, const struct clib_op *op) {
     cleanup_close int old = (int)sys(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (old < 0)
         return old;
-    long result = op->number[2] ? root_move(init, old) : pivot(init, old);
+    long result = change(init, old, op->number[2]);
     if (result == 0)
         result = sys(chdir, "/");
     if (result != 0)

@@ -40,6 +40,7 @@ _BY_OP: Mapping[str, Mapping[int, str]] = {
     "scheduler": {
         EPERM: "it needs CAP_SYS_NICE on the host; a real-time policy also a cgroup with cpu.rt_runtime_us, and "
         "SCHED_DEADLINE every CPU",
+        EINVAL: "this kernel does not have the policy (Linux itself has no SCHED_ISO), or not with these values",
         EBUSY: "the CPUs have not that much time left for SCHED_DEADLINE",
         EOPNOTSUPP: "utilization clamping needs a kernel with CONFIG_UCLAMP_TASK",
         E2BIG: "utilization clamping needs Linux 5.3",

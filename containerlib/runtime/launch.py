@@ -157,6 +157,7 @@ def execute(
     keyring: bool = True,
     target: tuple[int, int] | None = None,
     ignore_paused: bool = False,
+    root: Root | None = None,
     mapper: Mapper | None = None,
     files: KernelFiles = HOST_FILES,
 ) -> Supervisor:
@@ -164,7 +165,8 @@ def execute(
 
     It gets the descriptors of `stdio` themselves. With `terminal` its pseudo-terminal is `supervisor.terminal_fd`.
     `target`: pid and start time of the container's first process, where no supervisor has recorded them.
-    `ignore_paused`: in a paused container it waits until that is resumed. The rest: as in `create`.
+    `ignore_paused`: in a paused container it waits until that is resumed. `root`: the container's, for one without a
+    mount namespace. The rest: as in `create`.
 
     Raises: Conflict where the container does not run, or is paused and that is not ignored; StageError.
     """
@@ -180,6 +182,7 @@ def execute(
         container_id=container_id,
         seccomp=_filter(spec, seccomp_cache),
         manner=Manner(supervised=not unsupervised, keyring=keyring, bundle=directory, mapper=mapper),
+        root=root,
     )
     with contextlib.ExitStack() as stack:
         fds = {

@@ -153,7 +153,13 @@ def propagation(flags: int) -> Op:
 
 
 def root_bind(path: str, *, recursive: bool = True) -> Op:
-    return Op(lib.CLIB_OP_ROOT_BIND, f"root {path}", (0, int(recursive), 0), (path, None))
+    kind = lib.CLIB_ROOT_RECURSIVE if recursive else lib.CLIB_ROOT_ALONE
+    return Op(lib.CLIB_OP_ROOT_BIND, f"root {path}", (0, kind, 0), (path, None))
+
+
+def root_directory(path: str) -> Op:
+    """Where the mount namespace is the host's: nothing is mounted."""
+    return Op(lib.CLIB_OP_ROOT_BIND, f"root {path}", (0, lib.CLIB_ROOT_UNMOUNTED, 0), (path, None))
 
 
 def root_overlay(
@@ -246,7 +252,13 @@ def domainname(name: str) -> Op:
 
 def pivot(*, read_only: bool, propagation: int = 0, moved: bool = False) -> Op:
     """`propagation`: MS_* that "/" has in the end. `moved`: without pivot_root(2)."""
-    return Op(lib.CLIB_OP_PIVOT, "root", (int(read_only), propagation, int(moved)))
+    kind = lib.CLIB_PIVOT_MOVED if moved else lib.CLIB_PIVOT_EXCHANGED
+    return Op(lib.CLIB_OP_PIVOT, "root", (int(read_only), propagation, kind))
+
+
+def change_root() -> Op:
+    """By chroot(2) alone, where the mount namespace is the host's."""
+    return Op(lib.CLIB_OP_PIVOT, "root", (0, 0, lib.CLIB_PIVOT_UNMOUNTED))
 
 
 def session_keyring(name: str) -> Op:
