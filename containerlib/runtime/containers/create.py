@@ -10,7 +10,7 @@ import errno
 import json
 import os
 
-from containerlib.errors import AlreadyExists, Error, StageError, Unsupported
+from containerlib.errors import AlreadyExists, Error, StageError
 from containerlib.runtime.containers.bundle import load_bundle, rootfs_of, silent
 from containerlib.runtime.containers.containers import Container, Containers
 from containerlib.runtime.containers.delete import remove
@@ -58,15 +58,14 @@ def create(
 
     It inherits `stdio`, or has a terminal of `terminal`'s size, whose master `on_terminal` is lent. `preserve` are its
     descriptors from 3 on, `env` is added to its environment. `rootless`: it goes without what a caller without
-    privileges cannot give it (None: if this is one), and `warn` hears of that.
+    privileges cannot give it (None: if this is one), and `warn` hears of that. `pivot`: False where "/" is the initial
+    ramdisk, which pivot_root(2) does not take; `keyring`: it has a session keyring of its own.
 
     Its first process is a child of the nearest process that adopts orphans (a subreaper), which is to be the caller's
     monitor.
 
     Raises: AlreadyExists; NotFound, InvalidArgument and Unsupported for its configuration; StageError.
     """
-    if not pivot:
-        raise Unsupported("--no-pivot: a root on an initial ramdisk is not supported; leave the flag out")
     directory = containers.directory(container_id)
     bundle = os.path.abspath(bundle)
     spec = spec or load_bundle(bundle, warn)
@@ -87,6 +86,7 @@ def create(
                 terminal=terminal,
                 on_terminal=on_terminal,
                 preserve=preserve,
+                pivot=pivot,
                 keyring=keyring,
             )
         except BaseException as error:
@@ -160,6 +160,7 @@ def _make(
     terminal: tuple[int, int] | None,
     on_terminal: Callable[[int], None] | None,
     preserve: Sequence[int],
+    pivot: bool,
     keyring: bool,
 ) -> None:
     record = container.record
@@ -181,6 +182,7 @@ def _make(
         spec=spec,
         unsupervised=True,
         preserve=preserve,
+        pivot=pivot,
         keyring=keyring,
         seccomp_cache=os.path.join(os.path.dirname(container.directory), RESERVED),
         mapper=mapper_of_caller(),
