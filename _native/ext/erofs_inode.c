@@ -125,5 +125,6 @@ enum clib_layer_kind erofs_read_link(struct clib_erofs *writer, uint64_t nid, ch
         return erofs_failed(writer);
     }
     *size = (size_t)inode.size;
+    text[*size] = 0;
     return erofs_read(&writer->file, at, text, *size) ? erofs_failed(writer) : CLIB_LAYER_OK;
 }

@@ -17,7 +17,8 @@ enum clib_layer_kind erofs_link(struct clib_erofs *writer, uint32_t target, uint
     tree->nodes[node].flags |= EROFS_NODE_LINKED;
     tree->nodes[target].flags |= EROFS_NODE_LINKED;
     writer->is_known = writer->is_known && !taken;
-    return CLIB_LAYER_OK;
+    /* the directory that it takes the place of may have had the target in it */
+    return taken && !erofs_tree_is_reachable(tree, target) ? CLIB_LAYER_LINK : CLIB_LAYER_OK;
 }
 
 /* The file itself is looked for at the end. It takes its place in this layer, as overlay would copy it up. */

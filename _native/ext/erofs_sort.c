@@ -96,6 +96,7 @@ static enum clib_layer_kind set_links(struct clib_erofs *writer, uint64_t nid, u
     uint32_t links = (uint32_t)count;
     uint64_t at = nid * EROFS_SLOT + offsetof(struct erofs_inode, links);
     writer->live++;
+    erofs_add_up(&writer->file, at, &links, sizeof links);
     return erofs_patch(&writer->file, at, &links, sizeof links) ? erofs_failed(writer) : CLIB_LAYER_OK;
 }
 

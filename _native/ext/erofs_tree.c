@@ -23,6 +23,8 @@ bool erofs_grow(void **data, size_t *capacity, size_t needed, size_t item_size) 
 }
 
 int erofs_bytes_add(struct erofs_bytes *bytes, const void *data, size_t size) {
+    if (!size)
+        return 0;
     if (bytes->size + size > UINT32_MAX) {
         errno = ENOMEM;
         return -1;
@@ -132,7 +134,8 @@ static int grow_slots(struct erofs_tree *tree) {
 uint32_t erofs_tree_find(const struct erofs_tree *tree, uint32_t parent, const char *name, size_t size) {
     if (size > EROFS_MAX_NAME)
         return 0;
-    return slot_of(tree, hash_of(tree, parent, name, size), parent, name, size)->node;
+    uint32_t node = slot_of(tree, hash_of(tree, parent, name, size), parent, name, size)->node;
+    return tree->nodes[node].flags & EROFS_NODE_REPLACED ? 0 : node;
 }
 
 /* Makes the name that of `node`, which has it and the directory already. */
