@@ -12,6 +12,7 @@ from sys import executable
 import pytest
 
 import containerlib as cl
+from containerlib.spec.options import SnapshotterName
 
 OWN_COMMAND = "containerlib-oci"
 
@@ -27,7 +28,7 @@ def own_command(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def driver(request: pytest.FixtureRequest, own_command: str) -> str:
-    name = str(request.param)
+    name = str(getattr(request, "param", "native"))
     if name == OWN_COMMAND:
         return own_command
     if name != "native" and shutil.which(name) is None:
@@ -36,8 +37,8 @@ def driver(request: pytest.FixtureRequest, own_command: str) -> str:
 
 
 @pytest.fixture
-def engine(tmp_path: Path, driver: str) -> Iterator[cl.Engine]:
-    with cl.Engine(tmp_path / "root", driver=driver) as engine:
+def engine(tmp_path: Path, driver: str, snapshotter: SnapshotterName) -> Iterator[cl.Engine]:
+    with cl.Engine(tmp_path / "root", driver=driver, snapshotter=snapshotter) as engine:
         yield engine
         assert list(Path(engine.root, "containers").iterdir()) == [], "a container's directory was left"
 

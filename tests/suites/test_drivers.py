@@ -14,6 +14,7 @@ from subprocess import Popen
 import pytest
 
 import containerlib as cl
+from containerlib.spec.options import SnapshotterName
 from rig.bundles import until
 from rig.groups import groups_of, running_in
 
@@ -170,6 +171,22 @@ def test_supervisor_killed_takes_the_container_along(box: cl.ContainerRecipe, en
         assert container.wait(5.0).exit_code == 137
         kept = Path(engine.root, "containers", container.id, "oci")
         until(lambda: not any(path.name.startswith(container.id) for path in kept.glob("*")))
+
+
+# ---- what it is made of ----
+
+
+@pytest.mark.parametrize("snapshotter", ["overlay", "erofs", "fuse-overlayfs", "copy"], indirect=True)
+def test_layers_of_every_kind_are_its_root(box: cl.ContainerRecipe, snapshotter: SnapshotterName) -> None:
+    code = "echo x >> /kept; wc -l < /kept; trap 'exit 0' TERM; while :; do sleep 0.05; done"
+    with box.start("sh", "-c", code) as container:
+        container.wait_for(log="1")
+        assert container.exec("cat", "/kept").text == "x\n"
+        assert box.engine.root not in Path("/proc/self/mountinfo").read_text()
+        container.stop(timeout=20.0)
+        container.start()
+        container.wait_for(log="2")
+    assert box.run("sh", "-c", "test -e /kept || echo none").text == "none\n"
 
 
 # ---- what a driver is ----

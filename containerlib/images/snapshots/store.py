@@ -8,7 +8,7 @@ One that is here is whole exactly if the table says so. What a snapshotter does 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -53,6 +53,10 @@ class SnapshotStore:
         """Whether the snapshot is here. One that somebody deleted by hand is not: a pull or load makes it again."""
         return self.table.has_snapshot(chain_id, kind) and os.path.exists(self.path_of(chain_id, kind))
 
+    def is_wanted(self, kind: LayerKind) -> bool:
+        """Whether layers of this kind are as good as new ones, as far as that is known without trying."""
+        return self._name in ("auto", kind.removesuffix("-userxattr"))
+
     def layers(self, chain: Sequence[str], kind: LayerKind) -> tuple[Layer, ...]:
         """What a container of that chain (the lowest first) is stacked of, top first."""
         snapshotter = snapshotter_of(kind)
@@ -88,13 +92,18 @@ class Drafts:
         """Whether the snapshot is here and need not be made."""
         return self._snapshots.has(chain_id, self.kind)
 
+    def reserve(self, chain_ids: Iterable[str]) -> None:
+        """Says which layers will be made: from here on it is known where they are, for those above them."""
+        for chain_id in chain_ids:
+            self._paths[chain_id] = self._lease.temporary(self._snapshots.path)
+
     def prepare(self, chain: Sequence[str]) -> Draft:
-        """Begins the top layer of `chain` (the lowest first), on those below: whole, or drafts of this object.
+        """Begins the top layer of `chain` (the lowest first), on those below: whole, or reserved too.
 
         Raises: StageError.
         """
-        path = self._paths[chain[-1]] = self._lease.temporary(self._snapshots.path)
         below = [self._path(chain_id) for chain_id in reversed(chain[:-1])]
+        path = self._path(chain[-1])
         return self.snapshotter.prepare(path, self.snapshotter.layers(below), self._opened)
 
     def done(self, chain_id: str, size: int) -> None:

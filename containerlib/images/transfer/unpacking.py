@@ -28,8 +28,11 @@ def unpack(
     diff_id: Digest,
     compressed_size: int,
     progress: Callable[[int], None],
+    wait_for_lowers: Callable[[], None],
 ) -> int:
     """Feeds a layer to `draft`, which it finishes and closes; returns the bytes of its files. Blocks until it has come.
+
+    `wait_for_lowers` returns when the layers below are finished, or raises what became of them.
 
     Raises: InvalidArgument(field="layer") for a layer that is damaged, hostile or too large for its
     compressed size; RegistryError(code="DIGEST_INVALID") where it is not `diff_id`; StageError; what the
@@ -42,6 +45,7 @@ def unpack(
             hasher.update(piece)
             draft.feed(piece)
             progress(total)
+        wait_for_lowers()
         size = draft.finish()
     except InvalidArgument:
         transfer.wait()  # bytes that came wrong explain the rest, and that is for the transfer to say
