@@ -151,6 +151,7 @@ enum clib_root_flag {
     CLIB_ROOT_CLASSIC = 2,   /* by mount(2), before Linux 6.7 */
     CLIB_ROOT_USERXATTR = 4, /* the layers have "user.overlay." attributes, not "trusted.overlay." */
     CLIB_ROOT_MAPPED = 8,    /* shim: the layers are id-mapped by the first process's user namespace */
+    CLIB_ROOT_VOLATILE = 16, /* what is written is never synced */
 };
 
 enum clib_pivot_kind {
