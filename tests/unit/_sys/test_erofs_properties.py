@@ -37,7 +37,9 @@ XATTRS = st.dictionaries(
     st.text("ab\n", max_size=5).map(str),
     max_size=2,
 )
-CONTENT = st.one_of(st.binary(max_size=100), st.integers(0, 20_000).map(lambda size: b"0123456" * (size // 7)))
+CONTENT = st.one_of(
+    st.binary(max_size=100), st.integers(0, 20_000).map(lambda size: b"0123456" * (size // 7))
+)
 ENTRIES = st.lists(
     st.fixed_dictionaries(
         {
@@ -128,7 +130,9 @@ def seen(facts: Any, root: Path, named: set[str]) -> tuple[dict[str, Any], list[
 
 
 @contextmanager
-def written(base: Path, data: bytes, lowers: list[list[str]], splits: list[int]) -> Iterator[tuple[str, str, Path, Path]]:
+def written(
+    base: Path, data: bytes, lowers: list[list[str]], splits: list[int]
+) -> Iterator[tuple[str, str, Path, Path]]:
     directory, image, mounted = base / "directory", base / "image", base / "mounted"
     directory.mkdir()
     mounted.mkdir()
