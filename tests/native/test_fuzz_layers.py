@@ -13,7 +13,17 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 SANITIZERS = ["-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
-FLAGS = ["-g", "-O1", *SANITIZERS, "-Wall", "-Wextra", "-Werror", "-Wshadow", "-D_GNU_SOURCE"]
+FLAGS = [
+    "-g",
+    "-O1",
+    *SANITIZERS,
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wshadow",
+    "-D_GNU_SOURCE",
+    "-DEROFS_BUFFER=12288",
+]
 EXECUTIONS = int(os.environ.get("CONTAINERLIB_FUZZ_EXECUTIONS", "20000"))
 # the sources of each harness, and what its input has before the archive
 HARNESSES = {
@@ -39,6 +49,19 @@ def seeds(corpus: Path, prefixes: list[bytes]) -> None:
                 info.size = len(content)
                 made.addfile(info, io.BytesIO(content))
         add(name, buffer.getvalue().rstrip(b"\0") + bytes(1024))
+    buffer = io.BytesIO()  # what lies in, or leads through, the layer that the harnesses have below
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as made:
+        for name, kind in (
+            ("b/x", b"0"),
+            ("g", b"1"),
+            ("a/l/y", b"0"),
+            ("b/d/.wh..wh..opq", b"0"),
+            ("b/x", b"2"),
+        ):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "b/f"
+            made.addfile(info)
+    add("lower", buffer.getvalue().rstrip(b"\0") + bytes(1024))
     sparse = corpus.parent / "sparse"
     with sparse.open("wb") as file:
         for number in range(6):
