@@ -13,7 +13,7 @@
 /* block numbers have 32 bits, and the last of them means a hole */
 static const uint64_t MAX_SIZE = (uint64_t)UINT32_MAX << EROFS_BLOCK_BITS;
 
-enum { DIRECT = 1 << 16 }; /* content that comes in pieces of this size is not copied */
+enum { DIRECT = EROFS_BUFFER / 16 }; /* content that comes in pieces of this size is not copied */
 
 int erofs_file_open(struct erofs_file *file, const char *path) {
     file->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);

@@ -8,10 +8,11 @@
 
 #include "erofs_format.h"
 
-enum {
-    EROFS_BUFFER = 1 << 20,
-    EROFS_OPEN_BLOCKS = 16,
-};
+#ifndef EROFS_BUFFER /* the fuzzer's is small, so that each of its files reaches the end of one */
+#define EROFS_BUFFER (1 << 20)
+#endif
+
+enum { EROFS_OPEN_BLOCKS = 16 };
 
 struct erofs_open_block {
     uint64_t at;

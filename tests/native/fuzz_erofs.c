@@ -1,6 +1,7 @@
 /* libFuzzer harness: the EROFS writer, on hostile archives, with and without a layer below.
  *
- *     clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -I_native/include -I_native/ext \
+ *     clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -DEROFS_BUFFER=12288 \
+ *         -I_native/include -I_native/ext \
  *         tests/native/fuzz_erofs.c _native/ext/{erofs,tar}*.c _native/ext/{intake,layer_name,lowers}.c \
  *         -o fuzz_erofs && ./fuzz_erofs corpus/
  *

@@ -1,4 +1,4 @@
-"""A short run of the fuzzer over the tar parser and the layer writer, with the sanitizers on."""
+"""A short run of the fuzzers over the tar parser and the writers of layers, with the sanitizers on."""
 
 from __future__ import annotations
 
@@ -13,11 +13,30 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 SANITIZERS = ["-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
-FLAGS = ["-g", "-O1", *SANITIZERS, "-Wall", "-Wextra", "-Werror", "-Wshadow", "-D_GNU_SOURCE"]
+FLAGS = [
+    "-g",
+    "-O1",
+    *SANITIZERS,
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wshadow",
+    "-D_GNU_SOURCE",
+    "-DEROFS_BUFFER=12288",
+]
 EXECUTIONS = int(os.environ.get("CONTAINERLIB_FUZZ_EXECUTIONS", "20000"))
+# the sources of each harness, and what its input has before the archive
+HARNESSES = {
+    "fuzz_tar": (["tar*.c", "layer*.c", "intake.c", "lowers.c"], [b"\1"]),
+    "fuzz_erofs": (["tar*.c", "erofs*.c", "layer_name.c", "intake.c", "lowers.c"], [b"\1\0", b"\1\1"]),
+}
 
 
-def seeds(corpus: Path) -> None:
+def seeds(corpus: Path, prefixes: list[bytes]) -> None:
+    def add(name: str, data: bytes) -> None:
+        for number, prefix in enumerate(prefixes):
+            (corpus / f"{name}{number}").write_bytes(prefix + data)
+
     names = ["a", "a/f", "b/s", "b/h", "p", "a/.wh.x", "n" * 120, "b/.wh..wh..opq"]
     for name, version in (("pax", tarfile.PAX_FORMAT), ("gnu", tarfile.GNU_FORMAT)):
         buffer = io.BytesIO()
@@ -29,7 +48,20 @@ def seeds(corpus: Path) -> None:
                 content = b"content" if kind == b"0" else b""
                 info.size = len(content)
                 made.addfile(info, io.BytesIO(content))
-        (corpus / name).write_bytes(b"\1" + buffer.getvalue().rstrip(b"\0") + bytes(1024))
+        add(name, buffer.getvalue().rstrip(b"\0") + bytes(1024))
+    buffer = io.BytesIO()  # what lies in, or leads through, the layer that the harnesses have below
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as made:
+        for name, kind in (
+            ("b/x", b"0"),
+            ("g", b"1"),
+            ("a/l/y", b"0"),
+            ("b/d/.wh..wh..opq", b"0"),
+            ("b/x", b"2"),
+        ):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "b/f"
+            made.addfile(info)
+    add("lower", buffer.getvalue().rstrip(b"\0") + bytes(1024))
     sparse = corpus.parent / "sparse"
     with sparse.open("wb") as file:
         for number in range(6):
@@ -44,18 +76,20 @@ def seeds(corpus: Path) -> None:
             check=True,
             capture_output=True,
         ).stdout
-        (corpus / "".join(options)).write_bytes(b"\2" + data)
+        add("".join(options), data)
 
 
-def test_tar_parser_survives_a_run_of_the_fuzzer(tmp_path):
+@pytest.mark.parametrize("harness", HARNESSES)
+def test_layer_writer_survives_a_run_of_the_fuzzer(tmp_path, harness):
     clang = shutil.which("clang")
     if clang is None:
         pytest.skip("needs clang with libFuzzer")
-    sources = [REPOSITORY / "tests/native/fuzz_tar.c"]
-    for pattern in ("tar*.c", "layer*.c", "intake.c", "lowers.c"):
+    patterns, prefixes = HARNESSES[harness]
+    sources = [REPOSITORY / f"tests/native/{harness}.c"]
+    for pattern in patterns:
         sources += sorted((REPOSITORY / "_native/ext").glob(pattern))
     includes = [f"-I{REPOSITORY / '_native' / part}" for part in ("include", "ext")]
-    program = tmp_path / "fuzz_tar"
+    program = tmp_path / harness
     built = subprocess.run(
         [clang, *FLAGS, *includes, *map(str, sources), "-o", str(program)],
         capture_output=True,
@@ -67,7 +101,7 @@ def test_tar_parser_survives_a_run_of_the_fuzzer(tmp_path):
     assert built.returncode == 0, built.stderr
     corpus = tmp_path / "corpus"
     corpus.mkdir()
-    seeds(corpus)
+    seeds(corpus, prefixes)
     ran = subprocess.run(
         [
             program,
