@@ -12,7 +12,15 @@ from datetime import datetime
 
 from containerlib.engine.signals import parse_signal
 from containerlib.errors import InvalidArgument
-from containerlib.spec.options import COMPRESSIONS, SNAPSHOTTERS, Compression, Limits, SnapshotterName
+from containerlib.spec.options import (
+    COMPRESSIONS,
+    MANIFEST_FORMATS,
+    SNAPSHOTTERS,
+    Compression,
+    Limits,
+    ManifestFormat,
+    SnapshotterName,
+)
 from containerlib.units import Size, check_kind, parse_size
 
 __all__ = [
@@ -132,6 +140,15 @@ def compression(value: str) -> Compression:
     if value not in COMPRESSIONS:
         raise InvalidArgument(
             f"{value!r} is none of {', '.join(map(repr, COMPRESSIONS))}", field="compression"
+        )
+    return value
+
+
+def manifest_format(value: str | None) -> ManifestFormat | None:
+    """In whose words a manifest is written; None for as it came."""
+    if value is not None and value not in MANIFEST_FORMATS:
+        raise InvalidArgument(
+            f"{value!r} is none of {', '.join(map(repr, MANIFEST_FORMATS))}", field="manifest_format"
         )
     return value
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from containerlib.images import ImageRecord, ImagesPruned, Progress
     from containerlib.images.content.verify import VerifyReport
     from containerlib.spec.auth import Auth, Credentials
-    from containerlib.spec.options import Compression
+    from containerlib.spec.options import Compression, ManifestFormat
 
 __all__ = ["HostImage", "Image", "ImageCollection", "ImageRecipe", "image_changes"]
 
@@ -112,15 +112,19 @@ class Image:
         reference: str,
         *,
         auth: Auth | Credentials | None = None,
+        manifest_format: ManifestFormat | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> str:
         """Pushes the image, which need not have that name here; the digest that it has there. Blocks until it is done.
 
         What the registry has is not sent again. The tag is written last: a push that ends early leaves it as it was.
+        `manifest_format` is for a registry that knows only `"docker"` or `"oci"`; the manifest gets another digest.
 
         Raises: InvalidArgument; Unauthorized, Unavailable, Unsupported, RegistryError.
         """
-        return self.engine.images.push(self, to=reference, auth=auth, progress=progress)
+        return self.engine.images.push(
+            self, to=reference, auth=auth, manifest_format=manifest_format, progress=progress
+        )
 
     def save(self, target: Target, *, layout: bool = False) -> None:
         """Writes it as an archive, for `load` here, docker, podman and skopeo; with `layout`, as an OCI layout.
@@ -190,6 +194,7 @@ class ImageCollection:
         *images: str | Image,
         to: str,
         auth: Auth | Credentials | None = None,
+        manifest_format: ManifestFormat | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> str:
         """Pushes an image, by handle, reference or id; or several as one, with a platform for each: as `Image.push`.
@@ -197,7 +202,13 @@ class ImageCollection:
         Raises: NotFound; InvalidArgument for two images of one platform; as `Image.push`.
         """
         target = words.text(to, field="reference")
-        return self.engine.core.images.push(_names(images), target, auth=auth, progress=progress)
+        return self.engine.core.images.push(
+            _names(images),
+            target,
+            auth=auth,
+            manifest_format=words.manifest_format(manifest_format),
+            progress=progress,
+        )
 
     def import_(
         self,

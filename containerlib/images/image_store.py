@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from containerlib.images.archives.configs import ConfigChanges, History
     from containerlib.images.registry.retry import Retry
     from containerlib.spec.layer import Layer, LayerKind
-    from containerlib.spec.options import Compression, SnapshotterName
+    from containerlib.spec.options import Compression, ManifestFormat, SnapshotterName
 
 __all__ = ["ImageStore"]
 
@@ -132,6 +132,7 @@ class ImageStore:
         reference: str,
         *,
         auth: Auth | Credentials | None = None,
+        manifest_format: ManifestFormat | None = None,
         progress: Report | None = None,
     ) -> str:
         """Pushes the image to `reference`, or several as one index; the digest of what is there then. Blocks.
@@ -146,7 +147,8 @@ class ImageStore:
         with connected as registry, self._root.lease() as lease:
             rows = [self._row(name) for name in names]
             lease.keep(content for row in rows for content in self._table.contents(row.id))
-            pushed = push(self._root.content, registry, rows, target, report=_one_at_a_time(progress))
+            report, content = _one_at_a_time(progress), self._root.content
+            pushed = push(content, registry, rows, target, form=manifest_format, report=report)
         return str(pushed.digest)
 
     def save(self, names: Sequence[str], target: IO[bytes] | str) -> None:

@@ -13,7 +13,7 @@ from containerlib.images.snapshots.store import SnapshotStore
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import Descriptor
 from containerlib.spec.options import SnapshotterName
-from containerlib.store import ImageTable
+from containerlib.store import ImageRow, ImageTable
 
 __all__ = ["ImageRoot"]
 
@@ -51,6 +51,15 @@ class ImageRoot:
 
     def lease(self) -> Lease:
         return Lease(self.leases, self.table)
+
+    def is_whole(self, row: ImageRow) -> bool:
+        """Whether all that the image consists of is here, its layers in the form that new ones would have."""
+        return self.snapshots.is_wanted(row.snapshot_kind) and all(
+            self.content.has(Digest.parse(key))
+            if kind == "blob"
+            else self.snapshots.has(key, row.snapshot_kind)
+            for kind, key in self.table.contents(row.id)
+        )
 
     def write_index(self) -> None:
         """Brings index.json up to the table. Inside the transaction that changed it."""

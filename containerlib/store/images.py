@@ -76,9 +76,16 @@ class ImageTable:
         rows = self._database.query("SELECT kind, key FROM image_contents WHERE image_id = ?", (image_id,))
         return tuple((kind, key) for kind, key in rows)
 
-    def refer(self, reference: str, image_id: str) -> None:
-        """Gives `reference` to the image; another image that had it loses it."""
-        self._database.execute("INSERT OR REPLACE INTO image_references VALUES (?,?)", (reference, image_id))
+    def refer(self, reference: str, image_id: str, *, resolved: str = "") -> None:
+        """Gives `reference` to the image; another image that had it loses it. `resolved`: why it is this one."""
+        self._database.execute(
+            "INSERT OR REPLACE INTO image_references VALUES (?,?,?)", (reference, image_id, resolved)
+        )
+
+    def resolved(self, reference: str) -> str:
+        """Why the reference is of the image that it is of; "" where that is not known."""
+        rows = self._database.query("SELECT resolved FROM image_references WHERE reference = ?", (reference,))
+        return str(rows[0][0]) if rows else ""
 
     def unrefer(self, reference: str) -> None:
         self._database.execute("DELETE FROM image_references WHERE reference = ?", (reference,))

@@ -69,4 +69,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE snapshots_by_kind RENAME TO snapshots",
         "ALTER TABLE images ADD COLUMN snapshot_kind TEXT NOT NULL DEFAULT 'overlay'",
     ),
+    (
+        # What the registry said that the reference is, and for which platforms: the next pull asks no more than that.
+        "ALTER TABLE image_references ADD COLUMN resolved TEXT NOT NULL DEFAULT ''",
+    ),
 )

@@ -12,7 +12,7 @@ import containerlib as cl
 from containerlib.errors import InvalidArgument, NotFound, Unavailable
 from containerlib.images import ImageStore, Progress
 from containerlib.images.registry.client import Registry as Client
-from containerlib.spec.image import Index, parse_manifest
+from containerlib.spec.image import Index, MediaType, parse_manifest
 from containerlib.spec.reference import Reference
 from containerlib.store import Store
 from rig.images import Image, Layer
@@ -99,6 +99,11 @@ def test_push_of_several_is_an_index_of_their_platforms(
         assert images.pull(reference, platform=f"linux/{architecture}").id == image_id
     with pytest.raises(InvalidArgument, match="two of the images"):
         images.push([ids[0], ids[0]], reference)
+    images.push(ids, registry.reference("multi", "docker"), manifest_format="docker")
+    with Client(registry.address) as client:
+        data, media_type = client.manifest("multi:docker")
+    assert media_type == MediaType.DOCKER_LIST
+    assert {entry.media_type for entry in Index.from_bytes(data).manifests} == {MediaType.DOCKER_MANIFEST}
 
 
 def test_push_by_the_face(registry: Registry, engine: cl.Engine, layout: Path) -> None:
@@ -110,6 +115,8 @@ def test_push_by_the_face(registry: Registry, engine: cl.Engine, layout: Path) -
         image.push(f"{registry.address}/face@{digest}")
     with pytest.raises(InvalidArgument):
         engine.images.push(to=registry.reference("face"))
+    with pytest.raises(InvalidArgument, match="none of 'oci', 'docker'"):
+        image.push(registry.reference("face"), manifest_format="v1")  # type: ignore[arg-type]
     with pytest.raises(NotFound):
         engine.images.push("nowhere:1", to=registry.reference("face"))
     with pytest.raises(Unavailable):

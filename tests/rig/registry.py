@@ -32,6 +32,7 @@ class Registry:
         enter: tuple[str, ...] = (),
         certificate: Certificate | None = None,
         passwords: Path | None = None,
+        deletes: bool = True,
         client: Certificate | None = None,
     ) -> None:
         self.directory = directory
@@ -39,6 +40,7 @@ class Registry:
         self._enter = enter
         self._certificate = certificate
         self._passwords = passwords
+        self._deletes = deletes
         self._client = client
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -112,7 +114,7 @@ class Registry:
             "log": {"level": "error"},
             "storage": {
                 "filesystem": {"rootdirectory": str(self.directory / "storage")},
-                "delete": {"enabled": True},
+                "delete": {"enabled": self._deletes},
             },
             "http": http,
         }

@@ -57,6 +57,8 @@ def containers(engine: cl.Engine, recipe: cl.ContainerRecipe) -> None:
 
 def images(engine: cl.Engine) -> None:
     assert_type(engine.image("redis:7").pull(auth=cl.BasicAuth("a", "b")), cl.Image)
+    assert_type(engine.images.get("redis:7").push("ghcr.io/a/b", auth=cl.IdentityToken("t")), str)
+    assert_type(engine.images.push("redis:7", engine.images.get("b"), to="ghcr.io/a/b"), str)
     assert_type(engine.images.load("image.tar"), list[cl.Image])
     assert_type(engine.images.import_("files.tar", "app:1", cmd=("a",)), cl.Image)
     assert_type(engine.images.get("app:1").squash("app:2"), cl.Image)

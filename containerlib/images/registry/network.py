@@ -126,7 +126,8 @@ class Connection(httpcore.NetworkStream):
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._waited = self._came = self._head = 0
         self.answered = False
-        self._stream.write(buffer, timeout)
+        # A view, because httpcore cuts off what has been sent each time: of bytes that would be a copy.
+        self._stream.write(memoryview(buffer), timeout)  # type: ignore[arg-type]
 
     def close(self) -> None:
         self._stream.close()

@@ -136,7 +136,8 @@ class _Body(httpx.SyncByteStream):
         It gives all that it has in its first piece, so that what follows is on the connection.
         """
         timeout = self._request.extensions["timeout"]["read"]
-        first = next(self._answer.iter_stream(), b"")
+        pieces = self._answer.iter_stream()  # kept: its end would be the connection's
+        first = next(iter(pieces), b"")
         yield first
         left = length - len(first)
         while left > 0:

@@ -53,6 +53,10 @@ class SnapshotStore:
         """Whether the snapshot is here. One that somebody deleted by hand is not: a pull or load makes it again."""
         return self.table.has_snapshot(chain_id, kind) and os.path.exists(self.path_of(chain_id, kind))
 
+    def is_wanted(self, kind: LayerKind) -> bool:
+        """Whether layers of this kind are as good as new ones, as far as that is known without trying."""
+        return self._name in ("auto", kind.removesuffix("-userxattr"))
+
     def layers(self, chain: Sequence[str], kind: LayerKind) -> tuple[Layer, ...]:
         """What a container of that chain (the lowest first) is stacked of, top first."""
         snapshotter = snapshotter_of(kind)

@@ -47,8 +47,11 @@ def assemble(
     *,
     references: Sequence[str],
     report: Report,
+    resolved: str = "",
 ) -> str:
     """Fetches, unpacks and records the image under `references`; returns its id. Blocks.
+
+    `resolved` is what made it the references' image, for a pull to hold against what a registry says next time.
 
     Whatever it raises, nothing of it is left; blobs and snapshots that were here before are not made again.
     """
@@ -66,7 +69,7 @@ def assemble(
                 drafts.adopt()
                 image_id = _record(root, manifest, chain, contents, drafts.kind)
                 for reference in references:
-                    root.table.refer(reference, image_id)
+                    root.table.refer(reference, image_id, resolved=resolved)
                 root.write_index()
     report(Progress("done", image_id, 0, 0))
     return image_id

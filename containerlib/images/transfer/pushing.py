@@ -16,15 +16,17 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 from attrs import evolve
 
-from containerlib.errors import InvalidArgument, NotFound
+from containerlib.errors import InvalidArgument, NotFound, Unsupported
 from containerlib.images.content.store import ContentStore
 from containerlib.images.records import Progress
 from containerlib.images.registry.client import Registry
 from containerlib.images.registry.sending import Blob
+from containerlib.spec.conversion import converted
 from containerlib.spec.descriptor import Descriptor, MediaType
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import Index, Manifest, parse_manifest
 from containerlib.spec.image_config import ImageConfig
+from containerlib.spec.options import ManifestFormat
 from containerlib.spec.platform import Platform
 from containerlib.spec.reference import Reference
 from containerlib.store import ImageRow
@@ -39,17 +41,24 @@ Document = Manifest | Index
 
 
 def push(
-    content: ContentStore, registry: Registry, rows: Sequence[ImageRow], target: Reference, *, report: Report
+    content: ContentStore,
+    registry: Registry,
+    rows: Sequence[ImageRow],
+    target: Reference,
+    *,
+    form: ManifestFormat | None,
+    report: Report,
 ) -> Descriptor:
     """Pushes the image, or several as one index with a platform for each. Blocks.
 
-    Raises: NotFound where a part is not here; InvalidArgument for two images of one platform; as `Registry`.
+    Raises: NotFound where a part is not here; InvalidArgument for two images of one platform; as `Registry`, and
+    Unsupported for what cannot be written in `form`.
     """
-    plan = _Plan(content)
+    plan = _Plan(content, form)
     if len(rows) == 1:
         plan.add(_descriptor(rows[0]))
     else:
-        plan.documents.append(_index([plan.add(_descriptor(row)) for row in rows], content))
+        plan.documents.append(_index([plan.add(_descriptor(row)) for row in rows], content, form))
     _push_blobs(plan, registry, target.repository, _sources(rows, target), report)
     *parts, root = plan.documents
     for part in parts:
@@ -62,8 +71,9 @@ def push(
 class _Plan:
     """What is to be pushed: blobs in any order, and documents with those first that others name."""
 
-    def __init__(self, content: ContentStore) -> None:
+    def __init__(self, content: ContentStore, form: ManifestFormat | None) -> None:
         self._content = content
+        self._form = form
         self.blobs: dict[Digest, Descriptor] = {}
         self.documents: list[Document] = []
 
@@ -78,9 +88,12 @@ class _Plan:
         if isinstance(document, Index):
             if nesting == _MAX_NESTING:
                 raise InvalidArgument("it has indexes in indexes in indexes", field="index")
+            if self._form is not None:
+                raise Unsupported("an index is not written in another form: push its images, to make another")
             for entry in document.manifests:
                 self.add(entry, nesting + 1)
         else:
+            document = converted(document, self._form) if self._form else document
             for blob in (document.config, *document.layers):
                 # A layer that may not be distributed stays where its URLs are. Spec: layer.md
                 if not (MediaType.is_foreign(blob.media_type) and blob.urls):
@@ -114,7 +127,7 @@ def _push_blobs(
             raise
 
 
-def _index(documents: Sequence[Document], content: ContentStore) -> Index:
+def _index(documents: Sequence[Document], content: ContentStore, form: ManifestFormat | None) -> Index:
     """An index of images, each with the platform that its config says."""
     entries: dict[Platform, Descriptor] = {}
     for document in documents:
@@ -124,7 +137,8 @@ def _index(documents: Sequence[Document], content: ContentStore) -> Index:
         if platform in entries:
             raise InvalidArgument(f"two of the images are for {platform}", field="images")
         entries[platform] = evolve(document.descriptor(), platform=platform)
-    return Index(tuple(entries.values()))
+    media_type = MediaType.DOCKER_LIST if form == "docker" else MediaType.INDEX
+    return Index(tuple(entries.values()), media_type)
 
 
 def _sources(rows: Sequence[ImageRow], target: Reference) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -61,6 +62,49 @@ def test_body_comes_whole_and_the_connection_is_used_again() -> None:
             with session.send("GET", "/v2/", scope=Scope("app"), what="it") as response:
                 assert b"".join(response.iter_raw()) == data
     assert len(connections) == 1
+
+
+@pytest.mark.parametrize("missing", [0, 1, 12_000_000])
+def test_large_body_comes_whole_or_as_an_error(missing: int) -> None:
+    data = os.urandom(1 << 20) * 20
+
+    def serve(connection: socket.socket) -> None:
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(data)}\r\n\r\n".encode()
+        connection.sendall(head + data[: len(data) - missing])
+        connection.shutdown(socket.SHUT_WR)
+
+    with peer(serve) as address:
+        if missing:
+            with pytest.raises(httpx.RemoteProtocolError, match=f"{missing} bytes early"):
+                body_of(address)
+        else:
+            assert body_of(address) == data
+
+
+def test_large_body_in_chunks_comes_whole() -> None:
+    data = os.urandom(1 << 20)
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(20):
+            connection.sendall(b"100000\r\n" + data + b"\r\n")
+        connection.sendall(b"0\r\n\r\n")
+
+    with peer(serve) as address:
+        assert body_of(address) == data * 20
+
+
+def test_large_content_in_one_piece_is_not_copied_for_each_packet() -> None:
+    """As often as the socket takes a part of it, which would be hours of copying at some size."""
+    sent: list[int] = []
+
+    class Takes(_Leads):
+        def write(self, buffer: memoryview, _: float | None) -> None:
+            sent.append(id(buffer.obj))
+
+    content = bytes(1 << 20)
+    Network(backend=Takes("192.0.2.1")).connect_tcp("a.example", 443).write(content)  # type: ignore[arg-type]
+    assert sent == [id(content)]
 
 
 @pytest.mark.parametrize(

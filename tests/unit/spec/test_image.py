@@ -9,6 +9,7 @@ import pytest
 from attrs import evolve
 
 from containerlib.errors import InvalidArgument, Unsupported
+from containerlib.spec.conversion import converted
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import Descriptor, Index, Manifest, MediaType, parse_manifest
 from containerlib.spec.image_config import Healthcheck, History, ImageConfig, chain_ids
@@ -293,3 +294,39 @@ def test_chain_ids_follow_the_specification() -> None:
     assert chain_ids(()) == ()
     assert chain_ids((A,)) == (A,)
     assert chain_ids((A, B)) == (A, str(Digest.of(f"{A} {B}".encode())))
+
+
+@pytest.mark.parametrize(
+    ("oci", "docker"),
+    [
+        (MediaType.LAYER, MediaType.DOCKER_LAYER),
+        (MediaType.LAYER_GZIP, MediaType.DOCKER_LAYER_GZIP),
+        (MediaType.LAYER_FOREIGN_GZIP, MediaType.DOCKER_LAYER_FOREIGN_GZIP),
+    ],
+)
+def test_manifest_is_converted_to_dockers_form_and_back(oci: str, docker: str) -> None:
+    urls = ("https://example.com/layer",)
+    layer = Descriptor(oci, Digest.parse(B), 3, urls=urls)
+    manifest = Manifest(Descriptor(MediaType.CONFIG, Digest.parse(A), 2), (layer,))
+    there = converted(manifest, "docker")
+    assert there.media_type == MediaType.DOCKER_MANIFEST
+    assert there.config == Descriptor(MediaType.DOCKER_CONFIG, Digest.parse(A), 2)
+    assert there.layers == (Descriptor(docker, Digest.parse(B), 3, urls=urls),)
+    assert converted(there, "oci") == manifest
+    assert converted(there, "docker") is there
+    assert converted(manifest, "oci") is manifest
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"artifactType": "text/x"},
+        {"subject": {**CONFIG, "mediaType": MediaType.MANIFEST}},
+        {"layers": [{**LAYER, "mediaType": MediaType.LAYER_ZSTD}]},
+        {"config": {**CONFIG, "mediaType": "text/x"}},
+    ],
+)
+def test_manifest_that_docker_has_no_words_for_is_not_converted(change: dict[str, Any]) -> None:
+    document = {"mediaType": MediaType.MANIFEST, "config": CONFIG, "layers": [LAYER], **change}
+    with pytest.raises(Unsupported):
+        converted(Manifest.from_bytes(encode(document)), "docker")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 from attrs import evolve, frozen
@@ -131,6 +132,7 @@ def _location(name: str, insecure: bool, is_mirror: bool) -> Location:
     return Location(registry, repository, insecure=insecure or None, is_mirror=is_mirror)
 
 
+@lru_cache(maxsize=32)
 def parse(data: bytes, source: str) -> Configuration:
     """The rules of one file. Raises: InvalidArgument(field=the path of what is wrong)."""
     try:
