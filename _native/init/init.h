@@ -59,6 +59,9 @@ int root_move(const struct init *init, int old);
  * `mapping`: the user namespace that id-maps its layers, or -1. The descriptor or -errno */
 int overlay_mount(const struct plan *plan, const struct clib_op *op, int mapping);
 int op_root_overlay(struct init *init, const struct clib_op *op);
+/* block.c: a block device of an open file; its name and descriptor, or -errno */
+enum { BLOCK_NAME = 32 };
+int block_of_file(int file, char device[BLOCK_NAME]);
 /* attaches a mount to a host path */
 int mount_onto(int mount, const char *path);
 /* options of mount(2): one text, a page long */

@@ -27,14 +27,24 @@ static const char *name_of(int fd, char name[PATH_DIGITS]) {
 
 /* ---- layers ---- */
 
-static int mount_file(const char *fstype, const char *path) {
-    cleanup_close int file = (int)sys(openat, AT_FDCWD, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    cleanup_close int context = file < 0 ? file : (int)sys(fsopen, fstype, FSOPEN_CLOEXEC);
-    char name[PATH_DIGITS];
-    long result = context < 0 ? context : set_string(context, "source", name_of(file, name));
+static int mount_source(const char *fstype, const char *source) {
+    cleanup_close int context = (int)sys(fsopen, fstype, FSOPEN_CLOEXEC);
+    long result = context < 0 ? context : set_string(context, "source", source);
+    if (result == 0)
+        result = sys(fsconfig, context, FSCONFIG_SET_FLAG, "ro", 0, 0);
     if (result == 0)
         result = sys(fsconfig, context, FSCONFIG_CMD_CREATE, 0, 0, 0);
     return result < 0 ? (int)result : (int)sys(fsmount, context, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY);
+}
+
+static int mount_file(const char *fstype, const char *path) {
+    cleanup_close int file = (int)sys(openat, AT_FDCWD, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    char name[PATH_DIGITS], device[BLOCK_NAME];
+    int mount = file < 0 ? file : mount_source(fstype, name_of(file, name));
+    if (mount != -ENOTBLK)
+        return mount;
+    cleanup_close int loop = block_of_file(file, device);
+    return loop < 0 ? loop : mount_source(fstype, device);
 }
 
 /* before Linux 6.15 only what is attached may become a layer; id-mapped it may only be before that */

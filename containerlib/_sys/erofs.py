@@ -57,11 +57,11 @@ class ErofsWriter(TarWriter):
         return self._finish(names, len(names))
 
 
-def mount_erofs(path: str) -> int:
+def mount_erofs(path: str, *, loop: bool = True) -> int:
     """Mounts the EROFS file `path` nowhere: read-only, nosuid, nodev. Returns its root, as opened with O_PATH.
 
     The mount ends with the last descriptor, unless move_mount(2) gave it a place. Before Linux 6.12, and for a
-    file on tmpfs, it goes through a loop device, which ends with it. Takes CAP_SYS_ADMIN in the initial user
+    file on tmpfs, it goes through a loop device, if it may, which ends with it. Takes CAP_SYS_ADMIN in the initial user
     namespace.
 
     Each call makes a file system with a page cache of its own: to have containers share what they read of a
@@ -70,7 +70,7 @@ def mount_erofs(path: str) -> int:
     Raises: Unsupported where the kernel does not mount EROFS files; StageError where it refuses this one.
     """
     mounted = lib.clib_mount_detached(b"erofs", os.fsencode(path))
-    if mounted == -errno.ENOTBLK:
+    if mounted == -errno.ENOTBLK and loop:
         mounted = _mount_by_loop(path)
     if mounted >= 0:
         return int(mounted)
@@ -107,6 +107,7 @@ def is_supported() -> bool:
 
 
 _REASONS = {
+    -errno.ENOTBLK: "this kernel mounts no EROFS file there but by a loop device: Linux 6.12, and no tmpfs",
     -errno.ENODEV: "this kernel has no EROFS (CONFIG_EROFS_FS)",
     -errno.ENOSYS: "this kernel has no fsopen(2): Linux 5.2",
     -errno.EPERM: "mounting takes CAP_SYS_ADMIN in the initial user namespace",

@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal
 
-    LayerKind = Literal["overlay", "overlay-userxattr", "erofs", "copy", "fuse-overlayfs"]
+    LayerKind = Literal["overlay", "overlay-userxattr", "erofs", "erofs-loop", "copy", "fuse-overlayfs"]
 
 __all__ = ["MAX_LAYERS", "Layer"]
 
@@ -21,7 +21,7 @@ MAX_LAYERS = 500
 
 @frozen
 class Layer:
-    """`path` is absolute: a directory, or for "erofs" a file that is mounted.
+    """`path` is absolute: a directory, or for "erofs" a file that is mounted; "erofs-loop" by a loop device.
 
     Directories have whiteouts as overlayfs has them, and what else it has to know in "trusted.overlay." attributes,
     or with "overlay-userxattr", where a user namespace's root unpacked them, in "user.overlay." ones. A "copy" has
@@ -34,4 +34,4 @@ class Layer:
     @property
     def fstype(self) -> str:
         """The file system that the file has; "" for a directory."""
-        return "erofs" if self.kind == "erofs" else ""
+        return "erofs" if self.kind in ("erofs", "erofs-loop") else ""

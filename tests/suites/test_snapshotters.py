@@ -106,6 +106,7 @@ def make(root: ImageRoot, *archives: bytes, adopt: bool = True) -> list[str]:
     """Takes the layers in, the lowest first, in pieces of an odd size."""
     chain = chain_of(*archives)
     with root.lease() as lease, Drafts(root.snapshots, lease) as drafts:
+        drafts.reserve(chain_id for chain_id in chain if not drafts.has(chain_id))
         for index, archive in enumerate(archives):
             if drafts.has(chain[index]):
                 continue
@@ -192,6 +193,7 @@ def test_draft_whose_archive_is_bad_leaves_nothing(root: ImageRoot) -> None:
 def test_layer_that_two_make_at_once_is_there_once(root: ImageRoot) -> None:
     chain = chain_of(BASE)
     with root.lease() as lease, Drafts(root.snapshots, lease) as slow:
+        slow.reserve(chain)
         draft = slow.prepare(chain)
         draft.feed(BASE)
         slow.done(chain[0], draft.finish())
@@ -238,7 +240,8 @@ def test_draft_of_a_killed_process_is_cleared_away(root: ImageRoot, snapshotter:
         "path, name = sys.argv[1:]\n"
         "root = ImageRoot.open(path, Store(Path(path)).images, name)\n"
         "drafts = Drafts(root.snapshots, root.lease())\n"
-        "draft = drafts.prepare(['sha256:' + 'a' * 64]); draft.feed(sys.stdin.buffer.read()); draft.finish()\n"
+        "chain = ['sha256:' + 'a' * 64]; drafts.reserve(chain); draft = drafts.prepare(chain)\n"
+        "draft.feed(sys.stdin.buffer.read()); draft.finish()\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     path = str(Path(root.snapshots.path).parent)

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import field, frozen
 
@@ -35,7 +35,8 @@ _FUSE = "fuse-overlayfs"
 _BY_KIND: dict[LayerKind, Snapshotter] = {
     "overlay": DirectorySnapshotter("overlay"),
     "overlay-userxattr": DirectorySnapshotter("overlay-userxattr", ".userxattr"),
-    "erofs": ErofsSnapshotter(),
+    "erofs": ErofsSnapshotter("erofs", ".erofs"),
+    "erofs-loop": ErofsSnapshotter("erofs-loop", ".loop"),
     "fuse-overlayfs": DirectorySnapshotter("fuse-overlayfs", ".fuse"),
     "copy": CopySnapshotter(),
 }
@@ -57,20 +58,23 @@ def _program() -> str | None:
     return shutil.which(_FUSE)
 
 
-def _lacks_files(place: str) -> str | None:
-    """Why the kernel mounts no EROFS file, by an empty one at `place`; None where it does."""
+def _lacks_files(place: str, *, loop: bool) -> str | None:
+    """Why no EROFS file can be mounted, by an empty one at `place`; None where one can."""
     from containerlib._sys.erofs import ErofsWriter, mount_erofs  # noqa: PLC0415 - loads the extension
 
     try:
         with ErofsWriter(place) as writer:
-            writer.feed(bytes(1024))  # an archive of nothing
             writer.finish()
-        os.close(mount_erofs(place))
+        os.close(mount_erofs(place, loop=loop))
     except (Error, OSError) as error:
         return str(error)
     finally:
         remove_tree(place)
     return None
+
+
+class _Try(Protocol):
+    def __call__(self, *, loop: bool) -> str | None: ...
 
 
 @frozen
@@ -79,8 +83,8 @@ class Ground:
 
     state: str
     """The type of file system that the state directory is on."""
-    lacks_files: Callable[[], str | None]
-    """Why the kernel mounts no EROFS file there; None where it does."""
+    lacks_files: _Try
+    """Why the kernel mounts no EROFS file there, with or without a loop device; None where it does."""
     user_namespace: bool = field(factory=in_user_namespace)
     knows: Callable[[str], bool] = filesystem.knows
     """Whether the kernel has such a file system."""
@@ -110,7 +114,7 @@ class Ground:
     def _lack_of_erofs(self) -> str | None:
         if self.user_namespace:
             return "only the host's root mounts EROFS, and this process is root of a user namespace"
-        return self.lacks_files()
+        return self.lacks_files(loop=True)
 
     def _lack_of_fuse(self) -> str | None:
         if self.program() is None:
@@ -123,11 +127,12 @@ def find_snapshotter(name: SnapshotterName, ground: Ground) -> Snapshotter:
 
     Raises: Unsupported where it cannot work, with what it lacks.
     """
-    wanted = SNAPSHOTTERS[1:] if name == "auto" else (name,)
-    for each in wanted:
+    for each in SNAPSHOTTERS[1:] if name == "auto" else (name,):
         lack = ground.lack(each)
-        if lack is None:
-            return _BY_KIND[_kind(each, ground)]
+        kind = _kind(each, ground) if lack is None else None
+        # a loop device for each layer at each start costs more than directories do
+        if kind and (name != "auto" or kind != "erofs-loop"):
+            return _BY_KIND[kind]
     raise Unsupported(f"the snapshotter {name!r} cannot work here: {lack}")
 
 
@@ -139,4 +144,6 @@ def snapshotter_of(kind: LayerKind) -> Snapshotter:
 def _kind(name: str, ground: Ground) -> LayerKind:
     if name == "overlay" and ground.user_namespace:
         return "overlay-userxattr"
+    if name == "erofs" and ground.lacks_files(loop=False) is not None:
+        return "erofs-loop"
     return name  # type: ignore[return-value]  # each name but "auto" is a kind

@@ -1,6 +1,7 @@
-"""Layers as files: each one EROFS, written while the layer comes, and mounted for a container without a loop device.
+"""Layers as files: each one EROFS, written while the layer comes, and mounted for a container.
 
-Nothing of the image is unpacked: a pull writes one file a layer, whatever is in it, and a removal unlinks it.
+Nothing of the image is unpacked: a pull writes one file a layer, whatever is in it, and a removal unlinks it. Where the
+kernel mounts no files (before Linux 6.12, and those on tmpfs) each goes through a loop device that ends with the mount.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class _ErofsDraft:
 class ErofsSnapshotter:
     """One file for each layer."""
 
-    kind: LayerKind = "erofs"
-    suffix: str = ".erofs"
+    kind: LayerKind
+    suffix: str
     parallel: bool = True
 
     def prepare(self, path: str, lowers: Sequence[Layer], opened: OpenLayers) -> Draft:

@@ -39,9 +39,11 @@ def root_mount_ops(
             raise InvalidArgument(
                 "an id-mapped root is for a container with a user namespace", field="linux.namespaces"
             )
-        if privileged and (new or (joined and (root.mapped or root.has_files))):
+        aside = new or root.by_loop or (joined and (root.mapped or root.has_files))
+        if privileged and aside:
             owner = _first_id(linux.get("uidMappings")), _first_id(linux.get("gidMappings"))
-            yield from ops.handover(ops.root_overlay(rootfs, root, owner=owner, attributes=_NODEV))
+            attributes = _NODEV if new or joined else 0
+            yield from ops.handover(ops.root_overlay(rootfs, root, owner=owner, attributes=attributes))
             yield ops.root_bind(rootfs, tree=True)
         else:
             yield ops.root_overlay(rootfs, root)

@@ -40,6 +40,11 @@ class OverlayRoot:
         return any(isinstance(lower, Layer) and lower.kind == "overlay-userxattr" for lower in self.lowers)
 
     @property
+    def by_loop(self) -> bool:
+        """Whether loop devices are made for some of the lowers: a container may open none, its shim may."""
+        return any(isinstance(lower, Layer) and lower.kind == "erofs-loop" for lower in self.lowers)
+
+    @property
     def has_files(self) -> bool:
         """Whether some of the lowers are files, which only the host's root can mount."""
         return any(isinstance(lower, Layer) and lower.fstype for lower in self.lowers)

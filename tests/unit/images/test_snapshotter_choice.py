@@ -11,11 +11,20 @@ from containerlib.images.snapshots.choice import Ground, find_snapshotter
 from containerlib.spec.options import SnapshotterName
 
 
+def fails(*, file: bool, by_loop: bool) -> Any:
+    """A try of an EROFS file."""
+
+    def lacks_files(*, loop: bool) -> str | None:
+        return "no EROFS" if (by_loop if loop else file) else None
+
+    return lacks_files
+
+
 def ground(**changes: Any) -> Ground:
     """One on which all work."""
     facts = {
         "state": "ext4",
-        "lacks_files": lambda: None,
+        "lacks_files": fails(file=False, by_loop=False),
         "user_namespace": False,
         "knows": lambda _: True,
         "program": lambda: "/bin/fuse-overlayfs",
@@ -24,7 +33,8 @@ def ground(**changes: Any) -> Ground:
     return Ground(**facts)
 
 
-NO_FILES = {"lacks_files": lambda: "no EROFS"}
+NO_FILES = {"lacks_files": fails(file=True, by_loop=True)}
+ONLY_LOOP = {"lacks_files": fails(file=True, by_loop=False)}
 NO_OVERLAY = {"knows": lambda kind: kind != "overlay"}
 NO_PROGRAM = {"program": lambda: None}
 
@@ -34,6 +44,7 @@ NO_PROGRAM = {"program": lambda: None}
     [
         ({}, "erofs"),
         (NO_FILES, "overlay"),
+        (ONLY_LOOP, "overlay"),
         ({"user_namespace": True}, "overlay-userxattr"),
         (NO_OVERLAY, "fuse-overlayfs"),
         ({"state": "overlay"}, "fuse-overlayfs"),
@@ -69,6 +80,7 @@ def test_named_that_cannot_work_is_refused_with_what_it_lacks(
 def test_named_is_taken_though_another_would_do_better() -> None:
     assert find_snapshotter("copy", ground()).kind == "copy"
     assert find_snapshotter("overlay", ground()).kind == "overlay"
+    assert find_snapshotter("erofs", ground(**ONLY_LOOP)).kind == "erofs-loop"
 
 
 def test_try_leaves_nothing(tmp_path: Any) -> None:

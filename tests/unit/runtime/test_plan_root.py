@@ -61,6 +61,12 @@ def test_root_in_a_joined_user_namespace_is_the_shims_where_the_first_process_ca
     assert names(ops_of(FILES, joined=True)) == ["handover", "root_overlay", "root_bind"]
 
 
+def test_root_by_loop_devices_is_mounted_by_the_shim_which_may_open_them() -> None:
+    ops = ops_of(OverlayRoot((Layer("/top", "erofs-loop"), "/base"), None, None))
+    assert names(ops) == ["handover", "root_overlay", "root_bind"]
+    assert ops[1].numbers == (lib.CLIB_ROOT_PRIVATE, 0, 0)
+
+
 def test_root_of_an_ordinary_user_is_mounted_by_the_first_process() -> None:
     assert names(ops_of(DIRECTORIES, MAPS, new=True, privileged=False)) == ["root_overlay"]
 
