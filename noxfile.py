@@ -36,7 +36,7 @@ TEST_PACKAGES = [
     "buildah", "busybox-static", "clang", "conmon", "containerd", "crun", "docker-registry", "docker.io", "erofs-utils",
     "gcc",
     "iproute2", "libc6-dev", "libclang-rt-dev", "libseccomp2", "nftables", "openssl", "podman", "redis-server", "runc",
-    "skopeo", "uidmap",
+    "skopeo", "uidmap", "umoci",
 ]  # fmt: skip
 SANITIZED = [
     f"tests/integration/test_{name}.py" for name in ("runtime", "run", "exec", "lifecycle", "logs", "owner")

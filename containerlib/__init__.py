@@ -39,7 +39,10 @@ if TYPE_CHECKING:
     from containerlib.fluent.recipe import ContainerRecipe
     from containerlib.fluent.volume import Volume, VolumeRecipe
     from containerlib.images import Progress
-    from containerlib.spec.auth import BasicAuth
+    from containerlib.images.archives.changes import Change
+    from containerlib.images.registry import Registry
+    from containerlib.progress import ProgressBars, progress_bars
+    from containerlib.spec.auth import BasicAuth, IdentityToken, RegistryToken
     from containerlib.spec.lifecycle import State
     from containerlib.spec.status import ExitStatus, LogRecord
 
@@ -49,6 +52,7 @@ __all__ = [
     "AlreadyExists",
     "BasicAuth",
     "BuildError",
+    "Change",
     "Completed",
     "Conflict",
     "Container",
@@ -58,6 +62,7 @@ __all__ = [
     "ExitError",
     "ExitStatus",
     "HostImage",
+    "IdentityToken",
     "Image",
     "ImageRecipe",
     "InvalidArgument",
@@ -65,8 +70,11 @@ __all__ = [
     "NotFound",
     "Process",
     "Progress",
+    "ProgressBars",
     "PruneReport",
+    "Registry",
     "RegistryError",
+    "RegistryToken",
     "StageError",
     "State",
     "Timeout",
@@ -80,6 +88,7 @@ __all__ = [
     "default_engine",
     "host_image",
     "image",
+    "progress_bars",
     "tmpfs",
     "volume",
 ]
@@ -101,7 +110,10 @@ if not TYPE_CHECKING:  # a type checker sees the imports above, and would take a
         "fluent.recipe": "ContainerRecipe",
         "fluent.volume": "Volume VolumeRecipe",
         "images": "Progress",
-        "spec.auth": "BasicAuth",
+        "images.archives.changes": "Change",
+        "images.registry": "Registry",
+        "progress": "ProgressBars progress_bars",
+        "spec.auth": "BasicAuth IdentityToken RegistryToken",
         "spec.lifecycle": "State",
         "spec.status": "ExitStatus LogRecord",
     }

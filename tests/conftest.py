@@ -17,6 +17,7 @@ from rig.registry import Registry
 
 if TYPE_CHECKING:
     from containerlib import Engine
+    from containerlib.spec.options import SnapshotterName
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -63,10 +64,25 @@ def surroundings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
+def snapshotter(request: pytest.FixtureRequest, tmp_path: Path) -> SnapshotterName:
+    """How layers are kept: as the library chooses, or as a parameter says; skips where that cannot work here."""
+    name: SnapshotterName = getattr(request, "param", "auto")
+    if name != "auto":
+        from containerlib.errors import Unsupported
+        from containerlib.images.snapshots.choice import Ground, find_snapshotter
+
+        try:
+            find_snapshotter(name, Ground.of(str(tmp_path / "try")))
+        except Unsupported as error:
+            pytest.skip(str(error))
+    return name
+
+
+@pytest.fixture
+def engine(tmp_path: Path, snapshotter: SnapshotterName) -> Iterator[Engine]:
     """An engine with a root of its own."""
     containerlib = pytest.importorskip("containerlib", exc_type=ImportError)
-    with containerlib.Engine(root=tmp_path / "root") as engine:
+    with containerlib.Engine(root=tmp_path / "root", snapshotter=snapshotter) as engine:
         yield engine
 
 

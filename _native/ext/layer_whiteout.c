@@ -9,9 +9,15 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+/* The root of a user namespace may set no trusted attribute; an overlay that it mounts reads the other one.
+ */
 enum clib_layer_kind layer_set_opaque(struct clib_layer *layer, int directory_fd) {
-    static const struct tar_xattr opaque = {"trusted.overlay.opaque", (const uint8_t *)"y", 1};
-    return layer_set_xattr(layer, directory_fd, &opaque);
+    static const struct tar_xattr opaque = {"trusted.overlay.opaque", (const uint8_t *)"y", 1},
+                                  of_user = {"user.overlay.opaque", (const uint8_t *)"y", 1};
+    enum clib_layer_kind kind = layer_set_xattr(layer, directory_fd, &opaque);
+    return kind == CLIB_LAYER_SYSTEM && layer->intake.err == EPERM
+               ? layer_set_xattr(layer, directory_fd, &of_user)
+               : kind;
 }
 
 static enum clib_layer_kind hide(struct clib_layer *layer, int parent, const char *name) {

@@ -21,7 +21,9 @@ enum {
 
 bool lowers_is_opaque(int directory_fd) {
     char value;
-    return fgetxattr(directory_fd, "trusted.overlay.opaque", &value, 1) == 1 && value == 'y';
+    return (fgetxattr(directory_fd, "trusted.overlay.opaque", &value, 1) == 1 ||
+            fgetxattr(directory_fd, "user.overlay.opaque", &value, 1) == 1) &&
+           value == 'y';
 }
 
 bool lowers_is_whiteout(const struct stat *status) {

@@ -9,6 +9,11 @@ static inline void close_fd(const int *fd) {
         sys(close, *fd);
 }
 
+static inline void close_fds(const int *fds, int count) {
+    for (int i = 0; i < count; i++)
+        close_fd(&fds[i]);
+}
+
 #define cleanup_close __attribute__((cleanup(close_fd)))
 
 static inline int take_fd(int *fd) {

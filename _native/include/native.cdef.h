@@ -29,7 +29,7 @@ struct clib_error {
 
 /* ---- the plan: a header, ops, then a blob of NUL-terminated strings and raw data ---- */
 
-enum clib_plan_magic { CLIB_PLAN_MAGIC = 0x6e616c50, CLIB_PLAN_VERSION = 2 };
+enum clib_plan_magic { CLIB_PLAN_MAGIC = 0x6e616c50, CLIB_PLAN_VERSION = 3 };
 
 /* What each op takes is said beside it: n0..n2 are numbers, t0..t2 are strings (blob offsets, 0 = none),
  * data is `size` bytes at t2 (or, for lists, `size` strings one after the other at the named offset).
@@ -66,10 +66,14 @@ enum clib_op_kind {
     CLIB_OP_LOOPBACK_UP,   /* brings lo up in the current network namespace */
     CLIB_OP_PROPAGATION,   /* n0 MS_* propagation flags for "/", recursive */
     CLIB_OP_UNMOUNT,       /* t0 host directory, with the mounts below it */
-    CLIB_OP_ROOT_BIND,     /* t0 host directory becomes the root, n0 MOUNT_ATTR_*, n1 1 = recursive */
-    CLIB_OP_ROOT_OVERLAY,  /* t0 host upper or 0, t1 host work or 0, size strings at t2: the mount point, then
-                              the lowers, top first; n0 1 = upper on a tmpfs, n1 1 = by mount(2), before
-                              Linux 6.7 */
+    CLIB_OP_ROOT_BIND,     /* t0 host directory becomes the root, n0 MOUNT_ATTR_*, n1 clib_bind_flag */
+    CLIB_OP_ROOT_OVERLAY,  /* t0 host upper or 0, t1 host work or 0, at t2 the mount point, then size
+                              "fstype\0host  path\0" pairs, top first ("": a directory, else a file that is
+                              mounted); n0  clib_root_flag, n1 uid << 32 | gid of a private upper, n2
+                              MOUNT_ATTR_*. Shim: a mount  that the next ROOT_BIND takes */
+    CLIB_OP_ROOT_FUSE, /* shim: t0 program that serves a FUSE mount on its standard input, t1 mount point, n0
+                          argc, n1 envc, size = argc + envc strings at t2; a mount that the next ROOT_BIND
+                          takes */
     /* the new root is known, the host's tree is still visible; root paths resolve inside the new root */
     CLIB_OP_MOUNT, /* t0 fstype, t1 root target, size "key\0value\0" pairs at t2 ("" value: flag), n0
                       MOUNT_ATTR_* to set and << 32 to clear by a remount, n1 clib_mount_flag, n2 MS_*
@@ -90,7 +94,7 @@ enum clib_op_kind {
     CLIB_OP_HOSTNAME,   /* t0 */
     CLIB_OP_DOMAINNAME, /* t0 */
     CLIB_OP_PIVOT,      /* the new root becomes "/"; the host's tree is gone; n0 1 = the root mount is made
-                           read-only, n1 MS_* its propagation */
+                           read-only, n1 MS_* its propagation, n2 clib_pivot_kind */
     /* the process */
     CLIB_OP_SESSION_KEYRING, /* t0 name */
     CLIB_OP_PERSONALITY,     /* n0 */
@@ -110,6 +114,7 @@ enum clib_op_kind {
     CLIB_OP_PARENT_DEATH, /* n0 signal when the shim dies */
     CLIB_OP_HOLD, /* CREATED, and waits for START; t0 and t1 as of the EXEC to come, whose file must be there
                    */
+    CLIB_OP_DESCRIPTORS, /* what the program is given beyond its stdio goes to its numbers, from 3 on */
     CLIB_OP_EXEC, /* t0 file or name sought in t1 (a PATH), n0 argc, n1 envc, size = argc + envc strings at t2
                    */
     /* after the end, by the shim */
@@ -133,6 +138,26 @@ enum clib_mount_flag {
     CLIB_MOUNT_TARGET_OWNER = 1024,        /* and its owner */
     CLIB_MOUNT_ON_PROC = 2048,             /* the target may lie in a procfs */
     CLIB_MOUNT_PROC_SOURCE = 4096,         /* the source must be a procfs */
+};
+
+enum clib_bind_flag {
+    CLIB_BIND_RECURSIVE = 1, /* with what is mounted below */
+    CLIB_BIND_TREE = 2,      /* the root is what the shim's op before made, and goes to that directory */
+    CLIB_BIND_UNMOUNTED = 4, /* the directory itself, in the host's mount namespace */
+};
+
+enum clib_root_flag {
+    CLIB_ROOT_PRIVATE = 1,   /* upper on a tmpfs that ends with the container */
+    CLIB_ROOT_CLASSIC = 2,   /* by mount(2), before Linux 6.7 */
+    CLIB_ROOT_USERXATTR = 4, /* the layers have "user.overlay." attributes, not "trusted.overlay." */
+    CLIB_ROOT_MAPPED = 8,    /* shim: the layers are id-mapped by the first process's user namespace */
+    CLIB_ROOT_VOLATILE = 16, /* what is written is never synced */
+};
+
+enum clib_pivot_kind {
+    CLIB_PIVOT_EXCHANGED = 0, /* pivot_root(2) */
+    CLIB_PIVOT_MOVED = 1,     /* on top of "/", where that cannot be exchanged; then chroot(2) */
+    CLIB_PIVOT_UNMOUNTED = 2, /* chroot(2) alone */
 };
 
 enum clib_tree_kind {
@@ -184,7 +209,8 @@ enum clib_message_kind {
     /* between the first process and the shim */
     CLIB_MESSAGE_REBORN,   /* value[0] the pid of the process that takes the first one's place */
     CLIB_MESSAGE_HANDOVER, /* value[0] index, value[1] count, value[2] a descriptor's number or -1; answered
-                              by DONE, with a TREE's descriptor, or FAILED */
+                              by DONE, with a TREE's descriptor, or by FAILED where the plan has no such ops;
+                              one that fails is the first process's end */
 };
 
 enum clib_launch_flag {
@@ -234,9 +260,19 @@ int clib_become_subreaper(void);
  * -errno. */
 int clib_open_in_root(int dir_fd, const char *path, int flags, int mode, uint64_t extra_resolve);
 
-/* Loads a BPF_PROG_TYPE_CGROUP_DEVICE program of count instructions and attaches it to the cgroup v2
- * directory. 0 or -errno. */
-int clib_cgroup_device_attach(int cgroup_fd, const uint64_t *instructions, uint32_t count);
+/* Loads a BPF_PROG_TYPE_CGROUP_DEVICE program of count instructions. Its descriptor or -errno. */
+int clib_cgroup_device_load(const uint64_t *instructions, uint32_t count);
+/* The program that was loaded so and is attached to the cgroup v2 directory. A new descriptor or -errno
+ * (-ENOENT: there is none). */
+int clib_cgroup_device_find(int cgroup_fd);
+/* Attaches program beside those of others, at once in the place of replaced where that is not -1. 0 or
+ * -errno. */
+int clib_cgroup_device_attach(int cgroup_fd, int program, int replaced);
+/* 0 or -errno */
+int clib_cgroup_device_detach(int cgroup_fd, int program);
 
 /* A descriptor that is readable when the file at path has been written to (inotify). Or -errno. */
 int clib_watch_growth(const char *path);
+
+/* 0: the kernel has that type of file system, whose module is loaded where it is one. Or -errno: -ENODEV */
+int clib_filesystem_known(const char *type);

@@ -46,11 +46,8 @@ static int check_proc(int fd) {
  * it: a label that is written there is a label that is not there, or a write to the host's settings
  * (CVE-2019-16884, CVE-2025-52881). So labels go through the host's /proc, which is opened while it is in
  * sight. */
-int labels_prepare(const struct plan *plan) {
-    for (uint32_t i = 0; i < plan->header->before_count; i++)
-        if (plan->ops[i].kind == CLIB_OP_LABEL)
-            return (int)sys(openat, AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return -1;
+int labels_open(void) {
+    return (int)sys(openat, AT_FDCWD, "/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
 int op_label(const struct init *init, const char *file, const char *text) {

@@ -72,9 +72,9 @@ uint64_t parse_decimal(const char *text, const char **end) {
     return value;
 }
 
-int file_facts(int fd, struct file_facts *facts) {
+static int facts_of(int fd, const char *path, struct file_facts *facts) {
     struct statx stat;
-    long result = sys(statx, fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_MODE, &stat);
+    long result = sys(statx, fd, path, AT_EMPTY_PATH, STATX_TYPE | STATX_MODE, &stat);
     if (result < 0)
         return (int)result;
     facts->mode = stat.stx_mode;
@@ -82,6 +82,14 @@ int file_facts(int fd, struct file_facts *facts) {
     facts->minor = stat.stx_rdev_minor;
     facts->mount_root = !!(stat.stx_attributes & STATX_ATTR_MOUNT_ROOT);
     return 0;
+}
+
+int file_facts(int fd, struct file_facts *facts) {
+    return facts_of(fd, "", facts);
+}
+
+int path_facts(const char *path, struct file_facts *facts) {
+    return *path ? facts_of(AT_FDCWD, path, facts) : -ENOENT;
 }
 
 long read_file(int dir_fd, const char *path, char *to, size_t size) {

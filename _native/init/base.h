@@ -34,8 +34,9 @@ struct file_facts {
     uint32_t major, minor;
     int mount_root; /* it is where a mount begins */
 };
-/* fstat, as far as it is needed here */
+/* fstat and stat, as far as they are needed here */
 int file_facts(int fd, struct file_facts *facts);
+int path_facts(const char *path, struct file_facts *facts);
 
 /* reads a small file whole, NUL-terminated; returns its size or -errno */
 long read_file(int dir_fd, const char *path, char *to, size_t size);

@@ -24,6 +24,7 @@ enum {
     SOL_SOCKET_ = 1,
     SCM_RIGHTS_ = 1,
     MSG_CTRUNC_ = 8,
+    MSG_TRUNC_ = 0x20,
     MSG_NOSIGNAL_ = 0x4000,
     MSG_CMSG_CLOEXEC_ = 0x40000000
 };
@@ -49,43 +50,49 @@ int channel_send_bytes(int socket, const void *bytes, size_t size, int fd) {
         header.control_length = control.header.length;
     }
     long sent = sys(sendmsg, socket, &header, MSG_NOSIGNAL_);
-    return sent < 0 ? (int)sent : 0;
+    if (sent < 0)
+        return (int)sent;
+    return (size_t)sent == size ? 0 : -EAGAIN;
 }
 
-int channel_receive(int socket, struct clib_message *message, int *fds, int *count, int flags) {
-    struct iovec vector = {message, sizeof *message};
+/* receives up to `size` bytes; *count descriptors have come with them, whether there were bytes or not. What
+ * there was no room for the kernel has closed, and *flags says so. */
+static long receive(int socket, void *bytes, size_t size, int *fds, int *count, unsigned *flags) {
+    struct iovec vector = {bytes, size};
     struct control control = {0};
     struct message_header header = {
         .vectors = &vector, .vector_count = 1, .control = &control, .control_length = sizeof control};
-    long got = sys(recvmsg, socket, &header, flags | MSG_CMSG_CLOEXEC_);
+    long got = sys(recvmsg, socket, &header, *flags | MSG_CMSG_CLOEXEC_);
+    *flags = header.flags;
     *count = 0;
-    if (got <= 0)
-        return (int)got;
-    if (header.control_length >= sizeof control.header && control.header.type == SCM_RIGHTS_)
+    if (got >= 0 && header.control_length >= sizeof control.header && control.header.level == SOL_SOCKET_ &&
+        control.header.type == SCM_RIGHTS_)
         *count = (int)((control.header.length - sizeof control.header) / sizeof(int));
-    for (int i = 0; i < *count; i++)
-        fds[i] = control.fds[i];
-    if (got == sizeof *message && message->version == CLIB_PROTOCOL_VERSION && !(header.flags & MSG_CTRUNC_))
+    memcpy(fds, control.fds, (size_t)*count * sizeof *fds);
+    return got;
+}
+
+int channel_receive(int socket, struct clib_message *message, int *fds, int *count, int flags) {
+    unsigned told = (unsigned)flags;
+    long got = receive(socket, message, sizeof *message, fds, count, &told);
+    if (got < 0)
+        return (int)got;
+    int whole = got == sizeof *message && !(told & (MSG_TRUNC_ | MSG_CTRUNC_));
+    if (whole && message->version == CLIB_PROTOCOL_VERSION)
         return 1;
-    for (int i = 0; i < *count; i++)
-        sys(close, fds[i]);
+    int nothing = got == 0 && *count == 0;
+    close_fds(fds, *count);
     *count = 0;
-    return -EPROTO;
+    return nothing ? 0 : -EPROTO;
 }
 
 int channel_receive_fd(int socket) {
     char name[256]; /* what is sent with it has no meaning here */
-    struct iovec vector = {name, sizeof name};
-    struct control control = {0};
-    struct message_header header = {
-        .vectors = &vector, .vector_count = 1, .control = &control, .control_length = sizeof control};
-    long got = sys(recvmsg, socket, &header, MSG_CMSG_CLOEXEC_);
+    int fds[CLIB_MAX_FDS], count;
+    unsigned flags = MSG_DONTWAIT_;
+    long got = receive(socket, name, sizeof name, fds, &count, &flags);
     if (got < 0)
         return (int)got;
-    int count = 0;
-    if (header.control_length >= sizeof control.header && control.header.type == SCM_RIGHTS_)
-        count = (int)((control.header.length - sizeof control.header) / sizeof(int));
-    for (int i = 1; i < count; i++)
-        sys(close, control.fds[i]);
-    return count ? control.fds[0] : -ENOMSG;
+    close_fds(fds + 1, count - 1);
+    return count ? fds[0] : -ENOMSG;
 }

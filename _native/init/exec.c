@@ -9,9 +9,8 @@ enum { X_OK_ = 1, FILE_SIZE = 4096 };
 
 /* is it a file that execve would take? 0 or -errno */
 static int check_program(const char *path) {
-    cleanup_close int fd = (int)sys(openat, AT_FDCWD, path, O_PATH | O_CLOEXEC);
     struct file_facts facts;
-    int result = fd < 0 ? fd : file_facts(fd, &facts);
+    int result = path_facts(path, &facts); /* not by a descriptor, which its limit may not allow any more */
     if (result < 0)
         return result;
     if (!S_ISREG(facts.mode))
@@ -63,8 +62,7 @@ static int start_asked(struct init *init) {
             init->sync = caller;
         }
         int result = channel_receive(init->sync, &message, fds, &count, 0);
-        for (int i = 0; result > 0 && i < count; i++)
-            sys(close, fds[i]);
+        close_fds(fds, count);
         if (result > 0 && message.kind == CLIB_MESSAGE_START)
             return 0;
         if (!(init->launch_flags & CLIB_LAUNCH_UNSUPERVISED))
@@ -97,8 +95,10 @@ int op_hold(struct init *init, const char *name, const char *search) {
     return result < 0 ? result : start_asked(init);
 }
 
-/* puts what the program is given to its numbers, from 3 on, where other descriptors of ours are now */
-static int place_preserved(struct init *init) {
+/* Other descriptors of ours are now where those go that the program is given. All but stdio and these end
+ * with the exec; each was born so, and here nothing can have been missed. */
+int op_descriptors(struct init *init) {
+    sys(close_range, INIT_SYNC_FD, ~0u, CLOSE_RANGE_CLOEXEC);
     if (!init->preserved)
         return 0;
     int sync = (int)sys(fcntl, init->sync, F_DUPFD_CLOEXEC, INIT_PRESERVED_FD + init->preserved);
@@ -122,10 +122,5 @@ int op_exec(struct init *init, const struct clib_op *op) {
     struct words words = program_words(init->plan, op, op->number[0], op->number[1], 0);
     if (!words.argv)
         return -ENOMEM;
-    /* everything but stdio ends with the exec; each descriptor was born so, and here nothing can have been
-     * missed */
-    sys(close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC);
-    if ((result = place_preserved(init)) < 0)
-        return result;
     return (int)sys(execve, program, words.argv, words.envp);
 }

@@ -27,23 +27,31 @@ static int hand_over(struct init *init, const struct clib_op *op) {
         return result < 0 ? (int)result : -EOWNERDEAD;
     if (count)
         init->tree = fds[0];
+    close_fds(fds + 1, count - 1);
     if (message.kind == CLIB_MESSAGE_FAILED)
         tell(init, &message);
     return 0;
 }
 
 /* its number on the host, by the host's /proc, which is gone when a hook wants it */
-static int host_pid(const struct plan *plan) {
+static int host_pid(void) {
     char number[24];
+    long length = sys(readlinkat, AT_FDCWD, "/proc/self", number, sizeof number - 1);
+    const char *end;
+    number[length > 0 ? length : 0] = 0;
+    return (int)parse_decimal(number, &end);
+}
+
+/* What ops further on need of the host, whose tree will be gone: its number for hooks, /proc for labels. */
+static void look_ahead(struct init *init) {
+    const struct plan *plan = init->plan;
+    int hooked = 0, labelled = 0;
     for (uint32_t i = 0; i < plan->header->before_count; i++) {
-        if (plan->ops[i].kind != CLIB_OP_HOOK)
-            continue;
-        long length = sys(readlinkat, AT_FDCWD, "/proc/self", number, sizeof number - 1);
-        const char *end;
-        number[length > 0 ? length : 0] = 0;
-        return (int)parse_decimal(number, &end);
+        hooked |= plan->ops[i].kind == CLIB_OP_HOOK;
+        labelled |= plan->ops[i].kind == CLIB_OP_LABEL;
     }
-    return 0;
+    init->pid = hooked ? host_pid() : 0;
+    init->proc = labelled ? labels_open() : -1;
 }
 
 /* A process enters a pid namespace by being born in it. The child is the shim's, as this process is. */
@@ -59,7 +67,7 @@ static int be_reborn(struct init *init) {
         sys(close, told[1]);
         sys(read, told[0], &end, 1);
         sys(close, told[0]);
-        init->pid = host_pid(init->plan);
+        init->pid = init->pid ? host_pid() : 0;
         return 0;
     }
     struct clib_message message = {
@@ -157,6 +165,8 @@ int init_run_op(struct init *init, const struct clib_op *op) {
         return op_parent_death(op->number[0]);
     case CLIB_OP_HOLD:
         return op_hold(init, op_text(plan, op, 0), op_text(plan, op, 1));
+    case CLIB_OP_DESCRIPTORS:
+        return op_descriptors(init);
     case CLIB_OP_EXEC:
         return op_exec(init, op);
     case CLIB_OP_ID_MAP:
@@ -165,6 +175,7 @@ int init_run_op(struct init *init, const struct clib_op *op) {
     case CLIB_OP_LINK:
     case CLIB_OP_LISTENER:
     case CLIB_OP_RUNTIME:
+    case CLIB_OP_ROOT_FUSE:
     case CLIB_OP_OOM_RECORD:
     case CLIB_OP_CGROUP_KILL:
     case CLIB_OP_CGROUP_REMOVE: /* the shim's */
@@ -197,8 +208,7 @@ _Noreturn void init_main(struct init *init) {
     sys(setsid);
     init->umask = (int)sys(umask, 0);
     program_signals();
-    init->pid = host_pid(plan);
-    init->proc = labels_prepare(plan);
+    look_ahead(init);
     /* An ordinary user who maps a user namespace cannot write to files that belong to root, as they do while
      * it is not dumpable. Root can, and must: a process that shares the pid namespace and is the host's root
      * without a capability has all of them in the new user namespace, and would trace this one. */

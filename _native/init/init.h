@@ -48,8 +48,19 @@ int op_loopback_up(void);
 int op_propagation(uint64_t flags);
 int op_unmount(const char *path);
 int op_root_bind(struct init *init, const struct clib_op *op);
-int op_root_overlay(struct init *init, const struct clib_op *op);
 int op_pivot(struct init *init, const struct clib_op *op);
+/* init->root becomes "/" by chroot(2) alone */
+int change_root(const struct init *init);
+/* move.c: makes init->root "/", which `old` is, without pivot_root(2); 0 or -errno */
+int root_move(const struct init *init, int old);
+
+/* overlay.c */
+/* a new mount of an overlay, which is attached nowhere: for the shim, in a mount namespace for it alone.
+ * `mapping`: the user namespace that id-maps its layers, or -1. The descriptor or -errno */
+int overlay_mount(const struct plan *plan, const struct clib_op *op, int mapping);
+int op_root_overlay(struct init *init, const struct clib_op *op);
+/* attaches a mount to a host path */
+int mount_onto(int mount, const char *path);
 /* options of mount(2): one text, a page long */
 struct option_text {
     char text[4096];
@@ -108,11 +119,13 @@ int op_scheduler(const struct init *init, const struct clib_op *op);
 int op_io_priority(uint64_t priority);
 int op_cpu_affinity(const struct init *init, const struct clib_op *op);
 int op_memory_policy(const struct init *init, const struct clib_op *op);
-/* what LABEL needs of the host; a descriptor, -1 where no op is one, or -errno */
-int labels_prepare(const struct plan *plan);
+/* what LABEL needs of the host; a descriptor or -errno */
+int labels_open(void);
 int op_label(const struct init *init, const char *file, const char *text);
 
 /* exec.c */
 int op_hold(struct init *init, const char *name, const char *search);
+/* from here on nothing has to be opened */
+int op_descriptors(struct init *init);
 /* does not return when it succeeds */
 int op_exec(struct init *init, const struct clib_op *op);

@@ -11,6 +11,7 @@ enum payload { PAYLOAD_NONE, PAYLOAD_STRINGS, PAYLOAD_BYTES };
 static enum payload payload_of(uint32_t kind) {
     switch ((enum clib_op_kind)kind) {
     case CLIB_OP_ROOT_OVERLAY:
+    case CLIB_OP_ROOT_FUSE:
     case CLIB_OP_MOUNT:
     case CLIB_OP_EXEC:
     case CLIB_OP_COMMAND:
@@ -59,6 +60,7 @@ static enum payload payload_of(uint32_t kind) {
     case CLIB_OP_RLIMIT:
     case CLIB_OP_UMASK:
     case CLIB_OP_NO_NEW_PRIVS:
+    case CLIB_OP_DESCRIPTORS:
     case CLIB_OP_CAP_BOUNDING:
     case CLIB_OP_CHDIR:
     case CLIB_OP_PARENT_DEATH:
@@ -105,7 +107,10 @@ static uint32_t needed_texts(uint32_t kind) {
     case CLIB_OP_ID_MAP:
     case CLIB_OP_LINK:
     case CLIB_OP_LABEL:
+    case CLIB_OP_ROOT_FUSE:
         return 3;
+    case CLIB_OP_ROOT_OVERLAY:
+        return 4;
     case CLIB_OP_NONE:
     case CLIB_OP_REBIRTH:
     case CLIB_OP_HANDOVER:
@@ -119,12 +124,12 @@ static uint32_t needed_texts(uint32_t kind) {
     case CLIB_OP_OOM_SCORE_ADJ:
     case CLIB_OP_LOOPBACK_UP:
     case CLIB_OP_PROPAGATION:
-    case CLIB_OP_ROOT_OVERLAY:
     case CLIB_OP_CONSOLE:
     case CLIB_OP_PIVOT:
     case CLIB_OP_RLIMIT:
     case CLIB_OP_UMASK:
     case CLIB_OP_NO_NEW_PRIVS:
+    case CLIB_OP_DESCRIPTORS:
     case CLIB_OP_SECCOMP:
     case CLIB_OP_CAP_BOUNDING:
     case CLIB_OP_USER:
@@ -147,12 +152,21 @@ static int strings_fit(const struct plan *plan, uint32_t offset, uint32_t count)
     return 1;
 }
 
+/* options of a mount are pairs, and so are an overlay's layers behind its mount point; a list of nothing
+ * needs no place */
+static uint32_t string_count(const struct clib_op *op) {
+    return op->kind == CLIB_OP_MOUNT          ? op->size * 2
+           : op->kind == CLIB_OP_ROOT_OVERLAY ? op->size * 2 + 1
+                                              : op->size;
+}
+
 /* do the words of a program, its environment and what comes with them make up the list? */
 static int words_fit(const struct clib_op *op) {
     uint64_t more = op->kind == CLIB_OP_HOOK;
     if (op->kind == CLIB_OP_LISTENER)
         return op->size == 1;
-    if (op->kind != CLIB_OP_EXEC && op->kind != CLIB_OP_HOOK && op->kind != CLIB_OP_RUNTIME)
+    if (op->kind != CLIB_OP_EXEC && op->kind != CLIB_OP_HOOK && op->kind != CLIB_OP_RUNTIME &&
+        op->kind != CLIB_OP_ROOT_FUSE)
         return 1;
     return op->number[0] > 0 && op->number[0] <= op->size && op->number[1] <= op->size &&
            op->number[0] + op->number[1] + more == op->size;
@@ -175,9 +189,7 @@ static int op_is_sound(const struct plan *plan, const struct clib_op *op) {
     case PAYLOAD_STRINGS:
         if (!words_fit(op))
             return 0;
-        /* options of a mount are pairs; a list of nothing needs no place */
-        return strings_fit(plan, op->text[2], op->kind == CLIB_OP_MOUNT ? op->size * 2 : op->size) &&
-               op->size <= blob_size;
+        return op->size <= blob_size && strings_fit(plan, op->text[2], string_count(op));
     }
     return 0;
 }

@@ -22,6 +22,11 @@ static inline const char *op_text(const struct plan *plan, const struct clib_op 
     return op->text[n] ? plan->blob + op->text[n] : NULL;
 }
 
+/* the strings, or the bytes, of an op that has them */
+static inline const char *op_list(const struct plan *plan, const struct clib_op *op) {
+    return plan->blob + op->text[2];
+}
+
 /* the string behind `text` in a list of strings */
 static inline const char *next_text(const char *text) {
     return text + text_length(text) + 1;

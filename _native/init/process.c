@@ -1,6 +1,7 @@
 /* What the user's program will be: limits, user, capabilities, filter. */
 #include "init.h"
 
+#include "channel.h"
 #include "path.h"
 
 #include <linux/capability.h>
@@ -122,6 +123,6 @@ int op_parent_death(uint64_t signal) {
     if (result < 0)
         return (int)result;
     char byte;
-    return sys(recvfrom, INIT_SYNC_FD, &byte, 1, 0x42 /* MSG_DONTWAIT | MSG_PEEK */, 0, 0) == 0 ? -EOWNERDEAD
-                                                                                                : 0;
+    long left = sys(recvfrom, INIT_SYNC_FD, &byte, 1, MSG_DONTWAIT_ | MSG_PEEK_, 0, 0);
+    return left == 0 ? -EOWNERDEAD : 0;
 }

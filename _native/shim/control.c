@@ -145,9 +145,8 @@ static void handle(struct shim *shim, struct client *client, const struct clib_m
 void control_serve(struct shim *shim, struct client *client) {
     struct clib_message message;
     int fds[CLIB_MAX_FDS], count;
-    int result = channel_receive(client->fd, &message, fds, &count, 0x40 /* MSG_DONTWAIT */);
-    for (int i = 0; i < count; i++)
-        sys(close, fds[i]);
+    int result = channel_receive(client->fd, &message, fds, &count, MSG_DONTWAIT_);
+    close_fds(fds, count);
     if (result == -EAGAIN)
         return;
     if (result <= 0)

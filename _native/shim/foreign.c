@@ -206,6 +206,8 @@ static int run_ops(struct shim *shim, struct init *init, const int child[3], str
         launch->index = (int)i;
         if (op->kind == CLIB_OP_RUNTIME)
             result = make_process(shim, op, child, &launch->status);
+        else if (op->kind == CLIB_OP_ROOT_FUSE)
+            result = roots_fuse(shim, op, &init->tree);
         else if (op->kind == CLIB_OP_HOLD)
             launch->hold = 1;
         else if (op->kind != CLIB_OP_CGROUP_JOIN) /* which is the RUNTIME's behind it */

@@ -3,19 +3,20 @@
 #include "program.h"
 #include "shim.h"
 
+#include <asm/socket.h>
 #include <linux/mman.h>
 #include <linux/mount.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <linux/signal.h>
 #include <linux/socket.h>
+#include <linux/time_types.h>
 #include <linux/un.h>
 #include <linux/wait.h>
 
-enum { PATH_SIZE = 128 };
+enum { PATH_SIZE = 128, AGENT_SECONDS = 5 };
 
-/* opens a file below /proc/<pid> */
-static int open_proc(int pid, const char *name, int flags) {
+int open_proc(int pid, const char *name, int flags) {
     char path[PATH_SIZE] = "/proc/";
     size_t length = 6 + format_decimal(path + 6, (uint64_t)pid), more = text_length(name);
     if (length + 1 + more >= sizeof path)
@@ -99,14 +100,10 @@ static int open_tree_of(const struct shim *shim, const struct clib_op *op, int *
     return (int)result;
 }
 
-/* takes the filter's descriptor out of the first process, which may be unable to send it: its filter is in
- * place */
-static int send_listener(const struct shim *shim, const struct clib_op *op, int number) {
-    cleanup_close int listener = (int)sys(pidfd_getfd, shim->pidfd, number, 0);
-    if (listener < 0)
-        return listener;
+/* a connection to the seccomp agent, on which nothing waits longer than AGENT_SECONDS for it */
+static int reach_agent(const char *path) {
     struct sockaddr_un address = {.sun_family = AF_UNIX_};
-    const char *path = op_text(&shim->plan, op, 0);
+    struct __kernel_old_timeval patience = {.tv_sec = AGENT_SECONDS};
     size_t length = text_length(path);
     if (length >= sizeof address.sun_path)
         return -ENAMETOOLONG;
@@ -114,9 +111,21 @@ static int send_listener(const struct shim *shim, const struct clib_op *op, int 
     cleanup_close int socket = (int)sys(socket, AF_UNIX_, SOCK_STREAM_ | O_CLOEXEC, 0);
     if (socket < 0)
         return socket;
-    long result = sys(connect, socket, &address, sizeof address);
-    if (result < 0)
-        return (int)result;
+    long result = sys(setsockopt, socket, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    if (result == 0)
+        result = sys(connect, socket, &address, sizeof address);
+    return result < 0 ? (int)result : take_fd(&socket);
+}
+
+/* takes the filter's descriptor out of the first process, which may be unable to send it: its filter is in
+ * place */
+static int send_listener(const struct shim *shim, const struct clib_op *op, int number) {
+    cleanup_close int listener = (int)sys(pidfd_getfd, shim->pidfd, number, 0);
+    if (listener < 0)
+        return listener;
+    cleanup_close int socket = reach_agent(op_text(&shim->plan, op, 0));
+    if (socket < 0)
+        return socket == -EAGAIN ? -ETIMEDOUT : socket;
     cleanup_close int state = program_state(shim->plan.blob + op->text[2], shim->pid);
     if (state < 0)
         return state;
@@ -126,7 +135,7 @@ static int send_listener(const struct shim *shim, const struct clib_op *op, int 
         return (int)text;
     int sent = channel_send_bytes(socket, (const void *)text, (size_t)size, listener);
     sys(munmap, text, size);
-    return sent;
+    return sent == -EAGAIN ? -ETIMEDOUT : sent;
 }
 
 static int run_op(struct shim *shim, const struct clib_op *op, int number, int *made) {
@@ -142,6 +151,10 @@ static int run_op(struct shim *shim, const struct clib_op *op, int number, int *
         close_fd(made);
         *made = -1;
         return open_tree_of(shim, op, made);
+    case CLIB_OP_ROOT_OVERLAY:
+        return roots_overlay(shim, op, made);
+    case CLIB_OP_ROOT_FUSE:
+        return roots_fuse(shim, op, made);
     case CLIB_OP_LINK:
         return link_move(shim->pid, op_text(plan, op, 0), op_text(plan, op, 1));
     case CLIB_OP_LISTENER:
@@ -161,7 +174,6 @@ static int run_op(struct shim *shim, const struct clib_op *op, int number, int *
     case CLIB_OP_PROPAGATION:
     case CLIB_OP_UNMOUNT:
     case CLIB_OP_ROOT_BIND:
-    case CLIB_OP_ROOT_OVERLAY:
     case CLIB_OP_MOUNT:
     case CLIB_OP_BIND:
     case CLIB_OP_MKNOD:
@@ -190,6 +202,7 @@ static int run_op(struct shim *shim, const struct clib_op *op, int number, int *
     case CLIB_OP_CHDIR:
     case CLIB_OP_PARENT_DEATH:
     case CLIB_OP_HOLD:
+    case CLIB_OP_DESCRIPTORS:
     case CLIB_OP_EXEC:
     case CLIB_OP_OOM_RECORD:
     case CLIB_OP_CGROUP_KILL:
@@ -227,12 +240,17 @@ void handover_serve(struct shim *shim, const struct clib_message *request) {
     struct clib_message answer = {.kind = CLIB_MESSAGE_DONE, .version = CLIB_PROTOCOL_VERSION};
     uint32_t at = (uint32_t)request->value[0], end = at + (uint32_t)request->value[1];
     cleanup_close int made = -1;
-    if (!is_planned(shim, at, end - at))
+    if (!is_planned(shim, at, end - at)) {
         answer = handover_failure(shim, -EPROTO, -1);
-    for (; at < end && answer.kind == CLIB_MESSAGE_DONE; at++) {
+        at = end;
+    }
+    for (; at < end; at++) {
         int result = run_op(shim, &shim->plan.ops[at], request->value[2], &made);
-        if (result != 0)
-            answer = handover_failure(shim, result, (int)at);
+        if (result != 0) { /* the process may be unable to hear and to tell of it: its filter is in place */
+            shim->end = handover_failure(shim, result, (int)at);
+            sys(pidfd_send_signal, shim->pidfd, SIGKILL, 0, 0);
+            return;
+        }
     }
     channel_send(shim->sync, &answer, made);
 }

@@ -146,11 +146,6 @@ static int clone_init(struct shim *shim, const int child[3], int sync) {
     return 0;
 }
 
-static void close_all(int *fds, int count) {
-    for (int i = 0; i < count; i++)
-        close_fd(&fds[i]);
-}
-
 static int open_sockets(struct shim *shim) {
     int foreign_exec = shim->flags & CLIB_LAUNCH_FOREIGN && !(shim->flags & CLIB_LAUNCH_LOG);
     if (shim->directory < 0 || foreign_exec)
@@ -174,7 +169,7 @@ int launch_start(struct shim *shim, enum clib_stage *stage) {
         return result;
     if (shim->flags & CLIB_LAUNCH_FOREIGN) {
         foreign_launch(shim, child);
-        close_all(child, 3);
+        close_fds(child, 3);
         return 0;
     }
     *stage = CLIB_STAGE_NAMESPACE;
@@ -185,17 +180,19 @@ int launch_start(struct shim *shim, enum clib_stage *stage) {
     if ((result = (int)sys(socketpair, AF_UNIX_, SOCK_SEQPACKET_ | O_CLOEXEC, 0, pair)) < 0)
         return result;
     shim->sync = pair[0];
+    /* whoever gets hold of the other end and reads or writes nothing there is not waited for */
+    sys(fcntl, shim->sync, F_SETFL, O_NONBLOCK);
     result = clone_init(shim, child, pair[1]);
     /* hooks are the host's, and not for the container's processes to see (no right to: as an ordinary user)
      */
     if (own >= 0)
         sys(setns, own, CLONE_NEWPID);
     close_fd(&pair[1]);
-    close_all(child, 3);
+    close_fds(child, 3);
     close_fd(&shim->cgroup);
     close_fd(&shim->target);
     close_fd(&shim->start_listener);
     shim->cgroup = shim->target = shim->start_listener = -1;
-    close_all(shim->preserved, shim->preserved_count);
+    close_fds(shim->preserved, shim->preserved_count);
     return result;
 }

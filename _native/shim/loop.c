@@ -82,47 +82,70 @@ void loop_attach(struct shim *shim, int master) {
     }
 }
 
-/* the child that takes the first process's place: ours too, so that its number stays its own until it is
- * reaped */
+/* Whether the plan has such an op, and the first process may still ask for what goes with it: whoever has got
+ * hold of it later must not be able to. */
+static int expects(const struct shim *shim, enum clib_op_kind kind) {
+    for (uint32_t i = 0; !shim->recorded && i < shim->plan.header->before_count; i++)
+        if (shim->plan.ops[i].kind == kind)
+            return 1;
+    return 0;
+}
+
+/* The child that takes the first process's place: ours too, so that its number stays its own until it is
+ * reaped; another's would be killed, and joined, in its stead. */
 static void adopt(struct shim *shim, int pid) {
+    char info[SIGNAL_INFO_SIZE];
+    if (sys(waitid, P_PID, pid, info, WEXITED | WNOHANG | WNOWAIT, 0) < 0)
+        return;
     close_fd(&shim->pidfd);
     shim->pid = pid;
     shim->pidfd = (int)sys(pidfd_open, pid, 0);
     record_init(shim);
 }
 
-/* what the container's first process says while it runs its ops */
-static void serve_init(struct shim *shim) {
+/* the first process is silent from now on: by its exec, by its death, or by breaking the rules */
+static void part_from_init(struct shim *shim) {
+    struct process_facts facts;
+    close_fd(&shim->sync);
+    shim->sync = -1;
+    if (shim->end.kind != CLIB_MESSAGE_NONE)
+        return;
+    process_facts(shim->pid, &facts);
+    if (facts.has_execed) {
+        loop_started(shim, facts.start_time);
+        return;
+    }
+    if (!shim->recorded) /* of a created one its exit status tells */
+        shim->end = (struct clib_message){
+            .kind = CLIB_MESSAGE_FAILED,
+            .version = CLIB_PROTOCOL_VERSION,
+            .value = {CLIB_STAGE_LOST, EOWNERDEAD, -1},
+        };
+    sys(pidfd_send_signal, shim->pidfd, SIGKILL, 0, 0);
+}
+
+/* what the container's first process says while it runs its ops; -EAGAIN: nothing */
+static int serve_init(struct shim *shim) {
     struct clib_message message;
     int fds[CLIB_MAX_FDS], count;
     int result = channel_receive(shim->sync, &message, fds, &count, 0);
-    struct process_facts facts;
-    if (result <= 0) { /* closed by its exec, or by its death */
-        close_fd(&shim->sync);
-        shim->sync = -1;
-        if (shim->end.kind != CLIB_MESSAGE_NONE)
-            return;
-        process_facts(shim->pid, &facts);
-        if (facts.has_execed) {
-            loop_started(shim, facts.start_time);
-        } else if (!shim->recorded) { /* of a created one its exit status tells */
-            shim->end = (struct clib_message){
-                .kind = CLIB_MESSAGE_FAILED,
-                .version = CLIB_PROTOCOL_VERSION,
-                .value = {CLIB_STAGE_LOST, EOWNERDEAD, -1},
-            };
-        }
-    } else if (message.kind == CLIB_MESSAGE_TERMINAL && count == 1) {
-        loop_attach(shim, fds[0]);
+    if (result == -EAGAIN)
+        return result;
+    if (result <= 0) {
+        part_from_init(shim);
+    } else if (message.kind == CLIB_MESSAGE_TERMINAL && count == 1 && expects(shim, CLIB_OP_CONSOLE)) {
+        loop_attach(shim, take_fd(fds));
     } else if (message.kind == CLIB_MESSAGE_CREATED) {
         loop_created(shim);
-    } else if (message.kind == CLIB_MESSAGE_REBORN) {
+    } else if (message.kind == CLIB_MESSAGE_REBORN && expects(shim, CLIB_OP_REBIRTH)) {
         adopt(shim, message.value[0]);
     } else if (message.kind == CLIB_MESSAGE_HANDOVER) {
         handover_serve(shim, &message);
     } else if (message.kind == CLIB_MESSAGE_FAILED) {
         shim->end = message;
     }
+    close_fds(fds, count);
+    return 0;
 }
 
 /* whether the process has ended, without reaping it */
@@ -152,9 +175,10 @@ void loop_ended(struct shim *shim, int status) {
 static void reap(struct shim *shim) {
     char info[SIGNAL_INFO_SIZE];
     sys(read, shim->signals, info, sizeof info);
-    /* what it said is read while its number is still its own */
+    /* what it said is read while its number is still its own; who else holds its socket is not waited for */
     while (shim->sync >= 0 && has_ended(shim->pidfd))
-        serve_init(shim);
+        if (serve_init(shim) == -EAGAIN)
+            part_from_init(shim);
     if (shim->released) /* its exit status is for whoever adopts it, and reaping would take it from them */
         return;
     int status;

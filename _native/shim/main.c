@@ -37,6 +37,7 @@ static struct shim new_shim(void) {
         .sync = -1,
         .terminal = -1,
         .pidfd = -1,
+        .root_daemon = -1,
         .guard = -1,
     };
     for (int i = 0; i < SHIM_PUMPS; i++)
@@ -66,6 +67,7 @@ static void finish(struct shim *shim) {
         after_kill(shim);
         foreign_dismiss(shim);
     }
+    roots_end(shim);
     if (shim->end.kind == CLIB_MESSAGE_FAILED) /* it must not be heard of before it is gone */
         after_remove(shim);
     control_broadcast(shim, &shim->end);

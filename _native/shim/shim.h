@@ -14,6 +14,7 @@ struct pump {
     int from;
     int to;
     const char *stream; /* "stdout", "stderr", or NULL: not logged */
+    int shared;         /* the caller's O_NONBLOCK decides whether an end of it waits */
     char *buffer;       /* SHIM_BUFFER bytes, mapped while needed */
     size_t start, end;  /* what `to` has still to take */
 };
@@ -44,7 +45,8 @@ struct shim {
     int preserved[CLIB_MAX_FDS];
     int released; /* the container is somebody else's now */
     int pid, pidfd;
-    int guard; /* of a foreign container: ends it where this process is killed */
+    int root_daemon; /* pidfd of who serves the container's root, or -1 */
+    int guard;       /* of a foreign container: ends it where this process is killed */
     int64_t start_time;
     struct clib_message end; /* EXITED or FAILED, once it is known */
     int client_count;        /* places in use, and free ones between them */
@@ -91,10 +93,18 @@ void control_broadcast(struct shim *shim, const struct clib_message *message);
 struct clib_message control_state(const struct shim *shim);
 
 /* handover.c */
+/* a file below /proc/<pid>; its descriptor or -errno */
+int open_proc(int pid, const char *name, int flags);
 void handover_serve(struct shim *shim, const struct clib_message *request);
 /* runs the hooks among `count` ops from `at` on; 0, or what the failed one, *index, came to */
 int handover_hooks(struct shim *shim, uint32_t at, uint32_t count, int *index);
 struct clib_message handover_failure(const struct shim *shim, int result, int index);
+
+/* roots.c: *made is the root's mount, attached nowhere */
+int roots_overlay(struct shim *shim, const struct clib_op *op, int *made);
+int roots_fuse(struct shim *shim, const struct clib_op *op, int *made);
+/* waits for who serves the root: its mount is gone, or goes now */
+void roots_end(struct shim *shim);
 
 /* link.c: moves a network device to the namespace of a process */
 int link_move(int pid, const char *name, const char *new_name);

@@ -2,14 +2,43 @@
  * pump, and so the container, as a full pipe would; a reader that is gone only ends the copy. */
 #include "shim.h"
 
+#include <asm/ioctls.h>
+#include <asm/termios.h>
 #include <linux/mman.h>
 
-enum { PROT_RW = 3 };
+enum { PROT_RW = 3, PIPE_PIECE = 4096 /* PIPE_BUF: what a pipe that is ready takes without waiting */ };
 
 static void set_nonblocking(int fd) {
     long flags = sys(fcntl, fd, F_GETFL);
     if (flags >= 0)
         sys(fcntl, fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+/* is it one that may be waited for, and that another open(2) opens? That of a terminal's master makes a new
+ * terminal. */
+static int is_pipe_or_terminal(int fd) {
+    struct file_facts facts;
+    struct winsize size;
+    int number;
+    if (file_facts(fd, &facts) < 0)
+        return 0;
+    return S_ISFIFO(facts.mode) || (S_ISCHR(facts.mode) && sys(ioctl, fd, TIOCGWINSZ, &size) == 0 &&
+                                    sys(ioctl, fd, TIOCGPTN, &number) < 0);
+}
+
+/* O_NONBLOCK belongs to what the caller has open too, and is not to be set there: so *fd is opened anew. 1
+ * where that is not allowed, and it may have to be waited for; sockets are told with each call. */
+static int part_from_caller(int *fd, int access) {
+    char path[40] = "/proc/self/fd/";
+    if (*fd < 0 || !is_pipe_or_terminal(*fd))
+        return 0;
+    path[14 + format_decimal(path + 14, (uint64_t)*fd)] = 0;
+    int own = (int)sys(openat, AT_FDCWD, path, access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (own < 0)
+        return 1;
+    close_fd(fd);
+    *fd = own;
+    return 0;
 }
 
 /* a pump from a new pipe whose write end the container gets in *child */
@@ -24,8 +53,7 @@ static int open_pipe(struct shim *shim, int number, const char *stream, int *chi
     pump->to = take_fd(&shim->stdio[number + 1]);
     pump->stream = stream;
     set_nonblocking(pump->from);
-    if (pump->to >= 0)
-        set_nonblocking(pump->to);
+    pump->shared = part_from_caller(&pump->to, O_WRONLY);
     return 0;
 }
 
@@ -51,13 +79,12 @@ void stdio_attach_terminal(struct shim *shim, int master) {
     shim->terminal = master;
     set_nonblocking(master);
     shim->pumps[0] = (struct pump){.from = master, .to = take_fd(&shim->stdio[1]), .stream = "stdout"};
-    if (shim->pumps[0].to >= 0)
-        set_nonblocking(shim->pumps[0].to);
+    shim->pumps[0].shared = part_from_caller(&shim->pumps[0].to, O_WRONLY);
     int keyboard = take_fd(&shim->stdio[0]);
     if (keyboard >= 0) {
         int out = (int)sys(fcntl, master, F_DUPFD_CLOEXEC, 0);
-        shim->pumps[2] = (struct pump){.from = keyboard, .to = out};
-        set_nonblocking(keyboard);
+        int shared = part_from_caller(&keyboard, O_RDONLY);
+        shim->pumps[2] = (struct pump){.from = keyboard, .to = out, .shared = shared};
     }
 }
 
@@ -81,10 +108,23 @@ void pump_close(struct pump *pump) {
     pump_release(pump);
 }
 
+static long put(const struct pump *pump) {
+    const char *bytes = pump->buffer + pump->start;
+    size_t size = pump->end - pump->start;
+    long sent = sys(sendto, pump->to, bytes, size, MSG_DONTWAIT_, 0, 0);
+    if (sent != -ENOTSOCK)
+        return sent;
+    return sys(write, pump->to, bytes, pump->shared && size > PIPE_PIECE ? PIPE_PIECE : size);
+}
+
+static long take(const struct pump *pump) {
+    long got = sys(recvfrom, pump->from, pump->buffer, SHIM_BUFFER, MSG_DONTWAIT_, 0, 0);
+    return got == -ENOTSOCK ? sys(read, pump->from, pump->buffer, SHIM_BUFFER) : got;
+}
+
 static void pass_on(struct pump *pump) {
     while (pump->start < pump->end) {
-        long written =
-            pump->to < 0 ? -EPIPE : sys(write, pump->to, pump->buffer + pump->start, pump->end - pump->start);
+        long written = pump->to < 0 ? -EPIPE : put(pump);
         if (written == -EAGAIN)
             return;
         if (written < 0) {
@@ -94,6 +134,8 @@ static void pass_on(struct pump *pump) {
             return;
         }
         pump->start += (size_t)written;
+        if (pump->shared)
+            return;
     }
 }
 
@@ -108,10 +150,12 @@ static int ensure_buffer(struct pump *pump) {
 }
 
 void pump_run(struct shim *shim, struct pump *pump) {
+    int behind = pump->start < pump->end;
     pass_on(pump);
-    if (pump->start < pump->end || ensure_buffer(pump) < 0)
+    /* what may have to be waited for is only touched when it is ready, and once */
+    if (pump->start < pump->end || (behind && pump->shared) || ensure_buffer(pump) < 0)
         return;
-    long got = sys(read, pump->from, pump->buffer, SHIM_BUFFER);
+    long got = take(pump);
     if (got == -EAGAIN)
         return;
     if (got <= 0) { /* end of file, or -EIO: the last user of a terminal is gone */
@@ -123,6 +167,7 @@ void pump_run(struct shim *shim, struct pump *pump) {
     if (pump->to >= 0) {
         pump->start = 0;
         pump->end = (size_t)got;
-        pass_on(pump);
+        if (!pump->shared)
+            pass_on(pump);
     }
 }

@@ -6,7 +6,7 @@ import os
 
 from containerlib.errors import StageError
 
-__all__ = ["sync_filesystem"]
+__all__ = ["knows", "sync_filesystem", "type_of"]
 
 
 def sync_filesystem(path: str) -> None:
@@ -23,3 +23,28 @@ def sync_filesystem(path: str) -> None:
             raise StageError("sync", ctypes.get_errno(), path)
     finally:
         os.close(fd)
+
+
+def knows(kind: str) -> bool:
+    """Whether the kernel has that type of file system; its module is loaded for that. Takes CAP_SYS_ADMIN.
+
+    Raises: OSError for another reason than that.
+    """
+    from containerlib._sys import native  # noqa: PLC0415 - loads the extension
+
+    return native.filesystem_known(kind)
+
+
+def type_of(path: str) -> str:
+    """The type of the file system that the directory `path` is on, as /proc/filesystems has it; "" where unknown.
+
+    Spec: proc_pid_mountinfo(5)
+    """
+    device = os.stat(path).st_dev  # noqa: PTH116 - a str
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            left, _, right = line.partition(" - ")
+            if left.split()[2] == wanted:
+                return right.split()[0]
+    return ""

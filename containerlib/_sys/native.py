@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import threading
@@ -105,10 +106,38 @@ def watch_growth(path: str) -> int:
     return _checked(lib.clib_watch_growth(os.fsencode(path)), path)
 
 
-def cgroup_device_attach(cgroup: int, instructions: Sequence[int]) -> None:
-    """Loads an eBPF device filter and attaches it to the cgroup v2 directory `cgroup`. Raises: OSError."""
+def cgroup_device_load(instructions: Sequence[int]) -> int:
+    """A descriptor of an eBPF device filter. Raises: OSError."""
     program = ffi.new("uint64_t[]", [word & 0xFFFFFFFFFFFFFFFF for word in instructions])
-    _checked(lib.clib_cgroup_device_attach(cgroup, program, len(instructions)))
+    return _checked(lib.clib_cgroup_device_load(program, len(instructions)))
+
+
+def cgroup_device_find(cgroup: int) -> int | None:
+    """A new descriptor of the filter that was loaded so and is attached to the cgroup v2 directory `cgroup`.
+
+    Raises: OSError.
+    """
+    answer = lib.clib_cgroup_device_find(cgroup)
+    return None if answer == -errno.ENOENT else _checked(answer)
+
+
+def cgroup_device_attach(cgroup: int, program: int, replaced: int | None = None) -> None:
+    """Attaches a filter beside those of others, at once in the place of `replaced`. Raises: OSError."""
+    _checked(lib.clib_cgroup_device_attach(cgroup, program, -1 if replaced is None else replaced))
+
+
+def cgroup_device_detach(cgroup: int, program: int) -> None:
+    """Raises: OSError."""
+    _checked(lib.clib_cgroup_device_detach(cgroup, program))
+
+
+def filesystem_known(kind: str) -> bool:
+    """Whether fsopen(2) knows that file system. Raises: OSError."""
+    answer = lib.clib_filesystem_known(os.fsencode(kind))
+    if answer == -errno.ENODEV:
+        return False
+    _checked(answer, kind)
+    return True
 
 
 def _checked(answer: int, path: str | None = None) -> int:

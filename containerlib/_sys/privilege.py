@@ -6,7 +6,9 @@ from enum import IntEnum
 
 from containerlib.errors import Unsupported
 
-__all__ = ["Capability", "require_capability"]
+__all__ = ["Capability", "in_user_namespace", "require_capability"]
+
+_ALL_IDS = ["0", "0", "4294967295"]
 
 
 class Capability(IntEnum):
@@ -29,3 +31,9 @@ def require_capability(capability: Capability) -> None:
             "starting a container and unpacking an image need root (CAP_SYS_ADMIN and the like), and this process "
             f"has no CAP_{capability.name}: run it as root, e.g. with sudo"
         )
+
+
+def in_user_namespace() -> bool:
+    """Whether this process has the rights of a user namespace that is not the first."""
+    with open("/proc/self/uid_map", encoding="ascii") as file:
+        return file.read().split() != _ALL_IDS

@@ -6,14 +6,17 @@ import contextlib
 import errno
 import os
 import secrets
+import stat
 
-__all__ = ["remove_tree"]
+__all__ = ["remove_tree", "tree_size"]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def remove_tree(path: str) -> int:
     """Removes `path` and all below it; a path that is not there is fine. Returns the bytes of the files that went.
+
+    What is no directory is unlinked.
 
     Never follows a symbolic link and needs two descriptors at any depth: a directory that is not empty is
     first moved up beside the others. shutil.rmtree recurses, and a container may nest deeper than Python
@@ -25,6 +28,10 @@ def remove_tree(path: str) -> int:
         top = os.open(path, _DIRECTORY)
     except FileNotFoundError:
         return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+            raise
+        return _remove_file(path)
     try:
         size = _empty_top(top)
     finally:
@@ -32,6 +39,30 @@ def remove_tree(path: str) -> int:
     with contextlib.suppress(FileNotFoundError):
         os.rmdir(path)  # noqa: PTH106 - hot path
     return size
+
+
+def tree_size(path: str) -> int:
+    """The bytes on disk of the file `path`, or of the directory and all below it; each hard link is counted once."""
+    seen: set[tuple[int, int]] = set()
+    waiting, size = [path], 0
+    while waiting:
+        place = waiting.pop()
+        status = os.stat(place, follow_symlinks=False)  # noqa: PTH116
+        if (status.st_dev, status.st_ino) not in seen:
+            seen.add((status.st_dev, status.st_ino))
+            size += status.st_blocks * 512
+        if stat.S_ISDIR(status.st_mode):
+            waiting += [f"{place}/{name}" for name in os.listdir(place)]  # noqa: PTH208
+    return size
+
+
+def _remove_file(path: str) -> int:
+    try:
+        status = os.stat(path, follow_symlinks=False)  # noqa: PTH116
+        os.unlink(path)  # noqa: PTH108
+    except FileNotFoundError:
+        return 0
+    return status.st_size if status.st_nlink == 1 else 0
 
 
 def _empty_top(top: int) -> int:

@@ -1,6 +1,6 @@
 """Reads a file of an image without mounting it, by the look-up that overlayfs would make in its layers.
 
-    with LayeredTree(layers) as tree:          # absolute directories, top first
+    with LayeredTree(layers) as tree:          # directories and files, top first
         data = tree.read("etc/passwd")         # None: there is no such regular file
 
 Every step opens one name relative to an open directory and follows no symbolic link; links are resolved
@@ -20,7 +20,9 @@ from types import TracebackType
 
 from attrs import frozen
 
+from containerlib._sys.opening import open_layer
 from containerlib.errors import StageError
+from containerlib.spec.layer import Layer
 
 __all__ = ["LayeredTree"]
 
@@ -28,7 +30,7 @@ _MAX_LINKS = 40
 _MAX_EXCHANGES = 8
 _EXCHANGED = frozenset({errno.EINVAL, errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _MAX_BYTES = 8 << 20
-_OPAQUE = "trusted.overlay.opaque"
+_OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -44,11 +46,11 @@ class _Found:
 class LayeredTree:
     """The merged view of some layers. Holds descriptors: close it, or use it in a `with`."""
 
-    def __init__(self, layers: Sequence[str]) -> None:
+    def __init__(self, layers: Sequence[str | Layer]) -> None:
         self._open: list[int] = []
         self._found: dict[tuple[tuple[int, ...], str], _Found | None] = {}
         try:
-            self._roots = tuple(self._keep(os.open(layer, _DIRECTORY)) for layer in layers)
+            self._roots = tuple(self._keep(open_layer(layer)) for layer in layers)
         except OSError as error:
             self.close()
             raise StageError(
@@ -136,12 +138,15 @@ def _parts(path: str) -> list[str]:
 
 
 def _is_opaque(directory: int) -> bool:
-    try:  # an O_PATH descriptor takes no fgetxattr
-        return os.getxattr(f"/proc/self/fd/{directory}", _OPAQUE) == b"y"
-    except OSError as error:
-        if error.errno in (errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM):
-            return False
-        raise
+    place = f"/proc/self/fd/{directory}"  # an O_PATH descriptor takes no fgetxattr
+    for name in _OPAQUE:
+        try:
+            if os.getxattr(place, name) == b"y":
+                return True
+        except OSError as error:
+            if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM):
+                raise
+    return False
 
 
 def _read_regular(parent: int, name: str) -> bytes | None:

@@ -14,6 +14,7 @@ from attrs import frozen
 
 from containerlib.bundles.layered import LayeredTree
 from containerlib.errors import InvalidArgument, NotFound, StageError
+from containerlib.spec.layer import Layer
 
 __all__ = ["ResolvedUser", "resolve_user"]
 
@@ -46,7 +47,7 @@ class _Group:
     members: tuple[str, ...]
 
 
-def resolve_user(text: str | None, layers: Sequence[str]) -> ResolvedUser:
+def resolve_user(text: str | None, layers: Sequence[str | Layer]) -> ResolvedUser:
     """The user that `text` (empty: root) names in the image whose layers, top first, are `layers`.
 
     Raises: NotFound for a name that the image lacks; InvalidArgument(field="user") for a number that is out
@@ -54,12 +55,26 @@ def resolve_user(text: str | None, layers: Sequence[str]) -> ResolvedUser:
     """
     user, _, group = (text or "").partition(":")
     try:
-        with LayeredTree(layers) as tree:
-            return _resolve(user, group, tree.read("etc/passwd"), tree.read("etc/group"))
+        return _resolve(user, group, *_files(layers))
     except OSError as error:
         if isinstance(error, StageError):
             raise
         raise StageError("user", error.errno or 0, str(error.filename or "etc/passwd")) from error
+
+
+def _files(layers: Sequence[str | Layer]) -> tuple[bytes | None, bytes | None]:
+    """/etc/passwd and /etc/group. What is in a file that is named by its content is read once."""
+    if all(isinstance(layer, Layer) and layer.fstype for layer in layers):
+        return _read_once(tuple(layers))
+    return _read(layers)
+
+
+def _read(layers: Sequence[str | Layer]) -> tuple[bytes | None, bytes | None]:
+    with LayeredTree(layers) as tree:
+        return tree.read("etc/passwd"), tree.read("etc/group")
+
+
+_read_once = functools.lru_cache(maxsize=32)(_read)
 
 
 @functools.lru_cache(maxsize=32)

@@ -18,6 +18,7 @@ from containerlib.volumes import VolumeStore
 
 if TYPE_CHECKING:
     from containerlib.engine.instance import Instance
+    from containerlib.spec.options import SnapshotterName
 
 __all__ = ["Core", "default_root"]
 
@@ -31,13 +32,14 @@ class Core:
     `owned` are the containers that were started with this object and are to end with it. After a fork the child may go
     on with its copy: the database opens again by itself, and `owner` is the child.
 
-    `driver` makes the containers that are new; one that is there keeps its own.
+    `driver` makes the containers that are new; one that is there keeps its own. `snapshotter`, likewise, makes the
+    layers of the images that come.
 
     Raises: StageError(stage="state") where the directory cannot be made or written; NotFound and Unsupported for a
     driver that is not installed.
     """
 
-    def __init__(self, root: str, driver: str = NATIVE) -> None:
+    def __init__(self, root: str, driver: str = NATIVE, snapshotter: SnapshotterName = "auto") -> None:
         self.driver: Driver = find_driver(driver)
         self.root = root
         self.containers = f"{root}/containers"
@@ -45,7 +47,7 @@ class Core:
         self.mountpoints = f"{root}/mountpoints"
         _make_state(root, self.containers, self.seccomp_cache, mountpoints=self.mountpoints)
         self.store = Store(Path(root))
-        self.images = ImageStore(Path(root), self.store)
+        self.images = ImageStore(Path(root), self.store, snapshotter=snapshotter)
         self.volumes = VolumeStore(Path(root), self.store)
         # Several roots share the host's one cgroup tree: the tag keeps the prune of one away from the others.
         self.cgroup_tag = hashlib.sha256(os.path.realpath(root).encode()).hexdigest()[:8]

@@ -17,6 +17,7 @@ from containerlib.store import ContainerRecord
 
 if TYPE_CHECKING:
     from containerlib.engine.core import Core
+    from containerlib.spec.layer import LayerKind
 
 __all__ = ["Instance", "Memo"]
 
@@ -34,6 +35,8 @@ class Memo:
     labels: tuple[tuple[str, str], ...] = ()
     volumes: tuple[str, ...] = ()
     driver: str = runtime.NATIVE
+    layers: LayerKind = "overlay"
+    """The form of the image's layers that it was made on; the image may be used in another by now."""
 
     def to_json(self) -> str:
         """Only what is not the default: most containers need no more than `{}`."""

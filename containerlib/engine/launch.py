@@ -9,13 +9,14 @@ leaves something that reconcile finds: a record whose owner is dead, and under i
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from attrs import evolve, frozen
 
+from containerlib._sys.copies import copy_tree
+from containerlib._sys.opening import root_status
 from containerlib._sys.privilege import Capability, require_capability
 from containerlib.bundles.config import default_hostname, make_config
 from containerlib.bundles.users import resolve_user
@@ -29,6 +30,7 @@ from containerlib.engine.undo import Undo, clean_up
 from containerlib.errors import AlreadyExists, NotFound, StageError
 from containerlib.networking import network, write_files
 from containerlib.runtime import Stdio, Supervisor
+from containerlib.spec.layer import Layer
 from containerlib.spec.options import ContainerOptions, MountOption
 from containerlib.store import ContainerRecord
 
@@ -91,13 +93,14 @@ def start_bundle(
     """Starts what the container's directory describes, in a new cgroup."""
     spec = instance.spec
     cgroup = instance.cgroup
+    mountpoints, volatile = instance.core.mountpoints, instance.record.auto_remove
     undo.add(cgroup.remove)
     cgroup.create(spec.get("linux", {}).get("resources", {}))
     try:
         return instance.driver.create(
             instance.directory,
             directory=instance.directory,
-            root=image.overlay(instance.directory, instance.core.mountpoints),
+            root=image.root(instance.directory, mountpoints, volatile=volatile),
             cgroup=cgroup,
             owned=not instance.memo.detached,
             stdio=stdio,
@@ -127,6 +130,7 @@ def _draft(core: Core, order: Order, image: Resolved) -> Instance:
         labels=options.labels,
         volumes=tuple(mount.source for mount in options.mounts if mount.kind == "volume"),
         driver=core.driver.name,
+        layers=image.kind,
     )
     record = ContainerRecord(
         id=new_id(),
@@ -173,19 +177,22 @@ def _add(instance: Instance) -> None:
 def _make_directory(directory: str, image: Resolved, mountpoints: str) -> None:
     try:
         os.mkdir(directory, 0o700)  # noqa: PTH102 - hot path
+        if image.kind == "copy":
+            copy_tree(cast(Layer, image.layers[0]).path, f"{directory}/rootfs")
+            return
         os.mkdir(f"{directory}/rootfs", 0o755)  # noqa: PTH102
         if not image.private:
-            _make_upper(directory, image.overlay(directory, mountpoints).lowers)
+            _make_upper(directory, image.layers[0] if image.layers else mountpoints)
     except OSError as error:
         raise StageError("state", error.errno or 0, str(error.filename or directory)) from error
 
 
-def _make_upper(directory: str, lowers: Sequence[str]) -> None:
-    """The writable layer. Its own mode and owner are what the container sees on "/": those of the top of `lowers`."""
+def _make_upper(directory: str, top: str | Layer) -> None:
+    """The writable layer. Its own mode and owner are what the container sees on "/": those of the layer below it."""
     upper = f"{directory}/upper"
     os.mkdir(upper, 0o755)  # noqa: PTH102 - hot path
     os.mkdir(f"{directory}/work", 0o700)  # noqa: PTH102
-    root = os.stat(lowers[0])  # noqa: PTH116
+    root = root_status(top)
     os.chmod(upper, root.st_mode & 0o7777)  # noqa: PTH101
     if root.st_uid or root.st_gid:
         os.chown(upper, root.st_uid, root.st_gid)

@@ -14,17 +14,18 @@ from containerlib.errors import Error, NotFound
 from containerlib.runtime import NATIVE
 
 if TYPE_CHECKING:
+    from containerlib.spec.options import SnapshotterName
     from containerlib.store import ContainerRecord
 
 __all__ = ["close", "is_left_over", "open_core", "reconcile"]
 
 
-def open_core(root: str, driver: str = NATIVE) -> Core:
+def open_core(root: str, driver: str = NATIVE, snapshotter: SnapshotterName = "auto") -> Core:
     """The state under `root`, without what dead processes left there.
 
     Raises: StageError(stage="state") where the directory cannot be made or written.
     """
-    core = Core(root, driver)
+    core = Core(root, driver, snapshotter)
     try:
         reconcile(core)
     except BaseException as error:

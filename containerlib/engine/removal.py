@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from containerlib.engine.listing import list_all
 
 if TYPE_CHECKING:
     from containerlib.engine.core import Core
+    from containerlib.images import ImagesPruned
+    from containerlib.images.content.pruning import PrunePolicy
 
-__all__ = ["remove_image", "remove_volume"]
+__all__ = ["prune_images", "remove_image", "remove_volume"]
 
 
 def remove_image(core: Core, name_or_id: str) -> None:
@@ -18,10 +21,16 @@ def remove_image(core: Core, name_or_id: str) -> None:
     Raises: NotFound; Conflict where the image would go and a container was made from it.
     """
 
-    def is_used(image_id: str) -> bool:
-        return any(record.image_id == image_id for record in core.store.containers.list())
+    core.images.remove(name_or_id, in_use=partial(_is_used, core))
 
-    core.images.remove(name_or_id, in_use=is_used)
+
+def prune_images(core: Core, policy: PrunePolicy) -> ImagesPruned:
+    """Removes the images that `policy` names and no container was made from."""
+    return core.images.discard(policy, in_use=partial(_is_used, core))
+
+
+def _is_used(core: Core, image_id: str) -> bool:
+    return any(record.image_id == image_id for record in core.store.containers.list())
 
 
 def remove_volume(core: Core, name: str) -> None:

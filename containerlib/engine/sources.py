@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Literal
 from attrs import frozen
 
 from containerlib.errors import InvalidArgument, NotFound
-from containerlib.runtime import OverlayRoot
+from containerlib.runtime import BindRoot, FuseRoot, OverlayRoot, Root
 from containerlib.spec.image_config import ImageConfig
+from containerlib.spec.layer import MAX_LAYERS, Layer
 from containerlib.spec.reference import Reference
 
 if TYPE_CHECKING:
     from containerlib.engine.core import Core
     from containerlib.images import ImageRecord
+    from containerlib.spec.layer import LayerKind
 
 __all__ = [
     "HostSource",
@@ -49,21 +51,40 @@ ImageSource = HostSource | StoredSource
 
 @frozen
 class Resolved:
-    """An image that is here: its configuration, and its layers' directories, top first."""
+    """An image that is here: its configuration, and its layers, top first; a path is a directory."""
 
     id: str
     reference: str
     config: ImageConfig
-    layers: tuple[str, ...]
+    layers: tuple[str | Layer, ...]
     private: bool = False
     """Whether the writable layer is a tmpfs of the container's own."""
 
-    def overlay(self, directory: str, mountpoints: str) -> OverlayRoot:
-        """The root of the container whose directory is `directory`, with the layer `mountpoints` below the image's."""
+    @property
+    def kind(self) -> LayerKind:
+        """The form that its layers are in."""
+        top = self.layers[0] if self.layers else ""
+        return "overlay" if isinstance(top, str) else top.kind
+
+    def root(self, directory: str, mountpoints: str, *, volatile: bool = False) -> Root:
+        """The root of the container whose directory is `directory`, with the layer `mountpoints` below the image's.
+
+        `volatile`: nobody sees it again when the container has ended.
+
+        Raises: NotFound where the program that stacks the layers is no longer installed.
+        """
         if self.private:
             return OverlayRoot(lowers=self.layers, upper=None, work=None)
-        lowers = (*self.layers, mountpoints)
-        return OverlayRoot(lowers=lowers, upper=f"{directory}/upper", work=f"{directory}/work")
+        if self.kind == "copy":
+            return BindRoot(f"{directory}/rootfs")
+        upper, work = f"{directory}/upper", f"{directory}/work"
+        below = (mountpoints,) if len(self.layers) < MAX_LAYERS else ()
+        if self.kind == "fuse-overlayfs":
+            from containerlib.images.snapshots.choice import fuse_overlayfs  # noqa: PLC0415 - few need it
+
+            paths = (layer if isinstance(layer, str) else layer.path for layer in (*self.layers, *below))
+            return FuseRoot(tuple(paths), upper, work, fuse_overlayfs())
+        return OverlayRoot((*self.layers, *below), upper, work, volatile=volatile)
 
 
 def check_reference(reference: str) -> str:
@@ -86,15 +107,15 @@ def resolve(core: Core, source: ImageSource) -> Resolved:
     if isinstance(source, HostSource):
         return host()
     record = _stored(core, source)
-    return Resolved(record.id, source.reference, record.config, tuple(record.layer_dirs))
+    return Resolved(record.id, source.reference, record.config, record.layers)
 
 
-def resolve_again(core: Core, image_id: str, reference: str) -> Resolved:
-    """The image that a container was made from; its tags may have moved on."""
+def resolve_again(core: Core, image_id: str, reference: str, kind: LayerKind) -> Resolved:
+    """The image that a container was made from, with layers of `kind`; its tags and its form may have moved on."""
     if not image_id:
         return host()
-    record = core.images.get(image_id)
-    return Resolved(record.id, reference, record.config, tuple(record.layer_dirs))
+    config = core.images.get(image_id).config
+    return Resolved(image_id, reference, config, core.images.layers(image_id, kind))
 
 
 def host() -> Resolved:

@@ -67,7 +67,9 @@ def restart(instance: Instance) -> None:
 def _start_again(instance: Instance) -> None:
     require_capability(Capability.SYS_ADMIN)
     core = instance.core
-    image = resolve_again(core, instance.record.image_id, instance.record.image_reference)
+    image = resolve_again(
+        core, instance.record.image_id, instance.record.image_reference, instance.memo.layers
+    )
     owner = core.owner
     core.store.containers.adopt(instance.id, owner.pid, owner.start_time)
     instance.record = evolve(instance.record, owner_pid=owner.pid, owner_start_time=owner.start_time)

@@ -12,7 +12,15 @@ from datetime import datetime
 
 from containerlib.engine.signals import parse_signal
 from containerlib.errors import InvalidArgument
-from containerlib.spec.options import Limits
+from containerlib.spec.options import (
+    COMPRESSIONS,
+    MANIFEST_FORMATS,
+    SNAPSHOTTERS,
+    Compression,
+    Limits,
+    ManifestFormat,
+    SnapshotterName,
+)
 from containerlib.units import Size, check_kind, parse_size
 
 __all__ = [
@@ -20,6 +28,7 @@ __all__ = [
     "argv",
     "capabilities",
     "command",
+    "compression",
     "condition",
     "container_path",
     "data",
@@ -37,6 +46,7 @@ __all__ = [
     "text",
     "timeout",
     "user",
+    "vector",
 ]
 
 _CAPABILITIES = (
@@ -79,6 +89,15 @@ def driver(value: str) -> str:
     return name
 
 
+def snapshotter(value: str) -> SnapshotterName:
+    """The name of a snapshotter, or "auto"."""
+    name = text(value, field="snapshotter")
+    if name not in SNAPSHOTTERS:
+        known = ", ".join(f'"{each}"' for each in SNAPSHOTTERS)
+        raise InvalidArgument(f"{name!r} is not a snapshotter: write one of {known}", field="snapshotter")
+    return name
+
+
 def flag(value: bool, *, field: str) -> bool:
     """True or False: a str such as "no" would count as yes."""
     check_kind(value, bool, want="True or False", field=field)
@@ -107,17 +126,40 @@ def argv(words: tuple[str, ...], *, field: str = "argv") -> tuple[str, ...]:
     return words
 
 
+def vector(words: Sequence[str], *, field: str) -> tuple[str, ...]:
+    """An argument vector that is given as one value."""
+    if isinstance(words, str):
+        advice = f"write {field}={tuple(words.split())!r}"
+        raise InvalidArgument(f"{words!r} is one str and not an argument vector: {advice}", field=field)
+    check_kind(words, Sequence, want="an argument vector: a tuple of str", field=field)
+    return argv(tuple(words), field=field)
+
+
+def compression(value: str) -> Compression:
+    """How a layer is written."""
+    if value not in COMPRESSIONS:
+        raise InvalidArgument(
+            f"{value!r} is none of {', '.join(map(repr, COMPRESSIONS))}", field="compression"
+        )
+    return value
+
+
+def manifest_format(value: str | None) -> ManifestFormat | None:
+    """In whose words a manifest is written; None for as it came."""
+    if value is not None and value not in MANIFEST_FORMATS:
+        raise InvalidArgument(
+            f"{value!r} is none of {', '.join(map(repr, MANIFEST_FORMATS))}", field="manifest_format"
+        )
+    return value
+
+
 def condition(words: Sequence[str] | None, *, log: str | None) -> tuple[str, ...] | None:
     """The command of a `wait_for`, which needs one or a text to look for in the log."""
     if words is None:
         if log is None:
             raise InvalidArgument("there is nothing to wait for: give log=... or exec=(...)", field="log")
         return None
-    if isinstance(words, str):
-        advice = f"write exec={tuple(words.split())!r}"
-        raise InvalidArgument(f"{words!r} is one str and not an argument vector: {advice}", field="exec")
-    check_kind(words, Sequence, want="an argument vector: a tuple of str", field="exec")
-    return command(tuple(words), field="exec")
+    return command(vector(words, field="exec"), field="exec")
 
 
 def command(words: tuple[str, ...], *, field: str = "argv") -> tuple[str, ...]:

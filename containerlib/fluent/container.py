@@ -7,17 +7,21 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from containerlib.engine import execute, listing, ready, start, stop, words
+from containerlib.engine import archive, execute, listing, ready, start, stop, words
 from containerlib.engine.execute import ExecOptions
 from containerlib.engine.signals import parse_signal
 from containerlib.errors import NotFound
+from containerlib.fluent.image import Image, image_changes
 from containerlib.fluent.process import Process
 
 if TYPE_CHECKING:
     from containerlib.engine.completed import Completed
     from containerlib.engine.instance import Instance
+    from containerlib.engine.output import Target
     from containerlib.fluent.engine import Engine
+    from containerlib.images.archives.changes import Change
     from containerlib.spec.lifecycle import State
+    from containerlib.spec.options import Compression
     from containerlib.spec.status import ExitStatus, LogRecord
 
 __all__ = ["Container", "ContainerCollection"]
@@ -181,6 +185,58 @@ class Container:
         Raises: Conflict where it does not run; StageError.
         """
         return Process(execute.spawn(self._instance, _exec_options(argv, user, workdir, env, tty=tty)))
+
+    def diff(self) -> list[Change]:
+        """What it changed in its image's files, by path: `str(change)` is docker's `"C /etc"`.
+
+        Raises: Unsupported for a container of the host's image, whose changes are in memory.
+        """
+        return archive.diff(self._instance)
+
+    def export(self, target: Target) -> None:
+        """Writes all of its files, without what is mounted, as a tar archive to a path or to an open file.
+
+        Raises: StageError; Unsupported for a container of the host's image.
+        """
+        archive.export(self._instance, target)
+
+    def commit(
+        self,
+        reference: str | None = None,
+        *,
+        entrypoint: Sequence[str] | None = None,
+        cmd: Sequence[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        user: str | int | None = None,
+        workdir: str | None = None,
+        author: str = "",
+        message: str = "",
+        compression: Compression = "gzip",
+        pause: bool = True,
+    ) -> Image:
+        """An image of its image and what it changed, named `reference`; it is frozen meanwhile with `pause`.
+
+        `entrypoint`, `cmd`, `user` and `workdir` replace the image's, `env` and `labels` add to them. Layers are
+        written in a reproducible way: the same changes of the same times give the same bytes, and with
+        SOURCE_DATE_EPOCH in the environment the same image.
+
+        Raises: InvalidArgument; StageError; Unsupported for a container of the host's image.
+        """
+        made = archive.history(
+            "commit", author=words.text(author, field="author"), comment=words.text(message, field="message")
+        )
+        record = archive.commit(
+            self._instance,
+            reference=reference,
+            made=made,
+            changed=image_changes(
+                entrypoint=entrypoint, cmd=cmd, env=env, labels=labels, user=user, workdir=workdir
+            ),
+            compression=words.compression(compression),
+            pause=words.flag(pause, field="pause"),
+        )
+        return Image(self.engine, record)
 
     def remove(self, *, force: bool = False) -> None:
         """Removes it and all that it wrote; with `force`, also while it runs.

@@ -18,8 +18,11 @@ from containerlib.fluent.recipe import ContainerRecipe
 from containerlib.fluent.volume import VolumeCollection, VolumeRecipe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from containerlib.engine.core import Core
     from containerlib.engine.prune import PruneReport
+    from containerlib.spec.options import SnapshotterName
 
 __all__ = ["Engine"]
 
@@ -33,14 +36,23 @@ class Engine:
     `root` None is /var/lib/containerlib for root and $XDG_DATA_HOME/containerlib for everybody else. Several
     engines, in several processes, may have the same root. `driver` makes the new containers: "native", or another OCI
     runtime ("runc", "crun", "runsc" on PATH, or an absolute path), which the first verb looks for; each container keeps
-    the one that made it. An engine is safe to use from many threads, hashes, and pickles by root and driver. As a
+    the one that made it. `snapshotter` makes the layers of the images that are pulled or loaded from now on: "erofs",
+    "overlay", "fuse-overlayfs", "copy", or with "auto" the first of these that works here; an image stays in its form
+    until it is pulled again. An engine is safe to use from many threads, hashes, and pickles by these three. As a
     context manager it is closed at the end.
     """
 
-    def __init__(self, root: str | os.PathLike[str] | None = None, driver: str = "native") -> None:
+    def __init__(
+        self,
+        root: str | os.PathLike[str] | None = None,
+        driver: str = "native",
+        *,
+        snapshotter: SnapshotterName = "auto",
+    ) -> None:
         place = default_root() if root is None else words.any_path(root, field="root")
         self.root: str = os.path.abspath(place)  # noqa: PTH100
         self.driver: str = words.driver(driver)
+        self.snapshotter: SnapshotterName = words.snapshotter(snapshotter)
         self._core: Core | None = None
         self._lock = threading.Lock()
 
@@ -54,7 +66,7 @@ class Engine:
             return core
         with self._lock:
             if self._core is None:
-                self._core = reconcile.open_core(self.root, self.driver)
+                self._core = reconcile.open_core(self.root, self.driver, self.snapshotter)
             return self._core
 
     def container(self, image: str | ImageRecipe | Image | HostImage, /) -> ContainerRecipe:
@@ -136,14 +148,24 @@ class Engine:
             clean_up(error, self.close)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Engine) and (self.root, self.driver) == (other.root, other.driver)
+        return isinstance(other, Engine) and self._words == other._words
 
     def __hash__(self) -> int:
-        return hash((self.root, self.driver))
+        return hash(self._words)
 
-    def __reduce__(self) -> tuple[type[Engine], tuple[str, str]]:
-        return (Engine, (self.root, self.driver))
+    def __reduce__(self) -> tuple[Callable[..., Engine], tuple[str, str, SnapshotterName]]:
+        return (_engine, self._words)
 
     def __repr__(self) -> str:
         driver = "" if self.driver == "native" else f", driver={self.driver!r}"
-        return f"Engine({self.root!r}{driver})"
+        snapshotter = "" if self.snapshotter == "auto" else f", snapshotter={self.snapshotter!r}"
+        return f"Engine({self.root!r}{driver}{snapshotter})"
+
+    @property
+    def _words(self) -> tuple[str, str, SnapshotterName]:
+        return (self.root, self.driver, self.snapshotter)
+
+
+def _engine(root: str, driver: str, snapshotter: SnapshotterName) -> Engine:
+    """The way back from a pickle."""
+    return Engine(root, driver, snapshotter=snapshotter)

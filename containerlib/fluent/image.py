@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from containerlib.engine import words
-from containerlib.engine.removal import remove_image
+from containerlib.engine import archive, words
+from containerlib.engine.removal import prune_images, remove_image
 from containerlib.engine.sources import check_reference
+from containerlib.errors import InvalidArgument
+from containerlib.images.archives.configs import ConfigChanges
+from containerlib.images.content.pruning import PrunePolicy
+from containerlib.units import Size, parse_size
 
 if TYPE_CHECKING:
+    from containerlib.engine.archive import Source
+    from containerlib.engine.output import Target
     from containerlib.fluent.engine import Engine
-    from containerlib.images import ImageRecord, Progress
-    from containerlib.spec.auth import BasicAuth
+    from containerlib.images import ImageRecord, ImagesPruned, Progress
+    from containerlib.images.content.verify import VerifyReport
+    from containerlib.spec.auth import Auth, Credentials
+    from containerlib.spec.options import Compression, ManifestFormat
 
-__all__ = ["HostImage", "Image", "ImageCollection", "ImageRecipe"]
+__all__ = ["HostImage", "Image", "ImageCollection", "ImageRecipe", "image_changes"]
 
 
 @frozen
@@ -31,20 +39,28 @@ class ImageRecipe:
     def pull(
         self,
         *,
-        auth: BasicAuth | None = None,
+        auth: Auth | Credentials | None = None,
         platform: str | None = None,
+        foreign_layers: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> Image:
         """Fetches and unpacks the image; what is here already is not fetched again. Blocks until it is done.
 
-        `platform` is e.g. `"linux/arm64"`; without it, this machine's. `progress` is called from this thread
-        or another, some ten times a second.
+        `platform` is e.g. `"linux/arm64"`; without it, this machine's. `foreign_layers` are fetched from the URLs in
+        the manifest, where the registry does not have them. `progress` is called from this thread or another, some
+        ten times a second.
 
         Raises: NotFound, Unauthorized, Unavailable, RegistryError, StageError; Unsupported without root.
         """
         if platform is not None:
             words.text(platform, field="platform")
-        pulled = self.engine.core.images.pull(self.reference, auth=auth, platform=platform, progress=progress)
+        pulled = self.engine.core.images.pull(
+            self.reference,
+            auth=auth,
+            platform=platform,
+            foreign_layers=foreign_layers,
+            progress=progress,
+        )
         return Image(self.engine, pulled)
 
     def __repr__(self) -> str:
@@ -99,6 +115,47 @@ class Image:
         name = words.text(reference, field="reference")
         return Image(self.engine, self.engine.core.images.tag(self.id, name))
 
+    def push(
+        self,
+        reference: str,
+        *,
+        auth: Auth | Credentials | None = None,
+        manifest_format: ManifestFormat | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> str:
+        """Pushes the image, which need not have that name here; the digest that it has there. Blocks until it is done.
+
+        What the registry has is not sent again. The tag is written last: a push that ends early leaves it as it was.
+        `manifest_format` is for a registry that knows only `"docker"` or `"oci"`; the manifest gets another digest.
+
+        Raises: InvalidArgument; Unauthorized, Unavailable, Unsupported, RegistryError.
+        """
+        return self.engine.images.push(
+            self, to=reference, auth=auth, manifest_format=manifest_format, progress=progress
+        )
+
+    def save(self, target: Target, *, layout: bool = False) -> None:
+        """Writes it as an archive, for `load` here, docker, podman and skopeo; with `layout`, as an OCI layout.
+
+        `target` is a path, or a file that is open for bytes; a layout's is a directory that is not there yet.
+
+        Raises: AlreadyExists; StageError.
+        """
+        archive.save(self.engine.core, [self.id], target, layout=words.flag(layout, field="layout"))
+
+    def squash(self, reference: str | None = None, *, compression: Compression = "gzip") -> Image:
+        """An image with the same files and configuration in one layer, named `reference`.
+
+        What a layer deleted is in no layer of it, and its layer is shared with no other image.
+
+        Raises: InvalidArgument; StageError; Unsupported without root.
+        """
+        made = archive.history("squash", comment=f"of {self.id}")
+        squashed = self.engine.core.images.squash(
+            self.id, history=made, compression=words.compression(compression), reference=reference
+        )
+        return Image(self.engine, squashed)
+
     def remove(self) -> None:
         """Removes the image, all its names, and what it shares with no other image.
 
@@ -133,9 +190,126 @@ class ImageCollection:
         place = words.any_path(path, field="path")
         return [Image(self.engine, record) for record in self.engine.core.images.load(place)]
 
+    def save(self, *images: str | Image, to: Target, layout: bool = False) -> None:
+        """Writes several images, by handle, reference or id, as one archive or OCI layout: as `Image.save`.
+
+        Raises: NotFound; InvalidArgument; AlreadyExists; StageError.
+        """
+        archive.save(self.engine.core, _names(images), to, layout=words.flag(layout, field="layout"))
+
+    def push(
+        self,
+        *images: str | Image,
+        to: str,
+        auth: Auth | Credentials | None = None,
+        manifest_format: ManifestFormat | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> str:
+        """Pushes an image, by handle, reference or id; or several as one, with a platform for each: as `Image.push`.
+
+        Raises: NotFound; InvalidArgument for two images of one platform; as `Image.push`.
+        """
+        target = words.text(to, field="reference")
+        return self.engine.core.images.push(
+            _names(images),
+            target,
+            auth=auth,
+            manifest_format=words.manifest_format(manifest_format),
+            progress=progress,
+        )
+
+    def import_(
+        self,
+        source: Source,
+        reference: str | None = None,
+        *,
+        entrypoint: Sequence[str] | None = None,
+        cmd: Sequence[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        user: str | int | None = None,
+        workdir: str | None = None,
+        message: str = "",
+        compression: Compression = "gzip",
+    ) -> Image:
+        """An image of a root file system: a tar archive, compressed or not, as a path or open file; or a directory.
+
+        Raises: NotFound; InvalidArgument for what is no archive of a layer; StageError; Unsupported without root.
+        """
+        changed = image_changes(
+            entrypoint=entrypoint, cmd=cmd, env=env, labels=labels, user=user, workdir=workdir
+        )
+        made = archive.history("import", comment=words.text(message, field="message"))
+        imported = archive.import_tree(
+            self.engine.core,
+            source,
+            reference=reference,
+            made=made,
+            changed=changed,
+            compression=words.compression(compression),
+        )
+        return Image(self.engine, imported)
+
+    def prune(
+        self,
+        *,
+        named: bool = False,
+        older_than: float | None = None,
+        labels: Mapping[str, str | None] | None = None,
+        keep: Size | None = None,
+    ) -> ImagesPruned:
+        """Removes images that no container was made from: those without a name, and with `named` the others too.
+
+        Further conditions: `older_than` seconds ago they came here; they have all of `labels` (None: whatever value).
+        `keep`, e.g. `"10GiB"`: the oldest of these go, until all images together have no more than this.
+
+        Raises: InvalidArgument.
+        """
+        policy = PrunePolicy(
+            named=words.flag(named, field="named"),
+            older_than=words.timeout(older_than),
+            labels=tuple((labels or {}).items()),
+            keep_bytes=None if keep is None else parse_size(keep, field="keep"),
+        )
+        return prune_images(self.engine.core, policy)
+
+    def verify(self, *, repair: bool = False, auth: Auth | Credentials | None = None) -> VerifyReport:
+        """Reads every blob and holds it against its digest; with `repair`, damaged ones are fetched again.
+
+        Blocks for as long as reading all images takes. What cannot be repaired is in the report, and raises nothing.
+        """
+        return self.engine.core.images.verify(repair=words.flag(repair, field="repair"), auth=auth)
+
     def list(self) -> list[Image]:
         """All images that are here."""
         return [Image(self.engine, record) for record in self.engine.core.images.list()]
 
     def __repr__(self) -> str:
         return f"<ImageCollection of {self.engine!r}>"
+
+
+def _names(images: Sequence[str | Image]) -> list[str]:
+    """Ids, references, or starts of ids: one at least. Raises: InvalidArgument."""
+    if not images:
+        raise InvalidArgument("name an image", field="images")
+    return [image.id if isinstance(image, Image) else words.text(image, field="images") for image in images]
+
+
+def image_changes(
+    *,
+    entrypoint: Sequence[str] | None,
+    cmd: Sequence[str] | None,
+    env: Mapping[str, str] | None,
+    labels: Mapping[str, str] | None,
+    user: str | int | None,
+    workdir: str | None,
+) -> ConfigChanges:
+    """What a new image runs by default, checked. Raises: InvalidArgument."""
+    return ConfigChanges(
+        entrypoint=None if entrypoint is None else words.vector(entrypoint, field="entrypoint"),
+        cmd=None if cmd is None else words.vector(cmd, field="cmd"),
+        env=words.merge_pairs((), env, {}, field="env"),
+        labels=words.merge_pairs((), labels, {}, field="labels"),
+        user=None if user is None else words.user(user),
+        workdir=None if workdir is None else words.container_path(workdir, field="workdir"),
+    )

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from containerlib._sys.privilege import Capability, require_capability
 from containerlib.errors import Conflict, Error, InvalidArgument, NotFound
 from containerlib.images.content.garbage import clear_temporary, collect
-from containerlib.images.records import ImageRecord, Progress, PruneReport
+from containerlib.images.content.pruning import PrunePolicy, doomed
+from containerlib.images.content.verify import VerifyReport, damages
+from containerlib.images.records import ImageRecord, ImagesPruned, Progress, PruneReport
 from containerlib.images.root import ImageRoot
-from containerlib.spec.auth import BasicAuth
+from containerlib.spec.auth import Auth, Credentials
 from containerlib.spec.digest import Digest
+from containerlib.spec.image import Manifest
 from containerlib.spec.image_config import ImageConfig
 from containerlib.spec.platform import Platform
 from containerlib.spec.reference import Reference
@@ -26,8 +30,10 @@ from containerlib.store import ImageRow, Store
 if TYPE_CHECKING:
     import httpx
 
-    from containerlib.images.registry.http import Retry
-    from containerlib.images.transfer.unpacking import LayerWriterFactory
+    from containerlib.images.archives.configs import ConfigChanges, History
+    from containerlib.images.registry.retry import Retry
+    from containerlib.spec.layer import Layer, LayerKind
+    from containerlib.spec.options import Compression, ManifestFormat, SnapshotterName
 
 __all__ = ["ImageStore"]
 
@@ -38,9 +44,9 @@ _ID_DIGITS = frozenset("0123456789abcdef")
 class ImageStore:
     """Images by reference or id.
 
-    Threads and processes may use one root at once. `transport`, `retry` and `layer_writer` are what
-    registries are reached through, how patiently, and what layers are unpacked with, where the usual will
-    not do.
+    Threads and processes may use one root at once. `transport` and `retry` are what registries are reached through,
+    and how patiently, where the usual will not do. `snapshotter` makes the layers of what is pulled or loaded from now
+    on, and is found out by the first of these; images that are here stay in their form.
 
     Raises: StageError(stage="state") where `root` cannot be written.
     """
@@ -52,28 +58,29 @@ class ImageStore:
         *,
         transport: httpx.BaseTransport | None = None,
         retry: Retry | None = None,
-        layer_writer: LayerWriterFactory | None = None,
+        snapshotter: SnapshotterName = "auto",
     ) -> None:
-        self._root = ImageRoot.open(os.path.abspath(root), store.images)
+        self._root = ImageRoot.open(os.path.abspath(root), store.images, snapshotter)
         self._table = store.images
         self._transport = transport
         self._retry = retry
-        self._writer = layer_writer
         self._config = lru_cache(maxsize=256)(self._read_config)
 
     def pull(
         self,
         reference: str,
         *,
-        auth: BasicAuth | None = None,
+        auth: Auth | Credentials | None = None,
         platform: str | None = None,
+        foreign_layers: bool = False,
         progress: Report | None = None,
     ) -> ImageRecord:
         """Makes the image of `reference` be here, unpacked; what is here is not fetched again. Blocks.
 
-        HTTPS, or plain HTTP for a registry on loopback. Of an index the image for `platform`, by default the
-        best for this machine. `progress` is called from several threads, one at a time; what it raises ends
-        the pull.
+        As registries.conf and certs.d say; without them HTTPS, or plain HTTP for a registry on loopback. Layers that
+        the registry may not keep are fetched from elsewhere with `foreign_layers`. Of an index it is the image for
+        `platform`, by default the best for this machine. `progress` is called from several threads, one at a time; what
+        it raises ends the pull.
 
         Raises: NotFound, Unauthorized, Unavailable, RegistryError; InvalidArgument(field="layer") for a
         hostile layer; StageError for a full disk and the like; Unsupported without root. Nothing is left behind
@@ -85,14 +92,19 @@ class ImageStore:
         parsed = Reference.parse(reference)
         platforms = _platforms(platform)
         self._require_privilege()
-        connected = Registry(parsed.registry, auth=auth, transport=self._transport, retry=self._retry)
+        connected = Registry(
+            parsed.registry,
+            auth=auth,
+            foreign_layers=foreign_layers,
+            transport=self._transport,
+            retry=self._retry,
+        )
         with connected as registry, _Cleanup(self._root):
             image_id = pull(
                 self._root,
                 registry,
                 parsed,
                 platforms=platforms,
-                writer=self._writer,
                 report=_one_at_a_time(progress),
             )
         return self._by_full_id(image_id)
@@ -116,12 +128,107 @@ class ImageStore:
                     files,
                     path=os.fspath(path),
                     platforms=_platforms(platform),
-                    writer=self._writer,
                     report=_one_at_a_time(progress),
                 )
             finally:
                 files.close()
         return [self._by_full_id(image_id) for image_id in ids]
+
+    def push(
+        self,
+        names: Sequence[str],
+        reference: str,
+        *,
+        auth: Auth | Credentials | None = None,
+        manifest_format: ManifestFormat | None = None,
+        progress: Report | None = None,
+    ) -> str:
+        """Pushes the image to `reference`, or several as one index; the digest of what is there then. Blocks.
+
+        Raises: NotFound, InvalidArgument, Unauthorized, Unavailable, Unsupported, RegistryError.
+        """
+        from containerlib.images.registry.client import Registry  # noqa: PLC0415
+        from containerlib.images.transfer.pushing import push  # noqa: PLC0415
+
+        target = _tag(reference)
+        connected = Registry(target.registry, auth=auth, transport=self._transport, retry=self._retry)
+        with connected as registry, self._root.lease() as lease:
+            rows = [self._row(name) for name in names]
+            lease.keep(content for row in rows for content in self._table.contents(row.id))
+            report, content = _one_at_a_time(progress), self._root.content
+            pushed = push(content, registry, rows, target, form=manifest_format, report=report)
+        return str(pushed.digest)
+
+    def save(self, names: Sequence[str], target: IO[bytes] | str) -> None:
+        """Writes images as an archive to the open file `target`, or as an OCI layout into the directory `target`.
+
+        Raises: NotFound; AlreadyExists for a directory that is not empty; StageError.
+        """
+        from containerlib.images.archives.saving import save, save_layout  # noqa: PLC0415 - what only saving needs
+
+        with self._root.lease() as lease:
+            rows = [self._row(name) for name in names]
+            lease.keep(content for row in rows for content in self._table.contents(row.id))
+            if isinstance(target, str):
+                save_layout(self._root.content, rows, target)
+            else:
+                save(self._root.content, rows, target)
+
+    def add_layer(
+        self,
+        base: str | None,
+        chunks: Iterable[bytes],
+        *,
+        history: History,
+        changes: ConfigChanges,
+        compression: Compression = "gzip",
+        reference: str | None = None,
+        progress: Report | None = None,
+    ) -> ImageRecord:
+        """The image that has the tar archive in `chunks` on top of the image `base`; None: on top of nothing.
+
+        Raises: NotFound; InvalidArgument(field="layer"); StageError; what `chunks` raises; Unsupported without root.
+        """
+        from containerlib.images.archives.building import Base, add_layer  # noqa: PLC0415 - what only this needs
+
+        names = _tags(reference)
+        self._require_privilege()
+        with _Cleanup(self._root):
+            image_id = add_layer(
+                self._root,
+                Base() if base is None else Base.of(*self._documents(base)),
+                chunks,
+                history=history,
+                changes=changes,
+                compression=compression,
+                references=names,
+                report=_one_at_a_time(progress),
+            )
+        return self._by_full_id(image_id)
+
+    def squash(
+        self,
+        name_or_id: str,
+        *,
+        history: History,
+        compression: Compression = "gzip",
+        reference: str | None = None,
+    ) -> ImageRecord:
+        """The same files and the same config in one layer. Raises: NotFound; StageError; Unsupported without root."""
+        from containerlib.images.archives.building import squash  # noqa: PLC0415 - what only this needs
+
+        names = _tags(reference)
+        self._require_privilege()
+        with _Cleanup(self._root):
+            image_id = squash(
+                self._root,
+                self.get(name_or_id).layers,
+                self._documents(name_or_id)[1],
+                history=history,
+                compression=compression,
+                references=names,
+            )
+        return self._by_full_id(image_id)
 
     def get(self, name_or_id: str) -> ImageRecord:
         """The image of that reference, id, or start of an id. No I/O but the database's.
@@ -134,21 +241,22 @@ class ImageStore:
         """Every image, the newest first."""
         return [self._record(row) for row in self._table.list()]
 
-    def layers(self, record: ImageRecord) -> tuple[str, ...]:
-        """The directories of its layers, the top one first: an overlay's lowerdir. Not to be written to."""
-        return record.layer_dirs
+    def layers(self, image_id: str, kind: LayerKind) -> tuple[Layer, ...]:
+        """The image's layers in the form in which a container of it has them, whatever the image is used in by now.
+
+        Raises: NotFound.
+        """
+        return self._root.snapshots.layers(self._row(image_id).chain, kind)
 
     def tag(self, image: str, reference: str) -> ImageRecord:
         """Gives the image another name; an image that had it keeps its other names.
 
         Raises: NotFound; InvalidArgument for a reference with a digest.
         """
-        name = Reference.parse(reference)
-        if name.digest is not None:
-            raise InvalidArgument(f"{reference!r} has a digest, and a tag has none", field="reference")
+        (name,) = _tags(reference)
         with self._table.transaction():
             row = self._row(image)
-            self._table.refer(str(name), row.id)
+            self._table.refer(name, row.id)
             self._root.write_index()
         return self._by_full_id(row.id)
 
@@ -171,13 +279,48 @@ class ImageStore:
             self._root.write_index()
         collect(self._root)
 
+    def discard(self, policy: PrunePolicy, *, in_use: Callable[[str], bool]) -> ImagesPruned:
+        """Removes the images that `policy` names and `in_use` does not hold, and what only they needed.
+
+        One that is taken into use or named anew meanwhile stays.
+        """
+        removed = []
+        with self._table.transaction():
+            for record in doomed(self.list(), policy, now=time.time(), in_use=in_use):
+                self._table.delete(record.id)
+                removed.append(record)
+            self._root.write_index()
+        report = collect(self._root)
+        return ImagesPruned(tuple(record.id for record in removed), report.reclaimed_bytes)
+
+    def verify(self, *, repair: bool = False, auth: Auth | Credentials | None = None) -> VerifyReport:
+        """Reads every blob and holds it against its digest. `repair`: fetches damaged ones from their registries.
+
+        Blocks for as long as reading everything takes. What cannot be repaired is in the report, and raises nothing.
+        """
+        checked, damaged = damages(self._root)
+        if not damaged or not repair:
+            return VerifyReport(checked, tuple(damaged))
+        from containerlib.images.registry.client import Registry  # noqa: PLC0415
+        from containerlib.images.transfer.repair import repair as fetch_again  # noqa: PLC0415
+
+        def connect(name: str) -> Registry:
+            return Registry(name, auth=auth, transport=self._transport, retry=self._retry)
+
+        repaired, failures = fetch_again(self._root, damaged, connect)
+        return VerifyReport(checked, tuple(damaged), tuple(repaired), tuple(failures))
+
     def prune(self) -> PruneReport:
         """Clears away what killed processes left: temporary files, and contents that no image keeps."""
         return collect(self._root)
 
+    def _documents(self, name_or_id: str) -> tuple[Manifest, ImageConfig]:
+        row = self._row(name_or_id)
+        manifest = Manifest.from_bytes(self._root.content.read(Digest.parse(row.manifest_digest)))
+        return manifest, self._config(row.id)
+
     def _require_privilege(self) -> None:
-        if self._writer is None:  # another writer has its own needs
-            require_capability(Capability.CHOWN)
+        require_capability(Capability.CHOWN)
 
     def _row(self, name_or_id: str) -> ImageRow:
         """The image by its full id, its reference, or the start of its id, in this order as in Docker."""
@@ -204,7 +347,7 @@ class ImageStore:
             config=self._config(row.id),
             size_bytes=row.size_bytes,
             created_at=datetime.fromtimestamp(row.created_at, UTC),
-            layer_dirs=self._root.snapshots.layer_dirs(row.chain),
+            layers=self._root.snapshots.layers(row.chain, row.snapshot_kind),
         )
 
     def _read_config(self, image_id: str) -> ImageConfig:
@@ -229,6 +372,18 @@ class _Cleanup:
 def _platforms(platform: str | None) -> tuple[Platform, ...]:
     """What to look for, best first: exactly what is asked for, or all that this machine can run."""
     return (Platform.parse(platform),) if platform else Platform.host().runs()
+
+
+def _tags(reference: str | None) -> tuple[str, ...]:
+    """The full name, which has to be a tag; none for None."""
+    return () if reference is None else (str(_tag(reference)),)
+
+
+def _tag(reference: str) -> Reference:
+    name = Reference.parse(reference)
+    if name.digest is not None:
+        raise InvalidArgument(f"{reference!r} has a digest, and a tag has none", field="reference")
+    return name
 
 
 def _reference_in(row: ImageRow, name: str) -> str | None:

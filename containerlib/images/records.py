@@ -8,8 +8,9 @@ from typing import Literal
 from attrs import field, frozen
 
 from containerlib.spec.image_config import ImageConfig
+from containerlib.spec.layer import Layer
 
-__all__ = ["ImageRecord", "Progress", "PruneReport"]
+__all__ = ["ImageRecord", "ImagesPruned", "Progress", "PruneReport"]
 
 
 @frozen
@@ -17,8 +18,7 @@ class ImageRecord:
     """An image that is here and unpacked.
 
     `id` is the digest of its config, `size_bytes` that of its unpacked files, `created_at` when it came
-    here, and `layer_dirs` the absolute directories of its layers, the top one first, as an overlay wants
-    them.
+    here, and `layers` what its containers' roots are stacked of, the top one first: directories or files.
     """
 
     id: str
@@ -26,17 +26,17 @@ class ImageRecord:
     config: ImageConfig = field(repr=False)
     size_bytes: int
     created_at: datetime
-    layer_dirs: tuple[str, ...] = field(repr=False)
+    layers: tuple[Layer, ...] = field(repr=False)
 
 
 @frozen
 class Progress:
-    """One step of a pull or load: `current` of `total` bytes of the blob `digest`, or unpacked from it.
+    """One step of a pull, load or push: `current` of `total` bytes of the blob `digest`, or unpacked from it.
 
-    `total` is the size of the blob for "download", and unknown (0) for "unpack".
+    `total` is the size of the blob for "download" and "upload", and unknown (0) for "unpack".
     """
 
-    phase: Literal["download", "unpack", "done"]
+    phase: Literal["download", "unpack", "upload", "done"]
     digest: str
     current: int
     total: int
@@ -49,4 +49,12 @@ class PruneReport:
     temporary: tuple[str, ...] = ()
     blobs: tuple[str, ...] = ()
     snapshots: tuple[str, ...] = ()
+    reclaimed_bytes: int = 0
+
+
+@frozen
+class ImagesPruned:
+    """The ids of the images that were removed, and the bytes of all that went with them."""
+
+    images: tuple[str, ...] = ()
     reclaimed_bytes: int = 0

@@ -12,7 +12,8 @@ from containerlib.images.content.store import ContentStore
 from containerlib.images.snapshots.store import SnapshotStore
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import Descriptor
-from containerlib.store import ImageTable
+from containerlib.spec.options import SnapshotterName
+from containerlib.store import ImageRow, ImageTable
 
 __all__ = ["ImageRoot"]
 
@@ -28,8 +29,8 @@ class ImageRoot:
     table: ImageTable
 
     @classmethod
-    def open(cls, root: str, table: ImageTable) -> ImageRoot:
-        """Makes what is missing. Raises: StageError(stage="state")."""
+    def open(cls, root: str, table: ImageTable, snapshotter: SnapshotterName) -> ImageRoot:
+        """Makes what is missing. `snapshotter`: as of `SnapshotStore`. Raises: StageError(stage="state")."""
         leases = os.path.join(root, "leases")
         try:
             os.makedirs(leases, mode=0o700, exist_ok=True)
@@ -38,7 +39,8 @@ class ImageRoot:
                 with table.transaction():
                     if not content.is_layout():
                         content.make_layout()
-            return cls(content, SnapshotStore(os.path.join(root, "snapshots"), table), leases, table)
+            snapshots = SnapshotStore(os.path.join(root, "snapshots"), table, snapshotter)
+            return cls(content, snapshots, leases, table)
         except OSError as error:
             raise StageError(
                 "state",
@@ -50,11 +52,20 @@ class ImageRoot:
     def lease(self) -> Lease:
         return Lease(self.leases, self.table)
 
+    def is_whole(self, row: ImageRow) -> bool:
+        """Whether all that the image consists of is here, its layers in the form that new ones would have."""
+        return self.snapshots.is_wanted(row.snapshot_kind) and all(
+            self.content.has(Digest.parse(key))
+            if kind == "blob"
+            else self.snapshots.has(key, row.snapshot_kind)
+            for kind, key in self.table.contents(row.id)
+        )
+
     def write_index(self) -> None:
         """Brings index.json up to the table. Inside the transaction that changed it."""
         self.content.write_index(
-            Descriptor(
-                row.manifest_media_type, Digest.parse(row.manifest_digest), row.manifest_size, name=reference
+            Descriptor(row.manifest_media_type, Digest.parse(row.manifest_digest), row.manifest_size).named(
+                reference
             )
             for row in self.table.list()
             for reference in row.references or ("",)

@@ -10,7 +10,7 @@ from containerlib.oci_cli.sinks import check_console, send_pidfd, send_terminal,
 from containerlib.runtime.containers.bundle import load_bundle
 from containerlib.runtime.containers.create import create
 from containerlib.runtime.containers.delete import delete
-from containerlib.runtime.launch import Stdio
+from containerlib.runtime.order import Stdio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

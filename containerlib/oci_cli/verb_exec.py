@@ -10,7 +10,7 @@ from containerlib.oci_cli.descriptors import inherited
 from containerlib.oci_cli.foreground import Foreground
 from containerlib.oci_cli.sinks import check_console, send_pidfd, send_terminal, write_pid_file
 from containerlib.runtime.containers.execute import check_running, execute
-from containerlib.runtime.launch import Stdio
+from containerlib.runtime.order import Stdio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -37,7 +37,7 @@ def run(request: Request) -> int:
     for name in ("kernel-memory", "kernel-memory-tcp"):
         if values.given(name):
             request.log.warning(f"Setting --{name} is ignored and will be removed")
-    rdt = {key: text for flag, key in _RDT.items() if (text := values.text(flag))}
+    rdt: Any = {key: text for flag, key in _RDT.items() if (text := values.text(flag))}
     update(container, resources_of(values), rdt)
     return 0
 
@@ -45,7 +45,10 @@ def run(request: Request) -> int:
 def resources_of(values: Values) -> dict[str, Any]:
     """linux.resources with what the flags say, and nothing else. Raises: InvalidArgument, NotFound."""
     if path := values.text("resources"):
-        return _read(path)
+        resources = _read(path)
+        # as runc has it: kubelet and containerd say them each time, and whoever handed out a GPU did not tell them
+        resources.pop("devices", None)
+        return resources
     memory = {key: _size(flag, text) for flag, key in _SIZES.items() if (text := values.text(flag))}
     if memory.get("limit") == -1:  # on v1 the one on both would stay else
         memory.setdefault("swap", -1)

@@ -19,8 +19,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from containerlib.runtime.cgroups.cgroup import ContainerCgroup
     from containerlib.runtime.drivers.driver import NATIVE, Driver, find_driver
-    from containerlib.runtime.launch import Stdio, create, execute
-    from containerlib.runtime.plan.roots import BindRoot, OverlayRoot, Root
+    from containerlib.runtime.launch import create, execute
+    from containerlib.runtime.order import Stdio
+    from containerlib.runtime.plan.roots import BindRoot, FuseRoot, OverlayRoot, Root
     from containerlib.runtime.records import exit_status, read_record
     from containerlib.runtime.supervisor import Supervisor, connect
     from containerlib.runtime.truth import state
@@ -30,6 +31,7 @@ __all__ = [
     "BindRoot",
     "ContainerCgroup",
     "Driver",
+    "FuseRoot",
     "OverlayRoot",
     "Root",
     "Stdio",
@@ -47,9 +49,10 @@ if not TYPE_CHECKING:  # a type checker sees the imports above, and would take a
     _HOMES = {
         "cgroups.cgroup": "ContainerCgroup",
         "drivers.driver": "NATIVE Driver find_driver",
-        "launch": "Stdio create execute",
+        "launch": "create execute",
+        "order": "Stdio",
         "records": "exit_status read_record",
-        "plan.roots": "BindRoot OverlayRoot Root",
+        "plan.roots": "BindRoot FuseRoot OverlayRoot Root",
         "supervisor": "Supervisor connect",
         "truth": "state",
     }

@@ -10,13 +10,17 @@ from errno import (
     EDQUOT,
     EEXIST,
     EINVAL,
+    ELOOP,
     ENODEV,
     ENOENT,
     ENOSYS,
+    ENOTBLK,
     ENOTDIR,
     EOPNOTSUPP,
     EPERM,
     ERANGE,
+    ETIMEDOUT,
+    EUCLEAN,
 )
 
 __all__ = ["OP_ADVICE"]
@@ -24,6 +28,7 @@ __all__ = ["OP_ADVICE"]
 _NOT_MAPPABLE = (
     "this kernel cannot id-map the source's file system or a mount below it, or it is id-mapped already"
 )
+_DAMAGED = "a layer's file is damaged: pull the image again, after removing it"
 _NOT_ON_EACH_OTHER = "a directory cannot be mounted on a file, nor a file on a directory"
 _BY_OP: Mapping[str, Mapping[int, str]] = {
     "mount": {ENODEV: "this kernel has no such file system: see /proc/filesystems"},
@@ -35,11 +40,27 @@ _BY_OP: Mapping[str, Mapping[int, str]] = {
         ENODEV: "only a procfs may be mounted on /proc",
     },
     "tree": {EINVAL: _NOT_MAPPABLE, EPERM: _NOT_MAPPABLE, EOPNOTSUPP: _NOT_MAPPABLE},
-    "rlimit": {EPERM: "raising a hard limit needs CAP_SYS_RESOURCE"},
+    "root_overlay": {
+        EUCLEAN: _DAMAGED,
+        ENOTBLK: "this kernel mounts no file system that is a file: Linux 6.12 with EROFS_FS_BACKED_BY_FILE does; pull "
+        'the image with Engine(snapshotter="overlay")',
+        ELOOP: "the state directory is on an overlay itself, too deep a stack: choose another root, or pull the image "
+        'with Engine(snapshotter="overlay")',
+        EPERM: "mounting layers needs root (CAP_SYS_ADMIN)",
+    },
+    "root_fuse": {
+        ENOENT: "it needs /dev/fuse and the program fuse-overlayfs: apt-get install fuse-overlayfs",
+        ENODEV: "this kernel has no FUSE: modprobe fuse",
+    },
+    "rlimit": {
+        EPERM: "raising a hard limit needs CAP_SYS_RESOURCE; a RLIMIT_NOFILE below 128 is set last, and the seccomp "
+        "profile must allow prlimit64 then"
+    },
     "oom_score_adj": {EACCES: "a value below the runtime's own needs CAP_SYS_RESOURCE"},
     "scheduler": {
         EPERM: "it needs CAP_SYS_NICE on the host; a real-time policy also a cgroup with cpu.rt_runtime_us, and "
         "SCHED_DEADLINE every CPU",
+        EINVAL: "this kernel does not have the policy (Linux itself has no SCHED_ISO), or not with these values",
         EBUSY: "the CPUs have not that much time left for SCHED_DEADLINE",
         EOPNOTSUPP: "utilization clamping needs a kernel with CONFIG_UCLAMP_TASK",
         E2BIG: "utilization clamping needs Linux 5.3",
@@ -56,7 +77,16 @@ _BY_OP: Mapping[str, Mapping[int, str]] = {
         ENOENT: "no such profile is loaded in this kernel",
         EINVAL: "the security module does not know this label",
     },
+    "propagation": {
+        EINVAL: 'here "/" is a directory in a mount, as after a chroot(2), and no root could be changed'
+    },
+    "pivot": {
+        EINVAL: 'where "/" is the initial ramdisk, pivot_root(2) is not possible: create with --no-pivot'
+    },
     "session_keyring": {EDQUOT: "the user has too many keys: raise /proc/sys/kernel/keys/maxkeys"},
+    "listener": {
+        ETIMEDOUT: "the seccomp agent accepts no connection, or does not read what it is sent: is it stopped?"
+    },
     "link": {
         ENODEV: "the network namespace of the runtime has no such device",
         EEXIST: "the container's network namespace has a device of that name; a name with %d finds a free one",

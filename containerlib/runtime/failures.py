@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from containerlib._sys.wire import Message, Stage
 from containerlib.errors import Conflict, StageError
 from containerlib.runtime.advice import OP_ADVICE
-from containerlib.runtime.plan.ops import Op
+from containerlib.runtime.plan.op import Op
 from containerlib.spec.lifecycle import State
 
 __all__ = ["failure"]

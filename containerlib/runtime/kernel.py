@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+from collections.abc import Callable
 
 from containerlib.errors import Unsupported
 from containerlib.spec.values import frozen
@@ -23,6 +24,8 @@ class KernelFiles:
     sys: str = "/sys"
     resctrl: str | None = None
     """None: where it is mounted."""
+    mkdir: Callable[[str], None] = os.mkdir
+    """Makes a directory in resctrl, and a fake the files too that the kernel makes in it."""
 
 
 HOST_FILES = KernelFiles()

@@ -1,4 +1,4 @@
-"""Starting the helper with a plan: the two ways in which a process comes into a container.
+"""The two ways in which a process comes into a container: as its first one, and as another.
 
     supervisor = create(bundle, directory=..., root=..., cgroup=..., owned=True)
     execute(directory, spec, process, cgroup=...)
@@ -16,21 +16,29 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from containerlib._sys import native
-from containerlib._sys.helper import spawn_helper
 from containerlib._sys.processes import is_alive
 from containerlib._sys.wire import Kind, Launch, Message, receive, send
 from containerlib.errors import Conflict, StageError
 from containerlib.runtime.cgroups.cgroup import ContainerCgroup
 from containerlib.runtime.failures import failure
 from containerlib.runtime.kernel import HOST_FILES, KernelFiles, layers_one_by_one, require_kernel
+from containerlib.runtime.order import (
+    Order,
+    Stdio,
+    open_directory,
+    owner_fd,
+    run_chores,
+    start_helper,
+    stdio_fds,
+    terminal_size,
+)
 from containerlib.runtime.plan.container import Manner, container_plan, exec_plan, late_ops
 from containerlib.runtime.plan.groups import Groups
 from containerlib.runtime.plan.hooks import hook_ops
 from containerlib.runtime.plan.labels import require_labels
-from containerlib.runtime.plan.ops import Op, Plan
 from containerlib.runtime.plan.resctrl import ResctrlGroup, assign, find_resctrl, group_of
 from containerlib.runtime.plan.roots import OverlayRoot, Root
 from containerlib.runtime.plan.user import Mapper
@@ -38,37 +46,21 @@ from containerlib.runtime.records import read_record
 from containerlib.runtime.seccomp import filters as seccomp
 from containerlib.runtime.supervisor import Supervisor, connect_in
 from containerlib.spec.lifecycle import State
-from containerlib.spec.values import cast, evolve, frozen
+from containerlib.spec.values import cast, evolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from containerlib.spec.runtime import Process, Spec
 
 __all__ = [
-    "Stdio",
     "create",
     "execute",
     "forget",
     "groups_of",
     "require_running",
-    "run_chores",
     "run_hooks",
     "start_unsupervised",
-    "supervise",
-    "terminal_size",
 ]
-
-
-@frozen
-class Stdio:
-    """Descriptors for the program's standard streams, borrowed during the call; None: /dev/null.
-
-    Of a container they get a copy of what goes to the log (write ends of pipes); an exec has them themselves.
-    """
-
-    stdin: int | None = None
-    stdout: int | None = None
-    stderr: int | None = None
 
 
 def create(
@@ -87,6 +79,7 @@ def create(
     wait: bool = True,
     unsupervised: bool = False,
     preserve: Sequence[int] = (),
+    pivot: bool = True,
     keyring: bool = True,
     mapper: Mapper | None = None,
     files: KernelFiles = HOST_FILES,
@@ -99,8 +92,8 @@ def create(
     own; the shim removes it when the container has ended, also when this call fails. `owned`: the container dies with
     this process. `terminal`: rows and columns. `spec` saves reading config.json. `unsupervised`: the helper ends with
     this call, the process is for others to reap, and its streams are those of `stdio`. `preserve`: the program's
-    descriptors from 3 on. `keyring`: it gets a session keyring. `mapper`: who maps a user namespace for a caller
-    without privilege. Needs root, or a user namespace; Linux 5.12.
+    descriptors from 3 on. `pivot`: False where "/" is the initial ramdisk. `keyring`: it gets a session keyring.
+    `mapper`: who maps a user namespace for a caller without privilege. Needs root, or a user namespace; Linux 5.12.
 
     Raises: StageError, Unsupported, InvalidArgument.
     """
@@ -114,7 +107,7 @@ def create(
     container_id = os.path.basename(directory)  # noqa: PTH119 - hot path
     with contextlib.ExitStack() as stack, contextlib.ExitStack() as undo:
         rdt = linux.get("intelRdt")
-        group = assign(rdt, container_id, root=files.resctrl) if rdt is not None else None
+        group = assign(rdt, container_id, root=files.resctrl, mkdir=files.mkdir) if rdt is not None else None
         if group:
             undo.callback(group.remove)
         plan = container_plan(
@@ -125,18 +118,25 @@ def create(
             container_id=container_id,
             seccomp=_filter(spec, seccomp_cache),
             manner=Manner(
-                hold=hold, supervised=not unsupervised, keyring=keyring, bundle=bundle, mapper=mapper
+                hold=hold,
+                supervised=not unsupervised,
+                pivot=pivot,
+                keyring=keyring,
+                bundle=bundle,
+                mapper=mapper,
             ),
         )
         forget(directory)
-        fds = {Launch.DIRECTORY: _open_directory(stack, directory), **_owner(stack, owned), **_stdio(stdio)}
+        fds = {
+            Launch.DIRECTORY: open_directory(stack, directory),
+            **owner_fd(stack, owned),
+            **stdio_fds(stdio),
+        }
         if cgroup is not None and cgroup.v2_directory:
-            fds[Launch.CGROUP] = _open_directory(stack, cgroup.v2_directory)
+            fds[Launch.CGROUP] = open_directory(stack, cgroup.v2_directory)
         flags = Launch.LOG if log and not unsupervised else 0
-        order = _Order(
-            flags | _unsupervised(unsupervised), terminal_size(spec["process"], terminal), preserve
-        )
-        supervisor = _launch(plan, fds, order, directory, wait=wait)
+        order = Order(flags | _unsupervised(unsupervised), terminal_size(spec["process"], terminal), preserve)
+        supervisor = start_helper(plan, fds, order, directory, wait=wait)
         undo.pop_all()
         return supervisor
 
@@ -156,16 +156,19 @@ def execute(
     preserve: Sequence[int] = (),
     keyring: bool = True,
     target: tuple[int, int] | None = None,
+    ignore_paused: bool = False,
+    root: Root | None = None,
     mapper: Mapper | None = None,
     files: KernelFiles = HOST_FILES,
 ) -> Supervisor:
     """Starts `process` in the running container of `directory`, whose config is `spec`.
 
     It gets the descriptors of `stdio` themselves. With `terminal` its pseudo-terminal is `supervisor.terminal_fd`.
-    `target`: pid and start time of the container's first process, where no supervisor has recorded them. The rest: as
-    in `create`.
+    `target`: pid and start time of the container's first process, where no supervisor has recorded them.
+    `ignore_paused`: in a paused container it waits until that is resumed. `root`: the container's, for one without a
+    mount namespace. The rest: as in `create`.
 
-    Raises: Conflict where the container does not run, or is paused; StageError.
+    Raises: Conflict where the container does not run, or is paused and that is not ignored; StageError.
     """
     linux = spec.get("linux", {})
     require_labels(process, linux, sys=files.sys)
@@ -179,19 +182,22 @@ def execute(
         container_id=container_id,
         seccomp=_filter(spec, seccomp_cache),
         manner=Manner(supervised=not unsupervised, keyring=keyring, bundle=directory, mapper=mapper),
+        root=root,
     )
     with contextlib.ExitStack() as stack:
         fds = {
-            Launch.TARGET: _target(stack, target or _recorded_target(directory), cgroup),
-            **_owner(stack, owned),
-            **_stdio(stdio),
+            Launch.TARGET: _target(
+                stack, target or _recorded_target(directory), None if ignore_paused else cgroup
+            ),
+            **owner_fd(stack, owned),
+            **stdio_fds(stdio),
         }
         # one that begins on other CPUs goes into its cgroup by itself
         walks = (process.get("execCPUAffinity") or {}).get("initial")
         if cgroup is not None and cgroup.v2_directory and not walks:
-            fds[Launch.CGROUP] = _open_directory(stack, cgroup.v2_directory)
-        order = _Order(_unsupervised(unsupervised), terminal_size(process, terminal), preserve)
-        return _launch(plan, fds, order, None, wait=wait)
+            fds[Launch.CGROUP] = open_directory(stack, cgroup.v2_directory)
+        order = Order(_unsupervised(unsupervised), terminal_size(process, terminal), preserve)
+        return start_helper(plan, fds, order, None, wait=wait)
 
 
 def start_unsupervised(directory: str, spec: Spec) -> None:
@@ -226,48 +232,10 @@ def run_hooks(kind: str, spec: Spec, *, container_id: str, bundle: str, pid: int
         run_chores(hooks)
 
 
-def run_chores(chores: Sequence[Op]) -> None:
-    """Has a helper run what needs no container: hooks, and another runtime's commands. Raises: StageError."""
-    with _launch(Plan((), tuple(chores)), {}, _Order(Launch.CHORES), None, wait=False) as supervisor:
-        try:
-            supervisor.done()
-        finally:
-            supervisor.finished()
-
-
-def supervise(
-    plan: Plan,
-    *,
-    directory: str,
-    subject: str | None,
-    owned: bool,
-    stdio: Stdio | None,
-    flags: int,
-    terminal: tuple[int, int] | None,
-    kind: type[Supervisor] = Supervisor,
-) -> Supervisor:
-    """Starts a helper with `plan`, for a driver that has its own. `subject`: the container that it is the shim of.
-
-    `directory` takes what the helper and the plan's commands write. Raises: StageError.
-    """
-    with contextlib.ExitStack() as stack:
-        fds = {Launch.DIRECTORY: _open_directory(stack, directory), **_owner(stack, owned), **_stdio(stdio)}
-        return _launch(plan, fds, _Order(flags, terminal), subject, wait=True, kind=kind)
-
-
 def require_running(directory: str, cgroup: ContainerCgroup) -> None:
     """Raises Conflict where the container of `directory` does not run, or is paused."""
     with contextlib.ExitStack() as stack:
         _target(stack, _recorded_target(directory), cgroup)
-
-
-@frozen
-class _Order:
-    """The part of a LAUNCH that is not descriptors by their flags."""
-
-    flags: int
-    terminal: tuple[int, int] | None = None
-    preserve: Sequence[int] = ()
 
 
 def _unsupervised(wanted: bool) -> int:
@@ -308,79 +276,6 @@ def forget(directory: str) -> None:
     for name in ("started", "exit"):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{directory}/{name}")  # noqa: PTH108 - hot path
-
-
-def terminal_size(process: Process, size: tuple[int, int] | None) -> tuple[int, int] | None:
-    """Rows and columns, where the process has a terminal: those asked for, the config's, or the VT100's."""
-    if not process.get("terminal"):
-        return None
-    console = process.get("consoleSize", {})
-    return size or (console.get("height", 24), console.get("width", 80))
-
-
-def _launch(
-    plan: Plan,
-    fds: dict[Launch, int],
-    order: _Order,
-    directory: str | None,
-    *,
-    wait: bool,
-    kind: type[Supervisor] = Supervisor,
-) -> Supervisor:
-    rows, columns = order.terminal or (0, 0)
-    flags = (
-        order.flags | (Launch.TERMINAL if order.terminal else 0) | (Launch.PRESERVE if order.preserve else 0)
-    )
-    packed = plan.pack()
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-    with theirs, _memory(packed) as memory:
-        fds[Launch.PLAN] = memory
-        ordered = sorted(fds)
-        value = (sum(ordered) | flags, rows, columns, len(order.preserve))
-        try:
-            # before the helper starts: it finds its order there and does not wait for this process to run again
-            send(ours, Message(Kind.LAUNCH, value), [*(fds[flag] for flag in ordered), *order.preserve])
-            helper = spawn_helper(theirs.fileno(), directory)
-        except BaseException:
-            ours.close()
-            raise
-    supervisor = kind(ours, directory=directory, helper=helper, plan=plan.ops)
-    try:
-        return supervisor.launched() if wait else supervisor
-    except BaseException:
-        supervisor.abandon()
-        raise
-
-
-@contextlib.contextmanager
-def _memory(data: bytes) -> Iterator[int]:
-    fd = os.memfd_create("containerlib-plan", os.MFD_CLOEXEC)
-    try:
-        os.write(fd, data)
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _open_directory(stack: contextlib.ExitStack, path: str) -> int:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    stack.callback(os.close, fd)
-    return fd
-
-
-def _owner(stack: contextlib.ExitStack, owned: bool) -> dict[Launch, int]:
-    if not owned:
-        return {}
-    fd = native.pidfd_open(os.getpid())
-    stack.callback(os.close, fd)
-    return {Launch.OWNER: fd}
-
-
-def _stdio(stdio: Stdio | None) -> dict[Launch, int]:
-    if stdio is None:
-        return {}
-    streams = ((Launch.STDIN, stdio.stdin), (Launch.STDOUT, stdio.stdout), (Launch.STDERR, stdio.stderr))
-    return {flag: fd for flag, fd in streams if fd is not None}
 
 
 def _recorded_target(directory: str) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from containerlib._sys.helper import Helper, reap
 from containerlib._sys.wire import Kind, Message, receive, send
 from containerlib.errors import Conflict, Error, StageError, Timeout, Unavailable
 from containerlib.runtime.failures import failure
-from containerlib.runtime.plan.ops import Op
+from containerlib.runtime.plan.op import Op
 from containerlib.runtime.records import exit_status, read_record
 from containerlib.spec.lifecycle import State
 from containerlib.spec.status import ExitStatus

@@ -1,127 +1,97 @@
-"""Descriptors, manifests and indexes: what a registry serves, as values.
+"""Manifests and indexes: what a registry serves under a name, as values.
 
 Bytes are identity. What was parsed keeps the bytes it came from, and `to_bytes` gives exactly them back; a
 changed value (`attrs.evolve(manifest, raw=b"", ...)`) is written anew.
 
-Spec: image-spec descriptor.md, manifest.md, image-index.md; Docker's schema 2 has the same fields.
+Spec: image-spec manifest.md, image-index.md; Docker's schema 2 has the same fields.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from attrs import field, frozen
 
 from containerlib.errors import InvalidArgument, Unsupported
+from containerlib.spec.descriptor import (
+    EMPTY,
+    REF_NAME,
+    Annotations,
+    Descriptor,
+    MediaType,
+    annotations_of,
+)
 from containerlib.spec.digest import Digest
 from containerlib.spec.document import Document
 from containerlib.spec.image_config import ImageConfig
-from containerlib.spec.platform import Platform
 
-__all__ = ["Descriptor", "ImageConfig", "Index", "Manifest", "MediaType", "parse_manifest"]
+__all__ = [
+    "EMPTY",
+    "REF_NAME",
+    "Descriptor",
+    "ImageConfig",
+    "Index",
+    "Manifest",
+    "MediaType",
+    "parse_manifest",
+]
 
-REF_NAME = "org.opencontainers.image.ref.name"
-
-
-class MediaType:
-    """The media types of image-spec media-types.md and of Docker's schema 2."""
-
-    INDEX = "application/vnd.oci.image.index.v1+json"
-    MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-    CONFIG = "application/vnd.oci.image.config.v1+json"
-    LAYER = "application/vnd.oci.image.layer.v1.tar"
-    LAYER_GZIP = "application/vnd.oci.image.layer.v1.tar+gzip"
-    LAYER_ZSTD = "application/vnd.oci.image.layer.v1.tar+zstd"
-    DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
-    DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-    DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
-    INDEXES = (INDEX, DOCKER_LIST)
-    MANIFESTS = (MANIFEST, DOCKER_MANIFEST)
-    CONFIGS = (CONFIG, DOCKER_CONFIG)
-    _LAYER_PREFIXES = ("application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs.")
-
-    @classmethod
-    def is_layer(cls, media_type: str) -> bool:
-        """Whether it is a file system layer; how it is compressed is seen in its first bytes."""
-        return media_type.startswith(cls._LAYER_PREFIXES)
-
-
-@frozen
-class Descriptor:
-    """What a blob is, its digest, and its size in bytes. `platform` is only set in an index."""
-
-    media_type: str
-    digest: Digest
-    size: int
-    platform: Platform | None = None
-    name: str = ""
-    """The annotation `org.opencontainers.image.ref.name` in a layout's index.json."""
-
-    @classmethod
-    def read(cls, document: Document) -> Descriptor:
-        return cls(
-            media_type=document.text("mediaType", default=""),
-            digest=Digest.parse(document.text("digest"), field=f"{document.where}.digest"),
-            size=document.number("size"),
-            platform=_read_platform(document),
-            name=document.annotation(REF_NAME),
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        value: dict[str, Any] = {
-            "mediaType": self.media_type,
-            "digest": str(self.digest),
-            "size": self.size,
-        }
-        if self.platform is not None:
-            value["platform"] = {"architecture": self.platform.architecture, "os": self.platform.os}
-            if self.platform.variant:
-                value["platform"]["variant"] = self.platform.variant
-        if self.name:
-            value["annotations"] = {REF_NAME: self.name}
-        return value
+_KNOWN = (*MediaType.INDEXES, *MediaType.MANIFESTS)
 
 
 @frozen
 class Manifest:
-    """One image: its config and its layers, the lowest first."""
+    """One image: its config and its layers, the lowest first. Or an artifact: any config, any blobs."""
 
     config: Descriptor
     layers: tuple[Descriptor, ...]
     media_type: str = MediaType.MANIFEST
+    artifact_type: str = ""
+    """What kind of artifact it is, where the config's media type does not say."""
+    subject: Descriptor | None = None
+    """The manifest that this one is about: a signature's image, for one."""
+    annotations: Annotations = field(default=(), converter=annotations_of)
     raw: bytes = field(default=b"", repr=False)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Manifest:
-        """Raises: InvalidArgument(field=the path of what is wrong)."""
-        return cls._read(Document.parse(data, "manifest"), data)
+        """Raises: as `parse_manifest`, and InvalidArgument for an index."""
+        document = parse_manifest(data)
+        if not isinstance(document, cls):
+            raise InvalidArgument("it is an index", field="manifest")
+        return document
 
     @classmethod
     def _read(cls, document: Document, data: bytes) -> Manifest:
         if "config" not in document:
             raise InvalidArgument("it is missing", field="manifest.config")
+        config = Descriptor.read(document.document("config"))
+        layers = tuple(Descriptor.read(layer) for layer in document.documents("layers"))
+        _one_meaning([config, *layers], document)
         return cls(
-            config=Descriptor.read(document.document("config")),
-            layers=tuple(Descriptor.read(layer) for layer in document.documents("layers")),
-            media_type=document.text("mediaType", default=MediaType.MANIFEST),
+            config=config,
+            layers=layers,
+            **_common(document, MediaType.MANIFEST),
             raw=data,
         )
 
+    @property
+    def kind(self) -> str:
+        """The media type of what it is: `artifactType`, else that of the config."""
+        return self.artifact_type or self.config.media_type
+
     def to_bytes(self) -> bytes:
         return self.raw or _encode(
-            {
-                "schemaVersion": 2,
-                "mediaType": self.media_type,
-                "config": self.config.to_json(),
-                "layers": [layer.to_json() for layer in self.layers],
-            }
+            self,
+            config=self.config.to_json(),
+            layers=[layer.to_json() for layer in self.layers],
         )
 
     def descriptor(self, *, name: str = "") -> Descriptor:
         """What names this manifest in an index."""
-        data = self.to_bytes()
-        return Descriptor(self.media_type, Digest.of(data), len(data), name=name)
+        return _descriptor(self).named(name)
 
 
 @frozen
@@ -130,59 +100,107 @@ class Index:
 
     manifests: tuple[Descriptor, ...]
     media_type: str = MediaType.INDEX
+    artifact_type: str = ""
+    subject: Descriptor | None = None
+    annotations: Annotations = field(default=(), converter=annotations_of)
     raw: bytes = field(default=b"", repr=False)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Index:
-        """Raises: InvalidArgument(field=the path of what is wrong)."""
-        return cls._read(Document.parse(data, "index"), data)
+        """Raises: as `parse_manifest`, and InvalidArgument for a manifest."""
+        document = parse_manifest(data)
+        if not isinstance(document, cls):
+            raise InvalidArgument("it is a manifest", field="index")
+        return document
 
     @classmethod
     def _read(cls, document: Document, data: bytes) -> Index:
+        manifests = tuple(Descriptor.read(entry) for entry in document.documents("manifests"))
+        _one_meaning(manifests, document)
         return cls(
-            manifests=tuple(Descriptor.read(entry) for entry in document.documents("manifests")),
-            media_type=document.text("mediaType", default=MediaType.INDEX),
+            manifests=manifests,
+            **_common(document, MediaType.INDEX),
             raw=data,
         )
 
+    @property
+    def kind(self) -> str:
+        """What it is said to be: `artifactType`, empty for an index of images."""
+        return self.artifact_type
+
     def to_bytes(self) -> bytes:
-        return self.raw or _encode(
-            {
-                "schemaVersion": 2,
-                "mediaType": self.media_type,
-                "manifests": [entry.to_json() for entry in self.manifests],
-            }
-        )
+        return self.raw or _encode(self, manifests=[entry.to_json() for entry in self.manifests])
+
+    def descriptor(self, *, name: str = "") -> Descriptor:
+        """What names this index in another one."""
+        return _descriptor(self).named(name)
 
 
 def parse_manifest(data: bytes, media_type: str = "") -> Manifest | Index:
-    """A manifest or an index, told apart by `mediaType` in the bytes, else by `media_type` or by its fields.
+    """A manifest or an index. `media_type` is what it was announced as: a Content-Type, or a descriptor's.
+
+    Where `mediaType` in the bytes says something else, or the fields do, it is refused: what one reader takes for a
+    manifest and another for an index is two images under one digest (CVE-2021-41190).
 
     Raises: InvalidArgument; Unsupported for Docker's schema 1, which has no digests of its config.
     """
     document = Document.parse(data, "manifest")
-    if document.number("schemaVersion", default=2) == 1:
+    version = document.number("schemaVersion", default=2)
+    if version == 1:
         raise Unsupported(
             "the image has a schema 1 manifest, retired in 2017: push it again with a newer client"
         )
-    kind = document.text("mediaType", default="") or media_type
-    if "manifests" in document and "layers" in document:
+    if version != 2:
+        raise InvalidArgument("it is not 2", field="manifest.schemaVersion")
+    if "manifests" in document and ("layers" in document or "config" in document):
         raise InvalidArgument("it is both an index and a manifest", field="manifest")
-    if kind in MediaType.INDEXES or ("manifests" in document and kind not in MediaType.MANIFESTS):
-        return Index._read(document, data)
-    return Manifest._read(document, data)
+    announced = media_type if media_type in _KNOWN else ""
+    kind = document.text("mediaType", default="") or announced
+    if announced and kind != announced:
+        raise InvalidArgument(
+            f"it is {kind[:100]!r}, and was announced as {announced!r}", field="manifest.mediaType"
+        )
+    is_index = kind in MediaType.INDEXES if kind in _KNOWN else "manifests" in document
+    stranger = "layers" if is_index else "manifests"
+    if stranger in document or (is_index and "config" in document):
+        raise InvalidArgument(f"it is {kind!r}, and has the fields of another", field="manifest")
+    return Index._read(document, data) if is_index else Manifest._read(document, data)
 
 
-def _read_platform(document: Document) -> Platform | None:
-    if "platform" not in document:
-        return None
-    fields = document.document("platform")
-    return Platform(
-        fields.text("os", default=""),
-        fields.text("architecture", default=""),
-        fields.text("variant", default=""),
-    )
+def _common(document: Document, media_type: str) -> dict[str, Any]:
+    """The fields that manifests and indexes share."""
+    return {
+        "media_type": document.media_type("mediaType", default=media_type),
+        "artifact_type": document.media_type("artifactType", default=""),
+        "subject": Descriptor.read(document.document("subject")) if "subject" in document else None,
+        "annotations": document.mapping("annotations"),
+    }
 
 
-def _encode(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+def _one_meaning(descriptors: Iterable[Descriptor], document: Document) -> None:
+    """Refuses one digest with two sizes or two types. An image may well have one layer twice."""
+    seen: dict[Digest, Descriptor] = {}
+    for entry in descriptors:
+        other = seen.setdefault(entry.digest, entry)
+        if (other.size, other.media_type) != (entry.size, entry.media_type):
+            raise InvalidArgument(
+                f"{entry.digest} is there twice, with other sizes or types", field=document.where
+            )
+
+
+def _descriptor(document: Manifest | Index) -> Descriptor:
+    data = document.to_bytes()
+    return Descriptor(document.media_type, Digest.of(data), len(data))
+
+
+def _encode(document: Manifest | Index, **content: Any) -> bytes:
+    value: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": document.media_type,
+        "artifactType": document.artifact_type,
+        **content,
+        "subject": document.subject.to_json() if document.subject else None,
+        "annotations": dict(document.annotations),
+    }
+    kept = {key: item for key, item in value.items() if item or key in content}
+    return json.dumps(kept, separators=(",", ":"), ensure_ascii=False).encode()

@@ -6,7 +6,27 @@ from typing import Literal
 
 from attrs import field, frozen
 
-__all__ = ["ContainerOptions", "Limits", "MountOption"]
+__all__ = [
+    "COMPRESSIONS",
+    "MANIFEST_FORMATS",
+    "SNAPSHOTTERS",
+    "Compression",
+    "ContainerOptions",
+    "Limits",
+    "ManifestFormat",
+    "MountOption",
+    "SnapshotterName",
+]
+
+Compression = Literal["gzip", "zstd", "none"]
+"""How a layer is written."""
+COMPRESSIONS: tuple[Compression, ...] = ("gzip", "zstd", "none")
+ManifestFormat = Literal["oci", "docker"]
+"""In whose words a manifest is written."""
+MANIFEST_FORMATS: tuple[ManifestFormat, ...] = ("oci", "docker")
+SnapshotterName = Literal["auto", "erofs", "overlay", "fuse-overlayfs", "copy"]
+"""How layers are kept, and stacked for a container."""
+SNAPSHOTTERS: tuple[SnapshotterName, ...] = ("auto", "erofs", "overlay", "fuse-overlayfs", "copy")
 
 
 @frozen

@@ -10,7 +10,7 @@ from attrs import frozen
 from containerlib.errors import InvalidArgument
 from containerlib.spec.digest import Digest
 
-__all__ = ["Reference"]
+__all__ = ["Reference", "check_repository", "check_tag"]
 
 DEFAULT_REGISTRY = "docker.io"
 _OFFICIAL = "library/"
@@ -59,8 +59,8 @@ def _parse(text: str) -> Reference:
     name, at, digest_text = text.partition("@")
     digest = Digest.parse(digest_text, field="reference") if at else None
     registry, repository, tag = _split(name)
-    if tag is not None:
-        _checked_tag(tag, text)
+    if tag is not None and not _TAG.fullmatch(tag):
+        raise _invalid(text, _why_not_tag(tag))
     if _ID.fullmatch(name):
         raise _invalid(text, "64 hex digits are an image's id, not a name")
     if not _REGISTRY.fullmatch(registry):
@@ -85,10 +85,22 @@ def _split(name: str) -> tuple[str, str, str | None]:
     return registry, repository, tag if colon else None
 
 
-def _checked_tag(tag: str, text: str) -> str:
+def check_tag(tag: str, *, field: str = "tag") -> str:
+    """`tag`, if it is one. Raises: InvalidArgument."""
     if not _TAG.fullmatch(tag):
-        raise _invalid(text, f"{tag!r} is not a tag: letters, digits, '_', '.', '-', at most 128")
+        raise InvalidArgument(_why_not_tag(tag), field=field)
     return tag
+
+
+def check_repository(repository: str, *, field: str = "repository") -> str:
+    """`repository`, if it is one: it can be a part of a URL as it is. Raises: InvalidArgument."""
+    if not _REPOSITORY.fullmatch(repository) or len(repository) > _MAX_NAME:
+        raise InvalidArgument(_why_not_repository(repository[:300]), field=field)
+    return repository
+
+
+def _why_not_tag(tag: str) -> str:
+    return f"{tag[:200]!r} is not a tag: letters, digits, '_', '.', '-', at most 128"
 
 
 def _why_not_repository(repository: str) -> str:

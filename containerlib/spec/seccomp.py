@@ -1,8 +1,8 @@
-"""A resolved `linux.seccomp` section that carries its own encoding and digest.
+"""A resolved `linux.seccomp` section that carries its own encoding.
 
 The section is by far the largest part of a config.json and the same for nearly every container. It is
-encoded and digested once, when it is resolved; who writes it to a bundle or looks up its compiled filter
-then pays nothing.
+encoded once, when it is resolved; who writes it to a bundle or looks up its compiled filter then pays
+nothing.
 """
 
 from __future__ import annotations
@@ -18,25 +18,18 @@ if TYPE_CHECKING:
 else:
     _Section = dict
 
-__all__ = ["SeccompSection", "canonical", "digest_of"]
+__all__ = ["SeccompSection", "canonical"]
 
 
 def canonical(section: Mapping[str, Any]) -> bytes:
-    """The one JSON text of `section`: sorted keys, no spaces."""
-    return json.dumps(section, sort_keys=True, separators=(",", ":")).encode()
-
-
-def digest_of(section: Mapping[str, Any]) -> str:
-    """Hex SHA-256 of the canonical text; free of cost for a SeccompSection."""
+    """The one JSON text of `section`: sorted keys, no spaces; free of cost for a SeccompSection."""
     if isinstance(section, SeccompSection):
-        return section.digest
-    return _sha256(canonical(section))
+        return section.encoded
+    return _text(section)
 
 
-def _sha256(data: bytes) -> str:
-    import hashlib  # noqa: PLC0415 - 2 ms of a command's start
-
-    return hashlib.sha256(data).hexdigest()
+def _text(section: Mapping[str, Any]) -> bytes:
+    return json.dumps(section, sort_keys=True, separators=(",", ":")).encode()
 
 
 class SeccompSection(_Section):
@@ -45,9 +38,8 @@ class SeccompSection(_Section):
     Spec: runtime-spec config-linux.md#seccomp
     """
 
-    __slots__ = ("digest", "encoded")
+    __slots__ = ("encoded",)
 
     def __init__(self, section: Mapping[str, Any]) -> None:
         super().__init__(section)
-        self.encoded = canonical(self)
-        self.digest = _sha256(self.encoded)
+        self.encoded = _text(self)

@@ -9,6 +9,7 @@ Spec: runtime-spec config.md and config-linux.md; schema/defs-linux.json
 from __future__ import annotations
 
 __all__ = [
+    "CAPABILITY_SETS",
     "CLOCKS",
     "DEVICE_RULE_TYPES",
     "DEVICE_TYPES",
@@ -38,6 +39,7 @@ VERSION_MIN = "1.0.0"
 
 HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 """In the order in which they run."""
+CAPABILITY_SETS = ("bounding", "effective", "inheritable", "permitted", "ambient")
 OTHER_PLATFORMS = ("windows", "solaris", "vm", "zos", "freebsd")
 
 

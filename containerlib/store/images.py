@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import frozen
 
 from containerlib.store.database import Database
+
+if TYPE_CHECKING:
+    from containerlib.spec.layer import LayerKind
 
 __all__ = ["Content", "ImageRow", "ImageTable", "Kind"]
 
@@ -15,7 +18,7 @@ Kind = Literal["blob", "snapshot"]
 Content = tuple[Kind, str]
 """A blob and its digest, or a snapshot and its chain id."""
 
-_COLUMNS = """id, manifest_digest, manifest_media_type, manifest_size, size_bytes, chain, created_at,
+_COLUMNS = """id, manifest_digest, manifest_media_type, manifest_size, size_bytes, chain, created_at, snapshot_kind,
     (SELECT group_concat(reference, char(10)) FROM image_references WHERE image_id = images.id)"""
 
 
@@ -30,6 +33,8 @@ class ImageRow:
     size_bytes: int
     chain: tuple[str, ...]
     created_at: float
+    snapshot_kind: LayerKind = "overlay"
+    """In which form its layers are used: that of the last pull or load."""
     references: tuple[str, ...] = ()
 
 
@@ -44,10 +49,11 @@ class ImageTable:
         """Adds the image, or replaces what it consists of; its references stay."""
         with self.transaction() as cursor:
             cursor.execute(
-                """INSERT INTO images VALUES (?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET
+                """INSERT INTO images VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET
                     manifest_digest = excluded.manifest_digest,
                     manifest_media_type = excluded.manifest_media_type,
-                    manifest_size = excluded.manifest_size""",
+                    manifest_size = excluded.manifest_size,
+                    snapshot_kind = excluded.snapshot_kind""",
                 (
                     row.id,
                     row.manifest_digest,
@@ -56,6 +62,7 @@ class ImageTable:
                     row.size_bytes,
                     "\n".join(row.chain),
                     row.created_at,
+                    row.snapshot_kind,
                 ),
             )
             cursor.execute("DELETE FROM image_contents WHERE image_id = ?", (row.id,))
@@ -64,9 +71,21 @@ class ImageTable:
                 [(row.id, kind, key) for kind, key in contents],
             )
 
-    def refer(self, reference: str, image_id: str) -> None:
-        """Gives `reference` to the image; another image that had it loses it."""
-        self._database.execute("INSERT OR REPLACE INTO image_references VALUES (?,?)", (reference, image_id))
+    def contents(self, image_id: str) -> tuple[Content, ...]:
+        """What the image keeps from collection."""
+        rows = self._database.query("SELECT kind, key FROM image_contents WHERE image_id = ?", (image_id,))
+        return tuple((kind, key) for kind, key in rows)
+
+    def refer(self, reference: str, image_id: str, *, resolved: str = "") -> None:
+        """Gives `reference` to the image; another image that had it loses it. `resolved`: why it is this one."""
+        self._database.execute(
+            "INSERT OR REPLACE INTO image_references VALUES (?,?,?)", (reference, image_id, resolved)
+        )
+
+    def resolved(self, reference: str) -> str:
+        """Why the reference is of the image that it is of; "" where that is not known."""
+        rows = self._database.query("SELECT resolved FROM image_references WHERE reference = ?", (reference,))
+        return str(rows[0][0]) if rows else ""
 
     def unrefer(self, reference: str) -> None:
         self._database.execute("DELETE FROM image_references WHERE reference = ?", (reference,))
@@ -89,18 +108,22 @@ class ImageTable:
         """Every image, the newest first."""
         return self._rows("ORDER BY created_at DESC, id")
 
-    def put_snapshot(self, chain_id: str, size_bytes: int) -> None:
-        self._database.execute("INSERT OR REPLACE INTO snapshots VALUES (?,?)", (chain_id, size_bytes))
+    def put_snapshot(self, chain_id: str, kind: LayerKind, size_bytes: int) -> None:
+        row = (chain_id, kind, size_bytes)
+        self._database.execute("INSERT OR REPLACE INTO snapshots VALUES (?,?,?)", row)
 
-    def snapshot_sizes(self) -> dict[str, int]:
-        """The size of every snapshot that is whole."""
-        return {row[0]: row[1] for row in self._database.query("SELECT chain_id, size_bytes FROM snapshots")}
+    def snapshot_sizes(self) -> dict[tuple[str, LayerKind], int]:
+        """The size of every snapshot that is whole, by chain id and kind."""
+        rows = self._database.query("SELECT chain_id, kind, size_bytes FROM snapshots")
+        return {(chain_id, kind): size for chain_id, kind, size in rows}
 
-    def has_snapshot(self, chain_id: str) -> bool:
-        return bool(self._database.query("SELECT 1 FROM snapshots WHERE chain_id = ?", (chain_id,)))
+    def has_snapshot(self, chain_id: str, kind: LayerKind) -> bool:
+        return bool(
+            self._database.query("SELECT 1 FROM snapshots WHERE chain_id = ? AND kind = ?", (chain_id, kind))
+        )
 
-    def delete_snapshot(self, chain_id: str) -> None:
-        self._database.execute("DELETE FROM snapshots WHERE chain_id = ?", (chain_id,))
+    def delete_snapshot(self, chain_id: str, kind: LayerKind) -> None:
+        self._database.execute("DELETE FROM snapshots WHERE chain_id = ? AND kind = ?", (chain_id, kind))
 
     def lease(self, lease: str, contents: Iterable[Content]) -> None:
         """Keeps `contents`, there or yet to come, until the lease is released."""
@@ -132,7 +155,7 @@ class ImageTable:
 
 
 def _row(row: tuple[Any, ...]) -> ImageRow:
-    id_, manifest_digest, media_type, manifest_size, size_bytes, chain, created_at, references = row
+    id_, manifest_digest, media_type, manifest_size, size_bytes, chain, created_at, kind, references = row
     return ImageRow(
         id=id_,
         manifest_digest=manifest_digest,
@@ -141,5 +164,6 @@ def _row(row: tuple[Any, ...]) -> ImageRow:
         size_bytes=size_bytes,
         chain=tuple(chain.split("\n")) if chain else (),
         created_at=created_at,
+        snapshot_kind=kind,
         references=tuple(sorted(references.split("\n"))) if references else (),
     )

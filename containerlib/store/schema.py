@@ -56,4 +56,21 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             created_at REAL NOT NULL
         ) WITHOUT ROWID""",
     ),
+    (
+        # A layer is there in the form of each snapshotter that made it; an image is used in that of the last pull.
+        """CREATE TABLE snapshots_by_kind (
+            chain_id TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            size_bytes INTEGER NOT NULL,
+            PRIMARY KEY (chain_id, kind)
+        ) WITHOUT ROWID""",
+        "INSERT INTO snapshots_by_kind SELECT chain_id, 'overlay', size_bytes FROM snapshots",
+        "DROP TABLE snapshots",
+        "ALTER TABLE snapshots_by_kind RENAME TO snapshots",
+        "ALTER TABLE images ADD COLUMN snapshot_kind TEXT NOT NULL DEFAULT 'overlay'",
+    ),
+    (
+        # What the registry said that the reference is, and for which platforms: the next pull asks no more than that.
+        "ALTER TABLE image_references ADD COLUMN resolved TEXT NOT NULL DEFAULT ''",
+    ),
 )

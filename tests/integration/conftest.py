@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from typing import Any
+
     import containerlib as cl
     from containerlib.images import ImageStore
+    from containerlib.spec.options import SnapshotterName
     from rig.bundles import Rack
     from rig.oci import Bundle, Command
 
@@ -25,15 +29,32 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def images(root: Path) -> Iterator[ImageStore]:
+def images(root: Path, snapshotter: SnapshotterName) -> Iterator[ImageStore]:
     """An image store without an engine; it asks a registry that fails four times, without delay."""
     from containerlib.images import ImageStore
-    from containerlib.images.registry.http import Retry
+    from containerlib.images.registry.retry import Retry
     from containerlib.store import Store
 
     store = Store(root)
-    yield ImageStore(root, store, retry=Retry(attempts=4, first_delay=0.001, max_delay=0.002))
+    retry = Retry(attempts=4, first_delay=0.001, max_delay=0.002)
+    yield ImageStore(root, store, retry=retry, snapshotter=snapshotter)
     store.close()
+
+
+@pytest.fixture
+def connect(tmp_path: Path) -> Callable[..., cl.Registry]:
+    """A registry by itself, on a machine whose own files are in `system`; with little patience."""
+    import containerlib as cl
+    from containerlib.images.registry.configuration import ConfigurationFiles
+    from containerlib.images.registry.retry import Retry
+
+    files = ConfigurationFiles({"HOME": str(tmp_path / "nobody")}, root=str(tmp_path / "system"))
+
+    def connect(address: str, **options: Any) -> cl.Registry:
+        patience = {"retry": Retry(attempts=4, first_delay=0.01), "timeout": 5.0}
+        return cl.Registry(address, **{"files": files, **patience, **options})
+
+    return connect
 
 
 @pytest.fixture
@@ -103,3 +124,36 @@ def bundle(tmp_path: Path, busybox_rootfs: Path) -> Bundle:
         return make_bundle(directory, busybox_rootfs, *argv, **words)
 
     return make
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Iterator[Path]:
+    """A tmpfs of the host's with another below it, at `below`; whoever mounts more in it leaves that to us."""
+    from rig.mounts import mount, mounted_tmpfs
+
+    with mounted_tmpfs(tmp_path / "source", size="1m") as path:
+        path.joinpath("below").mkdir()
+        mount("-t", "tmpfs", "below", path / "below")
+        try:
+            yield path
+        finally:
+            own = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+            for point in sorted((p for p in own if p.startswith(f"{path}/")), reverse=True):
+                subprocess.run(["umount", point], check=True)
+
+
+@pytest.fixture
+def strict(source: Path) -> Path:
+    """A source whose mounts, both, forbid what can be forbidden."""
+    from rig.mounts import FORBIDDEN, mount
+
+    for path in (source, source / "below"):
+        mount("-o", f"remount,bind,ro,{FORBIDDEN}", path)
+    return source
+
+
+@pytest.fixture
+def running(oci: Command, bundle: Bundle) -> str:
+    """The id of a container that runs."""
+    oci.detach(bundle("sleep", "100"), "c1").ok()
+    return "c1"

@@ -98,6 +98,10 @@ def test_scope_is_made_limited_changed_and_gone_with_its_process(place: Place) -
     assert Path(directory, "pids.max").read_text().strip() == "60"
     assert cgroup.stats().pids is not None
 
+    zero = {"allow": True, "type": "c", "major": 1, "minor": 5, "access": "r"}
+    cgroup.update({"devices": [DEVICES[0], zero]}, devices_before=DEVICES)
+    assert show(unit, "DeviceAllow")["DeviceAllow"] == "/dev/char/1:5 r"
+
     cgroup.freeze()
     assert cgroup.frozen
     cgroup.thaw()

@@ -1,4 +1,4 @@
-"""kill -9 at any moment of a pull and a run, two hundred times: the store stays usable, prune() makes it clean."""
+"""kill -9 at any moment of a pull and a run, a hundred times each: the store stays usable, prune() makes it clean."""
 
 from __future__ import annotations
 
@@ -15,29 +15,31 @@ from pathlib import Path
 import pytest
 
 from containerlib import Engine
+from containerlib.spec.options import SnapshotterName
 from rig import images
 from rig.leaks import our_cgroups, our_processes
 from rig.registry import Registry
+from rig.snapshotters import EACH
 
-ROUNDS = 200
+ROUNDS = 100
 SEED = 20260101
 LONGEST_SECONDS = 0.12
 """A whole pull and run takes about half of it, so a part of the rounds are not interrupted at all."""
 
-pytestmark = [pytest.mark.privileged("CAP_SYS_ADMIN: makes containers"), pytest.mark.slow]
+pytestmark = [*EACH, pytest.mark.privileged("CAP_SYS_ADMIN: makes containers"), pytest.mark.slow]
 
 # Forks a child for each line of input, which opens the engine, forgets the image, pulls it and runs a container;
-# forking before any engine is open saves the interpreter's start two hundred times over.
+# forking before any engine is open saves the interpreter's start a hundred times over.
 VICTIMS = """
 import os, sys
 import containerlib as cl
 import containerlib.fluent.engine, containerlib.images.registry.client, httpx
 
-root, reference = sys.argv[1:]
+root, reference, snapshotter = sys.argv[1:]
 for line in sys.stdin:
     child = os.fork()
     if child == 0:
-        with cl.Engine(root=root) as engine:
+        with cl.Engine(root=root, snapshotter=snapshotter) as engine:
             try:
                 engine.images.get(reference).remove()
             except cl.NotFound:
@@ -58,8 +60,8 @@ def reference(registry: Registry, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def victims(tmp_path: Path, reference: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", VICTIMS, str(tmp_path / "root"), reference]
+def victims(tmp_path: Path, reference: str, snapshotter: SnapshotterName) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", VICTIMS, str(tmp_path / "root"), reference, snapshotter]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield process
         assert process.stdin is not None
@@ -82,7 +84,7 @@ def interrupt_one(victims: subprocess.Popen[str], delay: float) -> int:
 
 
 def test_kill_at_any_moment_of_pull_and_run_leaves_a_store_that_prune_cleans(
-    victims: subprocess.Popen[str], tmp_path: Path, reference: str
+    victims: subprocess.Popen[str], tmp_path: Path, reference: str, snapshotter: SnapshotterName
 ) -> None:
     random_delays = random.Random(SEED)
     cgroups, processes = set(our_cgroups()), set(our_processes())
@@ -90,7 +92,7 @@ def test_kill_at_any_moment_of_pull_and_run_leaves_a_store_that_prune_cleans(
     assert set(codes) <= {0, -signal.SIGKILL}, "no round failed by itself"
     assert codes.count(-signal.SIGKILL) > ROUNDS / 4, "the kills came while something was under way"
 
-    with Engine(root=tmp_path / "root") as engine:
+    with Engine(root=tmp_path / "root", snapshotter=snapshotter) as engine:
         report = engine.prune()
         assert report.failures == ()
         assert engine.containers.list() == []

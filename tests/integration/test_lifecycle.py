@@ -13,8 +13,9 @@ import pytest
 import containerlib as cl
 from containerlib import State
 from containerlib.runtime.cgroups.cgroup import ContainerCgroup
+from rig.snapshotters import EACH
 
-pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
+pytestmark = [*EACH, pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")]
 
 CATCHES = "trap 'echo asked; exit 3' TERM; echo ready; while :; do sleep 0.05; done"
 

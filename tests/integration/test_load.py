@@ -15,8 +15,13 @@ from containerlib._sys.trees import remove_tree
 from containerlib.errors import InvalidArgument, NotFound, RegistryError
 from containerlib.images import ImageStore
 from rig.images import Image, Layer
+from rig.layers import names, text
+from rig.snapshotters import EACH
 
-pytestmark = pytest.mark.privileged("CAP_CHOWN, CAP_MKNOD, CAP_SYS_ADMIN: unpacks layers as they are")
+pytestmark = [
+    *EACH,
+    pytest.mark.privileged("CAP_CHOWN, CAP_MKNOD, CAP_SYS_ADMIN: unpacks layers as they are"),
+]
 
 IMAGE = Image(
     (Layer().file("a", "1").finish(), Layer().file("b", "2").finish()), {"Cmd": ["/a"], "Labels": {"x": "y"}}
@@ -32,10 +37,7 @@ def archive_of(layout: Path, path: Path) -> Path:
 def assert_loaded(images: ImageStore, path: Path, *references: str) -> None:
     (record,) = images.load(path)
     assert record.references == references
-    assert [[path.name for path in Path(directory).iterdir()] for directory in record.layer_dirs] == [
-        ["b"],
-        ["a"],
-    ]
+    assert [names(layer) for layer in record.layers] == [["b"], ["a"]]
     assert record.config.to_bytes() == IMAGE.configuration
     assert images.get(record.id) == record
 
@@ -88,7 +90,7 @@ def test_load_archive_of_skopeo(images: ImageStore, tmp_path: Path) -> None:
     subprocess.run([*command, f"docker-archive:{archive}:example.com/app:1"], check=True)
     (record,) = images.load(archive)
     assert record.references == ("example.com/app:1",)
-    assert Path(record.layer_dirs[0], "b").read_text() == "2"
+    assert text(record.layers[0], "b") == "2"
 
 
 def test_load_old_archive_with_linked_layers(images: ImageStore, tmp_path: Path) -> None:
@@ -101,7 +103,7 @@ def test_load_old_archive_with_linked_layers(images: ImageStore, tmp_path: Path)
     archive = tmp_path / "image.tar"
     archive.write_bytes(members.finish())
     (record,) = images.load(archive)
-    assert len(record.layer_dirs) == 2
+    assert len(record.layers) == 2
 
 
 def hostile(**changes: object) -> bytes:
@@ -183,6 +185,6 @@ def test_load_what_is_not_there_is_not_found(images: ImageStore, tmp_path: Path)
 def test_load_makes_a_snapshot_again_that_was_deleted_by_hand(images: ImageStore, tmp_path: Path) -> None:
     layout = IMAGE.write_layout(tmp_path / "layout")
     (first,) = images.load(layout)
-    remove_tree(first.layer_dirs[0])
+    remove_tree(first.layers[0].path)
     (second,) = images.load(layout)
-    assert Path(second.layer_dirs[0], "b").read_text() == "2"
+    assert text(second.layers[0], "b") == "2"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rig.mounts import mounted_tmpfs
+from rig.mounts import entry, mounted_tmpfs
 
 pytestmark = pytest.mark.privileged("CAP_SETUID: becomes an ordinary user", "CAP_SYS_ADMIN: mounts")
 
@@ -85,10 +85,6 @@ class User:
         lines = [line.split() for line in done.stdout.splitlines()]
         (*_, line) = [words for words in lines if words[4] == place]
         return set(line[5].split(",")), line
-
-
-def entry(destination: str, kind: str, source: str, *options: str) -> dict[str, Any]:
-    return {"destination": destination, "type": kind, "source": source, "options": list(options)}
 
 
 @pytest.fixture

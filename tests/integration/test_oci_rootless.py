@@ -78,12 +78,16 @@ def config(**linux: Any) -> dict[str, Any]:
 
 
 def run(
-    bundle: Path, spec: dict[str, Any], *argv: str, mapper: dict[str, str] | None = None
+    bundle: Path,
+    spec: dict[str, Any],
+    *argv: str,
+    mapper: dict[str, str] | None = None,
+    script: str = SCRIPT,
 ) -> subprocess.CompletedProcess[str]:
     spec["process"]["args"] = list(argv)
     (bundle / "config.json").write_text(json.dumps(spec))
     return subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(bundle), json.dumps(mapper or {})],
+        [sys.executable, "-c", script, str(bundle), json.dumps(mapper or {})],
         user=USER,
         group=USER,
         extra_groups=[],
@@ -103,6 +107,17 @@ def test_ordinary_user_is_root_of_a_container_of_one_id(bundle: Path) -> None:
     assert done.stderr == ""
     assert done.stdout.split()[:5] == ["0", "rootless", "0", str(USER), "1"]
     assert (bundle / "rootfs/made").stat().st_uid == USER
+
+
+def test_output_to_a_pipe_that_the_user_may_not_open_arrives_whole(bundle: Path) -> None:
+    """It is root's, and the flags of what the user was given are not theirs to change."""
+    script = SCRIPT.replace("log=False", "log=True") + "assert fcntl.fcntl(1, 3) & 0o4000 == 0\n"
+    script = script.replace("import json", "import fcntl, json", 1).replace(
+        "sys.exit(status.exit_code)\n", ""
+    )
+    done = run(bundle, config(), "sh", "-c", "seq 100000", script=script)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "".join(f"{number}\n" for number in range(1, 100_001))
 
 
 def test_exit_code_of_a_rootless_container_is_exact(bundle: Path) -> None:

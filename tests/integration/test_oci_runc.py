@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rig.bundles import until
-from rig.oci import Answer, Bundle, Command
+from rig.oci import Answer, Bundle, Command, group_of
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
@@ -181,6 +181,22 @@ def test_wrong_transitions_are_told_alike(both: tuple[Command, Command], bundle:
         until(lambda command=command: command.state("c1")["status"] == "stopped")  # type: ignore[misc]
     for step in LATE:
         alike(*map(step, both))
+
+
+def test_update_passes_over_devices(both: tuple[Command, Command], bundle: Bundle) -> None:
+    """What others have allowed beside the configuration (GPUs) would be lost by an update of memory else."""
+    if not Path("/sys/fs/cgroup/devices").is_dir():
+        pytest.skip("v1 is what shows the rules")
+    for command in both:
+        made = bundle("sleep", "100")
+        command.detach(made, "c1").ok()
+        group = Path(f"/sys/fs/cgroup/devices{group_of(made)}")
+        (group / "devices.allow").write_text("c 195:0 rw")
+        before = (group / "devices.list").read_text()
+        resources = {"pids": {"limit": 20}, "devices": [{"allow": False, "access": "rwm"}]}
+        command("update", "-r", "-", "c1", stdin=None, input=json.dumps(resources)).ok()
+        assert (group / "devices.list").read_text() == before
+        assert "c 195:0 rw" in before
 
 
 def test_events_have_the_same_names(both: tuple[Command, Command], bundle: Bundle) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import errno
 import fcntl
 import json
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,6 +111,49 @@ def test_call_that_an_agent_has_received_waits_for_its_word(rack: Rack, agent: A
 def test_agent_that_does_not_listen_fails_the_start(rack: Rack, tmp_path: Path) -> None:
     with pytest.raises(StageError, match="listenerPath"):
         rack.create("true", change=judged("mkdir", listener=str(tmp_path / "nobody.sock")))
+
+
+def full(path: Path) -> Iterator[socket.socket]:
+    """An agent's queue that has no room for another connection."""
+    with contextlib.ExitStack() as stack:
+        agent = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        agent.bind(str(path))
+        agent.listen(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                caller = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+                caller.setblocking(False)
+                caller.connect(str(path))
+        yield agent
+
+
+@pytest.mark.parametrize("agent_does", ["accept nothing", "read nothing"])
+def test_agent_that_does_nothing_fails_the_start_in_bounded_time(
+    rack: Rack, tmp_path: Path, agent_does: str
+) -> None:
+    path = tmp_path / "agent.sock"
+
+    def change(spec: dict[str, Any]) -> None:
+        judged("mkdir", listener=str(path))(spec)
+        if agent_does == "read nothing":  # more than a socket holds
+            spec["annotations"] = {"long": "x" * (1 << 20)}
+
+    with contextlib.contextmanager(full)(path) as agent:
+        if agent_does == "read nothing":
+            agent.listen(100)
+        started = time.monotonic()
+        with pytest.raises(StageError, match="listenerPath") as caught:
+            rack.create("true", change=change)
+    assert 1.0 < time.monotonic() - started < 15.0
+    assert (caught.value.stage, caught.value.errno) == ("listener", errno.ETIMEDOUT)
+    assert "the seccomp agent" in str(caught.value)
+
+
+def test_call_that_tells_of_an_agents_absence_may_itself_wait_for_one(rack: Rack, tmp_path: Path) -> None:
+    """The first process cannot hear that nobody took its filter: recvmsg(2) waits for its judge."""
+    with pytest.raises(StageError, match="listenerPath") as caught:
+        rack.create("true", change=judged("recvmsg", listener=str(tmp_path / "nobody.sock")))
+    assert caught.value.errno == errno.ENOENT
 
 
 def test_notify_without_an_agent_is_refused(rack: Rack) -> None:

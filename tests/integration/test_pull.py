@@ -15,9 +15,14 @@ from containerlib.spec.digest import Digest
 from containerlib.spec.image import Descriptor, Index, MediaType
 from containerlib.spec.platform import Platform
 from rig.images import Image, Layer
+from rig.layers import opened, text
 from rig.registry import Registry
+from rig.snapshotters import EACH
 
-pytestmark = pytest.mark.privileged("CAP_CHOWN, CAP_MKNOD, CAP_SYS_ADMIN: unpacks layers as they are")
+pytestmark = [
+    *EACH,
+    pytest.mark.privileged("CAP_CHOWN, CAP_MKNOD, CAP_SYS_ADMIN: unpacks layers as they are"),
+]
 
 BOTTOM = (
     Layer().directory("etc").file("etc/passwd", "root:x:0:0::/root:/bin/sh\n").file("data", "x" * 300_000)
@@ -57,10 +62,10 @@ def test_pull_format_gives_the_image(
     else:
         reference = registry.push(layout, "app", "latest", *options)
     record = images.pull(reference)
-    top, bottom = images.layers(record)
-    assert Path(bottom, "etc/passwd").read_text() == "root:x:0:0::/root:/bin/sh\n"
-    assert Path(top, "data").is_char_device()
-    status = Path(top, "app").stat()
+    assert text(record.layers[1], "etc/passwd") == "root:x:0:0::/root:/bin/sh\n"
+    with opened(record.layers[0]) as top:
+        assert (top / "data").is_char_device()
+        status = (top / "app").stat()
     assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (7, 8, 0o755)
     assert record.id == str(Digest.of(record.config.to_bytes()))
     assert record.references == (reference,)
@@ -92,7 +97,7 @@ def test_pull_index_takes_the_platform(registry: Registry, images: ImageStore, t
     _put_index(registry, "app", "all", Index(tuple(tags.values())))
     for architecture in tags:
         record = images.pull(registry.reference("app", "all"), platform=f"linux/{architecture}")
-        assert Path(record.layer_dirs[0], "which").read_text() == architecture
+        assert text(record.layers[0], "which") == architecture
     with pytest.raises(NotFound, match=r"linux/s390x; there is: linux/amd64, linux/arm64"):
         images.pull(registry.reference("app", "all"), platform="linux/s390x")
 
@@ -119,11 +124,11 @@ def test_pull_images_that_share_a_layer_share_its_snapshot(
     other = Image((IMAGE.layers[0], Layer().file("other", "").finish()))
     first = images.pull(registry.push(layout, "app"))
     second = images.pull(registry.push(other.write_layout(tmp_path / "other"), "other"))
-    assert first.layer_dirs[1] == second.layer_dirs[1]
+    assert first.layers[1] == second.layers[1]
     assert len(list((root / "snapshots").iterdir())) == 3
     images.remove(first.id)
     assert [record.id for record in images.list()] == [second.id]
-    assert {str(path) for path in (root / "snapshots").iterdir()} == set(second.layer_dirs)
+    assert {str(path) for path in (root / "snapshots").iterdir()} == {layer.path for layer in second.layers}
 
 
 def test_layout_is_read_by_skopeo_and_pushed_from(
@@ -147,7 +152,7 @@ def test_remove_frees_what_only_it_had(
     record = images.pull(reference)
     images.tag(record.id, "mine")
     images.remove(reference)
-    assert images.get("mine").layer_dirs == record.layer_dirs
+    assert images.get("mine").layers == record.layers
     with pytest.raises(Conflict, match="remove its containers first"):
         images.remove("mine", in_use=lambda image_id: image_id == record.id)
     images.remove("mine", in_use=lambda _: False)

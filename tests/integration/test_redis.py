@@ -8,8 +8,9 @@ import pytest
 
 import containerlib as cl
 from rig.registry import Registry
+from rig.snapshotters import EACH
 
-pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
+pytestmark = [*EACH, pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")]
 
 KEYS = 10_000
 
@@ -51,5 +52,4 @@ def test_redis_and_busybox_images_share_the_layer_below(
     engine: cl.Engine, registry: Registry, redis: cl.Image, busybox_image: Path
 ) -> None:
     engine.image(registry.push(busybox_image, "busybox", "1")).pull()
-    snapshots = Path(engine.root, "snapshots").glob("?" * 64)
-    assert len(list(snapshots)) == 2
+    assert len(list(Path(engine.root, "snapshots").iterdir())) == 2

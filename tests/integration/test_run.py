@@ -14,9 +14,10 @@ import pytest
 
 import containerlib as cl
 from rig.host import has_sanitizers
+from rig.snapshotters import EACH
 from rig.threads import at_once
 
-pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
+pytestmark = [*EACH, pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")]
 
 
 def test_run_output_and_exit_code_come_back(box: cl.ContainerRecipe) -> None:
@@ -34,6 +35,13 @@ def test_run_is_a_container_of_its_own(box: cl.ContainerRecipe) -> None:
 def test_run_container_is_removed(box: cl.ContainerRecipe, left_nothing: Callable[[], None]) -> None:
     box.run("true")
     left_nothing()
+
+
+def test_run_root_is_never_synced_and_that_of_a_container_that_stays_is(box: cl.ContainerRecipe) -> None:
+    show = ("grep", " / overlay ", "/proc/mounts")
+    with box.start("sleep", "1000") as container:
+        assert "volatile" in box.run(*show).text
+        assert "volatile" not in container.exec(*show).text
 
 
 def test_run_image_command_is_the_default(box: cl.ContainerRecipe) -> None:

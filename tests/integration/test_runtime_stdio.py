@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import hashlib
 import os
+import pty
+import select
+import socket
 import time
+import tty
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from containerlib import ContainerRecipe
-from containerlib.runtime import Stdio
+from containerlib.runtime import Stdio, connect
 from containerlib.shim import read_log, read_log_bytes
 from containerlib.spec.options import ContainerOptions, MountOption
 from rig.bundles import Bundled, Rack, until
@@ -87,8 +95,6 @@ def test_stdin_passes_through_and_ends(rack: Rack) -> None:
     os.close(read_end)
     with open(write_end, "wb") as stream:
         stream.write(b"x" * 5_000_000)
-    import hashlib
-
     assert container.finish().text.split()[0] == hashlib.md5(b"x" * 5_000_000).hexdigest()  # noqa: S324
 
 
@@ -101,6 +107,111 @@ def test_output_of_a_background_process_that_outlives_the_first_ends_with_it(rac
     done = rack.run("sh", "-c", "sleep 60 & echo started")
     assert done.text == "started"
     assert time.monotonic() - started < 10
+
+
+# ---- the caller's own streams ----
+
+
+class Stream:
+    """One that the caller has and goes on using: `near` is given away, `far` is its other end."""
+
+    def __init__(self, kind: str, *, reading: bool, blocking: bool) -> None:
+        if kind == "pipe":
+            ends = os.pipe() if reading else os.pipe()[::-1]
+        elif kind == "terminal":
+            ends = pty.openpty()[::-1]
+            tty.setraw(ends[0])
+        else:
+            ends = tuple(end.detach() for end in socket.socketpair())  # type: ignore[assignment]
+        self.near, self.far = ends
+        os.set_blocking(self.near, blocking)
+
+    @property
+    def flags(self) -> int:
+        return fcntl.fcntl(self.near, fcntl.F_GETFL)
+
+    def read(self, size: int) -> bytes:
+        found = b""
+        while len(found) < size and select.select([self.far], [], [], 10.0)[0]:
+            found += os.read(self.far, 65536)
+        return found
+
+    def close(self) -> None:
+        os.close(self.near)
+        os.close(self.far)
+
+
+@pytest.fixture
+def stream() -> Iterator[Callable[..., Stream]]:
+    with contextlib.ExitStack() as stack:
+
+        def make(kind: str, **words: bool) -> Stream:
+            made = Stream(kind, **words)
+            stack.callback(made.close)
+            return made
+
+        yield make
+
+
+KINDS = pytest.mark.parametrize("kind", ["pipe", "socket", "terminal"])
+BLOCKING = pytest.mark.parametrize("blocking", [True, False])
+
+
+@KINDS
+@BLOCKING
+@pytest.mark.parametrize("on_a_terminal", [False, True])
+def test_stdout_that_the_caller_goes_on_using_stays_as_it_is_and_gets_every_byte(
+    rack: Rack, stream: Callable[..., Stream], kind: str, blocking: bool, on_a_terminal: bool
+) -> None:
+    """More than pipe, socket and terminal hold; and while they are full the supervisor still answers."""
+    out = stream(kind, reading=False, blocking=blocking)
+    before = out.flags
+    container = rack.create(
+        *("sh", "-c", "stty raw 2>/dev/null; head -c 1000000 /dev/zero; echo end"),
+        stdio=Stdio(stdout=out.near),
+        change=lambda spec: spec["process"].update(terminal=on_a_terminal),
+        terminal=(24, 80) if on_a_terminal else None,
+    )
+    time.sleep(0.1)
+    assert out.flags == before
+    supervisor = connect(container.directory, patience=5.0)
+    assert supervisor is not None
+    supervisor.close()
+    assert out.read(1_000_004) == bytes(1_000_000) + b"end\n"
+    assert container.finish().stdout == bytes(1_000_000) + b"end\n"
+    assert out.flags == before
+
+
+@KINDS
+@BLOCKING
+def test_stdin_of_a_terminal_that_the_caller_goes_on_using_stays_as_it_is_and_is_read_whole(
+    rack: Rack, stream: Callable[..., Stream], kind: str, blocking: bool
+) -> None:
+    keys = stream(kind, reading=True, blocking=blocking)
+    before = keys.flags
+    container = rack.create(
+        *("sh", "-c", "stty raw -echo; echo ready; head -c 200000 | md5sum"),
+        stdio=Stdio(stdin=keys.near),
+        change=lambda spec: spec["process"].update(terminal=True),
+        terminal=(24, 80),
+    )
+    until(lambda: b"ready" in log_of(container))
+    assert keys.flags == before
+    data, sent = os.urandom(200_000), 0
+    while sent < len(data):
+        sent += os.write(keys.far, data[sent : sent + 4096])
+    assert container.finish().text.split()[1] == hashlib.md5(data).hexdigest()  # noqa: S324
+    assert keys.flags == before
+
+
+def test_master_of_a_terminal_as_stdout_is_written_to_itself(rack: Rack) -> None:
+    """Opened anew it would be another terminal's."""
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    done = rack.run("echo", "typed", stdio=Stdio(stdout=master))
+    assert os.read(slave, 100) == done.stdout == b"typed\n"
+    os.close(master)
+    os.close(slave)
 
 
 def test_terminal_has_the_size_given_and_takes_another(rack: Rack) -> None:

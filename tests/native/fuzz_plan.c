@@ -24,6 +24,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         const char *at = plan.blob + op->text[2];
         switch (op->kind) {
         case CLIB_OP_ROOT_OVERLAY:
+            touch_text(at);
+            at = next_text(at);
+            for (uint32_t s = 0; s < op->size * 2; s++, at = next_text(at))
+                touch_text(at);
+            break;
+        case CLIB_OP_ROOT_FUSE:
         case CLIB_OP_MOUNT:
         case CLIB_OP_EXEC:
         case CLIB_OP_COMMAND:

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from containerlib.runtime.plan import ops
-from containerlib.runtime.plan.ops import Plan
+from containerlib.runtime.plan.op import Plan
+from containerlib.runtime.plan.roots import OverlayRoot
+from containerlib.spec.layer import Layer
 
 RUNS = os.environ.get("FUZZ_RUNS", "50000")
 HERE = Path(__file__).parent
@@ -34,7 +36,7 @@ def test_plan_reader_survives_arbitrary_bytes(tmp_path: Path) -> None:
     plan = Plan(
         (
             ops.mount("proc", "/proc", "", options=[("source", "proc"), ("newinstance", "")]),
-            ops.root_overlay("/r", ["/a", "/b"], "/u", "/w"),
+            ops.root_overlay("/r", OverlayRoot(("/a", Layer("/b", "erofs")), "/u", "/w")),
             ops.seccomp(b"12345678"),
             ops.user(1, 2, [3]),
             *ops.handover(
@@ -44,6 +46,7 @@ def test_plan_reader_survives_arbitrary_bytes(tmp_path: Path) -> None:
                 ops.hook("/hook", ["hook", "x"], ["A=1"], "{}", "", timeout=1.0),
                 ops.listener("/agent.sock", "{}"),
                 ops.link("eth0", "eth1"),
+                ops.root_fuse("/bin/fuse-overlayfs", "/r", "lowerdir=/a"),
             ),
             ops.cpu_affinity(b"12345678", ""),
             ops.label("exec", "text", ""),

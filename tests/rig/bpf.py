@@ -2,11 +2,14 @@
 
 run_classic(program, nr=39, arch=AUDIT_ARCH_X86_64)      # a seccomp filter's answer
 run_device(instructions, kind="c", access="rw", major=1, minor=3)
+attach_foreign(directory, instructions)                  # to the kernel, as systemd and others do
 """
 
 from __future__ import annotations
 
+import ctypes
 import operator
+import os
 import struct
 from collections.abc import Callable, Sequence
 
@@ -80,3 +83,28 @@ def run_device(instructions: Sequence[int], *, kind: str, access: str, major: in
             return bool(registers[0])
         else:
             raise AssertionError(f"an instruction that is not known: {code:#x}")
+
+
+def attach_foreign(directory: str, instructions: Sequence[int]) -> None:
+    """Attaches a device program without a name to a cgroup v2 directory. It goes with the directory. Spec: bpf(2)"""
+    program = (ctypes.c_uint64 * len(instructions))(*instructions)
+    text = ctypes.create_string_buffer(b"GPL")
+    places = (ctypes.addressof(program), ctypes.addressof(text))
+    loaded = _bpf(
+        5, struct.pack("<IIQQ", 15, len(instructions), *places)
+    )  # BPF_PROG_LOAD, of a CGROUP_DEVICE
+    group = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    _bpf(
+        8, struct.pack("<IIII", group, loaded, 6, 2)
+    )  # BPF_PROG_ATTACH, BPF_CGROUP_DEVICE, BPF_F_ALLOW_MULTI
+    os.close(group)
+    os.close(loaded)
+
+
+def _bpf(command: int, attributes: bytes) -> int:
+    number = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
+    memory = ctypes.create_string_buffer(attributes.ljust(128, b"\0"), 128)
+    result: int = ctypes.CDLL(None, use_errno=True).syscall(number, command, memory, 128)
+    if result < 0:
+        raise OSError(ctypes.get_errno(), "bpf")
+    return result

@@ -14,7 +14,7 @@ from containerlib.errors import Unsupported
 from containerlib.runtime.cgroups.cgroup import ContainerCgroup, remove_if_empty
 from containerlib.runtime.cgroups.layout import Layout
 
-__all__ = ["maker", "value"]
+__all__ = ["groups_of", "maker", "running_in", "value"]
 
 
 @contextmanager
@@ -42,3 +42,25 @@ def value(cgroup: ContainerCgroup, file: str) -> str:
     """What the one of its directories that has the file says in it."""
     (directory,) = (d for d in cgroup.directories if Path(d, file).exists())
     return Path(directory, file).read_text().strip()
+
+
+def groups_of(container_id: str) -> list[str]:
+    """Directories of this container's groups; with "" those of all."""
+    found = (
+        os.path.join(root, name)
+        for root, names, _ in os.walk("/sys/fs/cgroup")  # which goes on where a group ends meanwhile
+        for name in names
+        if root.endswith("/containerlib") and f"-{container_id}" in name
+    )
+    return sorted(found)
+
+
+def running_in(container_id: str) -> list[int]:
+    """Processes in the container's groups."""
+    pids: set[int] = set()
+    for directory in groups_of(container_id):
+        try:
+            pids.update(map(int, Path(directory, "cgroup.procs").read_text().split()))
+        except (FileNotFoundError, OSError):
+            continue
+    return sorted(pids)

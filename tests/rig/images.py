@@ -106,13 +106,15 @@ class Image:
     layers: tuple[bytes, ...]
     config: Mapping[str, Any] = field(default_factory=dict)
     compression_level: int = 1
+    machine: str = ""
+    """The architecture, if it is not this machine's."""
 
     @property
     def configuration(self) -> bytes:
         diff_ids = [f"sha256:{hashlib.sha256(layer).hexdigest()}" for layer in self.layers]
         return encode(
             {
-                "architecture": architecture(),
+                "architecture": self.machine or architecture(),
                 "os": "linux",
                 "created": "2024-01-01T00:00:00Z",
                 "config": dict(self.config),
@@ -146,7 +148,7 @@ class Image:
         folder.mkdir(parents=True)
         for blob in (manifest, *rest):
             folder.joinpath(blob.digest.removeprefix("sha256:")).write_bytes(blob.data)
-        platform_ = {"architecture": architecture(), "os": "linux"}
+        platform_ = {"architecture": self.machine or architecture(), "os": "linux"}
         named = {
             **manifest.descriptor,
             "platform": platform_,

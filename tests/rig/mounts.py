@@ -1,4 +1,8 @@
-"""Mounts that a test needs, taken down again."""
+"""Mounts that a test needs, taken down again; mounts of a bundle, and how they are in the container.
+
+made = look(rack, with_mounts(entry("/new", "tmpfs", "tmpfs", "ro")))["/new"]
+assert "ro" in made.options
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,18 @@ import ctypes
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from rig.bundles import Done, Rack
+
+Change = Callable[[dict[str, Any]], None]
+"""Edits a config.json."""
+FORBIDDEN = "nosuid,nodev,noexec,noatime,nodiratime,nosymfollow"
+"""All that a mount's attributes can forbid but writing."""
 
 
 @contextmanager
@@ -19,6 +32,77 @@ def mounted_tmpfs(path: Path, *, size: str) -> Iterator[Path]:
         yield path
     finally:
         subprocess.run(["umount", str(path)], check=True)
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """A line of mountinfo. Spec: proc_pid_mountinfo(5)"""
+
+    root: str
+    options: frozenset[str]
+    propagation: frozenset[str]
+    """Without the numbers of the groups."""
+    fstype: str
+    source: str
+    superblock: frozenset[str]
+
+
+def mounts_of(mountinfo: str) -> dict[str, Mounted]:
+    """By mount point, the uppermost of each."""
+    found = {}
+    for line in mountinfo.splitlines():
+        left, _, right = line.partition(" - ")
+        fields, (fstype, source, superblock) = left.split(), right.split()
+        groups = frozenset(field.partition(":")[0] for field in fields[6:])
+        found[fields[4]] = Mounted(
+            fields[3],
+            frozenset(fields[5].split(",")),
+            groups,
+            fstype,
+            source,
+            frozenset(superblock.split(",")),
+        )
+    return found
+
+
+def entry(destination: str, kind: str, source: str, *options: str, **more: Any) -> dict[str, Any]:
+    return {"destination": destination, "type": kind, "source": source, "options": list(options), **more}
+
+
+def with_mounts(*mounts: dict[str, Any], **linux: Any) -> Change:
+    def change(spec: dict[str, Any]) -> None:
+        spec["mounts"] += mounts
+        spec["linux"].update(linux)
+
+    return change
+
+
+def without(*destinations: str) -> Change:
+    def change(spec: dict[str, Any]) -> None:
+        spec["mounts"] = [m for m in spec["mounts"] if m["destination"] not in destinations]
+
+    return change
+
+
+def both(*changes: Change) -> Change:
+    def change(spec: dict[str, Any]) -> None:
+        for each in changes:
+            each(spec)
+
+    return change
+
+
+def look(rack: Rack, *changes: Change, **words: Any) -> dict[str, Mounted]:
+    done = rack.run("cat", "/proc/self/mountinfo", change=both(*changes), **words)
+    return mounts_of(done.stdout.decode())
+
+
+def shell(rack: Rack, script: str, *mounts: dict[str, Any], **words: Any) -> Done:
+    return rack.run("sh", "-c", script, change=with_mounts(*mounts), **words)
+
+
+def mount(*arguments: str | Path) -> None:
+    subprocess.run(["mount", *arguments], check=True)
 
 
 @contextmanager

@@ -122,3 +122,18 @@ def make_bundle(
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "config.json").write_text(json.dumps(spec))
     return str(directory)
+
+
+def status_of(oci: Command, container_id: str) -> str:
+    return str(oci.state(container_id)["status"])
+
+
+def group_of(bundle: str) -> str:
+    spec = json.loads(Path(bundle, "config.json").read_text())
+    return str(spec["linux"]["cgroupsPath"])
+
+
+def groups_left(bundle: str) -> list[Path]:
+    """On v1 one for each hierarchy, on v2 one."""
+    root, group = Path("/sys/fs/cgroup"), group_of(bundle).removeprefix("/")
+    return [path for path in (root / group, *root.glob(f"*/{group}")) if path.is_dir()]

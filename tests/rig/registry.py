@@ -20,7 +20,8 @@ from rig.certificates import Certificate
 class Registry:
     """`docker-registry serve` with storage of its own under `directory`: over plain HTTP, or TLS with `certificate`.
 
-    `enter` is a command in front of it: what brings it to where `address` is. `passwords`: an htpasswd file.
+    `enter` is a command in front of it: what brings it to where `address` is. `passwords`: an htpasswd file. `client`:
+    the certificate that a client has to have.
     """
 
     def __init__(
@@ -31,12 +32,16 @@ class Registry:
         enter: tuple[str, ...] = (),
         certificate: Certificate | None = None,
         passwords: Path | None = None,
+        deletes: bool = True,
+        client: Certificate | None = None,
     ) -> None:
         self.directory = directory
         self.address = address or f"127.0.0.1:{free_port()}"
         self._enter = enter
         self._certificate = certificate
         self._passwords = passwords
+        self._deletes = deletes
+        self._client = client
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Registry:
@@ -96,19 +101,24 @@ class Registry:
         with self._opener().open(f"{self.url}/v2/{repository}/tags/list", timeout=10) as answer:
             return list(json.load(answer)["tags"])
 
+    def repositories(self) -> list[str]:
+        with self._opener().open(f"{self.url}/v2/_catalog?n=1000", timeout=10) as answer:
+            return list(json.load(answer)["repositories"])
+
     def _configuration(self) -> dict[str, object]:
         http: dict[str, object] = {"addr": self.address}
         if self._certificate is not None:
             http["tls"] = {
                 "certificate": str(self._certificate.file),
                 "key": str(self._certificate.key),
+                **({"clientcas": [str(self._client.file)]} if self._client else {}),
             }
         configuration: dict[str, object] = {
             "version": 0.1,
             "log": {"level": "error"},
             "storage": {
                 "filesystem": {"rootdirectory": str(self.directory / "storage")},
-                "delete": {"enabled": True},
+                "delete": {"enabled": self._deletes},
             },
             "http": http,
         }
@@ -121,6 +131,8 @@ class Registry:
         if self._certificate is not None:
             context = ssl.create_default_context(cafile=self._certificate.file)
             context.check_hostname = False  # a test may want a certificate of another name
+            if self._client is not None:
+                context.load_cert_chain(self._client.file, self._client.key)
             handlers.append(urllib.request.HTTPSHandler(context=context))
         return urllib.request.build_opener(*handlers)
 

@@ -22,7 +22,9 @@ from containerlib._sys import helper, native
 from containerlib._sys.wire import Kind, Launch, Message, Stage, receive, send
 from containerlib.errors import Error
 from containerlib.runtime.plan import ops
-from containerlib.runtime.plan.ops import Op, Plan
+from containerlib.runtime.plan.op import Op, Plan
+from containerlib.runtime.plan.roots import OverlayRoot
+from containerlib.spec.layer import Layer
 
 PATIENCE = 20.0
 CLONE_NEWUSER = 0x10000000
@@ -141,16 +143,16 @@ def mounts() -> st.SearchStrategy[Op]:
 
 
 def overlays() -> st.SearchStrategy[Op]:
-    upper = st.one_of(st.none(), words)
+    upper, ids = st.one_of(st.none(), words), st.integers(0, 2**32 - 1)
     return st.builds(
-        lambda target, lowers, upper, work, classic: ops.root_overlay(
-            target, lowers, upper, work, classic=classic
+        lambda target, lowers, places, ways, owner: ops.root_overlay(
+            target, OverlayRoot(tuple(lowers), *places, *ways), owner=owner
         ),
         words,
-        lists,
-        upper,
-        words,
-        st.booleans(),
+        st.lists(st.one_of(words, st.builds(Layer, words, st.just("erofs"))), max_size=4),
+        st.tuples(upper, words),
+        st.tuples(st.booleans(), st.booleans(), st.booleans()),
+        st.tuples(ids, ids),
     )
 
 
@@ -191,6 +193,8 @@ SHIMS = st.one_of(
     st.builds(lambda path, args: ops.command([path, *args], "", timeout=1.0), programs, lists),
     st.builds(ops.listener, words, st.sampled_from(["{}", "\x01", "x" * 70_000])),
     blobs("TREE"),
+    overlays(),
+    st.builds(ops.root_fuse, programs, words, words),
     op("PIVOT"),
     op("EXEC", strings=st.just(("a",)), size=st.just(1)),
 )

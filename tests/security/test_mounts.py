@@ -18,23 +18,11 @@ import pytest
 from containerlib.errors import InvalidArgument, StageError
 from containerlib.runtime import BindRoot
 from rig.bundles import Done, Rack
+from rig.mounts import Change, entry, with_mounts
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
 STARTS = 200
-Change = Callable[[dict[str, Any]], None]
-
-
-def entry(destination: str, kind: str, source: str, *options: str, **more: Any) -> dict[str, Any]:
-    return {"destination": destination, "type": kind, "source": source, "options": list(options), **more}
-
-
-def with_mounts(*mounts: dict[str, Any], **linux: Any) -> Change:
-    def change(spec: dict[str, Any]) -> None:
-        spec["mounts"] += mounts
-        spec["linux"].update(linux)
-
-    return change
 
 
 @contextmanager

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -20,23 +18,9 @@ from containerlib._sys.native import lib
 from containerlib._sys.wire import Message
 from containerlib.errors import StageError
 from rig.bundles import Rack, until
+from rig.takeover import take_socket
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
-
-SYS_PIDFD_GETFD = 438
-SYNC = 3
-HOOK = lib.CLIB_OP_HOOK
-
-
-def take_socket(pid: int) -> socket.socket:
-    """The socket between a first process and its shim, as one that may trace the process takes it."""
-    pidfd = os.pidfd_open(pid)
-    try:
-        fd = ctypes.CDLL(None, use_errno=True).syscall(SYS_PIDFD_GETFD, pidfd, SYNC, 0)
-    finally:
-        os.close(pidfd)
-    assert fd >= 0, os.strerror(ctypes.get_errno())
-    return socket.socket(fileno=fd)
 
 
 def test_shim_runs_no_hook_on_the_host_for_who_took_over_the_first_process(

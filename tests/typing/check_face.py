@@ -57,10 +57,30 @@ def containers(engine: cl.Engine, recipe: cl.ContainerRecipe) -> None:
 
 def images(engine: cl.Engine) -> None:
     assert_type(engine.image("redis:7").pull(auth=cl.BasicAuth("a", "b")), cl.Image)
+    assert_type(engine.images.get("redis:7").push("ghcr.io/a/b", auth=cl.IdentityToken("t")), str)
+    assert_type(engine.images.push("redis:7", engine.images.get("b"), to="ghcr.io/a/b"), str)
     assert_type(engine.images.load("image.tar"), list[cl.Image])
+    assert_type(engine.images.import_("files.tar", "app:1", cmd=("a",)), cl.Image)
+    assert_type(engine.images.get("app:1").squash("app:2"), cl.Image)
+    assert_type(engine.containers.get("a").commit("app:3", env={"A": "1"}), cl.Image)
+    assert_type(engine.containers.get("a").diff(), list[cl.Change])
     assert_type(engine.images.list(), list[cl.Image])
     assert_type(engine.prune(), cl.PruneReport)
     assert_type(engine.volume("www").create(), cl.Volume)
+
+
+def registry() -> None:
+    with cl.Registry(
+        "ghcr.io", auth=cl.BasicAuth("a", "b"), mirrors=["mirror:5000"], ca=Path("ca.pem")
+    ) as registry:
+        assert_type(registry, cl.Registry)
+        descriptor = registry.resolve("acme/app:1.0")
+        assert_type(descriptor.size, int)
+        assert_type(registry.manifest("acme/app:1.0").data, bytes)
+        assert_type(registry.blob("acme/app", descriptor), Iterator[bytes])
+        assert_type(registry.save("acme/app", "sha256:...", Path("layer.tar")).media_type, str)
+    cl.Registry("ghcr.io", auth=cl.IdentityToken("a")).close()
+    cl.Registry("ghcr.io", auth=cl.RegistryToken("a"), client_certificate=("c.pem", "k.pem")).stop()
 
 
 def refused(engine: cl.Engine, recipe: cl.ContainerRecipe) -> None:
@@ -71,4 +91,5 @@ def refused(engine: cl.Engine, recipe: cl.ContainerRecipe) -> None:
     recipe.env(PORT=80)  # type: ignore[arg-type]
     engine.container(1)  # type: ignore[arg-type]
     engine.host_image().pull()  # type: ignore[attr-defined]
+    cl.Registry("ghcr.io", auth=("a", "b"))  # type: ignore[arg-type]
     cl.nonsense  # type: ignore[attr-defined]  # noqa: B018

@@ -20,11 +20,10 @@ from containerlib.images.records import Progress
 from containerlib.images.root import ImageRoot
 from containerlib.images.transfer.assembly import assemble
 from containerlib.images.transfer.selection import select
-from containerlib.images.transfer.unpacking import LayerWriterFactory
 from containerlib.spec.digest import Digest, Hasher
 from containerlib.spec.document import MAX_DOCUMENT, Document, parse_json
 from containerlib.spec.image import Descriptor, ImageConfig, Manifest, MediaType, parse_manifest
-from containerlib.spec.platform import Platform
+from containerlib.spec.platform import Platform, choose
 from containerlib.spec.reference import Reference
 
 __all__ = ["load"]
@@ -62,7 +61,6 @@ def load(
     *,
     path: str,
     platforms: Sequence[Platform],
-    writer: LayerWriterFactory | None,
     report: Callable[[Progress], None],
 ) -> list[str]:
     """Loads every image of the bundle, which messages call `path`; returns their ids in its order."""
@@ -78,9 +76,7 @@ def load(
     for image in found:
         source = _BundleSource(files, image.places)
         references = tuple(dict.fromkeys(str(Reference.parse(name)) for name in image.names))
-        ids.append(
-            assemble(root, image.manifest, source, references=references, writer=writer, report=report)
-        )
+        ids.append(assemble(root, image.manifest, source, references=references, report=report))
     return ids
 
 
@@ -90,11 +86,11 @@ def _from_layout(files: Files, platforms: Sequence[Platform]) -> list[_Found]:
     tags = _docker_names(files)
     for entry in Document.parse(_small(files, "index.json"), "index").documents("manifests"):
         descriptor = Descriptor.read(entry)
-        if descriptor.platform is not None and descriptor.platform.normalised() not in platforms:
+        if descriptor.platform is not None and choose(platforms, [descriptor.platform]) is None:
             continue
         manifest = _manifest(files, descriptor, platforms)
         names = [
-            entry.annotation(_CONTAINERD_NAME),
+            descriptor.annotation(_CONTAINERD_NAME),
             _full_name(descriptor.name),
             *tags.get(manifest.config.digest, ()),
         ]
@@ -125,7 +121,7 @@ def _docker_image(files: Files, entry: Document) -> _Found:
     config_path = entry.text("Config")
     config_data = _small(files, config_path)
     config = ImageConfig.from_bytes(config_data)
-    paths = entry.texts("Layers") or ()
+    paths = entry.texts("Layers")
     if len(paths) != len(config.diff_ids):
         raise InvalidArgument(
             f"{len(config.diff_ids)} layers, and the archive lists {len(paths)}", field="manifest.json"
@@ -136,7 +132,7 @@ def _docker_image(files: Files, entry: Document) -> _Found:
     return _Found(
         Manifest(config_descriptor, layers),
         {**places, config_descriptor.digest: config_path},
-        entry.texts("RepoTags") or (),
+        entry.texts("RepoTags"),
     )
 
 
@@ -158,7 +154,7 @@ def _docker_names(files: Files) -> dict[Digest, tuple[str, ...]]:
     names: dict[Digest, tuple[str, ...]] = {}
     for entry in _docker_entries(files):
         digest = Digest.of(_small(files, entry.text("Config")))
-        names[digest] = (*names.get(digest, ()), *(entry.texts("RepoTags") or ()))
+        names[digest] = (*names.get(digest, ()), *entry.texts("RepoTags"))
     return names
 
 

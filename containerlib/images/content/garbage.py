@@ -16,8 +16,8 @@ __all__ = ["clear_temporary", "collect"]
 def collect(root: ImageRoot) -> PruneReport:
     """Removes every blob and snapshot that nothing keeps, and what dead processes left.
 
-    A snapshot is forgotten before it loses its name: a kill in between leaves a directory that no row knows, which the
-    next collection takes, and never a row without its directory. The slow removal comes after both transactions.
+    A snapshot is forgotten before it loses its name: a kill in between leaves a layer that no row knows, which the
+    next collection takes, and never a row without its layer. The slow removal comes after both transactions.
     """
     with root.lease() as lease:
         sweep(root.leases, root.table)
@@ -51,11 +51,7 @@ def clear_temporary(root: ImageRoot) -> PruneReport:
     for directory, name in dead:
         path = os.path.join(directory, name)
         try:
-            if os.path.isdir(path):
-                size += remove_tree(path)
-            else:
-                size += os.stat(path).st_size
-                os.unlink(path)
+            size += remove_tree(path)
         except FileNotFoundError:  # another process clears as well
             continue
     return PruneReport(temporary=tuple(name for _, name in dead), reclaimed_bytes=size)
@@ -63,19 +59,19 @@ def clear_temporary(root: ImageRoot) -> PruneReport:
 
 def _forget_snapshots(root: ImageRoot) -> None:
     kept = set(root.table.kept("snapshot"))
-    for chain_id in root.table.snapshot_sizes():
+    for chain_id, kind in root.table.snapshot_sizes():
         if chain_id not in kept:
-            root.table.delete_snapshot(chain_id)
+            root.table.delete_snapshot(chain_id, kind)
 
 
 def _unname_snapshots(root: ImageRoot, lease: Lease) -> list[str]:
-    known = {root.snapshots.directory(chain_id) for chain_id in root.table.snapshot_sizes()}
+    known = {root.snapshots.path_of(chain_id, kind) for chain_id, kind in root.table.snapshot_sizes()}
     dropped = []
     for name in _in(root.snapshots.path):
         path = os.path.join(root.snapshots.path, name)
         if lease_of(name) is None and path not in known:
             os.rename(path, lease.temporary(root.snapshots.path))
-            dropped.append(f"sha256:{name}")
+            dropped.append(f"sha256:{name.partition('.')[0]}")
     return dropped
 
 

@@ -1,189 +1,121 @@
-"""One registry: the pull half of the distribution specification.
+"""One registry, by the name that images have it in theirs.
 
-    with Registry("docker.io", auth=None) as registry:
-        data, media_type = registry.manifest(reference)
-        registry.blob(repository, descriptor, ingest)
+    with Registry("ghcr.io", auth=BasicAuth("ci", token)) as registry:
+        descriptor = registry.resolve("acme/app:1.0")            # one HEAD
+        manifest = registry.manifest("acme/app:1.0").parse()
+        for chunk in registry.blob("acme/app", manifest.layers[0]): ...
+        registry.save("acme/app", manifest.layers[0], "layer.tar.gz")
 
-Spec: distribution-spec spec.md#pull.
+Spec: distribution-spec spec.md.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Sequence
 from types import TracebackType
 
 import httpx
+from attrs import evolve
 
-from containerlib.errors import InvalidArgument, NotFound, RegistryError, Unauthorized, Unavailable, printable
-from containerlib.images.content.ingest import Ingest
-from containerlib.images.registry import challenges
-from containerlib.images.registry.hosts import base_url, origin
-from containerlib.images.registry.http import Http, Retry, request_line
-from containerlib.spec.auth import BasicAuth
-from containerlib.spec.digest import Digest
-from containerlib.spec.document import MAX_DOCUMENT, Document
-from containerlib.spec.image import Descriptor, MediaType
+from containerlib.errors import InvalidArgument
+from containerlib.images.registry.configuration.files import ConfigurationFiles
+from containerlib.images.registry.configuration.rules import Location
+from containerlib.images.registry.credentials import StoredCredentials, credentials_of
+from containerlib.images.registry.operations import Operations
+from containerlib.images.registry.places import Places
+from containerlib.images.registry.reading import Reading
+from containerlib.images.registry.retry import Retry
+from containerlib.images.registry.session import Given, Session
+from containerlib.images.registry.tls import TlsFiles
+from containerlib.spec.auth import Auth, Credentials
 from containerlib.spec.reference import Reference
 
 __all__ = ["Registry"]
 
-_ACCEPT = ", ".join((*MediaType.INDEXES, *MediaType.MANIFESTS))
-_MAX_ERROR = 64 * 1024
-_PROGRESS = 1024 * 1024
-"""A download that broke off after less than this has failed once more; after more, for the first time."""
+_MIRROR_ATTEMPTS = 2
+"""Somebody else has what a mirror cannot give, so that it is not waited for as long as the registry itself."""
+
+StrPath = str | os.PathLike[str]
 
 
-class Registry:
-    """Requests to one registry, with one identity. Safe for several threads at once."""
+class Registry(Reading, Operations):
+    """Requests to one registry, with one identity. Safe for several threads at once.
+
+    `auth` are credentials, or where to look for them; without it, what a login left on this machine. `ca` is a PEM file
+    of authorities to trust besides the system's, `client_certificate` one with a certificate and its key, or two files.
+    `insecure` takes any certificate, and plain HTTP; False wants TLS even on loopback. `mirrors` are other registries
+    that are read from first: `host[:port][/namespace]` in the place of this one. What of these is not given is as
+    registries.conf and certs.d say (`configuration`, `files`). `foreign_layers` are fetched from the URLs in their
+    manifests. `timeout`: the seconds within which a server has to make some progress.
+
+    Raises: InvalidArgument for what is no registry, or a configuration file that cannot be understood.
+    """
 
     def __init__(
         self,
         name: str,
         *,
-        auth: BasicAuth | None = None,
+        auth: Auth | Credentials | None = None,
+        ca: StrPath | None = None,
+        client_certificate: StrPath | tuple[StrPath, StrPath] | None = None,
+        insecure: bool | None = None,
+        mirrors: Sequence[str] | None = None,
+        foreign_layers: bool = False,
+        files: ConfigurationFiles | None = None,
+        timeout: float = 30.0,
         transport: httpx.BaseTransport | None = None,
         retry: Retry | None = None,
     ) -> None:
-        self.name = name
-        self._base = base_url(name)
-        self._auth = auth
-        self._http = Http(transport=transport, retry=retry or Retry(), local=self._base.startswith("http:"))
-        self._headers: dict[str, str] = {}
-        self._lock = threading.Lock()
+        self.name = _registry(name)
+        self._files = files or ConfigurationFiles(os.environ)
+        self._credentials = credentials_of(auth)
+        self._given = _tls_files(ca, client_certificate)
+        self._insecure = insecure
+        self._foreign_layers = foreign_layers
+        self._timeout = timeout
+        self._transport = transport
+        self._retry = retry or Retry()
+        configuration = self._files.configuration()
+        if mirrors is not None:
+            configuration = configuration.with_mirrors(self.name, mirrors)
+        self._places = Places(configuration, self._connect)
 
-    def manifest(self, reference: Reference) -> tuple[bytes, str]:
-        """The bytes of the manifest or index and its media type, verified as far as there is a digest.
+    def _connect(self, location: Location) -> Session:
+        """A session with what is this registry's, or with what is a mirror's own."""
+        own = not location.is_mirror
+        retry = (
+            self._retry if own else evolve(self._retry, attempts=min(self._retry.attempts, _MIRROR_ATTEMPTS))
+        )
+        return Session(
+            location.registry,
+            self._credentials if own or not isinstance(self._credentials, Given) else StoredCredentials(),
+            tls=self._given if own and self._given else self._files.tls(location.registry),
+            insecure=self._insecure if own and self._insecure is not None else location.insecure,
+            timeout=self._timeout,
+            transport=self._transport,
+            retry=retry,
+        )
 
-        Raises: NotFound, Unauthorized, Unavailable, RegistryError.
-        """
-        url = f"{self._base}/v2/{reference.repository}/manifests/{reference.target}"
-        with self._get(url, reference.repository, {"Accept": _ACCEPT}, what=str(reference)) as response:
-            data = _bounded(response, MAX_DOCUMENT)
-            media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
-            claimed = response.headers.get("Docker-Content-Digest", "")
-        digest = reference.digest or (Digest.parse(claimed) if claimed else None)
-        if digest is not None and not digest.matches(data):
-            raise RegistryError(
-                f"the manifest of {reference} came with the digest {Digest.of(data)}: try again",
-                code="DIGEST_INVALID",
-                request=request_line(url),
+    def _foreign_session(self, host: str) -> Session:
+        """One without credentials, and with TLS whatever the host is."""
+        return self._places.adopt(
+            Session(
+                host,
+                insecure=False,
+                timeout=self._timeout,
+                transport=self._transport,
+                retry=self._retry,
             )
-        return data, media_type
-
-    def blob(self, repository: str, descriptor: Descriptor, ingest: Ingest) -> None:
-        """Downloads the blob, going on where a broken connection left off.
-
-        Raises: NotFound, Unauthorized, Unavailable, RegistryError; StageError where it cannot be written.
-        """
-        url = f"{self._base}/v2/{repository}/blobs/{descriptor.digest}"
-        what = f"the blob {descriptor.digest} of {self.name}/{repository}"
-        failures, trouble = 0, "the connection was closed early"
-        while failures < self._http.retry.attempts:
-            before = ingest.written
-            try:
-                self._read_from(url, repository, ingest, what)
-            except httpx.TransportError as error:
-                trouble = str(error) or type(error).__name__
-            if ingest.written >= descriptor.size:
-                return
-            failures = 1 if ingest.written - before >= _PROGRESS else failures + 1
-            if failures < self._http.retry.attempts:
-                self._http.pause(failures - 1)
-        raise RegistryError(
-            f"{what} broke off after {ingest.written} of {descriptor.size} bytes, {failures} times ({trouble}): "
-            "try again",
-            code="SIZE_INVALID",
-            request=request_line(url),
         )
 
     def stop(self) -> None:
         """Makes what other threads have under way fail at once. Nothing can be asked for afterwards."""
-        self._http.stop()
+        self._places.stop()
 
-    def _read_from(self, url: str, repository: str, ingest: Ingest, what: str) -> None:
-        """One attempt: the rest of the blob, or all of it past what is there already."""
-        start = ingest.written
-        headers = {"Range": f"bytes={start}-"} if start else {}
-        with self._get(url, repository, headers, what=what) as response:
-            skip = 0 if response.status_code == 206 else start
-            for chunk in response.iter_raw():
-                fresh = chunk[skip:]
-                skip -= len(chunk) - len(fresh)
-                if fresh:
-                    ingest.write(fresh)
-
-    @contextmanager
-    def _get(
-        self, url: str, repository: str, headers: dict[str, str], *, what: str
-    ) -> Iterator[httpx.Response]:
-        """A 2xx answer, after showing credentials if they are asked for."""
-        for shown in (False, True):
-            sent = self._headers.get(repository)
-            with self._http.get(url, {**headers, **({"Authorization": sent} if sent else {})}) as response:
-                if response.is_success:
-                    yield response
-                    return
-                # Where a redirect led may not ask for the registry's credentials, nor name a token server.
-                elsewhere = origin(str(response.url)) != origin(self._base)
-                if response.status_code != 401 or shown or elsewhere:
-                    raise self._error(response, url, what)
-                asked = challenges.parse_challenges(response.headers.get_list("WWW-Authenticate"))
-            self._authorize(repository, asked, sent, what)
-
-    def _authorize(
-        self, repository: str, asked: tuple[challenges.Challenge, ...], sent: str | None, what: str
-    ) -> None:
-        """Answers a 401: afterwards there is a header for the repository. One thread does it for all."""
-        with self._lock:
-            if self._headers.get(repository) != sent:
-                return  # another thread has, while this one was refused
-            challenge = challenges.best(asked)
-            if challenge is not None and challenge.scheme == "bearer":
-                self._headers[repository] = f"Bearer {self._token(challenge, repository, what)}"
-            elif challenge is not None and self._auth is not None:
-                self._headers[repository] = challenges.basic(self._auth)
-            else:
-                raise self._refused(what, "")
-
-    def _token(self, challenge: challenges.Challenge, repository: str, what: str) -> str:
-        plain_http = self._base.startswith("http:")
-        try:
-            request = challenges.token_request(challenge, repository, self._auth, plain_http=plain_http)
-            headers = {"Authorization": request.authorization} if request.authorization else {}
-            with self._http.get(request.url, headers) as response:
-                if not response.is_success:
-                    raise self._error(response, request.url, what)
-                return challenges.parse_token(_bounded(response, MAX_DOCUMENT))
-        except InvalidArgument as error:
-            raise RegistryError(str(error), code="MALFORMED", request=request_line(self._base)) from error
-
-    def _error(self, response: httpx.Response, url: str, what: str) -> Exception:
-        """The error that an answer other than 2xx means."""
-        code, message = _read_error(response)
-        status = response.status_code
-        if status in (401, 403):
-            return self._refused(what, message)
-        if status == 404:
-            return NotFound(
-                f"{what} is not in the registry{message}: check the name and the tag"
-                + ("" if self._auth else "; a private repository needs auth=BasicAuth(...)")
-            )
-        advice = "wait a while, or log in with auth=BasicAuth(...)" if status == 429 else "try again later"
-        return RegistryError(
-            f"{self.name} did not serve {what}{message}: {advice}",
-            status=status,
-            code=code or ("TOOMANYREQUESTS" if status == 429 else "UNKNOWN"),
-            request=request_line(url),
-        )
-
-    def _refused(self, what: str, message: str) -> Unauthorized:
-        if self._auth is None:
-            advice = "it needs auth=BasicAuth(username, password), or there is no such repository"
-        else:
-            advice = f"check the credentials of {self._auth.username!r}, and that they may pull this"
-        return Unauthorized(f"{self.name} refuses {what}{message}: {advice}")
+    def close(self) -> None:
+        """Closes every connection."""
+        self._places.close()
 
     def __enter__(self) -> Registry:
         return self
@@ -191,33 +123,20 @@ class Registry:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._http.__exit__(kind, error, trace)
+        self.close()
 
 
-def _bounded(response: httpx.Response, limit: int) -> bytes:
-    """The body. Raises: RegistryError for one of more than `limit` bytes; Unavailable where it breaks off."""
-    data = bytearray()
+def _registry(name: str) -> str:
+    """The name as references have it. Raises: InvalidArgument(field="registry")."""
     try:
-        for chunk in response.iter_raw():
-            data += chunk
-            if len(data) > limit:
-                raise RegistryError(
-                    f"more than {limit} bytes came, which is no honest document",
-                    status=response.status_code,
-                    code="SIZE_INVALID",
-                    request=request_line(str(response.url)),
-                )
-    except httpx.TransportError as error:
-        raise Unavailable(f"{response.url.host} broke off its answer ({error}): try again") from error
-    return bytes(data)
+        registry = Reference.parse(f"{name}/a/b").registry
+    except InvalidArgument:
+        registry = ""
+    if not registry or name not in (registry, "index.docker.io"):
+        raise InvalidArgument(f"{name[:200]!r} is not a registry's host[:port]", field="registry")
+    return registry
 
 
-def _read_error(response: httpx.Response) -> tuple[str, str]:
-    """The registry's own code, and `": its message"`, as far as the body is what the specification says."""
-    try:
-        data = next(response.iter_raw(_MAX_ERROR), b"")
-        first = Document.parse(data, "errors").documents("errors")[0]
-        code, message = first.text("code", default=""), first.text("message", default="")
-    except (InvalidArgument, IndexError, httpx.TransportError):
-        return "", ""
-    return printable(code[:100]), f" ({printable(message[:300])})" if message else ""
+def _tls_files(ca: StrPath | None, certificate: StrPath | tuple[StrPath, StrPath] | None) -> TlsFiles:
+    pair = certificate if isinstance(certificate, tuple) else (certificate or "", "")
+    return TlsFiles((os.fspath(ca),) if ca else (), os.fspath(pair[0]), os.fspath(pair[1]))

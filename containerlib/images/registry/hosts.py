@@ -5,16 +5,33 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
-__all__ = ["base_url", "is_loopback", "origin"]
+from attrs import frozen
 
+__all__ = ["PlainHttp", "host_of", "is_link_local", "is_loopback", "origin", "served_by"]
+
+_METADATA = ipaddress.ip_network("fd00:ec2::/32")
 _SERVED_BY = {"docker.io": "registry-1.docker.io"}
 
 
-def base_url(registry: str) -> str:
-    """`https://host[:port]`; plain HTTP for this machine's own loopback, where nobody listens in."""
-    host = urlsplit(f"//{registry}").hostname or ""
-    scheme = "http" if is_loopback(host) else "https"
-    return f"{scheme}://{_SERVED_BY.get(registry, registry)}"
+@frozen
+class PlainHttp:
+    """Where requests may go without TLS: this machine's loopback, where nobody listens in, or a host named insecure."""
+
+    loopback: bool = False
+    host: str = ""
+
+    def allows(self, host: str) -> bool:
+        return (self.loopback and is_loopback(host)) or (self.host != "" and host == self.host)
+
+
+def served_by(registry: str) -> str:
+    """The host[:port] that answers for `registry`."""
+    return _SERVED_BY.get(registry, registry)
+
+
+def host_of(registry: str) -> str:
+    """The host of `host[:port]`, without an IPv6 address's brackets."""
+    return urlsplit(f"//{registry}").hostname or ""
 
 
 def is_loopback(host: str) -> bool:
@@ -25,6 +42,23 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_link_local(host: str) -> bool:
+    """Whether `host` is an address that only this link has, as clouds give to their metadata services.
+
+    169.254.0.0/16, fe80::/10, the former written as IPv6, and fd00:ec2::/32, where one cloud has its own over IPv6.
+    Names are not looked up.
+    """
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0].strip("[]"))
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return address.ipv4_mapped.is_link_local
+        return address.is_link_local or address in _METADATA
+    return address.is_link_local
 
 
 def origin(url: str) -> tuple[str, str, int | None]:

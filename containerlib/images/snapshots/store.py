@@ -1,89 +1,133 @@
-"""`<root>/snapshots`: each layer unpacked, under its chain id, ready to be an overlay's lower directory."""
+"""`<root>/snapshots`: layers under their chain ids, as one of the snapshotters made them, ready to be mounted.
+
+    <hex>          a directory            <hex>.erofs    a file            <hex>.copy    a whole root file system
+
+One that is here is whole exactly if the table says so. What a snapshotter does is in snapshotter.py.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from containerlib._sys.filesystem import sync_filesystem
-from containerlib._sys.trees import remove_tree
-from containerlib.errors import StageError
+from containerlib._sys.opening import OpenLayers
+from containerlib._sys.trees import remove_tree, tree_size
 from containerlib.images.content.leases import Lease
+from containerlib.images.snapshots.choice import Ground, find_snapshotter, snapshotter_of
+from containerlib.images.snapshots.snapshotter import Draft, Snapshotter
 from containerlib.spec.digest import Digest
+from containerlib.spec.layer import Layer
 from containerlib.store import ImageTable
+
+if TYPE_CHECKING:
+    from containerlib.spec.layer import LayerKind
+    from containerlib.spec.options import SnapshotterName
 
 __all__ = ["Drafts", "SnapshotStore"]
 
 
 class SnapshotStore:
-    """Directories by chain id; one that is here is whole exactly if the table says so."""
+    """Layers by chain id and kind. New ones are made with the snapshotter called `name`."""
 
-    def __init__(self, path: str, table: ImageTable) -> None:
+    def __init__(self, path: str, table: ImageTable, name: SnapshotterName) -> None:
         self.path = path
         self.table = table
+        self._name = name
+        self._chosen: Snapshotter | None = None
         os.makedirs(path, mode=0o700, exist_ok=True)
 
-    def directory(self, chain_id: str) -> str:
+    def snapshotter(self, lease: Lease) -> Snapshotter:
+        """Who makes new layers; found out once, by trying. Raises: Unsupported where it cannot work here."""
+        if self._chosen is None:
+            self._chosen = find_snapshotter(self._name, Ground.of(lease.temporary(self.path)))
+        return self._chosen
+
+    def path_of(self, chain_id: str, kind: LayerKind) -> str:
         """Where the snapshot is or will be."""
-        return os.path.join(self.path, Digest.parse(chain_id).hex)
+        return os.path.join(self.path, f"{Digest.parse(chain_id).hex}{snapshotter_of(kind).suffix}")
 
-    def has(self, chain_id: str) -> bool:
+    def has(self, chain_id: str, kind: LayerKind) -> bool:
         """Whether the snapshot is here. One that somebody deleted by hand is not: a pull or load makes it again."""
-        return self.table.has_snapshot(chain_id) and os.path.isdir(self.directory(chain_id))
+        return self.table.has_snapshot(chain_id, kind) and os.path.exists(self.path_of(chain_id, kind))
 
-    def layer_dirs(self, chain: Sequence[str]) -> tuple[str, ...]:
-        """The directories of a chain, the top one first."""
-        return tuple(f"{self.path}/{chain_id.partition(':')[2]}" for chain_id in reversed(chain))
+    def is_wanted(self, kind: LayerKind) -> bool:
+        """Whether layers of this kind are as good as new ones, as far as that is known without trying."""
+        return self._name in ("auto", kind.removesuffix("-userxattr"))
+
+    def layers(self, chain: Sequence[str], kind: LayerKind) -> tuple[Layer, ...]:
+        """What a container of that chain (the lowest first) is stacked of, top first."""
+        snapshotter = snapshotter_of(kind)
+        names = (chain_id.partition(":")[2] for chain_id in reversed(chain))
+        return snapshotter.layers([f"{self.path}/{name}{snapshotter.suffix}" for name in names])
+
+    def usage(self, chain_id: str, kind: LayerKind) -> int:
+        """The bytes that the snapshot takes on disk; looks at each of its files."""
+        return tree_size(self.path_of(chain_id, kind))
 
     def names(self) -> list[str]:
-        """Every directory that is here, temporary ones too."""
+        """Everything that is here, what is temporary too."""
         return os.listdir(self.path)
 
 
 class Drafts:
-    """Snapshots in the making, in a lease's temporary directories; gone after `with` unless adopted."""
+    """Snapshots in the making, under a lease's temporary names; gone after `with` unless adopted."""
 
     def __init__(self, snapshots: SnapshotStore, lease: Lease) -> None:
         self._snapshots = snapshots
         self._lease = lease
+        self._opened = OpenLayers()
         self._sizes: dict[str, int] = {}
         self._paths: dict[str, str] = {}
+        self.snapshotter = snapshots.snapshotter(lease)
 
-    def directory(self, chain_id: str) -> str:
-        """Where the layer's files are by now: its draft if there is one, else the snapshot."""
-        return self._paths.get(chain_id) or self._snapshots.directory(chain_id)
+    @property
+    def kind(self) -> LayerKind:
+        """Of all of them."""
+        return self.snapshotter.kind
 
-    def make(self, chain_id: str) -> str:
-        """A new empty directory for the layer."""
-        path = self._lease.temporary(self._snapshots.path)
-        try:
-            os.mkdir(path)
-            os.chmod(path, 0o755)  # noqa: S103 - a container's root is everybody's, whatever the umask
-        except OSError as error:
-            raise StageError("layer", error.errno or 0, path) from error
-        self._paths[chain_id] = path
-        return path
+    def has(self, chain_id: str) -> bool:
+        """Whether the snapshot is here and need not be made."""
+        return self._snapshots.has(chain_id, self.kind)
+
+    def reserve(self, chain_ids: Iterable[str]) -> None:
+        """Says which layers will be made: from here on it is known where they are, for those above them."""
+        for chain_id in chain_ids:
+            self._paths[chain_id] = self._lease.temporary(self._snapshots.path)
+
+    def prepare(self, chain: Sequence[str]) -> Draft:
+        """Begins the top layer of `chain` (the lowest first), on those below: whole, or reserved too.
+
+        Raises: StageError.
+        """
+        below = [self._path(chain_id) for chain_id in reversed(chain[:-1])]
+        path = self._path(chain[-1])
+        return self.snapshotter.prepare(path, self.snapshotter.layers(below), self._opened)
 
     def done(self, chain_id: str, size: int) -> None:
-        """The layer is unpacked and what it should be."""
+        """The layer is complete and what it should be."""
         self._sizes[chain_id] = size
 
     def sync(self) -> None:
-        """Has the files of every draft on disk."""
+        """Has every draft on disk."""
         if self._paths:
             sync_filesystem(self._snapshots.path)
 
     def adopt(self) -> None:
         """Gives the finished ones their names, unless another process was faster. Inside a transaction."""
         for chain_id, size in self._sizes.items():
-            if self._snapshots.has(chain_id):
+            if self.has(chain_id):
                 continue
-            target = self._snapshots.directory(chain_id)
+            target = self._snapshots.path_of(chain_id, self.kind)
             if os.path.exists(target):  # left by a process that was killed between the two steps below
                 os.rename(target, self._lease.temporary(self._snapshots.path))
             os.rename(self._paths.pop(chain_id), target)
-            self._snapshots.table.put_snapshot(chain_id, size)
+            self._snapshots.table.put_snapshot(chain_id, self.kind, size)
+
+    def _path(self, chain_id: str) -> str:
+        return self._paths.get(chain_id) or self._snapshots.path_of(chain_id, self.kind)
 
     def __enter__(self) -> Drafts:
         return self
@@ -91,6 +135,7 @@ class Drafts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._opened.close()
         for path in self._paths.values():
             try:
                 remove_tree(path)

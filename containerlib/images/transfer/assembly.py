@@ -3,33 +3,39 @@
     download threads     layer 3 ------+
                          layer 2 ---+  |        each blob into a file of its own (ingest.py)
                          layer 1 -+ |  |
-    this thread                   unpack 1, 2, 3, each following its file while it grows (unpacking.py);
-                                  then, in one transaction: names for the blobs, the snapshots and the image
+    unpacking threads             unpack 1, 2, 3, each following its file while it grows (unpacking.py): one after
+                                  the other, or on every processor where the snapshotter needs the layers below
+                                  only to finish one
+    this thread          then, in one transaction: names for the blobs, the snapshots and the image
 
 Until that transaction there are only temporary names, which belong to a lease (leases.py).
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from functools import partial
+from typing import TYPE_CHECKING
 
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.images.records import Progress
 from containerlib.images.root import ImageRoot
 from containerlib.images.snapshots.store import Drafts
-from containerlib.images.transfer.transfers import Source, Transfers
-from containerlib.images.transfer.unpacking import LayerWriterFactory, default_writer, unpack
+from containerlib.images.transfer.transfers import Source, Transfer, Transfers
+from containerlib.images.transfer.unpacking import unpack
 from containerlib.spec.digest import Digest
 from containerlib.spec.document import MAX_DOCUMENT
 from containerlib.spec.image import ImageConfig, Manifest, MediaType
+from containerlib.spec.layer import MAX_LAYERS
 from containerlib.store import Content, ImageRow
 
-__all__ = ["MAX_LAYERS", "assemble"]
+if TYPE_CHECKING:
+    from containerlib.spec.layer import LayerKind
 
-MAX_LAYERS = 500
-"""What the kernel's overlay can stack (OVL_MAX_STACK)."""
+__all__ = ["assemble"]
 
 Report = Callable[[Progress], None]
 
@@ -40,10 +46,12 @@ def assemble(
     source: Source,
     *,
     references: Sequence[str],
-    writer: LayerWriterFactory | None,
     report: Report,
+    resolved: str = "",
 ) -> str:
     """Fetches, unpacks and records the image under `references`; returns its id. Blocks.
+
+    `resolved` is what made it the references' image, for a pull to hold against what a registry says next time.
 
     Whatever it raises, nothing of it is left; blobs and snapshots that were here before are not made again.
     """
@@ -53,15 +61,15 @@ def assemble(
         contents = _contents(manifest, chain)
         lease.keep(contents)
         with Drafts(root.snapshots, lease) as drafts:
-            _unpack_all(manifest, config, transfers, drafts, root=root, writer=writer, report=report)
+            _unpack_all(manifest, config, transfers, drafts, report=report)
             transfers.put(manifest.descriptor(), manifest.to_bytes())
             drafts.sync()
             with root.table.transaction():
                 transfers.adopt()
                 drafts.adopt()
-                image_id = _record(root, manifest, chain, contents)
+                image_id = _record(root, manifest, chain, contents, drafts.kind)
                 for reference in references:
-                    root.table.refer(reference, image_id)
+                    root.table.refer(reference, image_id, resolved=resolved)
                 root.write_index()
     report(Progress("done", image_id, 0, 0))
     return image_id
@@ -93,39 +101,66 @@ def _config(manifest: Manifest, transfers: Transfers) -> ImageConfig:
 
 
 def _unpack_all(
-    manifest: Manifest,
-    config: ImageConfig,
-    transfers: Transfers,
-    drafts: Drafts,
-    *,
-    root: ImageRoot,
-    writer: LayerWriterFactory | None,
-    report: Report,
+    manifest: Manifest, config: ImageConfig, transfers: Transfers, drafts: Drafts, *, report: Report
 ) -> None:
-    """Starts every download, and unpacks in order: a layer may need to see those below it."""
+    """Starts every download, and unpacks what is not here. The first failure ends all of it."""
     incoming = [transfers.start(layer) for layer in manifest.layers]
     chain = config.chain_ids()
-    for i, transfer in enumerate(incoming):
-        if not root.snapshots.has(chain[i]):
-            size = unpack(
-                transfer,
-                drafts.make(chain[i]),
-                lowers=tuple(drafts.directory(below) for below in reversed(chain[:i])),
-                diff_id=Digest.parse(config.diff_ids[i]),
-                compressed_size=manifest.layers[i].size,
-                writer=writer or default_writer,
-                progress=partial(_report_unpacked, report, str(manifest.layers[i].digest)),
-            )
-            drafts.done(chain[i], size)
+    missing = [i for i, chain_id in enumerate(chain) if not drafts.has(chain_id)]
+    drafts.reserve(chain[i] for i in missing)
+    workers = (os.cpu_count() or 1) if drafts.snapshotter.parallel else 1
+    with ThreadPoolExecutor(workers, thread_name_prefix="containerlib-unpack") as pool:
+        below: Future[None] | None = None
+        futures = []
+        for i in missing:
+            job = partial(_unpack_one, manifest, config, incoming[i], drafts, i, below=below, report=report)
+            below = pool.submit(job)
+            futures.append(below)
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            transfers.abandon()
+            pool.shutdown(cancel_futures=True)
+            raise
     for transfer in incoming:
         transfer.wait()
+
+
+def _unpack_one(
+    manifest: Manifest,
+    config: ImageConfig,
+    transfer: Transfer,
+    drafts: Drafts,
+    index: int,
+    *,
+    below: Future[None] | None,
+    report: Report,
+) -> None:
+    """One layer. `below` is the job of the last one under it that was not here."""
+    chain = config.chain_ids()[: index + 1]
+    size = unpack(
+        transfer,
+        drafts.prepare(chain),
+        diff_id=Digest.parse(config.diff_ids[index]),
+        compressed_size=manifest.layers[index].size,
+        progress=partial(_report_unpacked, report, str(manifest.layers[index].digest)),
+        wait_for_lowers=(lambda: None) if below is None else below.result,
+    )
+    drafts.done(chain[-1], size)
 
 
 def _report_unpacked(report: Report, digest: str, done: int) -> None:
     report(Progress("unpack", digest, done, 0))
 
 
-def _record(root: ImageRoot, manifest: Manifest, chain: Sequence[str], contents: Sequence[Content]) -> str:
+def _record(
+    root: ImageRoot,
+    manifest: Manifest,
+    chain: Sequence[str],
+    contents: Sequence[Content],
+    kind: LayerKind,
+) -> str:
     descriptor = manifest.descriptor()
     sizes = root.table.snapshot_sizes()
     row = ImageRow(
@@ -133,9 +168,10 @@ def _record(root: ImageRoot, manifest: Manifest, chain: Sequence[str], contents:
         manifest_digest=str(descriptor.digest),
         manifest_media_type=descriptor.media_type,
         manifest_size=descriptor.size,
-        size_bytes=sum(sizes[chain_id] for chain_id in chain),
+        size_bytes=sum(sizes[chain_id, kind] for chain_id in chain),
         chain=tuple(chain),
         created_at=time.time(),
+        snapshot_kind=kind,
     )
     root.table.put(row, contents)
     return row.id

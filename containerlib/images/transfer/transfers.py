@@ -97,6 +97,15 @@ class Transfers:
             if isinstance(transfer, _Download):
                 self._content.adopt(transfer.ingest.path, digest)
 
+    def abandon(self) -> None:
+        """Makes all that is under way fail, and whoever follows it."""
+        for download in self._downloads():
+            download.ingest.fail(InterruptedError("the transfer is no longer wanted"))
+        self._source.stop()
+
+    def _downloads(self) -> list[_Download]:
+        return [transfer for transfer in self._started.values() if isinstance(transfer, _Download)]
+
     def _ingest(self, descriptor: Descriptor) -> Ingest:
         def report(done: int) -> None:
             self._report(Progress("download", str(descriptor.digest), done, descriptor.size))
@@ -118,13 +127,10 @@ class Transfers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        downloads = [transfer for transfer in self._started.values() if isinstance(transfer, _Download)]
-        for download in downloads:
-            download.ingest.fail(InterruptedError("the transfer is no longer wanted"))
         if error is not None:
-            self._source.stop()
+            self.abandon()
         self._pool.shutdown(cancel_futures=True)
-        for download in downloads:
+        for download in self._downloads():
             download.ingest.close()
             with suppress(FileNotFoundError):  # it was adopted
                 os.unlink(download.ingest.path)

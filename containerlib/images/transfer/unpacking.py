@@ -1,61 +1,38 @@
-"""One layer from its compressed bytes to a directory, while the bytes still come.
+"""One layer from its compressed bytes to a snapshot, while the bytes still come.
 
-    transfer -> [thread: decompress] -> sha256 of the diff -> LayerWriter
+    transfer -> [thread: decompress] -> sha256 of the diff -> Draft
 
-The directory is of use only when this returns: then what was unpacked is what the image's config promised.
+The draft is of use only when this returns: then what was unpacked is what the image's config promised.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
 
 from containerlib.errors import InvalidArgument, RegistryError
+from containerlib.images.snapshots.snapshotter import Draft
 from containerlib.images.transfer.decoding import ahead, decoded
 from containerlib.images.transfer.transfers import Transfer
 from containerlib.spec.digest import Digest, Hasher
 
-__all__ = ["LayerWriterFactory", "default_writer", "unpack"]
+__all__ = ["unpack"]
 
 MAX_RATIO = 200
 ALWAYS_ALLOWED_BYTES = 1024**3
 
 
-class Stats(Protocol):
-    @property
-    def bytes(self) -> int: ...
-
-
-class Writer(Protocol):
-    """What is used of `containerlib._sys.layers.LayerWriter`."""
-
-    def feed(self, data: bytes) -> None: ...
-    def finish(self) -> Stats: ...
-    def close(self) -> None: ...
-
-
-class LayerWriterFactory(Protocol):
-    def __call__(self, directory: str, *, lowers: Sequence[str]) -> Writer: ...
-
-
-def default_writer(directory: str, *, lowers: Sequence[str]) -> Writer:
-    """The real one."""
-    from containerlib._sys.layers import LayerWriter  # noqa: PLC0415 - loads the extension
-
-    return LayerWriter(directory, lowers=lowers)
-
-
 def unpack(
     transfer: Transfer,
-    directory: str,
+    draft: Draft,
     *,
-    lowers: Sequence[str],
     diff_id: Digest,
     compressed_size: int,
-    writer: LayerWriterFactory,
     progress: Callable[[int], None],
+    wait_for_lowers: Callable[[], None],
 ) -> int:
-    """Unpacks a layer into `directory`; returns the bytes of its files. Blocks until it has come.
+    """Feeds a layer to `draft`, which it finishes and closes; returns the bytes of its files. Blocks until it has come.
+
+    `wait_for_lowers` returns when the layers below are finished, or raises what became of them.
 
     Raises: InvalidArgument(field="layer") for a layer that is damaged, hostile or too large for its
     compressed size; RegistryError(code="DIGEST_INVALID") where it is not `diff_id`; StageError; what the
@@ -63,25 +40,25 @@ def unpack(
     """
     hasher = Hasher(diff_id.algorithm)
     pieces = ahead(_decoded(transfer))
-    layer = writer(directory, lowers=lowers)
     try:
         for piece, total in _bounded(pieces, compressed_size):
             hasher.update(piece)
-            layer.feed(piece)
+            draft.feed(piece)
             progress(total)
-        stats = layer.finish()
+        wait_for_lowers()
+        size = draft.finish()
     except InvalidArgument:
         transfer.wait()  # bytes that came wrong explain the rest, and that is for the transfer to say
         raise
     finally:
-        layer.close()
+        draft.close()
         pieces.close()
     if hasher.digest() != diff_id:
         raise RegistryError(
             f"a layer unpacks to {hasher.digest()}, and the image's config says {diff_id}: push it anew",
             code="DIGEST_INVALID",
         )
-    return stats.bytes
+    return size
 
 
 def _bounded(pieces: Iterable[bytes], compressed_size: int) -> Iterator[tuple[bytes, int]]:

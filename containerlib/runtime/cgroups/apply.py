@@ -111,14 +111,17 @@ def inherit_cpuset(mount: str, path: str) -> None:
 
     A new one is empty, and takes no process before it has both. Raises: StageError.
     """
-    above = mount
-    for name in path.split("/")[1:]:
-        current = f"{above}/{name}"
-        for file in ("cpuset.cpus", "cpuset.mems"):
-            with stage(f"{current}/{file}"):
-                if not read(f"{current}/{file}").strip():
-                    write(f"{current}/{file}", read(f"{above}/{file}").strip())
-        above = current
+    for file in ("cpuset.cpus", "cpuset.mems"):
+        _inherit(f"{mount}{path}", file, mount)
+
+
+def _inherit(directory: str, file: str, mount: str) -> str:
+    with stage(f"{directory}/{file}"):
+        value = read(f"{directory}/{file}").strip()
+        if not value and directory != mount:
+            value = _inherit(directory.rpartition("/")[0], file, mount)
+            write(f"{directory}/{file}", value)
+    return value
 
 
 def enable_controllers(mount: str, path: str, controllers: Sequence[str]) -> None:

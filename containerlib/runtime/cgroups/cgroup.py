@@ -25,10 +25,9 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from containerlib._sys import native
-from containerlib.errors import Conflict, InvalidArgument, StageError, Timeout, Unsupported
+from containerlib.errors import Conflict, Timeout, Unsupported
 from containerlib.runtime.cgroups.apply import (
     enable_all_controllers,
     enable_controllers,
@@ -37,16 +36,16 @@ from containerlib.runtime.cgroups.apply import (
     write_devices,
     write_settings,
 )
-from containerlib.runtime.cgroups.device_filter import device_filter
+from containerlib.runtime.cgroups.device_programs import DevicePrograms
 from containerlib.runtime.cgroups.devices import device_lines
-from containerlib.runtime.cgroups.files import CgroupFiles, gone, read, read_or, stage, write
+from containerlib.runtime.cgroups.files import CgroupFiles, gone, read_or, stage, write
+from containerlib.runtime.cgroups.found import FoundGroups
 from containerlib.runtime.cgroups.layout import Layout
 from containerlib.runtime.cgroups.limits import Setting
 from containerlib.runtime.cgroups.limits_v1 import v1_settings
 from containerlib.runtime.cgroups.limits_v2 import v2_settings
 from containerlib.runtime.cgroups.processes import (
     kill_processes,
-    processes_of,
     set_v1_frozen,
     set_v2_frozen,
     thaw_all_v1,
@@ -54,10 +53,9 @@ from containerlib.runtime.cgroups.processes import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from typing import Any
 
-    from containerlib.runtime.cgroups.oom import OomWatch
-    from containerlib.runtime.cgroups.stats import CgroupStats
     from containerlib.runtime.cgroups.systemd import Scope
 
 __all__ = ["ContainerCgroup", "remove_if_empty"]
@@ -67,10 +65,8 @@ _ALLOW_ALL: list[Mapping[str, Any]] = [{"allow": True, "access": "rwm"}]
 FREEZE_TIMEOUT = 10.0
 REMOVE_TIMEOUT = 5.0
 
-DeviceAttach = Callable[[int, Sequence[int]], None]
 
-
-class ContainerCgroup:
+class ContainerCgroup(FoundGroups):
     """The groups of one container, at `path` below every hierarchy that it uses. Making it does no I/O."""
 
     def __init__(
@@ -78,7 +74,7 @@ class ContainerCgroup:
         path: str,
         layout: Layout | None = None,
         *,
-        device_attach: DeviceAttach | None = None,
+        device_programs: DevicePrograms | None = None,
         files: CgroupFiles | None = None,
         adopt: bool = False,
         every: bool = False,
@@ -89,50 +85,13 @@ class ContainerCgroup:
         controllers that a limit needs, so that there are statistics of all. `enforce_devices`: False for a caller who
         may not (rootless). `scope`: systemd makes the group.
         """
-        if not path.startswith("/") or path.startswith("//") or os.path.normpath(path) != path or path == "/":
-            raise InvalidArgument(f"{path!r} is not an absolute, normalised path", field="cgroupsPath")
-        self.path = path
+        super().__init__(path, layout or Layout.host(), tracked=scope is not None)
         self.adopted: tuple[str, ...] = ()
         """Directories that were there before `create`."""
-        self._layout = layout or Layout.host()
-        self._device_attach = device_attach or native.cgroup_device_attach
+        self._device_programs = device_programs or DevicePrograms()
         self._files = files or CgroupFiles()
         self._adopt, self._every, self._enforce_devices = adopt or scope is not None, every, enforce_devices
         self._scope = scope
-        self._hierarchies: dict[str, str] | None = None
-
-    @property
-    def hierarchies(self) -> Mapping[str, str]:
-        """The directory of each group by its controllers as they are mounted ("cpu,cpuacct"); on v2 by ""."""
-        if self._hierarchies is None:
-            self._hierarchies = {n: d for n, d in self._candidates().items() if os.path.isdir(d)}  # noqa: PTH112
-        return self._hierarchies
-
-    @property
-    def directories(self) -> tuple[str, ...]:
-        """Host directories of the groups that exist."""
-        return (*self.hierarchies.values(), *self._tracked())
-
-    @property
-    def join_files(self) -> tuple[str, ...]:
-        """Host files that take "0" from the single-threaded process that joins."""
-        name = "cgroup.procs" if self._layout.unified else "tasks"
-        tracked = (f"{directory}/cgroup.procs" for directory in self._tracked())
-        return (*(f"{directory}/{name}" for directory in self.hierarchies.values()), *tracked)
-
-    @property
-    def v2_directory(self) -> str | None:
-        """The directory for CLONE_INTO_CGROUP; None where v1 controllers are in use."""
-        return f"{self._layout.unified}{self.path}" if self._layout.unified else None
-
-    @property
-    def oom_file(self) -> str | None:
-        """The file with an `oom_kill N` line; None for a container without a memory limit."""
-        if self._layout.unified:
-            path = f"{self.v2_directory}/memory.events"
-            return path if os.path.exists(path) else None  # noqa: PTH110 - hot path
-        directory = self._of("memory")
-        return f"{directory}/memory.oom_control" if directory else None
 
     def create(self, resources: Mapping[str, Any] | None = None) -> None:
         """Makes the groups and writes the limits; undoes everything where a step fails.
@@ -181,10 +140,15 @@ class ContainerCgroup:
                 for pid in pids:
                     write(f"{directory}/cgroup.procs", str(pid))
 
-    def update(self, resources: Mapping[str, Any]) -> None:
-        """Changes the limits that `resources` names, all of them or none; the others stay. `devices` are not changed.
+    def update(
+        self, resources: Mapping[str, Any], *, devices_before: Sequence[Mapping[str, Any]] | None = None
+    ) -> None:
+        """Changes the limits that `resources` names, all of them or none; the others stay.
 
-        Raises: as `create`; Conflict where the container already uses more memory (on v2 with checkBeforeUpdate).
+        `devices` are exchanged as a whole; `devices_before`: the rules that there are, for what v1 does not tell.
+
+        Raises: as `create`; Conflict where the container already uses more memory (on v2 with checkBeforeUpdate);
+        Timeout where it has to stand still for its devices, and does not.
         """
         from containerlib.runtime.cgroups import update as cgroup_update  # noqa: PLC0415 - not on the way to a start
 
@@ -198,39 +162,16 @@ class ContainerCgroup:
             )
             cgroup_update.refuse_too_little_memory(resources, int(usage))
         self._add_controllers(settings)
-        before = cgroup_update.replace_settings(settings, self._directory)
-        if self._scope:
-            try:
+        rules = self._device_rules(resources) if resources.get("devices") else None
+        with contextlib.ExitStack() as undo:
+            undo.enter_context(cgroup_update.changed_settings(settings, self._directory))
+            if rules is not None and self._enforce_devices:
+                undo.enter_context(self._changed_devices(rules, devices_before or _ALLOW_ALL))
+            if self._scope:
                 self._scope.set(resources, self._layout)
-            except BaseException as error:
-                cgroup_update.restore(before, error)
-                raise
-
-    def stats(self) -> CgroupStats:
-        """What the container has used, of every controller that it has a group of. Raises: StageError."""
-        from containerlib.runtime.cgroups.stats_read import v1_stats, v2_stats  # noqa: PLC0415 - as in update
-
-        with stage(self.path):
-            if self.v2_directory:
-                return v2_stats(self.v2_directory)
-            return v1_stats({name: d for names, d in self.hierarchies.items() for name in names.split(",")})
-
-    def watch_oom(self) -> OomWatch:
-        """Tells of each process that the OOM killer ends. The caller closes it.
-
-        Raises: Unsupported for a container without a memory group; StageError.
-        """
-        from containerlib.runtime.cgroups.oom import OomWatch  # noqa: PLC0415 - as in update
-
-        file = self.oom_file
-        if file is None:
-            raise Unsupported(f"{self.path} has no memory group: word of the OOM killer needs a memory limit")
-        return OomWatch(os.path.dirname(file), unified=self.v2_directory is not None)  # noqa: PTH120 - str paths
-
-    def pids(self) -> tuple[int, ...]:
-        """Processes of the container, those in groups that it made itself included."""
-        directory = self._main()
-        return processes_of(directory) if directory else ()
+            if self._scope and rules is not None and not self._layout.unified:
+                # systemd has written what it can say of them to the same files
+                undo.enter_context(self._changed_devices(rules, devices_before or _ALLOW_ALL))
 
     def kill(self, timeout: float = FREEZE_TIMEOUT) -> None:
         """SIGKILL to every process, frozen or not, until none is left. Waits for their end, reaps nobody.
@@ -262,17 +203,6 @@ class ContainerCgroup:
         """Undoes `freeze`; a group that goes away meanwhile has nothing left to thaw. Raises: as `freeze`."""
         with gone():
             self._set_frozen(False, timeout)
-
-    @property
-    def frozen(self) -> bool:
-        """Whether the container is frozen, or on its way there."""
-        state = "THAWED"
-        with gone():
-            if self._layout.unified:
-                state = "THAWED" if read(f"{self.v2_directory}/cgroup.freeze").strip() == "0" else "FROZEN"
-            elif directory := self._of("freezer"):
-                state = read(f"{directory}/freezer.state").strip()
-        return state != "THAWED"
 
     def remove(self, timeout: float = REMOVE_TIMEOUT) -> None:
         """Removes the groups and those that the container made below them; absent ones are fine.
@@ -339,6 +269,31 @@ class ContainerCgroup:
         for directory in [d for d in self.directories if d not in before]:
             move_processes(self.pids, directory)
 
+    def _changed_devices(
+        self, rules: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]]
+    ) -> AbstractContextManager[None]:
+        from containerlib.runtime.cgroups.device_lists import changed_lists  # noqa: PLC0415 - as in update
+
+        if self.v2_directory:
+            return self._device_programs.changed(self.v2_directory, rules)
+        if "devices" in self._layout.v1:
+            return changed_lists(self._directory("devices"), rules, before, self._standing_still)
+        if rules != _ALLOW_ALL:
+            raise missing_controller("devices")
+        return contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def _standing_still(self) -> Iterator[None]:
+        """Frozen for as long, as far as that is possible here."""
+        if self.frozen or not self._of("freezer"):
+            yield
+            return
+        self.freeze()
+        try:
+            yield
+        finally:
+            self.thaw()
+
     def _create_v2(self, settings: Sequence[Setting], rules: list[Mapping[str, Any]]) -> None:
         mount, directory = str(self._layout.unified), str(self.v2_directory)
         self._make(directory)
@@ -347,42 +302,8 @@ class ContainerCgroup:
             enable_all_controllers(mount, self.path)
         enable_controllers(mount, self.path, [s.controller for s in settings])
         write_settings(settings, self._directory)
-        if rules == _ALLOW_ALL:
-            return
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            self._device_attach(descriptor, device_filter(rules))
-        except OSError as error:
-            raise StageError("cgroup", error.errno or 0, f"device rules of {directory}") from error
-        finally:
-            os.close(descriptor)
-
-    # ---- finding ----
-
-    def _candidates(self) -> dict[str, str]:
-        if self._layout.unified:
-            return {"": f"{self._layout.unified}{self.path}"}
-        together: dict[str, list[str]] = {}
-        for controller, mount in self._layout.v1.items():
-            together.setdefault(mount, []).append(controller)
-        return {",".join(names): f"{mount}{self.path}" for mount, names in together.items()}
-
-    def _tracked(self) -> tuple[str, ...]:
-        """Where systemd on v1 looks whether its unit has processes: groups that it makes and removes itself."""
-        if not self._scope or self._layout.unified:
-            return ()
-        mounts = (mount for mount in (self._layout.systemd, self._layout.v2) if mount)
-        return tuple(d for mount in mounts if os.path.isdir(d := f"{mount}{self.path}"))  # noqa: PTH112 - str paths
-
-    def _of(self, controller: str) -> str | None:
-        return next((d for n, d in self.hierarchies.items() if controller in n.split(",")), None)
-
-    def _directory(self, controller: str) -> str:
-        return self.v2_directory or f"{self._layout.v1[controller]}{self.path}"
-
-    def _main(self) -> str | None:
-        """The group that every process of the container is in."""
-        return self.v2_directory or self._of("devices") or next(iter(self.directories), None)
+        if rules != _ALLOW_ALL:
+            self._device_programs.attach(directory, rules)
 
     def _set_frozen(self, frozen: bool, timeout: float) -> None:
         if self.v2_directory:

@@ -5,6 +5,7 @@ Spec: runtime-spec config-linux.md#allowed-device-list; kernel admin-guide/cgrou
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Iterator, Mapping, Sequence
 
 from containerlib.runtime.cgroups.device_filter import rule_access, rule_kind, rule_number
@@ -14,7 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["AllowList", "allow_list", "device_lines"]
+__all__ = ["AllowList", "Node", "allow_list", "device_lines", "node_line"]
 
 Node = tuple[str, int | None, int | None]
 """(b or c, major, minor), where None is any number."""
@@ -25,13 +26,40 @@ def device_lines(rules: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
     Raises: InvalidArgument(field="resources.devices").
     """
+    key = marshal.dumps([dict(rule) for rule in rules])
+    known = _known_lines.get(key)
+    if known is None:
+        if len(_known_lines) >= _KNOWN:
+            _known_lines.clear()
+        known = _known_lines[key] = _without_repetition(_lines(rules))
+    return list(known)
+
+
+_KNOWN = 64
+_known_lines: dict[bytes, list[tuple[str, str]]] = {}
+"""Lines of rules, by the rules: most containers have the same."""
+
+
+def _without_repetition(lines: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """What is allowed a second time, and was not denied meanwhile, is allowed already."""
+    return list(dict.fromkeys(lines)) if {file for file, _ in lines[1:]} <= {"devices.allow"} else lines
+
+
+def _lines(rules: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     lines = []
     for rule in _of_one_kind(rules):
         kind, access = rule_kind(rule), rule_access(rule)
         file = "devices.allow" if rule.get("allow") else "devices.deny"
-        major, minor = (_star(rule_number(rule, name)) for name in ("major", "minor"))
-        lines.append((file, "a" if kind == "a" else f"{kind} {major}:{minor} {access}"))
+        node = (kind, rule_number(rule, "major"), rule_number(rule, "minor"))
+        lines.append((file, "a" if kind == "a" else node_line(node, access)))
     return lines
+
+
+def node_line(node: Node, access: str) -> str:
+    """As the controller reads and writes it: "c 1:3 rwm", "b *:* m"."""
+    kind, *numbers = node
+    major, minor = ("*" if number is None else number for number in numbers)
+    return f"{kind} {major}:{minor} {access}"
 
 
 @frozen
@@ -87,7 +115,3 @@ def _is_part(denied: Node, access: set[str], nodes: Mapping[Node, set[str]]) -> 
         and all(a is None or b is None or a == b for a, b in zip(other[1:], denied[1:], strict=True))
         for other, allowed in nodes.items()
     )
-
-
-def _star(number: int | None) -> str:
-    return "*" if number is None else str(number)

@@ -171,6 +171,6 @@ def write(path: str, text: str) -> None:
     """One write(2), as every file of a cgroup wants it."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.write(descriptor, text.encode())
+        os.write(descriptor, text.encode(errors="surrogateescape"))
     finally:
         os.close(descriptor)

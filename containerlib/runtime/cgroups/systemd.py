@@ -98,6 +98,8 @@ class Scope:
         """Tells systemd of new limits, so that it does not write the old ones again. Raises: as `start`."""
         with self._manager as manager:
             properties = unit_properties(resources, manager.version, unified=bool(layout.unified))
+            if "DeviceAllow" in dict(properties):  # systemd adds to a list that is not emptied first
+                properties = [("DeviceAllow", ("a(ss)", [])), *properties]
             if properties:
                 manager.set(self.name.unit, properties)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from containerlib.errors import Conflict
@@ -18,7 +18,7 @@ from containerlib.runtime.cgroups.apply import write_settings
 from containerlib.runtime.cgroups.files import read, read_or, write
 from containerlib.runtime.cgroups.limits import Setting
 
-__all__ = ["merged", "move_processes", "old_value", "refuse_too_little_memory", "replace_settings", "restore"]
+__all__ = ["changed_settings", "merged", "move_processes", "old_value", "refuse_too_little_memory"]
 
 _KEYED = frozenset(
     {
@@ -63,23 +63,22 @@ def merged(resources: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
     return result
 
 
-def replace_settings(
-    settings: Sequence[Setting], directory_of: Callable[[str], str]
-) -> list[tuple[str, str]]:
-    """As `write_settings`, but a failure brings the old values back. Returns those, by file, the last one first.
+@contextlib.contextmanager
+def changed_settings(settings: Sequence[Setting], directory_of: Callable[[str], str]) -> Iterator[None]:
+    """As `write_settings`, but a failure of theirs or in the block brings the old values back, the last one first.
 
     Raises: as `write_settings`, with a note for each file that could not be brought back.
     """
     before = _before(settings, directory_of)
     try:
         write_settings(settings, directory_of)
+        yield
     except BaseException as error:
-        restore(before, error)
+        _restore(before, error)
         raise
-    return before
 
 
-def restore(before: Sequence[tuple[str, str]], error: BaseException) -> None:
+def _restore(before: Sequence[tuple[str, str]], error: BaseException) -> None:
     """Brings old values back, again and again as one depends on the other; what stays changed is noted in `error`."""
     waiting = list(before)
     failed: list[tuple[str, str]] = []

@@ -18,8 +18,11 @@ _VALIDATE = f"{_UNIT}test_validate.py::"
 _WRONG = f"{_VALIDATE}test_value_that_is_wrong_is_named_by_its_path"
 _FEATURES = f"{_UNIT}test_features.py::"
 _RUNTIME = "tests/integration/test_runtime.py::"
-_PROCESS = "tests/integration/test_oci_process.py::"
+_PLACEMENT = "tests/integration/oci_process/test_placement.py::"
 _MOUNTS = "tests/integration/test_oci_mounts.py::"
+_BINDS = "tests/integration/test_oci_mounts_binds.py::"
+_TMPFS = "tests/integration/test_oci_mounts_tmpfs.py::"
+_MAPPED = "tests/integration/test_oci_mounts_mapped.py::"
 _STDIO = "tests/integration/test_runtime_stdio.py::"
 _RUN = "tests/integration/test_run.py::"
 _DESCRIPTORS = "tests/security/test_descriptors.py::"
@@ -33,21 +36,23 @@ _HOOKS = "tests/integration/test_oci_hooks.py::"
 _TOLD = f"{_HOOKS}test_hooks_of_every_kind_are_told_the_state_where_they_belong"
 
 _MOUNT_OPTIONS = {
-    "test_bind_sets_its_attribute_on_itself_only": "ro nosuid nodev noexec noatime nodiratime nosymfollow rbind",
-    "test_bind_clears_only_what_its_words_clear": "rw suid dev exec atime relatime strictatime diratime symfollow",
-    "test_recursive_word_sets_below_too": "rro rnosuid rnodev rnoexec rnoatime rnodiratime rnosymfollow",
-    "test_recursive_word_clears_below_too": "rrw rsuid rdev rexec ratime rdiratime rsymfollow",
-    "test_recursive_access_time_replaces_the_sources": "rstrictatime rrelatime",
-    "test_option_of_the_superblock_is_the_file_systems": "sync dirsync lazytime",
-    "test_option_that_only_mount_2_has_is_taken_there": "silent iversion",
-    "test_words_for_what_is_the_default_anyway_change_nothing": "async loud nolazytime nomand noiversion defaults "
-    "norelatime nostrictatime rnorelatime rnostrictatime",
-    "test_bind_without_r_has_nothing_below": "bind",
-    "test_bind_passes_over_what_only_a_superblock_has": "mand",
-    "test_remount_of_a_file_system_changes_its_options": "remount",
-    "test_propagation_of_a_bind": "private rprivate slave rslave shared rshared unbindable runbindable",
-    "test_id_mapped_bind_shows_the_mapped_owners": "idmap ridmap",
-    "test_tmpcopyup_has_what_the_image_has": "tmpcopyup",
+    f"{_BINDS}test_bind_sets_its_attribute_on_itself_only": "ro nosuid nodev noexec noatime nodiratime "
+    "nosymfollow rbind",
+    f"{_BINDS}test_bind_clears_only_what_its_words_clear": "rw suid dev exec atime relatime strictatime "
+    "diratime symfollow",
+    f"{_BINDS}test_recursive_word_sets_below_too": "rro rnosuid rnodev rnoexec rnoatime rnodiratime rnosymfollow",
+    f"{_BINDS}test_recursive_word_clears_below_too": "rrw rsuid rdev rexec ratime rdiratime rsymfollow",
+    f"{_BINDS}test_recursive_access_time_replaces_the_sources": "rstrictatime rrelatime",
+    f"{_MOUNTS}test_option_of_the_superblock_is_the_file_systems": "sync dirsync lazytime",
+    f"{_MOUNTS}test_option_that_only_mount_2_has_is_taken_there": "silent iversion",
+    f"{_MOUNTS}test_words_for_what_is_the_default_anyway_change_nothing": "async loud nolazytime nomand noiversion "
+    "defaults norelatime nostrictatime rnorelatime rnostrictatime",
+    f"{_BINDS}test_bind_without_r_has_nothing_below": "bind",
+    f"{_BINDS}test_bind_passes_over_what_only_a_superblock_has": "mand",
+    f"{_MOUNTS}test_remount_of_a_file_system_changes_its_options": "remount",
+    f"{_BINDS}test_propagation_of_a_bind": "private rprivate slave rslave shared rshared unbindable runbindable",
+    f"{_MAPPED}test_id_mapped_bind_shows_the_mapped_owners": "idmap ridmap",
+    f"{_TMPFS}test_tmpcopyup_has_what_the_image_has": "tmpcopyup",
 }
 """By the test that shows them."""
 
@@ -101,7 +106,7 @@ _CONFIG = (
                     for kind in ("uid", "gid")
                     for part in ("", "[].containerID", "[].hostID", "[].size")
                 ),
-                f"{_MOUNTS}test_id_mapped_bind_writes_the_ids_of_the_disk",
+                f"{_MAPPED}test_id_mapped_bind_writes_the_ids_of_the_disk",
             ),
         ),
     ),
@@ -112,11 +117,11 @@ _CONFIG = (
             *(
                 row
                 for test, words in _MOUNT_OPTIONS.items()
-                for row in each("mounts[].options: ", words.split(), f"{_MOUNTS}{test}")
+                for row in each("mounts[].options: ", words.split(), test)
             ),
             done(
                 "mounts[].options: copy-symlink",
-                f"{_MOUNTS}test_copied_symlink_is_one_in_the_container",
+                f"{_BINDS}test_copied_symlink_is_one_in_the_container",
                 sentence="not the specification's: crun's and podman's",
             ),
         ),
@@ -192,18 +197,22 @@ _CONFIG = (
             *each(
                 "process.scheduler",
                 ("", ".policy", ".nice", ".priority"),
-                f"{_PROCESS}test_scheduler_is_the_processs",
+                f"{_PLACEMENT}test_scheduler_is_the_processs",
             ),
             *each(
                 "process.scheduler.policy=",
                 sorted(vocabulary.SCHEDULER_POLICIES - {"SCHED_ISO", "SCHED_DEADLINE"}),
-                f"{_PROCESS}test_scheduler_is_the_processs",
+                f"{_PLACEMENT}test_scheduler_is_the_processs",
             ),
-            refused("process.scheduler.policy=SCHED_ISO"),
+            done(
+                "process.scheduler.policy=SCHED_ISO",
+                f"{_PLACEMENT}test_scheduler_that_only_other_kernels_have_is_for_the_kernel_to_refuse",
+                "Linux itself reserves the name, and refuses it",
+            ),
             *each(
                 "process.scheduler.",
                 ("policy=SCHED_DEADLINE", "runtime", "deadline", "period"),
-                f"{_PROCESS}test_scheduler_deadline_has_its_three_times",
+                f"{_PLACEMENT}test_scheduler_deadline_has_its_three_times",
             ),
             done(
                 "process.scheduler.flags",
@@ -218,12 +227,12 @@ _CONFIG = (
             *each(
                 "process.ioPriority",
                 ("", ".class", ".priority", *(f".class={name}" for name in sorted(vocabulary.IO_CLASSES))),
-                f"{_PROCESS}test_io_priority_is_class_and_level",
+                f"{_PLACEMENT}test_io_priority_is_class_and_level",
             ),
             *each(
                 "process.execCPUAffinity",
                 ("", ".initial", ".final"),
-                f"{_PROCESS}test_exec_runs_on_its_final_cpus",
+                f"{_PLACEMENT}test_exec_runs_on_its_final_cpus",
             ),
         ),
     ),

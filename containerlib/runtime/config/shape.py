@@ -32,7 +32,7 @@ from containerlib.runtime.config.shapes import (
 )
 from containerlib.spec import vocabulary
 
-__all__ = ["CONFIG", "PROCESS", "RESOURCES"]
+__all__ = ["CONFIG", "INTEL_RDT", "PROCESS", "RESOURCES"]
 
 _CPU_LIST = matching(r"\s*|\s*\d+(-\d+)?(\s*,\s*\d+(-\d+)?)*\s*", 'a list such as "0-3,7"')
 _ANY_OBJECT = record({})
@@ -80,7 +80,7 @@ _MAPPINGS = array(
 
 # ---- process: config.md#process ----
 
-_CAPABILITIES = record(dict.fromkeys(("bounding", "effective", "inheritable", "permitted", "ambient"), texts))
+_CAPABILITIES = record(dict.fromkeys(vocabulary.CAPABILITY_SETS, texts))
 _RLIMIT = record(
     {"type": word(vocabulary.RLIMITS, "a resource limit"), "soft": UINT64, "hard": UINT64},
     required=("type", "soft", "hard"),
@@ -283,7 +283,7 @@ _DEVICE = record(
     },
     required=("path", "type"),
 )
-_INTEL_RDT = record(
+INTEL_RDT = record(
     {
         "closID": text,
         "schemata": texts,
@@ -292,6 +292,7 @@ _INTEL_RDT = record(
         "enableMonitoring": boolean,
     }
 )
+"""Of config.json, and what `update` takes of it."""
 _MEMORY_POLICY = record(
     {
         "mode": word(vocabulary.MEMORY_POLICY_MODES, "a memory policy"),
@@ -314,7 +315,7 @@ _LINUX = record(
         "netDevices": table(record({"name": text}), interface_name),
         "cgroupsPath": text,
         "resources": RESOURCES,
-        "intelRdt": _INTEL_RDT,
+        "intelRdt": INTEL_RDT,
         "memoryPolicy": _MEMORY_POLICY,
         "sysctl": table(text),
         "seccomp": _SECCOMP,

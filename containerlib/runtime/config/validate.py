@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from containerlib.spec.runtime import Process, Resources, Spec
 
-__all__ = ["validate", "validate_process", "validate_resources"]
+__all__ = ["validate", "validate_process", "validate_rdt", "validate_resources"]
 
 
 def validate(spec: object) -> tuple[str, ...]:
@@ -46,6 +46,11 @@ def validate_resources(resources: object) -> None:
     """The same for the resources of an update. Raises: as `validate`."""
     _shape(config_shape.RESOURCES, resources, "resources")
     config_rules.check_resources(cast("Resources", resources), "resources")
+
+
+def validate_rdt(rdt: object) -> None:
+    """The same for the schemas of an update. Raises: as `validate`."""
+    _shape(config_shape.INTEL_RDT, rdt, "intelRdt")
 
 
 def _shape(check: Check, value: object, root: str) -> None:

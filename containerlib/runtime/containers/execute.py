@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 
-from containerlib.errors import Unsupported
 from containerlib.runtime.config.validate import validate_process
 from containerlib.runtime.containers.groups import place
 from containerlib.runtime.containers.home import add_home
 from containerlib.runtime.containers.ids import RESERVED
 from containerlib.runtime.containers.rootless import mapper_of_caller
 from containerlib.runtime.launch import execute as launch
+from containerlib.runtime.plan.roots import BindRoot
 from containerlib.spec.lifecycle import State
 
 TYPE_CHECKING = False
@@ -19,20 +19,18 @@ if TYPE_CHECKING:
 
     from containerlib.runtime.cgroups.cgroup import ContainerCgroup
     from containerlib.runtime.containers.containers import Container
-    from containerlib.runtime.launch import Stdio
+    from containerlib.runtime.order import Stdio
     from containerlib.runtime.supervisor import Supervisor
     from containerlib.spec.runtime import Process
 
 __all__ = ["check_running", "execute"]
 
 
-def check_running(container: Container, *, ignore_paused: bool = False) -> None:
-    """Raises: Conflict where nothing can be executed in `container` now; Unsupported for a paused one."""
-    if ignore_paused and container.status() is State.PAUSED:
-        raise Unsupported(
-            f"--ignore-paused: a process cannot be made in a frozen container yet; resume {container.id} first"
-        )
-    container.check("exec")
+def check_running(container: Container, *, ignore_paused: bool = False) -> State:
+    """The state, in which something can be executed in `container`. Raises: Conflict."""
+    if ignore_paused and (state := container.status()) is State.PAUSED:
+        return state
+    return container.check("exec")
 
 
 def execute(
@@ -50,11 +48,12 @@ def execute(
 
     `detach`: nobody waits for its end here, it is the child of who adopts orphans, and the answer is only good for its
     `pid`, `start_time` and `terminal_fd`. `groups`: it starts in these below the container's, each "PATH" or, on v1,
-    "CONTROLLER,...:PATH".
+    "CONTROLLER,...:PATH". `ignore_paused`: in a paused container it waits, frozen, and this call with it, until
+    somebody resumes that; if the caller ends meanwhile it is never run.
 
     Raises: Conflict; InvalidArgument; Unsupported; StageError where it could not be executed.
     """
-    check_running(container, ignore_paused=ignore_paused)
+    paused = check_running(container, ignore_paused=ignore_paused) is State.PAUSED
     validate_process(process)
     process = {**process}
     add_home(process, f"/proc/{container.record.pid}/root")
@@ -65,12 +64,14 @@ def execute(
         cgroup=_group(container, groups),
         stdio=stdio,
         terminal=terminal,
-        owned=False,
+        owned=paused,
         unsupervised=detach,
         preserve=preserve,
         seccomp_cache=os.path.join(os.path.dirname(container.directory), RESERVED),
         mapper=mapper_of_caller(),
         target=(container.record.pid, container.record.start_time),
+        ignore_paused=ignore_paused,
+        root=BindRoot(container.record.rootfs),
     )
     if detach:
         supervisor.finished()  # the process is not the adopter's child before

@@ -7,7 +7,7 @@ from containerlib.runtime.cgroups.path import Place, resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any, NoReturn
 
     from containerlib.runtime.cgroups.cgroup import ContainerCgroup
@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from containerlib.runtime.containers.record import Record
     from containerlib.spec.runtime import Spec
 
-__all__ = ["cgroup_of", "freezer_file", "make_groups", "needed", "place", "place_of", "resources_of"]
+__all__ = [
+    "cgroup_of",
+    "freezer_file",
+    "make_groups",
+    "needed",
+    "place",
+    "place_of",
+    "resources_of",
+    "with_default_devices",
+]
 
 _DEVICES = (
     ("c", None, None, "m"),
@@ -89,15 +98,19 @@ def make_groups(cgroup: ContainerCgroup, spec: Spec) -> None:
 
 
 def resources_of(spec: Spec) -> dict[str, Any]:
-    """`linux.resources`, with the devices that every container may use: engines write "deny all" and count on it.
+    """`linux.resources`, with the devices that every container may use."""
+    return with_default_devices(spec.get("linux", {}).get("resources") or {})
+
+
+def with_default_devices(resources: Mapping[str, Any]) -> dict[str, Any]:
+    """Engines write "deny all" and count on it. Without rules nothing is denied, and none are added.
 
     Spec: config-linux.md#default-devices
     """
-    resources: dict[str, Any] = dict(spec.get("linux", {}).get("resources") or {})
     rules = resources.get("devices")
-    if rules:
-        resources["devices"] = [*rules, *(_allowed(*device) for device in _DEVICES)]
-    return resources
+    if not rules:
+        return dict(resources)
+    return {**resources, "devices": [*rules, *(_allowed(*device) for device in _DEVICES)]}
 
 
 def _allowed(kind: str, major: int | None, minor: int | None, access: str) -> dict[str, Any]:
@@ -105,11 +118,9 @@ def _allowed(kind: str, major: int | None, minor: int | None, access: str) -> di
     return {"allow": True, "type": kind, **numbers, "access": access}
 
 
-def freezer_file(cgroup: ContainerCgroup) -> str | None:
-    """The file that says whether the processes of `cgroup` are frozen; None where they cannot be."""
-    if cgroup.v2_directory is not None:
-        return f"{cgroup.v2_directory}/cgroup.freeze"
-    for controllers, directory in cgroup.hierarchies.items():
-        if "freezer" in controllers.split(","):
-            return f"{directory}/freezer.state"
-    return None
+def freezer_file(place: Mapping[str, Any]) -> str | None:
+    """The file that says whether the processes of the groups at `place` are frozen; None where they cannot be."""
+    if not place["v1"]:
+        return f"{place['v2']}{place['path']}/cgroup.freeze" if place["v2"] else None
+    mount = place["v1"].get("freezer")
+    return f"{mount}{place['path']}/freezer.state" if mount else None

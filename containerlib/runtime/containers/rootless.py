@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from containerlib._sys.privilege import in_user_namespace
 from containerlib.errors import InvalidArgument
 from containerlib.runtime.cgroups.owner import find_delegation
 from containerlib.runtime.cgroups.path import Place
@@ -20,15 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["check_namespace", "delegated_place", "is_rootless", "mapper_of_caller"]
 
-_ALL_IDS = ["0", "0", "4294967295"]
-
 
 def is_rootless() -> bool:
     """Whether this process is an ordinary user, or root of a user namespace that is not the first."""
-    if os.geteuid() != 0:
-        return True
-    with open("/proc/self/uid_map", encoding="ascii") as file:
-        return file.read().split() != _ALL_IDS
+    return os.geteuid() != 0 or in_user_namespace()
 
 
 def mapper_of_caller(path: str | None = None) -> Mapper | None:

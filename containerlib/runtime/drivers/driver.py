@@ -16,7 +16,7 @@ from typing import Protocol
 
 from containerlib.runtime import launch
 from containerlib.runtime.cgroups.cgroup import ContainerCgroup
-from containerlib.runtime.launch import Stdio
+from containerlib.runtime.order import Stdio
 from containerlib.runtime.plan.roots import Root
 from containerlib.runtime.supervisor import Supervisor
 from containerlib.spec.runtime import Process, Spec

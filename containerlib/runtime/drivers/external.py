@@ -21,8 +21,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
-from attrs import evolve
-
 from containerlib._sys.wire import Launch
 from containerlib.errors import Conflict, NotFound, StageError, Unsupported
 from containerlib.runtime import launch
@@ -33,11 +31,12 @@ from containerlib.runtime.drivers.errors import explained
 from containerlib.runtime.drivers.plan import PID_FILE, Command, foreign_exec_plan, foreign_plan
 from containerlib.runtime.drivers.refusals import Facts, refuse_config, refuse_process
 from containerlib.runtime.kernel import layers_one_by_one, require_kernel
-from containerlib.runtime.launch import Stdio
-from containerlib.runtime.plan.ops import Op, Plan
+from containerlib.runtime.order import Stdio, run_chores, supervise, terminal_size
+from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.plan.roots import OverlayRoot, Root
 from containerlib.runtime.supervisor import Supervisor
 from containerlib.spec.runtime import Process, Spec
+from containerlib.spec.values import evolve
 
 __all__ = ["ExternalRuntime", "find_external"]
 
@@ -90,7 +89,7 @@ class ExternalRuntime:
         launch.forget(directory)
         log = f"{directory}/{_LOG}"
         _unlink(log)
-        size = launch.terminal_size(spec["process"], None)
+        size = terminal_size(spec["process"], None)
         plan = foreign_plan(
             self._command(directory, log, spec),
             (
@@ -107,7 +106,7 @@ class ExternalRuntime:
             hold=hold,
         )
         with self._explaining(log, spec["process"]):
-            return launch.supervise(
+            return supervise(
                 plan,
                 directory=directory,
                 subject=directory,
@@ -134,9 +133,9 @@ class ExternalRuntime:
         with tempfile.TemporaryDirectory(prefix="exec-", dir=directory, ignore_cleanup_errors=True) as place:
             with open(f"{place}/process.json", "w", encoding="utf-8") as file:
                 json.dump(process, file)
-            size = launch.terminal_size(process, None)
+            size = terminal_size(process, None)
             with self._explaining(f"{place}/{_LOG}", process):
-                supervisor = launch.supervise(
+                supervisor = supervise(
                     self._exec_plan(directory, place, spec, terminal=size is not None),
                     directory=place,
                     subject=None,
@@ -215,7 +214,7 @@ class _SandboxedExec(Supervisor):
     def signal(self, number: int, *, everyone: bool = False) -> None:
         if self._kill is not None and self.poll() is None:
             try:
-                launch.run_chores([self._kill(number)])
+                run_chores([self._kill(number)])
             except StageError:  # it ends at this moment
                 pass
             else:

@@ -17,10 +17,11 @@ from attrs import frozen
 from containerlib._sys.native import lib
 from containerlib.runtime.cgroups.layout import Layout
 from containerlib.runtime.plan import ops
-from containerlib.runtime.plan.container import after_ops, root_op
+from containerlib.runtime.plan.container import after_ops
 from containerlib.runtime.plan.groups import Groups
 from containerlib.runtime.plan.mount_options import RDONLY
-from containerlib.runtime.plan.ops import Op, Plan
+from containerlib.runtime.plan.op import Op, Plan
+from containerlib.runtime.plan.root_mounts import foreign_root_mount_ops
 from containerlib.runtime.plan.roots import Root
 
 __all__ = ["CGROUP_ROOT", "PID_FILE", "Command", "foreign_exec_plan", "foreign_plan"]
@@ -73,7 +74,7 @@ def foreign_plan(
     """
     before = [
         *private_host(layout, rootfs),
-        root_op(rootfs, root),
+        *foreign_root_mount_ops(rootfs, root),
         *(ops.cgroup_join(file) for file in (_every_join_file(groups) if join else ())),
         command.op("create", *create, container_id, makes_process=True),
         *([ops.hold("", "")] if hold else []),

@@ -2,5 +2,5 @@
 
 container.py    a new container, and another process in one: the order of everything
 mounts.py, devices.py, process.py, user.py, hooks.py, ...    each section of config.json to its ops
-ops.py          the ops themselves, and how they become bytes
+ops.py          one function for each op; op.py says what an op is, and how a plan becomes bytes
 """

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from containerlib.errors import InvalidArgument
 from containerlib.runtime.plan import ops
-from containerlib.runtime.plan.ops import Op
+from containerlib.runtime.plan.op import Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from containerlib.runtime.plan.mount_entry import MountEntry
     from containerlib.spec.runtime import Process, Spec
 
 __all__ = ["console_ops", "device_ops"]
@@ -34,14 +34,14 @@ _LINKS = (
 )
 
 
-def device_ops(spec: Spec, *, bound: bool = False) -> Iterator[Op]:
-    """The default devices and links, where the container has a /dev of its own.
+def device_ops(spec: Spec, entries: Sequence[MountEntry], *, bound: bool = False) -> Iterator[Op]:
+    """The default devices and links, where the container has a /dev of its own among its mounts.
 
     `bound`: the host's devices are bound, since root of a user namespace cannot make any.
 
     Spec: config-linux.md#default-devices, runtime-linux.md#dev-symbolic-links
     """
-    own, linux = _has_own_dev(spec), spec.get("linux", {})
+    own, linux = _has_own_dev(entries), spec.get("linux", {})
     listed = {device["path"] for device in linux.get("devices", ())}
     if own:
         for name, major, minor in _DEVICES:
@@ -72,11 +72,8 @@ def device_ops(spec: Spec, *, bound: bool = False) -> Iterator[Op]:
     yield from console_ops(spec["process"], bind=own)
 
 
-def _has_own_dev(spec: Spec) -> bool:
-    return any(
-        posixpath.normpath(mount["destination"]) == "/dev" and mount.get("type") not in ("bind", "none")
-        for mount in spec.get("mounts", ())
-    )
+def _has_own_dev(entries: Sequence[MountEntry]) -> bool:
+    return any(entry.normal == "/dev" and not entry.binds for entry in entries)
 
 
 def console_ops(process: Process, *, bind: bool) -> list[Op]:

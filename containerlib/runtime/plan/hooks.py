@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator, Mapping
 
 from containerlib.runtime.plan import ops
-from containerlib.runtime.plan.ops import Op
+from containerlib.runtime.plan.op import Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime.plan import ops
-from containerlib.runtime.plan.ops import Op
+from containerlib.runtime.plan.op import Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

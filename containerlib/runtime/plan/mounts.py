@@ -11,20 +11,20 @@ Spec: runtime-spec config.md#mounts, config-linux.md#rootfs-mount-propagation
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator, Sequence
 
 from containerlib.errors import InvalidArgument
 from containerlib.runtime.plan import mount_options, ops
 from containerlib.runtime.plan.groups import Groups
 from containerlib.runtime.plan.mount_options import RDONLY, MountOptions
-from containerlib.runtime.plan.ops import Op
+from containerlib.runtime.plan.op import Op
 from containerlib.runtime.plan.user import map_text
 from containerlib.spec.values import frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from containerlib.spec.runtime import IDMapping, Linux, Mount, Spec
+    from containerlib.runtime.plan.mount_entry import MountEntry
+    from containerlib.spec.runtime import IDMapping, Linux
 
 __all__ = ["PROC_FILES", "mount_ops", "read_only_ops", "root_propagation"]
 
@@ -91,52 +91,15 @@ class _Setting:
         return kind in self.new or ("user" in self.joined and kind in self.joined)
 
 
-class _Entry:
-    """One of the mounts, read."""
+def mount_ops(
+    entries: Sequence[MountEntry], linux: Linux, groups: Groups, *, private_cgroups: bool
+) -> Iterator[Op]:
+    """One after the other. `private_cgroups`: the container has a cgroup namespace of its own.
 
-    def __init__(self, index: int, mount: Mount, bundle: str) -> None:
-        self.where = f"mounts[{index}]"
-        self.mount = mount
-        self.options = mount_options.parse(mount.get("options") or ())
-        self.fstype = mount.get("type") or ""
-        self.source = mount.get("source") or ""
-        self.binds = self.options.bind or self.fstype in ("bind", "none")
-        if self.binds and self.source:
-            self.source = posixpath.join(bundle, self.source)
-        target = _target(mount)
-        self.normal = _normal(target)
-        self.target = target if self.normal != "/" else "/"
-
-    @property
-    def origin(self) -> str:
-        named = self.binds or self.source.startswith("/")
-        return f"{self.where} {self.source} on {self.target}" if named else f"{self.where} {self.target}"
-
-    @property
-    def attributes(self) -> int:
-        """Those that are set at once."""
-        on = self.options.attributes.on
-        return on & ~RDONLY if self.is_filled else on
-
-    @property
-    def is_filled(self) -> bool:
-        """Whether something is made in it after it is mounted: mount points in a tmpfs, devices in /dev."""
-        return not self.options.remount and (
-            self.normal == "/dev" or (self.fstype == "tmpfs" and not self.options.bind)
-        )
-
-    def wrong(self, name: str, message: str) -> InvalidArgument:
-        return InvalidArgument(message, field=f"{self.where}.{name}")
-
-
-def mount_ops(spec: Spec, groups: Groups, *, private_cgroups: bool, bundle: str = "/") -> Iterator[Op]:
-    """The mounts of `spec`, in its order. `private_cgroups`: the container has a cgroup namespace of its own.
-
-    `bundle`: the directory that a relative source is in. Raises: InvalidArgument.
+    Raises: InvalidArgument.
     """
-    setting = _setting(spec)
-    for index, mount in enumerate(spec.get("mounts") or ()):
-        entry = _Entry(index, mount, bundle)
+    setting = _setting(entries, linux)
+    for entry in entries:
         if entry.fstype == "cgroup" and not entry.binds:
             yield from _cgroup_mounts(entry, groups, private=private_cgroups)
             continue
@@ -147,13 +110,9 @@ def mount_ops(spec: Spec, groups: Groups, *, private_cgroups: bool, bundle: str 
             yield _new_mount(entry, flags, setting)
 
 
-def read_only_ops(spec: Spec) -> Iterator[Op]:
+def read_only_ops(entries: Sequence[MountEntry]) -> Iterator[Op]:
     """Makes read-only what had to be filled before: to come when nothing is mounted or made any more."""
-    for index, mount in enumerate(spec.get("mounts") or ()):
-        words = mount.get("options") or ()
-        if "ro" not in words and "rro" not in words:
-            continue
-        entry = _Entry(index, mount, "/")
+    for entry in entries:
         if entry.options.read_only and entry.is_filled:
             origin = f"{entry.where} {entry.target}"
             yield ops.bind("none", entry.target, origin, attributes=RDONLY, flags=ops.MOUNT_REMOUNT)
@@ -174,8 +133,7 @@ def root_propagation(linux: Linux) -> tuple[int, int]:
     return before, 0 if flag == before else flag
 
 
-def _setting(spec: Spec) -> _Setting:
-    linux = spec.get("linux", {})
+def _setting(entries: Sequence[MountEntry], linux: Linux) -> _Setting:
     kinds = [(namespace["type"], bool(namespace.get("path"))) for namespace in linux.get("namespaces") or ()]
     before, after = root_propagation(linux)
     return _Setting(
@@ -184,28 +142,18 @@ def _setting(spec: Spec) -> _Setting:
         linux.get("gidMappings") or (),
         0 if after == mount_options.PROPAGATION["shared"] else before,
         tuple(
-            f"{_normal(_target(mount))}/"
-            for mount in spec.get("mounts") or ()
-            if mount.get("type") == "proc" or _is_below(mount.get("source") or "", "/proc")
+            f"{entry.normal}/"
+            for entry in entries
+            if entry.fstype == "proc" or _is_below(entry.source, "/proc")
         ),
     )
-
-
-def _target(mount: Mount) -> str:
-    """Spec: config.md#mounts: a relative destination is taken from "/"."""
-    return posixpath.join("/", mount["destination"])
-
-
-def _normal(target: str) -> str:
-    """As one would write it: two slashes at the beginning have no meaning here, as they may have for POSIX."""
-    return posixpath.normpath(f"/{target.lstrip('/')}")
 
 
 def _is_below(path: str, directory: str) -> bool:
     return path == directory or path.startswith(f"{directory}/")
 
 
-def _proc_flags(entry: _Entry, setting: _Setting) -> int:
+def _proc_flags(entry: MountEntry, setting: _Setting) -> int:
     """How /proc is kept what it seems to be, by the destination's words here and by its file system in the kernel."""
     if entry.normal == "/proc":
         if entry.options.remount or entry.fstype == "proc":
@@ -228,7 +176,7 @@ def _proc_flags(entry: _Entry, setting: _Setting) -> int:
 # ---- binds ----
 
 
-def _bind(entry: _Entry, flags: int, setting: _Setting) -> Iterator[Op]:
+def _bind(entry: MountEntry, flags: int, setting: _Setting) -> Iterator[Op]:
     options = entry.options
     if not entry.source:
         raise entry.wrong("source", "is required of a bind mount")
@@ -254,7 +202,7 @@ def _bind(entry: _Entry, flags: int, setting: _Setting) -> Iterator[Op]:
     )
 
 
-def _tree(entry: _Entry, setting: _Setting) -> Sequence[Op]:
+def _tree(entry: MountEntry, setting: _Setting) -> Sequence[Op]:
     """The source as the shim opens it; nothing where the container's first process does so itself."""
     options = entry.options
     uids, gids = entry.mount.get("uidMappings") or (), entry.mount.get("gidMappings") or ()
@@ -288,7 +236,7 @@ def _tree(entry: _Entry, setting: _Setting) -> Sequence[Op]:
 # ---- new file systems ----
 
 
-def _new_mount(entry: _Entry, flags: int, setting: _Setting) -> Op:
+def _new_mount(entry: MountEntry, flags: int, setting: _Setting) -> Op:
     options, fstype = entry.options, entry.fstype
     if options.mapped or entry.mount.get("uidMappings") or entry.mount.get("gidMappings"):
         raise entry.wrong("options", f"only a bind mount can be id-mapped, and {fstype} is a new file system")
@@ -314,14 +262,14 @@ def _new_mount(entry: _Entry, flags: int, setting: _Setting) -> Op:
     )
 
 
-def _shown_from_host(host: str, entry: _Entry, flags: int) -> Op:
+def _shown_from_host(host: str, entry: MountEntry, flags: int) -> Op:
     """The host's own, for a container that shares the namespace that it shows: the kernel allows no new mount of it."""
     flags |= ops.MOUNT_RECURSIVE | ops.MOUNT_NO_SYMLINKS
     attributes = entry.attributes
     return ops.bind(host, entry.target, entry.origin, attributes=attributes, below=attributes, flags=flags)
 
 
-def _file_system_options(entry: _Entry, setting: _Setting) -> tuple[list[tuple[str, str]], int | None]:
+def _file_system_options(entry: MountEntry, setting: _Setting) -> tuple[list[tuple[str, str]], int | None]:
     """The file system's options, and where only mount(2) takes them the flags that it has for the others, MS_*."""
     options, fstype = entry.options, entry.fstype
     data = [pair for pair in options.data if not _is_foreign_group(fstype, pair, setting)]
@@ -359,7 +307,7 @@ def _tmpfs_flags(options: MountOptions) -> int:
 # ---- cgroups ----
 
 
-def _cgroup_mounts(entry: _Entry, groups: Groups, *, private: bool) -> Iterator[Op]:
+def _cgroup_mounts(entry: MountEntry, groups: Groups, *, private: bool) -> Iterator[Op]:
     """v2: one mount. v1: a tmpfs with a directory for each hierarchy in which the container has a group.
 
     With a cgroup namespace a new mount shows the container's own group as its root; without one, the group's directory

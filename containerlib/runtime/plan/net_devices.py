@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from containerlib.errors import InvalidArgument
 from containerlib.runtime.plan import ops
-from containerlib.runtime.plan.ops import Op
+from containerlib.runtime.plan.op import Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,22 +1,19 @@
-"""The steps of a container's start as values: what the helper's ops are, before they become bytes.
-
-One function makes each op of native.cdef.h; `origin` says which property of config.json it stands for, since that is
-what a failed op is reported as: `mounts[3] /proc: EPERM (Operation not permitted)`.
-"""
+"""One function for each kind of op in native.cdef.h: what it is given, in its place."""
 
 from __future__ import annotations
 
 import functools
+import os
 import struct
-import threading
 from collections.abc import Sequence
 
 from containerlib._sys.native import lib
-from containerlib._sys.wire import Blob, pack_op, pack_plan
 from containerlib.errors import InvalidArgument
-from containerlib.spec.values import NamedTuple
+from containerlib.runtime.plan.op import Op
 
-__all__ = ["Op", "Plan"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from containerlib.runtime.plan.roots import OverlayRoot
 
 MOUNT_RECURSIVE: int = lib.CLIB_MOUNT_RECURSIVE
 MOUNT_ATTR_RECURSIVE: int = lib.CLIB_MOUNT_ATTR_RECURSIVE
@@ -34,103 +31,6 @@ MOUNT_PROC_SOURCE: int = lib.CLIB_MOUNT_PROC_SOURCE
 
 PID_MARK = "\x01"
 """Stands for the pid in the state that a hook is told; JSON has no such character."""
-
-_PREFIX = "CLIB_OP_"
-NAMES: dict[int, str] = {
-    getattr(lib, name): name.removeprefix(_PREFIX).lower() for name in dir(lib) if name.startswith(_PREFIX)
-}
-"""Op kind to the word that a StageError names it by."""
-
-
-class Op(NamedTuple):
-    """One op: see native.cdef.h for what each kind takes. A tuple, since a start makes seventy."""
-
-    kind: int
-    origin: str
-    numbers: tuple[int, int, int] = (0, 0, 0)
-    texts: tuple[str | None, str | None] = (None, None)
-    strings: Sequence[str] = ()
-    data: bytes = b""
-    size: int | None = None
-    """Overrides the length of `strings` or `data`: a mount counts its options in pairs."""
-
-    def pack(self, blob: Blob) -> bytes:
-        first, second = self.texts
-        third = blob.strings(self.strings) if self.strings else blob.data(self.data) if self.data else 0
-        size = self.size if self.size is not None else len(self.strings) or len(self.data)
-        return pack_op(self.kind, size, self.numbers, (blob.text(first), blob.text(second), third))
-
-    @property
-    def name(self) -> str:
-        return NAMES[self.kind]
-
-
-class Plan(NamedTuple):
-    """What the helper is given: ops for the container's first process, for when its program runs, for after its end."""
-
-    before: tuple[Op, ...]
-    after: tuple[Op, ...] = ()
-    clone_flags: int = 0
-    started: tuple[Op, ...] = ()
-
-    def pack(self) -> bytes:
-        packed = [_packed_ops.get(op) for op in self.before]
-        blob = Blob(_packed_ops.base)
-        before = [known or op.pack(blob) for known, op in zip(packed, self.before, strict=True)]
-        later = [[op.pack(blob) for op in ops] for ops in (self.started, self.after)]
-        return pack_plan((before, *later), blob, self.clone_flags)
-
-    @property
-    def ops(self) -> tuple[Op, ...]:
-        """All of them, in the order in which a failure counts them."""
-        return (*self.before, *self.started, *self.after)
-
-
-class _PackedOps:
-    """Ops that are the same in most plans, packed once: all of a plan's bytes but what names one container.
-
-    Their strings are at the beginning of every plan's blob, so their offsets hold in each. The table only grows, up to
-    a bound.
-    """
-
-    KINDS = frozenset(
-        {
-            lib.CLIB_OP_UNSHARE,
-            lib.CLIB_OP_LOOPBACK_UP,
-            lib.CLIB_OP_PROPAGATION,
-            lib.CLIB_OP_MOUNT,
-            lib.CLIB_OP_MKNOD,
-            lib.CLIB_OP_SYMLINK,
-            lib.CLIB_OP_MASK,
-            lib.CLIB_OP_READONLY,
-            lib.CLIB_OP_SYSCTL,
-            lib.CLIB_OP_UMASK,
-            lib.CLIB_OP_CAP_BOUNDING,
-            lib.CLIB_OP_CAPABILITIES,
-            lib.CLIB_OP_PARENT_DEATH,
-        }
-    )
-    BOUND = 16384
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._blob = Blob()
-        self._packed: dict[Op, bytes] = {}
-        self.base = bytes(8)
-        """The beginning of a blob in which the offsets of all ops that `get` returned until now hold."""
-
-    def get(self, op: Op) -> bytes | None:
-        packed = self._packed.get(op)
-        if packed is None and op.kind in self.KINDS and self._blob.size < self.BOUND:
-            with self._lock:
-                packed = op.pack(self._blob)
-                self.base = self._blob.pack()[: self._blob.size]
-                self._packed[op] = packed
-        return packed
-
-
-_packed_ops = _PackedOps()
-
 
 _CACHED = 512
 _LAST_ID = 2**32 - 2
@@ -257,17 +157,41 @@ def propagation(flags: int) -> Op:
     return Op(lib.CLIB_OP_PROPAGATION, "linux.rootfsPropagation", (flags, 0, 0))
 
 
-def root_bind(path: str, *, recursive: bool = True) -> Op:
-    return Op(lib.CLIB_OP_ROOT_BIND, f"root {path}", (0, int(recursive), 0), (path, None))
+def root_bind(path: str, *, recursive: bool = True, tree: bool = False) -> Op:
+    """`tree`: the root is what the shim has made, and goes to `path`."""
+    flags = (lib.CLIB_BIND_RECURSIVE if recursive else 0) | (lib.CLIB_BIND_TREE if tree else 0)
+    return Op(lib.CLIB_OP_ROOT_BIND, f"root {path}", (0, flags, 0), (path, None))
+
+
+def root_directory(path: str) -> Op:
+    """Where the mount namespace is the host's: nothing is mounted."""
+    return Op(lib.CLIB_OP_ROOT_BIND, f"root {path}", (0, lib.CLIB_BIND_UNMOUNTED, 0), (path, None))
 
 
 def root_overlay(
-    target: str, lowers: Sequence[str], upper: str | None, work: str | None, *, classic: bool = False
+    target: str, root: OverlayRoot, *, owner: tuple[int, int] = (0, 0), attributes: int = 0
 ) -> Op:
-    """`upper` None: a private one, on a tmpfs that ends with the container. `classic`: by mount(2)."""
-    private = int(upper is None)
-    strings = (target, *lowers)
-    return Op(lib.CLIB_OP_ROOT_OVERLAY, f"root {target}", (private, int(classic), 0), (upper, work), strings)
+    """`owner`: uid and gid of a private upper layer, where the host's root makes it."""
+    flags = lib.CLIB_ROOT_PRIVATE if root.upper is None else 0
+    flags |= lib.CLIB_ROOT_CLASSIC if root.classic else 0
+    flags |= lib.CLIB_ROOT_USERXATTR if root.userxattr else 0
+    flags |= lib.CLIB_ROOT_MAPPED if root.mapped else 0
+    flags |= lib.CLIB_ROOT_VOLATILE if root.volatile else 0
+    numbers = (flags, owner[0] << 32 | owner[1], attributes)
+    return Op(
+        lib.CLIB_OP_ROOT_OVERLAY,
+        f"root {target}",
+        numbers,
+        (root.upper, root.work),
+        (target, *root.pairs),
+        size=len(root.lowers),
+    )
+
+
+def root_fuse(program: str, target: str, options: str) -> Op:
+    """`program` is fuse-overlayfs: it finds the mount's requests on its standard input."""
+    words = (os.path.basename(program), "-f", "-o", options, "/dev/fd/0")  # noqa: PTH119 - a str
+    return Op(lib.CLIB_OP_ROOT_FUSE, f"root {target}", (len(words), 0, 0), (program, target), words)
 
 
 def mount(
@@ -349,9 +273,15 @@ def domainname(name: str) -> Op:
     return Op(lib.CLIB_OP_DOMAINNAME, f"domainname {name}", texts=(name, None))
 
 
-def pivot(*, read_only: bool, propagation: int = 0) -> Op:
-    """`propagation`: MS_* that "/" has in the end."""
-    return Op(lib.CLIB_OP_PIVOT, "root", (int(read_only), propagation, 0))
+def pivot(*, read_only: bool, propagation: int = 0, moved: bool = False) -> Op:
+    """`propagation`: MS_* that "/" has in the end. `moved`: without pivot_root(2)."""
+    kind = lib.CLIB_PIVOT_MOVED if moved else lib.CLIB_PIVOT_EXCHANGED
+    return Op(lib.CLIB_OP_PIVOT, "root", (int(read_only), propagation, kind))
+
+
+def change_root() -> Op:
+    """By chroot(2) alone, where the mount namespace is the host's."""
+    return Op(lib.CLIB_OP_PIVOT, "root", (0, 0, lib.CLIB_PIVOT_UNMOUNTED))
 
 
 def session_keyring(name: str) -> Op:
@@ -409,6 +339,11 @@ def parent_death(signal: int) -> Op:
 
 def hold(program: str, path: str) -> Op:
     return Op(lib.CLIB_OP_HOLD, program, texts=(program, path))
+
+
+@functools.lru_cache(_CACHED)
+def descriptors() -> Op:
+    return Op(lib.CLIB_OP_DESCRIPTORS, "the descriptors from 3 on")
 
 
 def exec_(args: Sequence[str], env: Sequence[str], path: str) -> Op:

@@ -3,12 +3,12 @@
 The order is the kernel's logic, not a matter of taste:
 
     limits -> placement -> labels -> (filter) -> bounding set -> user -> capabilities -> no_new_privs
-    -> (filter) -> exec
+    -> (filter) -> (few open files) -> exec
 
 Placement (scheduler, I/O, memory) needs capabilities. A label needs a file, which a filter may refuse, and what
 no_new_privs may forbid; it counts from the exec on. A filter needs CAP_SYS_ADMIN, or no_new_privs: with the flag it is
 loaded last, without it before the capabilities go. The bounding set can be cut only while CAP_SETPCAP is there; a
-change of user drops what is not kept.
+change of user drops what is not kept. Where the program may have few files open, the start still needs more.
 
 Spec: runtime-spec config.md#process
 """
@@ -24,16 +24,16 @@ from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.capabilities import granted
 from containerlib.runtime.plan.groups import Groups
 from containerlib.runtime.plan.labels import label_ops
-from containerlib.runtime.plan.ops import Op
+from containerlib.runtime.plan.op import Op
 from containerlib.runtime.plan.scheduling import affinity_op, any_cpu, placement_ops
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from containerlib.spec.runtime import Linux, Process
+    from containerlib.spec.runtime import Linux, Process, Rlimit
 
-__all__ = ["joining_ops", "process_ops", "search_path"]
+__all__ = ["final_ops", "joining_ops", "process_ops", "search_path"]
 
 _RLIMITS = {
     name: number
@@ -58,6 +58,8 @@ _RLIMITS = {
         )
     )
 }
+_FILES_OF_A_START = 128
+"""More than the helper ever has open. A limit below is set last."""
 _FILTER_FLAGS = {
     "SECCOMP_FILTER_FLAG_TSYNC": 1,
     "SECCOMP_FILTER_FLAG_LOG": 2,
@@ -116,7 +118,14 @@ def process_ops(
     if no_new_privileges:
         yield from filters
     yield from last
+    yield from final_ops(process)
+
+
+def final_ops(process: Process) -> Iterator[Op]:
+    """What is left when nothing has to be opened any more: a small limit of open files, and the exec."""
     env = process.get("env", [])
+    yield ops.descriptors()
+    yield from (_rlimit_op(limit) for limit in process.get("rlimits") or () if _is_few_files(limit))
     yield ops.exec_(process["args"], env, search_path(env))
 
 
@@ -143,13 +152,27 @@ def _rlimit_ops(process: Process) -> Iterator[Op]:
     seen = set()
     for limit in process.get("rlimits") or ():
         kind = limit["type"]
-        number = _RLIMITS.get(kind)
-        if number is None:
+        if kind not in _RLIMITS:
             raise InvalidArgument(f"{kind!r} is not a resource limit", field="process.rlimits")
         if kind in seen:
             raise InvalidArgument(f"{kind} is there twice", field="process.rlimits")
         seen.add(kind)
-        yield ops.rlimit(kind, number, limit["soft"], limit["hard"])
+        if not _is_few_files(limit):
+            yield _rlimit_op(limit)
+        elif limit["hard"] >= _FILES_OF_A_START:  # raising it may need what is given up before the exec
+            yield _rlimit_op({**limit, "soft": _FILES_OF_A_START})
+
+
+def _rlimit_op(limit: Rlimit) -> Op:
+    return ops.rlimit(limit["type"], _RLIMITS[limit["type"]], limit["soft"], limit["hard"])
+
+
+def _is_few_files(limit: Rlimit) -> bool:
+    return (
+        limit["type"] == "RLIMIT_NOFILE"
+        and limit["soft"] <= limit["hard"]
+        and limit["soft"] < _FILES_OF_A_START
+    )
 
 
 def _personality_ops(linux: Linux) -> Iterator[Op]:

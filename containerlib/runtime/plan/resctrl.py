@@ -2,6 +2,7 @@
 
     group = assign(rdt, container_id)           # before the start: makes and fills what has to be there
     ... group.task_files                        # the plan's: each process of the container joins through them
+    with changed_schemata(group, ["MB:0=50"], root):       # later; an exception brings the old ones back
     group.remove()                              # when the container is deleted: only what is the container's own
 
 Nothing is remembered: `group_of` says again what belongs to a container.
@@ -14,18 +15,20 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from containerlib.errors import Conflict, InvalidArgument, NotFound, StageError, Unsupported
+from containerlib.runtime.cgroups.files import write
 from containerlib.spec.values import frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from containerlib.spec.runtime import IntelRdt
 
-__all__ = ["ResctrlGroup", "assign", "find_resctrl", "group_of"]
+__all__ = ["ResctrlGroup", "assign", "changed_schemata", "find_resctrl", "group_of", "lines_of", "move_tasks"]
 
 _ROOT_CLASS = "/"
+_MAX_PASSES = 100
 
 
 @frozen
@@ -79,7 +82,9 @@ def group_of(rdt: IntelRdt, container_id: str, root: str) -> ResctrlGroup:
     return ResctrlGroup(directory, monitor, tuple(own))
 
 
-def assign(rdt: IntelRdt, container_id: str, *, root: str | None = None) -> ResctrlGroup:
+def assign(
+    rdt: IntelRdt, container_id: str, *, root: str | None = None, mkdir: Callable[[str], None] = os.mkdir
+) -> ResctrlGroup:
     """Makes, fills or finds the container's groups; what fails leaves nothing behind.
 
     Raises: Unsupported without resctrl; NotFound for a class without a schema that nobody has made; Conflict where one
@@ -87,22 +92,82 @@ def assign(rdt: IntelRdt, container_id: str, *, root: str | None = None) -> Resc
     """
     root = root or find_resctrl()
     group = group_of(rdt, container_id, root)
-    schemas = [*(rdt.get("l3CacheSchema") or "").splitlines(), *filter(None, [rdt.get("memBwSchema")])]
-    lines = rdt.get("schemata") or []
+    lines = lines_of(rdt)
     with contextlib.ExitStack() as undo:
-        if _make_class(rdt, group.directory, bool(schemas or lines)):
+        if _make_class(rdt, group.directory, mkdir, bool(lines)):
             undo.callback(_discard, group.directory)
-            _write_schemata(root, group.directory, [*schemas, *lines])
-        else:
-            _compare(group.directory, schemas)
             _write_schemata(root, group.directory, lines)
+        else:
+            _compare(group.directory, _schemas(rdt))
+            _write_schemata(root, group.directory, rdt.get("schemata") or ())
         if group.monitor:
-            _mkdir(root, group.monitor)
+            _make_monitor(root, group.monitor, mkdir)
         undo.pop_all()
     return group
 
 
-def _make_class(rdt: IntelRdt, directory: str, has_schema: bool) -> bool:
+def lines_of(rdt: IntelRdt) -> list[str]:
+    """All schemas, in the order in which they are written."""
+    return [*_schemas(rdt), *(rdt.get("schemata") or ())]
+
+
+def _schemas(rdt: IntelRdt) -> list[str]:
+    return [*(rdt.get("l3CacheSchema") or "").splitlines(), *filter(None, [rdt.get("memBwSchema")])]
+
+
+@contextlib.contextmanager
+def changed_schemata(group: ResctrlGroup, lines: Sequence[str], root: str) -> Iterator[None]:
+    """Writes schemas to the class; what they do not name stays. A class with a name is changed for all that are in it.
+
+    Raises: StageError with the kernel's own word where it refuses; InvalidArgument.
+    """
+    named = {_resource(line) for line in lines}
+    before = [line for line in _read_schemata(group.directory) if _resource(line) in named]
+    try:
+        _write_schemata(root, group.directory, lines)
+        yield
+    except BaseException as error:
+        try:
+            _write_schemata(root, group.directory, before)
+        except StageError as cleanup:
+            error.add_note(f"the schemata of {group.directory} could not be brought back: {cleanup}")
+        raise
+
+
+def move_tasks(group: ResctrlGroup, pids: Callable[[], Sequence[int]], *, proc: str = "/proc") -> None:
+    """Takes processes at work into the class, thread by thread, until there are no others.
+
+    Raises: StageError; Conflict where threads are made faster than they can be moved.
+    """
+    moved: set[str] = set()
+    for _ in range(_MAX_PASSES):
+        fresh = {task for pid in pids() for task in _tasks(f"{proc}/{pid}/task")} - moved
+        if not fresh:
+            return
+        for task in fresh:
+            _move(group, task)
+        moved |= fresh
+    raise Conflict(f"threads are made faster than they can be moved to {group.directory}", state="running")
+
+
+def _tasks(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)  # noqa: PTH208 - names alone
+    except FileNotFoundError:  # it has ended
+        return []
+
+
+def _move(group: ResctrlGroup, task: str) -> None:
+    for path in group.task_files:
+        try:
+            write(path, task)
+        except ProcessLookupError:
+            return
+        except OSError as error:
+            raise StageError("resctrl", error.errno or 0, f"{task} to {path}") from error
+
+
+def _make_class(rdt: IntelRdt, directory: str, mkdir: Callable[[str], None], has_schema: bool) -> bool:
     """Whether it was made now."""
     if rdt.get("closID") and not has_schema:
         if not os.path.isdir(directory):  # noqa: PTH112 - one system call
@@ -111,7 +176,7 @@ def _make_class(rdt: IntelRdt, directory: str, has_schema: bool) -> bool:
             )
         return False
     try:
-        os.mkdir(directory)  # noqa: PTH102 - one system call
+        mkdir(directory)
     except FileExistsError:
         if not rdt.get("closID"):
             raise Conflict(
@@ -123,9 +188,9 @@ def _make_class(rdt: IntelRdt, directory: str, has_schema: bool) -> bool:
     return True
 
 
-def _mkdir(root: str, path: str) -> None:
+def _make_monitor(root: str, path: str, mkdir: Callable[[str], None]) -> None:
     try:
-        os.mkdir(path)  # noqa: PTH102 - one system call
+        mkdir(path)
     except OSError as error:
         advice = _last_status(root) or _mkdir_advice(error)
         raise StageError("resctrl", error.errno or 0, path, advice=advice) from error
@@ -141,11 +206,7 @@ def _write_schemata(root: str, directory: str, lines: Sequence[str]) -> None:
             raise InvalidArgument(f"{line!r} is more than one line", field="linux.intelRdt.schemata")
         path = f"{directory}/schemata"
         try:
-            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.write(fd, f"{line}\n".encode())
-            finally:
-                os.close(fd)
+            write(path, f"{line}\n")
         except OSError as error:
             raise StageError(
                 "resctrl", error.errno or 0, f"{line} to {path}", advice=_last_status(root)
@@ -155,12 +216,7 @@ def _write_schemata(root: str, directory: str, lines: Sequence[str]) -> None:
 def _compare(directory: str, schemas: Sequence[str]) -> None:
     if not schemas:
         return
-    path = f"{directory}/schemata"
-    try:
-        with open(path) as file:
-            found = _parse(file.read().splitlines())
-    except OSError as error:
-        raise StageError("resctrl", error.errno or 0, path) from error
+    found = _parse(_read_schemata(directory))
     for schema in schemas:
         for resource, domains in _parse([schema]).items():
             there = found.get(resource, {})
@@ -169,6 +225,19 @@ def _compare(directory: str, schemas: Sequence[str]) -> None:
                     f"linux.intelRdt: {directory} exists with another schema for {resource}; "
                     f"{schema} was asked for: take another closID, or leave the schema out"
                 )
+
+
+def _read_schemata(directory: str) -> list[str]:
+    path = f"{directory}/schemata"
+    try:
+        with open(path) as file:
+            return file.read().splitlines()
+    except OSError as error:
+        raise StageError("resctrl", error.errno or 0, path) from error
+
+
+def _resource(line: str) -> str:
+    return line.partition(":")[0].strip()
 
 
 def _parse(lines: Sequence[str]) -> Mapping[str, Mapping[int, int]]:

@@ -1,21 +1,61 @@
-"""Where a container's root comes from. Both kinds are mounted in its own mount namespace only, never on the host."""
+"""Where a container's root comes from. All kinds are mounted in its own mount namespace only, never on the host."""
 
 from __future__ import annotations
 
+from containerlib.spec.layer import Layer
 from containerlib.spec.values import frozen
 
-__all__ = ["BindRoot", "OverlayRoot", "Root"]
+__all__ = ["BindRoot", "FuseRoot", "OverlayRoot", "Root"]
 
 
 @frozen
 class OverlayRoot:
-    """`lowers` top first. `upper` and `work` None: what is written lives on a tmpfs and dies with the container."""
+    """`lowers` top first; a path is a directory. `upper` and `work` None: what is written lives on a tmpfs and dies
+    with the container."""
 
-    lowers: tuple[str, ...]
+    lowers: tuple[str | Layer, ...]
     upper: str | None
     work: str | None
     classic: bool = False
     """Mounted by mount(2), as before Linux 6.7; 100 layers or so then, not 500."""
+    mapped: bool = False
+    """The ids of the lowers are those of the container's user namespace, by id-mapped mounts: an image as it was
+    unpacked, none of whose files is anybody else's. `upper` has the ids of the host. Linux 5.19, and root."""
+    volatile: bool = False
+    """What is written is never synced: at the end of another overlay the kernel syncs all of the file system that
+    `upper` is on. It cannot be mounted a second time."""
+
+    @property
+    def pairs(self) -> tuple[str, ...]:
+        """File system and path of each of the lowers, one after the other; "" for a directory."""
+        return tuple(
+            part
+            for lower in self.lowers
+            for part in (("", lower) if isinstance(lower, str) else (lower.fstype, lower.path))
+        )
+
+    @property
+    def userxattr(self) -> bool:
+        """Whether the lowers have "user.overlay." attributes."""
+        return any(isinstance(lower, Layer) and lower.kind == "overlay-userxattr" for lower in self.lowers)
+
+    @property
+    def has_files(self) -> bool:
+        """Whether some of the lowers are files, which only the host's root can mount."""
+        return any(isinstance(lower, Layer) and lower.fstype for lower in self.lowers)
+
+
+@frozen
+class FuseRoot:
+    """Directories, top first, that a program stacks: fuse-overlayfs, for kernels that will not.
+
+    `program` is its absolute path. It runs on the host for as long as the container does.
+    """
+
+    lowers: tuple[str, ...]
+    upper: str
+    work: str
+    program: str
 
 
 @frozen
@@ -25,4 +65,4 @@ class BindRoot:
     path: str
 
 
-Root = OverlayRoot | BindRoot
+Root = OverlayRoot | FuseRoot | BindRoot

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from containerlib.errors import InvalidArgument
 from containerlib.runtime.plan import ops
-from containerlib.runtime.plan.ops import Op
+from containerlib.runtime.plan.op import Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ _POLICIES = {
     "SCHED_FIFO": 1,
     "SCHED_RR": 2,
     "SCHED_BATCH": 3,
+    "SCHED_ISO": 4,  # reserved: a kernel that has it says so itself
     "SCHED_IDLE": 5,
     "SCHED_DEADLINE": 6,
 }

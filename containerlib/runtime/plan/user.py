@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 
 from containerlib.errors import InvalidArgument
 from containerlib.runtime.plan import ops
-from containerlib.runtime.plan.ops import Op
+from containerlib.runtime.plan.op import Op
 from containerlib.spec.values import frozen
 
 TYPE_CHECKING = False

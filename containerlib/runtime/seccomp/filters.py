@@ -16,10 +16,11 @@ import functools
 import marshal
 import os
 from collections.abc import Callable, Mapping
+from zlib import crc32
 
 from containerlib.errors import InvalidArgument
 from containerlib.runtime.seccomp.newer import newer_syscalls
-from containerlib.spec.seccomp import SeccompSection, digest_of
+from containerlib.spec.seccomp import SeccompSection, canonical
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
 
 __all__ = ["FilterCache", "compile_section", "compiled"]
 
-_FORMAT = 2
-"""Part of the key on disk: to be raised with every change of what is compiled from the same section."""
+_FORMAT = 3
+"""Part of what a file is for: to be raised with every change of what is compiled from the same section."""
 _INSTRUCTION_BYTES = 8
-_DIGEST_BYTES = 32
+_NUMBER_BYTES = 4
 
 _IN_MEMORY = 64
 _LIBRARY_DIRECTORIES = ("/usr/lib64", "/usr/lib", "/lib64", "/lib", "/usr/local/lib")
@@ -45,11 +46,11 @@ def compiled(seccomp: Mapping[str, Any], cache: str | os.PathLike[str] | None = 
 
 
 class FilterCache:
-    """The filters that one process knows, by the digest of their section; `compile_` makes those it does not."""
+    """The filters that one process knows, by the text of their section; `compile_` makes those it does not."""
 
     def __init__(self, compile_: Callable[[Mapping[str, Any]], bytes] | None = None) -> None:
         self._compile = compile_ or compile_section
-        self._known: dict[bytes | str, bytes] = {}
+        self._known: dict[bytes, bytes] = {}
 
     def get(self, seccomp: Mapping[str, Any], directory: str | os.PathLike[str] | None = None) -> bytes:
         """The filter from memory, else from `directory`, else compiled, and then kept in both.
@@ -59,41 +60,37 @@ class FilterCache:
         key = _quick_key(seccomp)
         program = self._known.get(key)
         if program is None:
-            digest = digest_of(seccomp)
-            program = self._known.get(digest) or self._find(seccomp, digest, directory)
+            text = canonical(seccomp)
+            program = self._known.get(text) or self._find(seccomp, text, directory)
             if len(self._known) >= _IN_MEMORY:
                 self._known.clear()
-            self._known[key] = self._known[digest] = program
+            self._known[key] = self._known[text] = program
         return program
 
     def _find(
-        self, seccomp: Mapping[str, Any], digest: str, directory: str | os.PathLike[str] | None
+        self, seccomp: Mapping[str, Any], text: bytes, directory: str | os.PathLike[str] | None
     ) -> bytes:
-        path = f"{os.fspath(directory)}/{_key(digest)}.bpf" if directory is not None else None
-        program = _load(path) if path else None
+        if directory is None:
+            return self._compile(seccomp)
+        purpose = f"{_FORMAT} {os.uname().machine} {_library_stamp()}\n".encode() + text
+        path = f"{os.fspath(directory)}/{crc32(purpose):08x}.bpf"
+        program = _load(path, purpose)
         if program is None:
             program = self._compile(seccomp)
-            if path:
-                _save(path, program)
+            _save(path, purpose, program)
         return program
 
 
-def _quick_key(seccomp: Mapping[str, Any]) -> bytes | str:
-    """Equal only for equal sections, and made in a fiftieth of a digest's time: each verb reads its config anew."""
-    return seccomp.digest if isinstance(seccomp, SeccompSection) else marshal.dumps(dict(seccomp), 2)
+def _quick_key(seccomp: Mapping[str, Any]) -> bytes:
+    """Equal only for equal sections, and made in half of a text's time: each verb reads its config anew."""
+    return seccomp.encoded if isinstance(seccomp, SeccompSection) else marshal.dumps(dict(seccomp), 2)
 
 
 # ---- on disk ----
-
-
-def _sha256(data: bytes) -> bytes:
-    import hashlib  # noqa: PLC0415 - 2 ms of a command's start
-
-    return hashlib.sha256(data).digest()
-
-
-def _key(digest: str) -> str:
-    return _sha256(f"{_FORMAT} {os.uname().machine} {_library_stamp()} {digest}".encode()).hex()
+#
+# A checksum of the rest, since nothing was synced; the size of the purpose; the purpose, whole, since its checksum, by
+# which the file is found, is none that only one text has; the program. In place of SHA-256, whose library takes longer
+# to load than all else here takes.
 
 
 @functools.cache
@@ -112,31 +109,39 @@ def _library_stamp() -> str:
     return ".".join(map(str, version()))
 
 
-def _load(path: str) -> bytes | None:
-    """The program where the file is whole: its digest comes first, since nothing was synced."""
+def _load(path: str, purpose: bytes) -> bytes | None:
+    """The program where the file is whole, and for this purpose."""
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        with open(path, "rb", buffering=0) as file:
+            data = file.readall()
     except OSError:
         return None
-    digest, program = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
-    return program if program and _sha256(program) == digest else None
+    checked = data[_NUMBER_BYTES:]
+    start = _NUMBER_BYTES + len(purpose)
+    if data[:_NUMBER_BYTES] != _number(crc32(checked)) or checked[:start] != _number(len(purpose)) + purpose:
+        return None
+    return checked[start:] or None
 
 
-def _save(path: str, program: bytes) -> None:
+def _save(path: str, purpose: bytes, program: bytes) -> None:
     """Best effort: a cache that cannot be written costs time, nothing else."""
     new = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
+    checked = _number(len(purpose)) + purpose + program
     try:
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)  # noqa: PTH103, PTH120
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(descriptor, "wb") as file:
-            file.write(_sha256(program) + program)
+            file.write(_number(crc32(checked)) + checked)
         os.replace(new, path)  # noqa: PTH105
     except OSError:
         try:
             os.unlink(new)  # noqa: PTH108
         except OSError:
             return
+
+
+def _number(value: int) -> bytes:
+    return value.to_bytes(_NUMBER_BYTES, "little")
 
 
 # ---- compiling ----

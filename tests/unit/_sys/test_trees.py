@@ -24,6 +24,15 @@ def test_remove_tree_files_and_directories_gone(tmp_path: Path) -> None:
     assert not top.exists()
 
 
+def test_remove_tree_of_a_file_or_a_link_unlinks_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(10))
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "directory")
+    assert remove_tree(str(tmp_path / "file")) == 10
+    remove_tree(str(tmp_path / "link"))
+    assert [path.name for path in tmp_path.iterdir()] == ["directory"]
+
+
 def test_remove_tree_returns_the_bytes_of_its_files(tmp_path: Path) -> None:
     top = tmp_path / "top"
     (top / "a/b").mkdir(parents=True)

@@ -11,7 +11,7 @@ from containerlib._sys.native import ffi, lib
 from containerlib._sys.wire import Blob, Kind, Message, receive, send
 from containerlib.errors import Unavailable
 from containerlib.runtime.plan import ops
-from containerlib.runtime.plan.ops import Plan
+from containerlib.runtime.plan.op import NAMES, Plan
 
 
 @pytest.fixture
@@ -98,4 +98,4 @@ def test_plan_packs_as_the_structs_of_the_contract() -> None:
 
 @pytest.mark.parametrize("name", [name for name in dir(lib) if name.startswith("CLIB_OP_")])
 def test_every_op_has_a_name(name: str) -> None:
-    assert ops.NAMES[getattr(lib, name)]
+    assert NAMES[getattr(lib, name)]

@@ -155,7 +155,7 @@ def test_repr_of_an_image_has_the_start_of_its_id_and_its_references(tmp_path: P
         config=ImageConfig(),
         size_bytes=1,
         created_at=datetime.now(UTC),
-        layer_dirs=(),
+        layers=(),
     )
     image = cl.Image(cl.Engine(root=tmp_path / "never-made"), record)
     assert repr(image) == "<Image sha256:5e29f13d62ae docker.io/library/alpine:3.20>"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -13,11 +12,12 @@ import pytest
 from containerlib.errors import RegistryError, Unauthorized
 from containerlib.images.content.ingest import Ingest
 from containerlib.images.registry.client import Registry
-from containerlib.images.registry.http import Retry
+from containerlib.images.registry.retry import Retry
 from containerlib.spec.auth import BasicAuth
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import Descriptor
 from containerlib.spec.reference import Reference
+from rig.mock_server import MockServer
 
 ALICE = BasicAuth("alice", "secret")
 BASIC = "Basic YWxpY2U6c2VjcmV0"
@@ -26,36 +26,15 @@ QUICK = Retry(attempts=2, first_delay=0.0)
 BLOB = b"some bytes"
 DESCRIPTOR = Descriptor("application/octet-stream", Digest.of(BLOB), len(BLOB))
 
-Handler = Callable[[httpx.Request], httpx.Response]
 
-
-class Server:
-    """A handler that remembers what it was asked."""
-
-    def __init__(self, handler: Handler) -> None:
-        self._handler = handler
-        self.requests: list[httpx.Request] = []
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(request)
-        answer = self._handler(request)
-        # A stream that is read once, as from a network.
-        return httpx.Response(
-            answer.status_code, headers=answer.headers, stream=httpx.ByteStream(answer.content)
-        )
-
-    def seen(self) -> list[tuple[str, str | None]]:
-        return [(r.url.host, r.headers.get("Authorization")) for r in self.requests]
-
-
-def connect(server: Server, name: str = "registry.example", auth: BasicAuth | None = ALICE) -> Registry:
-    return Registry(name, auth=auth, transport=httpx.MockTransport(server), retry=QUICK)
+def connect(server: MockServer, name: str = "registry.example", auth: BasicAuth | None = ALICE) -> Registry:
+    return Registry(name, auth=auth, transport=server.transport, retry=QUICK)
 
 
 def download(registry: Registry, path: Path) -> bytes:
     ingest = Ingest(str(path / "blob"), DESCRIPTOR.digest, DESCRIPTOR.size)
     try:
-        registry.blob("app", DESCRIPTOR, ingest)
+        registry.fetch("app", DESCRIPTOR, ingest)
         ingest.finish()
         return (path / "blob").read_bytes()
     finally:
@@ -84,25 +63,25 @@ def bearer_server(request: httpx.Request) -> httpx.Response:
     ],
 )
 def test_plain_http_is_for_loopback_only(name: str, url: str) -> None:
-    server = Server(lambda _: httpx.Response(200, content=b"{}"))
+    server = MockServer(lambda _: httpx.Response(200, content=b"{}"))
     with connect(server, name) as registry:
         registry.manifest(Reference(name, "app", "latest"))
     assert [str(request.url) for request in server.requests] == [url]
 
 
 def test_credentials_are_not_shown_before_they_are_asked_for() -> None:
-    server = Server(lambda _: httpx.Response(200, content=b"{}"))
+    server = MockServer(lambda _: httpx.Response(200, content=b"{}"))
     with connect(server) as registry:
         registry.manifest(Reference.parse("registry.example/app"))
-    assert server.seen() == [("registry.example", None)]
+    assert server.shown() == [("registry.example", None)]
 
 
 def test_bearer_token_is_fetched_once_and_kept() -> None:
-    server = Server(bearer_server)
+    server = MockServer(bearer_server)
     with connect(server) as registry:
         for _ in range(2):
             registry.manifest(Reference.parse("registry.example/app"))
-    assert server.seen() == [
+    assert server.shown() == [
         ("registry.example", None),
         ("auth.example", BASIC),
         ("registry.example", "Bearer t0k"),
@@ -111,10 +90,10 @@ def test_bearer_token_is_fetched_once_and_kept() -> None:
 
 
 def test_bearer_token_without_credentials_is_asked_for_anonymously() -> None:
-    server = Server(bearer_server)
+    server = MockServer(bearer_server)
     with connect(server, auth=None) as registry:
         registry.manifest(Reference.parse("registry.example/app"))
-    assert ("auth.example", None) in server.seen()
+    assert ("auth.example", None) in server.shown()
 
 
 def test_bearer_token_that_has_expired_is_fetched_anew() -> None:
@@ -127,7 +106,7 @@ def test_bearer_token_that_has_expired_is_fetched_anew() -> None:
         good = request.headers.get("Authorization") in valid
         return httpx.Response(200, content=b"{}") if good else httpx.Response(401, headers=BEARER)
 
-    with connect(Server(serve)) as registry:
+    with connect(MockServer(serve)) as registry:
         registry.manifest(Reference.parse("registry.example/app"))
         valid[0] = "Bearer 2"
         registry.manifest(Reference.parse("registry.example/app"))
@@ -142,12 +121,15 @@ def test_basic_is_answered_with_credentials() -> None:
             else httpx.Response(401, headers={"WWW-Authenticate": "Basic"})
         )
 
-    with connect(Server(serve)) as registry:
+    with connect(MockServer(serve)) as registry:
         registry.manifest(Reference.parse("registry.example/app"))
-    with connect(Server(serve), auth=None) as registry, pytest.raises(Unauthorized, match="auth=BasicAuth"):
+    with (
+        connect(MockServer(serve), auth=None) as registry,
+        pytest.raises(Unauthorized, match="auth=BasicAuth"),
+    ):
         registry.manifest(Reference.parse("registry.example/app"))
     wrong = BasicAuth("mallory", "guess")
-    with connect(Server(serve), auth=wrong) as registry, pytest.raises(Unauthorized, match="'mallory'"):
+    with connect(MockServer(serve), auth=wrong) as registry, pytest.raises(Unauthorized, match="'mallory'"):
         registry.manifest(Reference.parse("registry.example/app"))
 
 
@@ -155,16 +137,16 @@ def test_token_server_that_refuses_is_unauthorized() -> None:
     def serve(request: httpx.Request) -> httpx.Response:
         return httpx.Response(401, headers=BEARER if request.url.host == "registry.example" else {})
 
-    with connect(Server(serve)) as registry, pytest.raises(Unauthorized, match="credentials of 'alice'"):
+    with connect(MockServer(serve)) as registry, pytest.raises(Unauthorized, match="credentials of 'alice'"):
         registry.manifest(Reference.parse("registry.example/app"))
 
 
 def test_token_server_without_tls_is_never_told() -> None:
     headers = {"WWW-Authenticate": 'Bearer realm="http://auth.example/token"'}
-    server = Server(lambda _: httpx.Response(401, headers=headers))
+    server = MockServer(lambda _: httpx.Response(401, headers=headers))
     with connect(server) as registry, pytest.raises(RegistryError, match="https is needed"):
         registry.manifest(Reference.parse("registry.example/app"))
-    assert server.seen() == [("registry.example", None)]
+    assert server.shown() == [("registry.example", None)]
 
 
 @pytest.mark.parametrize(
@@ -181,10 +163,10 @@ def test_redirect_to_another_host_carries_no_credentials(location: str, tmp_path
             return httpx.Response(307, headers={"Location": location})
         return httpx.Response(401, headers={"WWW-Authenticate": "Basic"})
 
-    server = Server(serve)
+    server = MockServer(serve)
     with connect(server) as registry:
         assert download(registry, tmp_path) == BLOB
-    assert server.seen()[-1] == (target.host, None)
+    assert server.shown()[-1] == (target.host, None)
 
 
 def test_redirect_on_the_same_host_keeps_credentials(tmp_path: Path) -> None:
@@ -195,7 +177,7 @@ def test_redirect_on_the_same_host_keeps_credentials(tmp_path: Path) -> None:
             return httpx.Response(200, content=BLOB)
         return httpx.Response(307, headers={"Location": "/x"})
 
-    with connect(Server(serve)) as registry:
+    with connect(MockServer(serve)) as registry:
         assert download(registry, tmp_path) == BLOB
 
 
@@ -206,15 +188,15 @@ def test_challenge_of_a_host_redirected_to_is_not_answered(challenge: str, tmp_p
             return httpx.Response(401, headers={"WWW-Authenticate": challenge})
         return httpx.Response(307, headers={"Location": "https://evil.example/x"})
 
-    server = Server(serve)
+    server = MockServer(serve)
     with connect(server) as registry, pytest.raises(Unauthorized):
         download(registry, tmp_path)
-    assert server.seen() == [("registry.example", None), ("evil.example", None)]
+    assert server.shown() == [("registry.example", None), ("evil.example", None)]
 
 
 @pytest.mark.parametrize("location", ["http://registry.example/x", "http://127.0.0.1/x", "ftp://a/x"])
 def test_redirect_down_from_tls_is_not_followed(location: str, tmp_path: Path) -> None:
-    server = Server(lambda _: httpx.Response(307, headers={"Location": location}))
+    server = MockServer(lambda _: httpx.Response(307, headers={"Location": location}))
     with connect(server) as registry, pytest.raises(RegistryError, match="not https"):
         download(registry, tmp_path)
     assert len(server.requests) == 1
@@ -222,7 +204,7 @@ def test_redirect_down_from_tls_is_not_followed(location: str, tmp_path: Path) -
 
 def test_error_message_of_a_registry_cannot_drive_the_terminal() -> None:
     body = {"errors": [{"code": "BAD\x1b[2J", "message": "red \x1b[31m" + "x" * 1000}]}
-    server = Server(lambda _: httpx.Response(400, json=body))
+    server = MockServer(lambda _: httpx.Response(400, json=body))
     with connect(server) as registry, pytest.raises(RegistryError) as caught:
         registry.manifest(Reference.parse("registry.example/app"))
     assert "\x1b" not in str(caught.value)

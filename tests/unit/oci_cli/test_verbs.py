@@ -338,6 +338,12 @@ def test_resources_of_a_file_win_over_flags(tmp_path: Path) -> None:
     assert found == {"pids": {"limit": 3}}
 
 
+def test_devices_of_a_file_are_passed_over(tmp_path: Path) -> None:
+    """runc's command does not change them either, and its callers count on it."""
+    (tmp_path / "r.json").write_text('{"pids": {"limit": 3}, "devices": [{"allow": false}]}')
+    assert resources_of(values("update", "-r", str(tmp_path / "r.json"))) == {"pids": {"limit": 3}}
+
+
 # ---- tables ----
 
 

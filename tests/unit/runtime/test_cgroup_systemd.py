@@ -151,6 +151,16 @@ def test_update_is_for_this_boot_only(bus: Bus) -> None:
     assert bus.named("SetUnitProperties") == [("libpod-web.scope", True, [("TasksMax", ("t", 6))])]
 
 
+def test_update_of_devices_is_not_added_to_those_that_there_are(bus: Bus) -> None:
+    rules = [{"allow": False, "access": "rwm"}, {"allow": True, "type": "c", "major": 1, "minor": 3}]
+    Scope(NAME, manager(bus)).set({"devices": rules}, Layout({}, "/cg"))
+    ((_, _, properties),) = bus.named("SetUnitProperties")
+    assert [value for name, (_, value) in properties if name == "DeviceAllow"] == [
+        [],
+        [("/dev/char/1:3", "rwm")],
+    ]
+
+
 def test_update_of_nothing_that_systemd_keeps_is_not_said(bus: Bus) -> None:
     Scope(NAME, manager(bus)).set({"blockIO": {"weight": 6}}, Layout({}, "/cg"))
     assert bus.named("SetUnitProperties") == []

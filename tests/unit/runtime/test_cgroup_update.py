@@ -11,7 +11,7 @@ import pytest
 from containerlib.errors import Conflict, StageError, Unsupported
 from containerlib.runtime.cgroups.apply import write_settings
 from containerlib.runtime.cgroups.limits import Setting
-from containerlib.runtime.cgroups.update import merged, old_value, refuse_too_little_memory, replace_settings
+from containerlib.runtime.cgroups.update import changed_settings, merged, old_value, refuse_too_little_memory
 
 
 @pytest.mark.parametrize(
@@ -114,11 +114,22 @@ def test_group_that_is_gone_is_a_conflict_and_no_missing_feature(group: Path) ->
 def test_failed_update_sets_back_what_was_written(group: Path) -> None:
     (group / "b.max").unlink()
     (group / "b.max").mkdir()
-    with pytest.raises(StageError) as caught:
-        replace_settings([setting("a.max"), setting("c.max"), setting("b.max")], lambda _: str(group))
+    settings = [setting("a.max"), setting("c.max"), setting("b.max")]
+    with pytest.raises(StageError) as caught, changed_settings(settings, lambda _: str(group)):
+        pass
     assert caught.value.errno == errno.EISDIR
     assert contents(group) == {"a.max": "1", "c.max": "3"}
     assert not getattr(caught.value, "__notes__", [])
+
+
+def test_update_that_fails_afterwards_sets_back_what_was_written(group: Path) -> None:
+    def fail() -> None:
+        assert contents(group)["a.max"] == "9"
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError), changed_settings([setting("a.max")], lambda _: str(group)):
+        fail()
+    assert contents(group)["a.max"] == "1"
 
 
 def test_what_cannot_be_set_back_is_noted(group: Path) -> None:
@@ -136,7 +147,8 @@ def test_what_cannot_be_set_back_is_noted(group: Path) -> None:
             os.mkdir(group / "a.max")  # noqa: PTH102
             raise OSError(errno.EIO, "the disk burns")
 
-    with pytest.raises(StageError) as caught:
-        replace_settings([setting("a.max"), setting("c.max", Fragile("5"))], directory_of)
-    assert written == ["5 utf-8 strict"]
+    settings = [setting("a.max"), setting("c.max", Fragile("5"))]
+    with pytest.raises(StageError) as caught, changed_settings(settings, directory_of):
+        pass
+    assert written == ["5 utf-8 surrogateescape"]
     assert caught.value.__notes__ == [f"{group}/a.max could not be set back to '1'"]

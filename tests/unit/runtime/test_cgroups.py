@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from containerlib.errors import AlreadyExists, Conflict, InvalidArgument, StageError, Timeout, Unsupported
 from containerlib.runtime.cgroups.cgroup import ContainerCgroup, remove_if_empty
-from containerlib.runtime.cgroups.device_filter import device_filter
+from containerlib.runtime.cgroups.device_programs import DevicePrograms
 from containerlib.runtime.cgroups.files import CgroupFiles
 from containerlib.runtime.cgroups.layout import Layout
+from containerlib.runtime.cgroups.path import ScopeName
+from containerlib.runtime.cgroups.systemd import Scope
 
 V1_FILES = {
     "cpuset": ("cpuset.cpus", "cpuset.mems"),
@@ -62,6 +66,28 @@ class FakeFiles(CgroupFiles):
             for file in path.iterdir():
                 file.unlink()
         super().rmdir(directory)
+
+
+class FakePrograms(DevicePrograms):
+    """`rules` by the directory that they are attached to. `refusal`: of the next change."""
+
+    def __init__(self) -> None:
+        self.rules: dict[str, list[Mapping[str, Any]]] = {}
+        self.refusal: StageError | None = None
+
+    @contextmanager
+    def changed(self, directory: str, rules: Sequence[Mapping[str, Any]]) -> Iterator[None]:
+        if self.refusal:
+            raise self.refusal
+        before = self.rules.get(directory)
+        self.rules[directory] = list(rules)
+        try:
+            yield
+        except BaseException:
+            del self.rules[directory]
+            if before is not None:
+                self.rules[directory] = before
+            raise
 
 
 @pytest.fixture
@@ -182,11 +208,11 @@ def test_groups_that_the_container_made_go_with_it(tmp_path: Path, v1: Layout) -
 
 
 def test_v2_container_has_one_directory_and_the_controllers_that_it_needs(tmp_path: Path, v2: Layout) -> None:
-    attached: list[Sequence[int]] = []
+    programs = FakePrograms()
     cgroup = ContainerCgroup(
         "/containerlib/x",
         v2,
-        device_attach=lambda _, program: attached.append(program),
+        device_programs=programs,
         files=FakeFiles(tmp_path, unified=True),
     )
     cgroup.create({"devices": [DENY_ALL, NULL], "memory": {"limit": 4096}, "pids": {"limit": 5}})
@@ -198,7 +224,7 @@ def test_v2_container_has_one_directory_and_the_controllers_that_it_needs(tmp_pa
     assert (tmp_path / "cgroup.subtree_control").read_text() == "+memory"
     assert (tmp_path / "containerlib/cgroup.subtree_control").read_text() == "+memory +pids"
     assert (directory / "memory.max").read_text() == "4096"
-    assert attached == [device_filter([DENY_ALL, NULL])]
+    assert programs.rules == {str(directory): [DENY_ALL, NULL]}
 
 
 def test_v2_controller_that_is_not_there_is_named_and_nothing_is_left(tmp_path: Path, v2: Layout) -> None:
@@ -210,11 +236,10 @@ def test_v2_controller_that_is_not_there_is_named_and_nothing_is_left(tmp_path: 
 
 
 def test_v2_failed_device_program_is_a_stage_error_and_nothing_is_left(tmp_path: Path, v2: Layout) -> None:
-    def refuse(descriptor: int, program: Sequence[int]) -> None:
-        raise PermissionError(errno.EPERM, "no BPF")
-
+    programs = FakePrograms()
+    programs.refusal = StageError("cgroup", errno.EPERM, "device rules")
     cgroup = ContainerCgroup(
-        "/containerlib/x", v2, device_attach=refuse, files=FakeFiles(tmp_path, unified=True)
+        "/containerlib/x", v2, device_programs=programs, files=FakeFiles(tmp_path, unified=True)
     )
     with pytest.raises(StageError, match="device rules"):
         cgroup.create({"devices": [DENY_ALL]})
@@ -307,16 +332,56 @@ def test_new_v1_cpuset_has_its_parents_cpus_all_the_way_down(tmp_path: Path, v1:
 
 
 def test_device_rules_are_left_out_for_a_caller_who_may_not(tmp_path: Path, v2: Layout) -> None:
-    attached: list[Sequence[int]] = []
+    programs = FakePrograms()
     cgroup = ContainerCgroup(
         "/x",
         v2,
-        device_attach=lambda _, program: attached.append(program),
+        device_programs=programs,
         files=FakeFiles(tmp_path, unified=True),
         enforce_devices=False,
     )
     cgroup.create({"devices": [DENY_ALL]})
-    assert attached == []
+    cgroup.update({"devices": [DENY_ALL, NULL]})
+    assert programs.rules == {}
+
+
+def test_update_exchanges_the_devices_with_the_rest_or_not_at_all(tmp_path: Path, v2: Layout) -> None:
+    programs, files = FakePrograms(), FakeFiles(tmp_path, unified=True)
+    cgroup = ContainerCgroup("/x", v2, device_programs=programs, files=files)
+    cgroup.create({"devices": [DENY_ALL, NULL], "pids": {"limit": 5}})
+    cgroup.update({"devices": [DENY_ALL], "pids": {"limit": 6}})
+    assert programs.rules == {f"{tmp_path}/x": [DENY_ALL]}
+    programs.refusal = StageError("cgroup", errno.EPERM, "device rules")
+    with pytest.raises(StageError, match="device rules"):
+        cgroup.update({"devices": [NULL], "pids": {"limit": 7}})
+    assert (tmp_path / "x/pids.max").read_text() == "6"
+
+
+def test_update_that_systemd_refuses_has_the_devices_of_before(tmp_path: Path, v2: Layout) -> None:
+    class Refusing(Scope):
+        def start(self, resources: Mapping[str, Any], layout: Layout, pids: Sequence[int] = ()) -> None:
+            pass
+
+        def set(self, resources: Mapping[str, Any], layout: Layout) -> None:
+            raise Timeout(f"systemd did not take {resources} in {layout}")
+
+    programs, files = FakePrograms(), FakeFiles(tmp_path, unified=True)
+    scope = Refusing(ScopeName("x.scope", "system.slice"))
+    cgroup = ContainerCgroup("/x", v2, device_programs=programs, files=files, scope=scope)
+    cgroup.create({"devices": [DENY_ALL, NULL], "pids": {"limit": 5}})
+    with pytest.raises(Timeout):
+        cgroup.update({"devices": [DENY_ALL], "pids": {"limit": 6}})
+    assert programs.rules == {f"{tmp_path}/x": [DENY_ALL, NULL]}
+    assert (tmp_path / "x/pids.max").read_text() == "5"
+
+
+@pytest.mark.parametrize("devices", [None, []])
+def test_update_without_devices_leaves_them(tmp_path: Path, v2: Layout, devices: object) -> None:
+    programs, files = FakePrograms(), FakeFiles(tmp_path, unified=True)
+    cgroup = ContainerCgroup("/x", v2, device_programs=programs, files=files)
+    cgroup.create({"devices": [DENY_ALL]})
+    cgroup.update({"devices": devices, "pids": {"limit": 6}})
+    assert programs.rules == {f"{tmp_path}/x": [DENY_ALL]}
 
 
 def test_no_hierarchy_at_all_makes_no_group_and_refuses_limits(tmp_path: Path) -> None:

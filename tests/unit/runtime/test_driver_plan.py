@@ -6,7 +6,7 @@ from containerlib._sys.native import lib
 from containerlib.runtime.cgroups.layout import Layout
 from containerlib.runtime.drivers.plan import Command, foreign_exec_plan, foreign_plan
 from containerlib.runtime.plan.groups import Groups
-from containerlib.runtime.plan.ops import Op, Plan
+from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.plan.roots import OverlayRoot
 
 COMMAND = Command(("/bin/rt", "--root", "/c/oci"), ("PATH=/bin",))

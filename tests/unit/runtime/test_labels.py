@@ -13,6 +13,7 @@ from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.container import container_plan
 from containerlib.runtime.plan.groups import Groups
 from containerlib.runtime.plan.labels import labelled_mounts, require_labels
+from containerlib.runtime.plan.op import Op
 from containerlib.spec.runtime import Linux, Process, Spec
 
 PROFILE = cast(Process, {"apparmorProfile": "p"})
@@ -69,7 +70,7 @@ LABEL_OF_MOUNTS: Linux = {"mountLabel": "a:b:c:s0:c1,c2"}
         (ops.bind("/s", "/t", "o"), ()),
     ],
 )
-def test_mount_label_is_an_option_of_new_file_systems(op: ops.Op, added: tuple[str, ...]) -> None:
+def test_mount_label_is_an_option_of_new_file_systems(op: Op, added: tuple[str, ...]) -> None:
     (labelled,) = labelled_mounts([op], LABEL_OF_MOUNTS)
     assert labelled.strings == (*op.strings, *added)
     if added:

@@ -9,9 +9,11 @@ import pytest
 from containerlib.errors import InvalidArgument
 from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.groups import Groups
+from containerlib.runtime.plan.mount_entry import read_mounts
 from containerlib.runtime.plan.mounts import mount_ops, read_only_ops, root_propagation
-from containerlib.runtime.plan.ops import Op
+from containerlib.runtime.plan.op import Op
 from containerlib.spec.runtime import Spec
+from rig.mounts import entry
 
 RDONLY, NOSUID, NOATIME, ATIME = 0x1, 0x2, 0x10, 0x70
 MS_UNBINDABLE, MS_PRIVATE, MS_SLAVE, MS_SHARED = 1 << 17, 1 << 18, 1 << 19, 1 << 20
@@ -21,10 +23,7 @@ MAPS = {
     "gidMappings": [{"containerID": 1, "hostID": 20, "size": 6}],
 }
 LOW = 0xFFFFFFFF
-
-
-def entry(destination: str, kind: str, source: str, *options: str, **more: Any) -> dict[str, Any]:
-    return {"destination": destination, "type": kind, "source": source, "options": list(options), **more}
+NO_GROUPS = Groups()
 
 
 def spec_of(*mounts: dict[str, Any], kinds: str = "mount pid network ipc", **linux: Any) -> Spec:
@@ -33,7 +32,11 @@ def spec_of(*mounts: dict[str, Any], kinds: str = "mount pid network ipc", **lin
 
 
 def planned(*mounts: dict[str, Any], **more: Any) -> list[Op]:
-    return list(mount_ops(spec_of(*mounts, **more), Groups(), private_cgroups=True))
+    return ops_of(spec_of(*mounts, **more))
+
+
+def ops_of(spec: Spec, groups: Groups = NO_GROUPS, *, private: bool = True, bundle: str = "/") -> list[Op]:
+    return list(mount_ops(read_mounts(spec, bundle), spec["linux"], groups, private_cgroups=private))
 
 
 def only(*mounts: dict[str, Any], **more: Any) -> Op:
@@ -137,7 +140,7 @@ def test_mount_that_cannot_be_is_refused_at_its_property(
 @pytest.mark.parametrize(("source", "expected"), [("data", "/bundle/data"), ("/data", "/data")])
 def test_source_of_a_bind_is_relative_to_the_bundle(source: str, expected: str) -> None:
     spec = spec_of(entry("/x", "bind", source, "bind"), entry("/y", "tmpfs", "name"))
-    bind, tmpfs = mount_ops(spec, Groups(), private_cgroups=True, bundle="/bundle")
+    bind, tmpfs = ops_of(spec, bundle="/bundle")
     assert bind.texts[0] == expected
     assert pairs(tmpfs) == [("source", "name")]
 
@@ -285,7 +288,7 @@ def test_group_of_devpts_is_left_out_where_it_is_not_mapped(gid: str, kinds: str
 )
 def test_what_is_filled_first_is_made_read_only_last(mount: dict[str, Any], *, late: bool) -> None:
     at_once = only(mount).numbers[0] & RDONLY
-    last = list(read_only_ops(spec_of(mount)))
+    last = list(read_only_ops(read_mounts(spec_of(mount))))
     if late:
         assert not at_once
         (op,) = last
@@ -327,7 +330,7 @@ def test_propagation_that_does_not_exist_is_refused() -> None:
 
 def cgroups(groups: Groups, *options: str, private: bool) -> list[Op]:
     spec = spec_of(entry("/cg", "cgroup", "cgroup", *options))
-    return list(mount_ops(spec, groups, private_cgroups=private))
+    return ops_of(spec, groups, private=private)
 
 
 def test_cgroup_of_v2_is_a_new_mount_or_the_groups_directory() -> None:

@@ -11,7 +11,7 @@ from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime import BindRoot
 from containerlib.runtime.plan.container import Manner, container_plan, exec_plan
 from containerlib.runtime.plan.groups import Groups
-from containerlib.runtime.plan.ops import Op
+from containerlib.runtime.plan.op import Op
 from containerlib.spec.runtime import Process, Spec
 
 V1 = Groups(join_files=("/cg/cpu/c/tasks",), directories=("/cg/cpu/c",), hierarchies={"cpu": "/cg/cpu/c"})
@@ -58,6 +58,7 @@ def order(ops: list[Op]) -> list[str]:
         ({"policy": "SCHED_FIFO", "priority": 99}, (1, 0, 0, 99, 0, 0, 0)),
         ({"policy": "SCHED_RR", "priority": 1}, (2, 0, 0, 1, 0, 0, 0)),
         ({"policy": "SCHED_BATCH", "nice": -20}, (3, 0, -20, 0, 0, 0, 0)),
+        ({"policy": "SCHED_ISO"}, (4, 0, 0, 0, 0, 0, 0)),
         ({"policy": "SCHED_IDLE", "nice": 19}, (5, 0, 19, 0, 0, 0, 0)),
         (
             {"policy": "SCHED_DEADLINE", "runtime": 1, "deadline": 2, "period": 2**64 - 1},
@@ -137,7 +138,7 @@ def test_memory_policy_is_mode_and_mask_of_the_container_and_of_an_exec(
 @pytest.mark.parametrize(
     ("process", "linux", "field"),
     [
-        ({"scheduler": {"policy": "SCHED_ISO"}}, {}, "process.scheduler.policy"),
+        ({"scheduler": {"policy": "SCHED_EXT"}}, {}, "process.scheduler.policy"),
         ({"scheduler": {"policy": "SCHED_OTHER", "flags": ["X"]}}, {}, "process.scheduler.flags"),
         ({"ioPriority": {"class": "IOPRIO_CLASS_NONE", "priority": 0}}, {}, "process.ioPriority.class"),
         ({}, {"memoryPolicy": {"mode": "MPOL_NONE"}}, "linux.memoryPolicy.mode"),
@@ -314,6 +315,26 @@ def test_order_is_limits_placement_labels_filter_user_capabilities() -> None:
         "exec",
     ]
     assert [name for name in names if name in wanted] == wanted
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "early", "late"),
+    [
+        (1024, 4096, [(1024, 4096)], []),
+        (128, 128, [(128, 128)], []),
+        (127, 4096, [(128, 4096)], [(127, 4096)]),
+        (3, 127, [], [(3, 127)]),
+        (20, 10, [(20, 10)], []),  # which the kernel refuses
+    ],
+)
+def test_limit_of_open_files_below_what_a_start_needs_is_set_last(
+    soft: int, hard: int, early: list[tuple[int, int]], late: list[tuple[int, int]]
+) -> None:
+    limit = {"type": "RLIMIT_NOFILE", "soft": soft, "hard": hard}
+    ops = container_ops(spec_of({"rlimits": [limit]}), seccomp=b"FILTERED")
+    at = order(ops).index("descriptors")
+    for part, expected in ((ops[:at], early), (ops[at:], late)):
+        assert [op.numbers[1:] for op in named(part, "rlimit")] == expected
 
 
 # ---- clocks ----

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from containerlib.errors import Conflict, InvalidArgument, NotFound, StageError, Unsupported
-from containerlib.runtime.plan.resctrl import assign, find_resctrl, group_of
+from containerlib.runtime.plan.resctrl import (
+    assign,
+    changed_schemata,
+    find_resctrl,
+    group_of,
+    lines_of,
+    move_tasks,
+)
 from containerlib.spec.runtime import IntelRdt
 
 GOLD = "    L3:0=7ff;1=00f\n    MB:0=  20;1= 100\n"
@@ -131,6 +139,83 @@ def test_class_with_a_name_that_leads_elsewhere_is_refused(root: Path, name: str
 def test_schema_of_two_lines_is_refused(root: Path) -> None:
     with pytest.raises(InvalidArgument, match="more than one line"):
         assign({"closID": "gold", "schemata": ["MB:0=1\nL3:0=1"]}, "one", root=str(root))
+
+
+# ---- of a container at work ----
+
+
+def test_schemas_are_in_the_order_in_which_they_are_written() -> None:
+    rdt: IntelRdt = {"schemata": ["L2:0=1"], "memBwSchema": "MB:0=1", "l3CacheSchema": "L3:0=1\nL3CODE:0=1"}
+    assert lines_of(rdt) == ["L3:0=1", "L3CODE:0=1", "MB:0=1", "L2:0=1"]
+
+
+def schemata(root: Path, text: str) -> Path:
+    """A file that keeps what is written to it, from its beginning on; the kernel's has a line for each resource."""
+    path = root / "gold/schemata"
+    path.write_text(text)
+    return path
+
+
+def test_changed_schema_is_the_classs(root: Path) -> None:
+    path = schemata(root, "MB:0=100\n")
+    with changed_schemata(group_of({"closID": "gold"}, "one", str(root)), ["MB:0=050"], str(root)):
+        pass
+    assert path.read_text() == "MB:0=050\n"
+
+
+def test_changed_schema_is_as_before_where_something_fails_later(root: Path) -> None:
+    path = schemata(root, "MB:0=100\n")
+    group = group_of({"closID": "gold"}, "one", str(root))
+
+    def fail() -> None:
+        assert path.read_text() == "MB:0=050\n"
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError), changed_schemata(group, ["MB:0=050"], str(root)):
+        fail()
+    assert path.read_text() == "MB:0=100\n"
+
+
+def test_changed_schema_is_as_before_where_a_later_one_is_refused(root: Path) -> None:
+    path = schemata(root, "MB:0=100\n")
+    group = group_of({"closID": "gold"}, "one", str(root))
+    with (
+        pytest.raises(InvalidArgument, match="more than one line"),
+        changed_schemata(group, ["MB:0=050", "MB:0=1\nL3:0=1"], str(root)),
+    ):
+        pass
+    assert path.read_text() == "MB:0=100\n"
+
+
+def test_only_what_was_changed_is_brought_back(root: Path) -> None:
+    """The rest may be another's, who changes it meanwhile."""
+    path = schemata(root, "    L3:0=7ff\n    MB:0=100\n")
+    group = group_of({"closID": "gold"}, "one", str(root))
+    with pytest.raises(InvalidArgument), changed_schemata(group, ["MB:0=050", "\n"], str(root)):
+        pass
+    assert path.read_text().startswith("    MB:0=100\n")
+
+
+def test_class_that_is_gone_is_named(root: Path) -> None:
+    group = group_of({"closID": "silver"}, "one", str(root))
+    with pytest.raises(StageError, match="silver/schemata"), changed_schemata(group, ["MB:0=1"], str(root)):
+        pass
+
+
+def test_threads_of_processes_at_work_are_all_moved_also_those_made_meanwhile(
+    root: Path, tmp_path: Path
+) -> None:
+    tasks = root / "gold/tasks"
+    tasks.unlink()
+    os.mkfifo(tasks)  # what is written to it one after the other
+    for task in ("7/task/7", "7/task/8", "9/task/9"):
+        (tmp_path / "proc" / task).mkdir(parents=True)
+    listings = [[7, 30], [7, 9], [7, 9]]  # 30 has ended
+    with os.fdopen(os.open(tasks, os.O_RDONLY | os.O_NONBLOCK), "rb") as reader:
+        group = group_of({"closID": "gold"}, "one", str(root))
+        move_tasks(group, lambda: listings.pop(0), proc=str(tmp_path / "proc"))
+        assert sorted(reader.read()) == sorted(b"789")
+    assert listings == []
 
 
 def test_file_system_is_found_where_it_is_mounted(tmp_path: Path) -> None:

@@ -226,6 +226,16 @@ def test_damaged_file_is_compiled_anew(damage: bytes | None, tmp_path: Path) -> 
     assert compiler.calls == 2
 
 
+def test_file_of_another_section_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    """Two sections may have the same checksum, which names the file."""
+    other = {**SMALL, "defaultAction": "SCMP_ACT_LOG"}
+    for section, name in ((SMALL, "small"), (other, "other")):
+        FilterCache().get(section, tmp_path / name)
+    (small,), (others,) = (tuple((tmp_path / name).iterdir()) for name in ("small", "other"))
+    others.replace(small)
+    assert FilterCache().get(SMALL, tmp_path / "small") == compile_section(SMALL)
+
+
 def test_cache_that_cannot_be_written_costs_time_only(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert FilterCache().get(SMALL, tmp_path / "file" / "cache") == compile_section(SMALL)

@@ -17,6 +17,7 @@ import pytest
 
 from containerlib.errors import AlreadyExists, InvalidArgument, NotFound, StageError, Unavailable, Unsupported
 from containerlib.store import ContainerRecord, Store
+from containerlib.store.schema import MIGRATIONS
 
 
 @pytest.fixture
@@ -182,3 +183,25 @@ def test_database_damaged_while_it_is_open_is_unavailable(tmp_path: Path) -> Non
         file.write(os.urandom(database.stat().st_size - 4096))
     with closing(Store(tmp_path)) as store, pytest.raises(Unavailable, match="damaged"):
         store.volumes.list()
+
+
+def test_snapshots_of_the_first_release_are_those_of_overlay(tmp_path: Path) -> None:
+    """A root that was there before layers had kinds."""
+    with closing(sqlite3.connect(tmp_path / "containerlib.db")) as connection:
+        for statement in MIGRATIONS[0]:
+            connection.execute(statement)
+        connection.executescript(
+            "CREATE TABLE migrations (version INTEGER PRIMARY KEY, applied_at TEXT);"
+            "INSERT INTO migrations VALUES (1, ''); PRAGMA user_version = 1;"
+            "INSERT INTO snapshots VALUES ('sha256:a', 7);"
+            "INSERT INTO images VALUES ('sha256:i', 'sha256:m', 't', 1, 7, 'sha256:a', 0.0);"
+        )
+    with closing(Store(tmp_path)) as store:
+        assert store.images.snapshot_sizes() == {("sha256:a", "overlay"): 7}
+        (row,) = store.images.list()
+        assert (row.chain, row.snapshot_kind) == (("sha256:a",), "overlay")
+        store.images.put_snapshot("sha256:a", "erofs", 8)
+        assert store.images.has_snapshot("sha256:a", "overlay")
+        assert store.images.has_snapshot("sha256:a", "erofs")
+        store.images.delete_snapshot("sha256:a", "overlay")
+        assert store.images.snapshot_sizes() == {("sha256:a", "erofs"): 8}

@@ -1,0 +1,161 @@
+"""A container's files as a layer, an archive, or a list of changes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
+
+from containerlib.engine import stop, words
+from containerlib.engine.instance import Instance
+from containerlib.engine.output import Target, output
+from containerlib.errors import InvalidArgument, NotFound, StageError, Unsupported
+from containerlib.images import ImageRecord
+from containerlib.images.archives.changes import Change, changes
+from containerlib.images.archives.configs import ConfigChanges, History
+from containerlib.images.archives.layer import layer_tar, source_date_epoch
+from containerlib.images.archives.tar import write_to
+from containerlib.images.snapshots.merged import MergedTree
+from containerlib.images.transfer.decoding import decoded
+from containerlib.spec.layer import Layer
+from containerlib.spec.lifecycle import State
+
+if TYPE_CHECKING:
+    from containerlib.engine.core import Core
+    from containerlib.spec.options import Compression
+
+__all__ = ["Source", "commit", "diff", "export", "history", "import_tree", "save"]
+
+Source = str | os.PathLike[str] | IO[bytes]
+"""A path, or a file that is open for reading bytes."""
+_PIECE = 1024 * 1024
+
+
+def diff(instance: Instance) -> list[Change]:
+    """What its processes changed in the image's files. Raises: Unsupported for a container of the host's image."""
+    return list(changes(_upper(instance), _lowers(instance)))
+
+
+def export(instance: Instance, target: Target) -> None:
+    """Writes all of its files, mounts left out, as a tar archive. Raises: StageError; Unsupported as `diff`."""
+    with MergedTree(_files(instance)) as tree, output(target, field="target") as out:
+        write_to(out, layer_tar(tree.walk()))
+
+
+def save(core: Core, names: Sequence[str], target: Target, *, layout: bool) -> None:
+    """Writes images as an archive, or as an OCI layout into a directory. Raises: as `ImageStore.save`."""
+    if layout:
+        if hasattr(target, "write"):
+            raise InvalidArgument("a layout is a directory: give its path", field="target")
+        core.images.save(names, words.any_path(target, field="target"))
+        return
+    with output(target, field="target") as out:
+        core.images.save(names, out)
+
+
+def import_tree(
+    core: Core,
+    source: Source,
+    *,
+    reference: str | None,
+    made: History,
+    changed: ConfigChanges,
+    compression: Compression,
+) -> ImageRecord:
+    """An image of one layer: a directory's files, or those of a tar archive, compressed or not.
+
+    Raises: NotFound; InvalidArgument(field="layer"); StageError; Unsupported without root.
+    """
+    with _opened(source) as chunks:
+        return core.images.add_layer(
+            None, chunks, history=made, changes=changed, compression=compression, reference=reference
+        )
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[Iterable[bytes]]:
+    """The tar stream."""
+    if not isinstance(source, str | os.PathLike):
+        yield decoded(iter(lambda: source.read(_PIECE), b""))
+        return
+    path = words.any_path(source, field="source")
+    if os.path.isdir(path):  # noqa: PTH112
+        with MergedTree([path], hide_whiteouts=False) as tree:
+            yield layer_tar(tree.walk(), latest=source_date_epoch())
+        return
+    try:
+        file = open(path, "rb", buffering=0)  # noqa: SIM115
+    except FileNotFoundError as error:
+        raise NotFound(f"there is no file or directory {path!r} to make an image of") from error
+    except OSError as error:
+        raise StageError("import", error.errno or 0, path) from error
+    with file:
+        yield decoded(iter(lambda: file.read(_PIECE), b""))
+
+
+def commit(
+    instance: Instance,
+    *,
+    reference: str | None,
+    made: History,
+    changed: ConfigChanges,
+    compression: Compression,
+    pause: bool,
+) -> ImageRecord:
+    """An image of its image and what it changed. Frozen meanwhile with `pause`. Raises: StageError; Unsupported."""
+    upper = _upper(instance)
+    with _held(instance, pause), MergedTree([upper], hide_whiteouts=False) as tree:
+        return instance.core.images.add_layer(
+            instance.record.image_id,
+            layer_tar((entry for entry in tree.walk() if entry.path), latest=source_date_epoch()),
+            history=made,
+            changes=changed,
+            compression=compression,
+            reference=reference,
+        )
+
+
+def history(created_by: str, *, author: str = "", comment: str = "") -> History:
+    """Of now, or of SOURCE_DATE_EPOCH."""
+    epoch = source_date_epoch()
+    return History(time.time() if epoch is None else float(epoch), created_by, author, comment)
+
+
+@contextmanager
+def _held(instance: Instance, pause: bool) -> Iterator[None]:
+    """Nothing in it moves, if it runs."""
+    if not pause or instance.state is not State.RUNNING:
+        yield
+        return
+    stop.pause(instance)
+    try:
+        yield
+    finally:
+        stop.resume(instance)
+
+
+def _files(instance: Instance) -> tuple[str | Layer, ...]:
+    """All that it sees, top first."""
+    if instance.memo.layers == "copy":
+        return (f"{instance.directory}/rootfs",)
+    return (_upper(instance), *_lowers(instance))
+
+
+def _upper(instance: Instance) -> str:
+    path = f"{instance.directory}/upper"
+    if instance.memo.layers == "copy":
+        raise Unsupported(
+            f"{instance.subject} has a copy of its image's files, and nobody knows which it changed: the other "
+            "snapshotters keep that apart"
+        )
+    if instance.memo.host or not os.path.isdir(path):  # noqa: PTH112
+        raise Unsupported(
+            f"{instance.subject} is of the host's image: what it writes is in memory, and the image is this machine"
+        )
+    return path
+
+
+def _lowers(instance: Instance) -> tuple[Layer, ...]:
+    return instance.core.images.layers(instance.record.image_id, instance.memo.layers)

@@ -1,0 +1,60 @@
+"""What a verb writes for its caller: into an open file as it comes, into a path only when it is whole."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import IO
+
+from containerlib.engine import words
+from containerlib.errors import InvalidArgument, StageError
+
+__all__ = ["Target", "output"]
+
+Target = str | os.PathLike[str] | IO[bytes]
+"""A path, or a file that is open for writing bytes."""
+
+
+@contextmanager
+def output(target: Target, *, field: str) -> Iterator[IO[bytes]]:
+    """The open file; that of a path gets its name at the end, and where it fails none is left.
+
+    Raises: InvalidArgument; StageError where the path cannot be written.
+    """
+    if not isinstance(target, str | os.PathLike):
+        if not hasattr(target, "write") or _is_text(target):
+            raise InvalidArgument('a path or a file of bytes is needed: open it with "wb"', field=field)
+        yield target
+        return
+    path = words.any_path(target, field=field)
+    try:
+        aside, name = tempfile.mkstemp(prefix=".containerlib-", dir=os.path.dirname(path) or ".")  # noqa: PTH120
+    except OSError as error:
+        raise StageError("save", error.errno or 0, path) from error
+    try:
+        with open(aside, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(aside)
+        os.chmod(name, 0o666 & ~_umask())  # noqa: PTH101
+        os.rename(name, path)  # noqa: PTH104
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)  # noqa: PTH108
+        raise
+
+
+def _is_text(file: object) -> bool:
+    return isinstance(file, io.TextIOBase)
+
+
+def _umask() -> int:
+    """This process's: there is no way to read it but to set it, and other threads may be at work."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        for line in status:
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    return 0o077

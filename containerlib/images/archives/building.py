@@ -1,0 +1,159 @@
+"""An image of a tar stream: imported, committed from a container, or squashed from another image.
+
+    tar stream -> sha256 (the diff_id) -> compress -> a temporary blob, hashed -> assemble, as if it had been pulled
+
+The new layer is unpacked again from what was written, so that what runs here is what others will pull.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+
+from attrs import frozen
+
+from containerlib.errors import Conflict, InvalidArgument
+from containerlib.images.archives.compression import compressed, media_type
+from containerlib.images.archives.configs import ConfigChanges, History, child_config
+from containerlib.images.archives.layer import layer_tar
+from containerlib.images.content.ingest import Ingest
+from containerlib.images.records import Progress
+from containerlib.images.root import ImageRoot
+from containerlib.images.snapshots.merged import MergedTree
+from containerlib.images.transfer.assembly import assemble
+from containerlib.spec.digest import Digest, Hasher
+from containerlib.spec.image import Descriptor, ImageConfig, Manifest, MediaType
+from containerlib.spec.layer import Layer
+from containerlib.spec.options import Compression
+
+__all__ = ["Base", "add_layer", "squash"]
+
+_PIECE = 1024 * 1024
+_NOTHING = Digest.of(b"")
+_OCI = {
+    "application/vnd.docker.image.rootfs.diff.tar": MediaType.LAYER,
+    "application/vnd.docker.image.rootfs.diff.tar.gzip": MediaType.LAYER_GZIP,
+    "application/vnd.docker.image.rootfs.diff.tar.zstd": MediaType.LAYER_ZSTD,
+}
+"""The same bytes by OCI's names."""
+
+
+@frozen
+class Base:
+    """What the new layer comes on top of; by default nothing."""
+
+    config: bytes = b"{}"
+    layers: tuple[Descriptor, ...] = ()
+    diff_ids: tuple[Digest, ...] = ()
+
+    @classmethod
+    def of(cls, manifest: Manifest, config: ImageConfig) -> Base:
+        layers = tuple(
+            Descriptor(_OCI.get(layer.media_type, layer.media_type), layer.digest, layer.size)
+            for layer in manifest.layers
+        )
+        return cls(config.to_bytes(), layers, tuple(Digest.parse(text) for text in config.diff_ids))
+
+
+def add_layer(
+    root: ImageRoot,
+    base: Base,
+    chunks: Iterable[bytes],
+    *,
+    history: History,
+    changes: ConfigChanges,
+    compression: Compression = "gzip",
+    keep_history: bool = True,
+    references: Sequence[str] = (),
+    report: Callable[[Progress], None] = lambda _: None,
+) -> str:
+    """Makes the image whose top layer is the tar archive in `chunks`; returns its id. Blocks.
+
+    Raises: InvalidArgument(field="layer") for what is no layer; StageError; whatever `chunks` raises. Nothing is left
+    behind then.
+    """
+    with root.lease() as lease:
+        path = lease.temporary(root.content.ingest)
+        try:
+            layer, diff_id = _write_layer(path, chunks, compression)
+            config = child_config(
+                base.config, [*base.diff_ids, diff_id], history, changes, keep_history=keep_history
+            )
+            described = Descriptor(MediaType.CONFIG, Digest.of(config), len(config))
+            source = _Made(path, layer.digest, config)
+            manifest = Manifest(described, (*base.layers, layer))
+            return assemble(root, manifest, source, references=references, report=report)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+
+
+def squash(
+    root: ImageRoot,
+    layers: Sequence[str | Layer],
+    config: ImageConfig,
+    *,
+    history: History,
+    compression: Compression,
+    references: Sequence[str],
+) -> str:
+    """Makes an image of what `layers` (top first) show together, with `config`; returns its id. Blocks.
+
+    Raises: StageError.
+    """
+    with MergedTree(layers) as tree:
+        return add_layer(
+            root,
+            Base(config.to_bytes()),
+            layer_tar(tree.walk()),
+            history=history,
+            changes=ConfigChanges(),
+            compression=compression,
+            keep_history=False,
+            references=references,
+        )
+
+
+def _write_layer(path: str, chunks: Iterable[bytes], compression: Compression) -> tuple[Descriptor, Digest]:
+    diff = Hasher()
+    ingest = Ingest(path)
+    try:
+        for piece in compressed(_hashed(chunks, diff), compression):
+            ingest.write(piece)
+        if diff.digest() == _NOTHING:
+            raise InvalidArgument("it is empty, and an archive of no files is not", field="layer")
+        digest = ingest.finish()
+    finally:
+        ingest.close()
+    return Descriptor(media_type(compression), digest, ingest.written), diff.digest()
+
+
+def _hashed(chunks: Iterable[bytes], hasher: Hasher) -> Iterator[bytes]:
+    for chunk in chunks:
+        hasher.update(chunk)
+        yield chunk
+
+
+@frozen
+class _Made:
+    """The two blobs that were not there before."""
+
+    path: str
+    digest: Digest
+    config: bytes
+
+    def fetch(self, descriptor: Descriptor, ingest: Ingest) -> None:
+        if descriptor.digest != self.digest:
+            if not descriptor.digest.matches(self.config):
+                raise Conflict(
+                    f"the base image's blob {descriptor.digest} was removed meanwhile: pull it again"
+                )
+            ingest.write(self.config)
+            return
+        with open(self.path, "rb", buffering=0) as file:
+            while piece := file.read(_PIECE):
+                ingest.write(piece)
+
+    def stop(self) -> None:
+        """Files do not keep anyone waiting."""

@@ -1,0 +1,150 @@
+"""Images as one archive or directory, for `load` here and elsewhere: `docker load`, `podman load`, skopeo.
+
+    save(root, rows, out)              # a tar archive that is an OCI layout and `docker save`'s form at once
+    save_layout(root, rows, path)      # an OCI layout as a directory
+
+Blobs are copied as they are, so that every digest stays. Archives have no times and no owners: the same images give the
+same bytes.
+
+Spec: image-spec image-layout.md; Docker image specification v1.2, combined image JSON
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO
+
+from containerlib.errors import AlreadyExists, StageError
+from containerlib.images.archives.tar import END, header, member, write_to
+from containerlib.images.content.store import ContentStore
+from containerlib.spec.digest import Digest
+from containerlib.spec.image import REF_NAME, Descriptor, Manifest, MediaType
+from containerlib.spec.reference import DEFAULT_REGISTRY, Reference
+from containerlib.store import ImageRow
+
+__all__ = ["save", "save_layout"]
+
+_LAYOUT = json.dumps({"imageLayoutVersion": "1.0.0"}).encode()
+_CONTAINERD_NAME = "io.containerd.image.name"
+
+
+def save(content: ContentStore, rows: Sequence[ImageRow], out: IO[bytes]) -> None:
+    """Writes the archive of the images. Raises: StageError where a blob cannot be read or `out` not be written."""
+    write_to(out, _archive(content, rows))
+
+
+def save_layout(content: ContentStore, rows: Sequence[ImageRow], path: str) -> None:
+    """Writes the OCI layout `path`, which does not exist yet or is empty; index.json comes last.
+
+    Raises: AlreadyExists; StageError.
+    """
+    try:
+        os.makedirs(path, exist_ok=True)
+        if os.listdir(path):
+            raise AlreadyExists(f"{path} is not empty: save to a directory that is not there yet")
+        for directory in _algorithms(content, rows):
+            os.makedirs(os.path.join(path, directory))
+    except OSError as error:
+        raise StageError("archive", error.errno or 0, str(error.filename or path)) from error
+    for digest, _ in _blobs(content, rows):
+        _write(os.path.join(path, _name(digest)), content.chunks(digest))
+    for name, data in _documents(content, rows, docker=False):
+        _write(os.path.join(path, name), (data,))
+
+
+def _manifests(content: ContentStore, rows: Iterable[ImageRow]) -> Iterator[tuple[ImageRow, Manifest]]:
+    for row in rows:
+        yield row, Manifest.from_bytes(content.read(Digest.parse(row.manifest_digest)))
+
+
+def _blobs(content: ContentStore, rows: Sequence[ImageRow]) -> list[tuple[Digest, int]]:
+    """Each blob once, with its size, by digest."""
+    found: dict[Digest, int] = {}
+    for row, manifest in _manifests(content, rows):
+        found[Digest.parse(row.manifest_digest)] = row.manifest_size
+        for descriptor in (manifest.config, *manifest.layers):
+            found[descriptor.digest] = descriptor.size
+    return sorted(found.items())
+
+
+def _algorithms(content: ContentStore, rows: Sequence[ImageRow]) -> list[str]:
+    return sorted({os.path.dirname(_name(digest)) for digest, _ in _blobs(content, rows)})
+
+
+def _documents(
+    content: ContentStore, rows: Sequence[ImageRow], *, docker: bool
+) -> Iterator[tuple[str, bytes]]:
+    yield "oci-layout", _LAYOUT
+    if docker:
+        yield "manifest.json", _docker_manifest(content, rows)
+    yield "index.json", _index(rows)
+
+
+def _index(rows: Iterable[ImageRow]) -> bytes:
+    """Each manifest under each of its names, or once without."""
+    entries = []
+    for row in rows:
+        descriptor = Descriptor(row.manifest_media_type, Digest.parse(row.manifest_digest), row.manifest_size)
+        for reference in row.references or ("",):
+            entry = descriptor.to_json()
+            if reference:
+                tag = Reference.parse(reference).tag
+                entry["annotations"] = {_CONTAINERD_NAME: reference} | ({REF_NAME: tag} if tag else {})
+            entries.append(entry)
+    return json.dumps(
+        {"schemaVersion": 2, "mediaType": MediaType.INDEX, "manifests": entries}, separators=(",", ":")
+    ).encode()
+
+
+def _docker_manifest(content: ContentStore, rows: Sequence[ImageRow]) -> bytes:
+    entries = [
+        {
+            "Config": _name(manifest.config.digest),
+            "RepoTags": [_familiar(name) for name in row.references if Reference.parse(name).tag] or None,
+            "Layers": [_name(layer.digest) for layer in manifest.layers],
+        }
+        for row, manifest in _manifests(content, rows)
+    ]
+    return json.dumps(entries, separators=(",", ":")).encode()
+
+
+def _familiar(name: str) -> str:
+    """As Docker lists it: `redis:7` for `docker.io/library/redis:7`."""
+    return name.removeprefix(f"{DEFAULT_REGISTRY}/").removeprefix("library/")
+
+
+def _name(digest: Digest) -> str:
+    return f"blobs/{digest.algorithm}/{digest.hex}"
+
+
+def _archive(content: ContentStore, rows: Sequence[ImageRow]) -> Iterator[bytes]:
+    for directory in ("blobs", *_algorithms(content, rows)):
+        info = tarfile.TarInfo(directory)
+        info.type, info.mode = tarfile.DIRTYPE, 0o755
+        yield header(info)
+    for digest, size in _blobs(content, rows):
+        yield from _member(_name(digest), size, content.chunks(digest))
+    for name, data in _documents(content, rows, docker=True):
+        yield from _member(name, len(data), (data,))
+    yield END
+
+
+def _member(name: str, size: int, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    info = tarfile.TarInfo(name)
+    info.size = size
+    return member(info, chunks)
+
+
+def _write(path: str, chunks: Iterable[bytes]) -> None:
+    try:
+        with open(path, "wb") as file:
+            write_to(file, chunks)
+            file.flush()
+            os.fsync(file.fileno())
+    except StageError:
+        raise
+    except OSError as error:
+        raise StageError("archive", error.errno or 0, path) from error

@@ -1,0 +1,208 @@
+"""The files of some layers as overlayfs would show them, without mounting anything.
+
+    with MergedTree(layers) as tree:                # the top one first
+        for entry in tree.walk():                   # parents first, by name within a directory
+            print(entry.path, entry.status.st_size)
+        tree.status("etc/passwd")                   # None: there is nothing
+
+    with MergedTree([upper], hide_whiteouts=False) as tree: ...     # what one layer says, deletions among it
+
+Every step opens one name relative to an open directory and follows no symbolic link, so that no image can lead out of
+its layers. An entry's descriptor is good until the next entry is asked for.
+
+Spec: kernel Documentation/filesystems/overlayfs.rst (whiteouts and opaque directories)
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import TracebackType
+
+from attrs import frozen
+
+from containerlib._sys.opening import open_layer
+from containerlib.errors import StageError
+from containerlib.spec.layer import Layer
+
+__all__ = ["Entry", "MergedTree", "is_opaque", "is_whiteout"]
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
+_NONE = frozenset({errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM})
+
+
+@frozen
+class Entry:
+    """One name: `path` relative to the root, without a leading slash, and where it can be opened."""
+
+    path: str
+    status: os.stat_result
+    parent: int
+    """A descriptor of the directory that has it, in the layer that shows it."""
+    opaque: bool = False
+    """A directory that hides all that is below it in lower layers; said only where whiteouts are shown."""
+
+    @property
+    def name(self) -> str:
+        """Its last part; `"."` for the root."""
+        return self.path.rpartition("/")[2] or "."
+
+    def open(self, flags: int = os.O_RDONLY) -> int:
+        """A new descriptor of it, never of what a link or a FIFO leads to."""
+        return os.open(self.name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.parent)
+
+    def link(self) -> str:
+        """The target of a symbolic link."""
+        return os.readlink(self.name, dir_fd=self.parent)
+
+
+class MergedTree:
+    """The merged view of layers. Holds descriptors: close it, or use it in a `with`. One walk at a time.
+
+    Raises: StageError(stage="image") where a layer cannot be opened.
+    """
+
+    def __init__(self, layers: Sequence[str | Layer], *, hide_whiteouts: bool = True) -> None:
+        self._hide = hide_whiteouts
+        self._roots: list[int] = []
+        try:
+            for layer in layers:
+                self._roots.append(open_layer(layer))
+        except OSError as error:
+            self.close()
+            raise StageError(
+                "image", error.errno or 0, str(error.filename), advice="pull the image again"
+            ) from error
+
+    def walk(self) -> Iterator[Entry]:
+        """Every entry, the root first, each directory before what is in it, in the order of names' bytes."""
+        yield Entry("", os.fstat(self._roots[0]), self._roots[0])
+        yield from self._walk("", self._roots)
+
+    def status(self, path: str) -> os.stat_result | None:
+        """What is at `path`, symbolic links in it not followed; None where nothing is."""
+        parent, _, name = path.rpartition("/")
+        with self._directories(parent) as directories:
+            if not name:
+                return os.fstat(directories[0]) if directories else None
+            entry = self._look_up(path, name, directories)
+            return entry.status if entry else None
+
+    def names(self, path: str) -> list[str]:
+        """What is in the directory `path`, deletions left out; nothing where it is none."""
+        with self._directories(path) as directories:
+            found = self._names(directories)
+            return [name for name in found if self._look_up(name, name, directories) is not None]
+
+    @contextmanager
+    def _directories(self, path: str) -> Iterator[list[int]]:
+        """The directories that merge at `path`, none where there is none."""
+        directories, opened = self._roots, list[int]()
+        try:
+            for part in path.split("/") if path else ():
+                entry = self._look_up(part, part, directories)
+                if entry is None:
+                    directories = []
+                    break
+                directories = self._below(part, directories)
+                opened += directories
+            yield directories
+        finally:
+            for descriptor in opened:
+                os.close(descriptor)
+
+    def _walk(self, path: str, directories: Sequence[int]) -> Iterator[Entry]:
+        for name in self._names(directories):
+            entry = self._look_up(f"{path}/{name}" if path else name, name, directories)
+            if entry is None:  # deleted, or gone since it was listed
+                continue
+            yield entry
+            if stat.S_ISDIR(entry.status.st_mode):
+                below = self._below(name, directories)
+                try:
+                    yield from self._walk(entry.path, below)
+                finally:
+                    for descriptor in below:
+                        os.close(descriptor)
+
+    def _names(self, directories: Sequence[int]) -> list[str]:
+        names: set[str] = set()
+        for directory in directories:
+            names.update(os.listdir(directory))
+        return sorted(names, key=os.fsencode)
+
+    def _look_up(self, path: str, name: str, directories: Sequence[int]) -> Entry | None:
+        for directory in directories:
+            try:
+                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            if is_whiteout(status) and self._hide:
+                return None
+            opaque = not self._hide and stat.S_ISDIR(status.st_mode) and _opaque_at(name, directory)
+            return Entry(path, status, directory, opaque)
+        return None
+
+    def _below(self, name: str, directories: Sequence[int]) -> list[int]:
+        """The directories that merge under `name`, the top one first."""
+        found: list[int] = []
+        for directory in directories:
+            try:
+                descriptor = os.open(name, _DIRECTORY, dir_fd=directory)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                if error.errno in (
+                    errno.ENOTDIR,
+                    errno.ELOOP,
+                ):  # a whiteout, or a file: what is below is hidden
+                    break
+                raise
+            found.append(descriptor)
+            if is_opaque(descriptor):
+                break
+        return found
+
+    def close(self) -> None:
+        """Closes the layers."""
+        while self._roots:
+            os.close(self._roots.pop())
+
+    def __enter__(self) -> MergedTree:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def is_whiteout(status: os.stat_result) -> bool:
+    """Whether it says that lower layers' file of this name is deleted."""
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
+
+
+def is_opaque(directory: int) -> bool:
+    """Whether the open directory hides those below it."""
+    for name in _OPAQUE:
+        try:
+            if os.getxattr(directory, name) == b"y":
+                return True
+        except OSError as error:
+            if error.errno not in _NONE:
+                raise
+    return False
+
+
+def _opaque_at(name: str, directory: int) -> bool:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        descriptor = os.open(name, _DIRECTORY, dir_fd=directory)
+        try:
+            return is_opaque(descriptor)
+        finally:
+            os.close(descriptor)
+    return False

@@ -1,0 +1,143 @@
+"""Registries that lie: about what a document is, who a program runs as, and where credentials belong."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from containerlib.errors import Error, RegistryError, Unauthorized
+from containerlib.images import ImageStore
+from containerlib.images.registry import Registry
+from containerlib.spec.auth import BasicAuth
+from containerlib.spec.descriptor import Descriptor, MediaType
+from containerlib.spec.digest import Digest
+from containerlib.store import Store
+from rig.fake_registry import FakeRegistry
+from rig.images import Image, Layer
+from rig.mock_server import MockServer
+
+pytestmark = pytest.mark.privileged("CAP_CHOWN, CAP_MKNOD, CAP_SYS_ADMIN: unpacks layers as they are")
+
+LOGIN = BasicAuth("alice", "secret")
+GOOD = Image((Layer().file("good", "").finish(),))
+EVIL = Image((Layer().file("evil", "").finish(),))
+
+
+def serving(image: Image, change: Callable[[dict[str, Any]], None], content_type: str) -> MockServer:
+    """A registry with the image, whose manifest has been changed."""
+    manifest, blobs = image.blobs()
+    document = json.loads(manifest.data)
+    change(document)
+    data = json.dumps(document).encode()
+    fake = FakeRegistry()
+    fake.blobs["app"] = {blob.digest: blob.data for blob in blobs}
+    fake.manifests["app"] = {"latest": (content_type, data)}
+    return MockServer(fake)
+
+
+def pull(server: MockServer, root: Path) -> Error:
+    """What the pull is refused with; nothing of the image is here then."""
+    store = Store(root)
+    images = ImageStore(root, store, transport=server.transport)
+    with pytest.raises(Error) as caught:
+        images.pull("registry.example/app")
+    assert images.list() == []
+    assert list((root / "content/blobs/sha256").iterdir()) == []
+    store.close()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("media_type", "content_type"),
+    [
+        (MediaType.MANIFEST, MediaType.MANIFEST),
+        (MediaType.MANIFEST, MediaType.INDEX),
+        (MediaType.INDEX, MediaType.INDEX),
+        (MediaType.DOCKER_MANIFEST, MediaType.MANIFEST),
+        (None, MediaType.INDEX),
+        (None, "application/octet-stream"),
+    ],
+)
+def test_manifest_that_is_an_index_to_others_is_not_pulled(
+    media_type: str | None, content_type: str, tmp_path: Path
+) -> None:
+    """CVE-2021-41190: one digest, signed once, and which image it is depends on who reads it."""
+
+    def change(document: dict[str, Any]) -> None:
+        document["mediaType"] = media_type
+        document["manifests"] = [EVIL.blobs()[0].descriptor]
+
+    error = pull(serving(GOOD, change, content_type), tmp_path)
+    assert isinstance(error, RegistryError)
+    assert error.code == "MALFORMED"
+
+
+@pytest.mark.parametrize("key", ["Layers", "LAYERS"])
+def test_manifest_with_two_lists_of_layers_is_not_pulled(key: str, tmp_path: Path) -> None:
+    """Readers in Go take keys whatever their case, and the last of several: they would run other layers."""
+
+    def change(document: dict[str, Any]) -> None:
+        document[key] = json.loads(EVIL.blobs()[0].data)["layers"]
+
+    assert "upper and lower case" in str(pull(serving(GOOD, change, MediaType.MANIFEST), tmp_path))
+
+
+@pytest.mark.parametrize("user", ["4294967296", "0:4294967296", "-1"])
+def test_image_of_a_user_beyond_the_kernels_is_not_pulled(user: str, tmp_path: Path) -> None:
+    """CVE-2024-40635: the number comes round to root's."""
+    image = Image(GOOD.layers, {"User": user})
+    error = pull(serving(image, lambda _: None, MediaType.MANIFEST), tmp_path)
+    assert "config.config.User" in str(error)
+
+
+def guarded(fake: FakeRegistry) -> MockServer:
+    """The registry wants a login, and so do all others that are asked."""
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        if "Authorization" not in request.headers:
+            challenge = 'Basic realm="x", Bearer realm="https://evil.example/token"'
+            return httpx.Response(
+                401, headers={"WWW-Authenticate": challenge if "evil" in request.url.host else "Basic"}
+            )
+        return fake(request)
+
+    return MockServer(serve)
+
+
+def test_credentials_do_not_go_to_where_an_upload_leads() -> None:
+    """CVE-2020-15157"""
+    fake = FakeRegistry(location="https://evil.example/{repository}/{upload}?{state}")
+    server = guarded(fake)
+    with Registry("registry.example", auth=LOGIN, transport=server.transport) as registry:
+        with pytest.raises(Unauthorized):
+            registry.push_blob("app", b"data")
+        with pytest.raises(Unauthorized):
+            registry.push_blob("app", iter([b"data"]))
+    shown = [header for host, header in server.shown() if host == "evil.example"]
+    assert len(shown) >= 2
+    assert set(shown) == {None}
+
+
+def test_credentials_do_not_go_to_the_url_of_a_foreign_layer() -> None:
+    """CVE-2020-15157"""
+    server = guarded(FakeRegistry())
+    layer = Descriptor(
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+        Digest("sha256", hashlib.sha256(b"data").hexdigest()),
+        4,
+        urls=("https://evil.example/layer",),
+    )
+    with Registry(
+        "registry.example", auth=LOGIN, transport=server.transport, foreign_layers=True
+    ) as registry:
+        with pytest.raises(Unauthorized):
+            list(registry.blob("app", layer))
+    shown = [header for host, header in server.shown() if host == "evil.example"]
+    assert shown
+    assert set(shown) == {None}
