@@ -30,8 +30,8 @@ static enum clib_layer_kind link_to_lower(struct clib_erofs *writer, uint32_t pa
         return kind;
     size_t index = writer->pending_count;
     uint32_t target;
-    if (!erofs_grow((void **)&writer->pendings, &writer->pending_capacity, index + 1,
-                    sizeof *writer->pendings) ||
+    if (!intake_grow((void **)&writer->pendings, &writer->pending_capacity, index + 1,
+                     sizeof *writer->pendings) ||
         erofs_tree_add(&writer->tree, parent, name, strlen(name), EROFS_KIND_PENDING, index, &target))
         return erofs_failed(writer);
     kind = erofs_link(writer, target, writer->parent, writer->base);

@@ -22,8 +22,8 @@ void erofs_xattr_begin(struct clib_erofs *writer) {
 }
 
 static enum clib_layer_kind add(struct clib_erofs *writer, const struct erofs_xattr *xattr) {
-    if (!erofs_grow((void **)&writer->xattrs, &writer->xattr_capacity, writer->xattr_count + 1,
-                    sizeof *writer->xattrs))
+    if (!intake_grow((void **)&writer->xattrs, &writer->xattr_capacity, writer->xattr_count + 1,
+                     sizeof *writer->xattrs))
         return erofs_failed(writer);
     struct erofs_xattr *added = &writer->xattrs[writer->xattr_count];
     *added = *xattr;
