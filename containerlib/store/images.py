@@ -19,6 +19,7 @@ Content = tuple[Kind, str]
 """A blob and its digest, or a snapshot and its chain id."""
 
 _COLUMNS = """id, manifest_digest, manifest_media_type, manifest_size, size_bytes, chain, created_at, snapshot_kind,
+    index_digest, index_media_type, index_size,
     (SELECT group_concat(reference, char(10)) FROM image_references WHERE image_id = images.id)"""
 
 
@@ -35,6 +36,10 @@ class ImageRow:
     created_at: float
     snapshot_kind: LayerKind = "overlay"
     """In which form its layers are used: that of the last pull or load."""
+    index_digest: str = ""
+    """The index that the last pull or load took it from, if that took all of it."""
+    index_media_type: str = ""
+    index_size: int = 0
     references: tuple[str, ...] = ()
 
 
@@ -49,11 +54,14 @@ class ImageTable:
         """Adds the image, or replaces what it consists of; its references stay."""
         with self.transaction() as cursor:
             cursor.execute(
-                """INSERT INTO images VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET
+                """INSERT INTO images VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET
                     manifest_digest = excluded.manifest_digest,
                     manifest_media_type = excluded.manifest_media_type,
                     manifest_size = excluded.manifest_size,
-                    snapshot_kind = excluded.snapshot_kind""",
+                    snapshot_kind = excluded.snapshot_kind,
+                    index_digest = excluded.index_digest,
+                    index_media_type = excluded.index_media_type,
+                    index_size = excluded.index_size""",
                 (
                     row.id,
                     row.manifest_digest,
@@ -63,6 +71,9 @@ class ImageTable:
                     "\n".join(row.chain),
                     row.created_at,
                     row.snapshot_kind,
+                    row.index_digest,
+                    row.index_media_type,
+                    row.index_size,
                 ),
             )
             cursor.execute("DELETE FROM image_contents WHERE image_id = ?", (row.id,))
@@ -155,7 +166,19 @@ class ImageTable:
 
 
 def _row(row: tuple[Any, ...]) -> ImageRow:
-    id_, manifest_digest, media_type, manifest_size, size_bytes, chain, created_at, kind, references = row
+    (
+        id_,
+        manifest_digest,
+        media_type,
+        manifest_size,
+        size_bytes,
+        chain,
+        created_at,
+        kind,
+        *index,
+        references,
+    ) = row
+    index_digest, index_media_type, index_size = index
     return ImageRow(
         id=id_,
         manifest_digest=manifest_digest,
@@ -165,5 +188,8 @@ def _row(row: tuple[Any, ...]) -> ImageRow:
         chain=tuple(chain.split("\n")) if chain else (),
         created_at=created_at,
         snapshot_kind=kind,
+        index_digest=index_digest,
+        index_media_type=index_media_type,
+        index_size=index_size,
         references=tuple(sorted(references.split("\n"))) if references else (),
     )
