@@ -211,6 +211,8 @@ class ImageCollection:
     ) -> str:
         """Pushes an image, by handle, reference or id; or several as one, with a platform for each: as `Image.push`.
 
+        Where names of one image stand for several indexes, a reference means its own, the others that of the last pull.
+
         Raises: NotFound; InvalidArgument for two images of one platform; as `Image.push`.
         """
         target = words.text(to, field="reference")

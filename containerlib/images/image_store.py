@@ -16,6 +16,7 @@ from containerlib._sys.privilege import Capability, require_capability
 from containerlib.errors import Conflict, Error, InvalidArgument, NotFound
 from containerlib.images.content.garbage import clear_temporary, collect
 from containerlib.images.content.pruning import PrunePolicy, doomed
+from containerlib.images.content.trees import index_of
 from containerlib.images.content.verify import VerifyReport, damages
 from containerlib.images.naming import platforms_of, reference_in, tag_of, tags_of
 from containerlib.images.records import ImageRecord, ImagesPruned, Progress, PruneReport
@@ -153,7 +154,8 @@ class ImageStore:
             rows = [self._row(name) for name in names]
             lease.keep(content for row in rows for content in self._table.contents(row.id))
             report, content = _one_at_a_time(progress), self._root.content
-            pushed = push(content, registry, rows, target, form=manifest_format, report=report)
+            named = [(row, reference_in(row, name)) for row, name in zip(rows, names, strict=True)]
+            pushed = push(content, registry, named, target, form=manifest_format, report=report)
         return str(pushed.digest)
 
     def save(self, names: Sequence[str], target: IO[bytes] | str) -> None:
@@ -253,7 +255,7 @@ class ImageStore:
         (name,) = tags_of(reference)
         with self._table.transaction():
             row = self._row(image)
-            self._table.refer(name, row.id)
+            self._table.refer(name, row.id, index=index_of(row, reference_in(row, image)))
             self._root.write_index()
         return self._by_full_id(row.id)
 

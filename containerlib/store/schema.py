@@ -79,4 +79,15 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE images ADD COLUMN index_media_type TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE images ADD COLUMN index_size INTEGER NOT NULL DEFAULT 0",
     ),
+    (
+        # Each name may stand for another index around the same image, and an index keeps blobs while anything has it.
+        "ALTER TABLE image_references ADD COLUMN index_digest TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE image_references ADD COLUMN index_media_type TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE image_references ADD COLUMN index_size INTEGER NOT NULL DEFAULT 0",
+        """CREATE TABLE index_contents (
+            index_digest TEXT NOT NULL,
+            key TEXT NOT NULL,
+            PRIMARY KEY (index_digest, key)
+        ) WITHOUT ROWID""",
+    ),
 )

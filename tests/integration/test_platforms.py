@@ -208,6 +208,35 @@ def test_verify_repairs_an_index_of_which_nothing_is_left(
     assert blobs(root) == ALL
 
 
+def test_names_of_one_image_stand_for_the_index_of_each(
+    registry: Registry, reference: str, images: ImageStore, root: Path, tmp_path: Path
+) -> None:
+    """As when only the other platform's image was made anew."""
+    newer = ManyPlatforms((Image((Layer().file("which", "newer").finish(),), machine="s390x"), OWN))
+    again = registry.push(newer.write_layout(tmp_path / "newer"), "multi", "2", "--all")
+    both = ALL | {blob.digest for blob in (newer.blobs()[0], *newer.blobs()[1])}
+    record = images.pull(reference, all_platforms=True)
+    assert images.pull(again, all_platforms=True).id == record.id
+    images.tag(reference, registry.reference("mine"))
+    images.prune()
+    assert blobs(root) == both
+    assert images.verify().checked == len(both)
+    pushed = {name: images.push([name], registry.reference("elsewhere")) for name in (reference, again)}
+    assert pushed == {reference: INDEX.digest, again: newer.blobs()[0].digest}
+    assert images.push([registry.reference("mine")], registry.reference("elsewhere")) == INDEX.digest
+    assert images.push([record.id], registry.reference("elsewhere")) == newer.blobs()[0].digest
+    with (tmp_path / "archive").open("wb") as file:
+        images.save([record.id], file)
+    images.remove(reference)
+    images.remove(registry.reference("mine"))
+    assert blobs(root) == both - (ALL - {blob.digest for blob in newer.blobs()[1]})
+    images.remove(record.id)
+    images.load(tmp_path / "archive")
+    assert blobs(root) == both
+    again_pushed = {name: images.push([name], registry.reference("elsewhere")) for name in pushed}
+    assert again_pushed == pushed
+
+
 # ---- archives ----
 
 

@@ -89,9 +89,10 @@ def load(
 def _from_layout(files: Files, platforms: Sequence[Platform]) -> list[_Found]:
     """The images of index.json that are for one of `platforms`, or do not say what they are for."""
     found = []
-    tags = _docker_names(files)
-    for entry in Document.parse(_small(files, "index.json"), "index").documents("manifests"):
-        descriptor = Descriptor.read(entry)
+    entries = Document.parse(_small(files, "index.json"), "index").documents("manifests")
+    descriptors = [Descriptor.read(entry) for entry in entries]
+    tags = _docker_names(files, {descriptor.annotation(_CONTAINERD_NAME) for descriptor in descriptors})
+    for descriptor in descriptors:
         if descriptor.platform is not None and choose(platforms, [descriptor.platform]) is None:
             continue
         manifest = choose_manifest(descriptor, partial(_document, files), platforms, "the layout")
@@ -163,14 +164,18 @@ def _layer(files: Files, path: str) -> Descriptor:
     return Descriptor(media_type, hasher.digest(), size)
 
 
-def _docker_names(files: Files) -> dict[Digest, tuple[str, ...]]:
-    """The full names that manifest.json has for each config, as far as it is there."""
+def _docker_names(files: Files, known: set[str]) -> dict[Digest, tuple[str, ...]]:
+    """The full names that manifest.json has for each config, as far as it is there, and that are not `known`.
+
+    Two entries of index.json may be around the same config, and each has its own names.
+    """
     if files.size("manifest.json") is None:
         return {}
     names: dict[Digest, tuple[str, ...]] = {}
     for entry in _docker_entries(files):
         digest = Digest.of(_small(files, entry.text("Config")))
-        names[digest] = (*names.get(digest, ()), *entry.texts("RepoTags"))
+        others = [name for name in entry.texts("RepoTags") if str(Reference.parse(name)) not in known]
+        names[digest] = (*names.get(digest, ()), *others)
     return names
 
 

@@ -20,7 +20,7 @@ from typing import IO
 from containerlib.errors import AlreadyExists, StageError
 from containerlib.images.archives.tar import END, header, member, write_to
 from containerlib.images.content.store import ContentStore
-from containerlib.images.content.trees import read_tree, top_of
+from containerlib.images.content.trees import manifest_of, names_of, read_tree, top_of
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import REF_NAME, Manifest, MediaType
 from containerlib.spec.reference import DEFAULT_REGISTRY, Reference
@@ -64,9 +64,10 @@ def _manifests(content: ContentStore, rows: Iterable[ImageRow]) -> Iterator[tupl
 def _blobs(content: ContentStore, rows: Sequence[ImageRow]) -> list[tuple[Digest, int]]:
     """Each blob once, with its size, by digest."""
     found: dict[Digest, int] = {}
-    for row in rows:
+    tops = [top for row in rows for top in (manifest_of(row), *(top_of(row, name) for name in names_of(row)))]
+    for top in dict.fromkeys(tops):
         tree = read_tree(
-            top_of(row),
+            top,
             lambda descriptor: content.read(descriptor.digest),
             leave=lambda blob: blob.is_foreign and not content.has(blob.digest),
         )
@@ -92,8 +93,8 @@ def _index(rows: Iterable[ImageRow]) -> bytes:
     """Each manifest, or index that is here with all platforms, under each of its names, or once without."""
     entries = []
     for row in rows:
-        for reference in row.references or ("",):
-            entry = top_of(row).to_json()
+        for reference in names_of(row):
+            entry = top_of(row, reference).to_json()
             if reference:
                 tag = Reference.parse(reference).tag
                 entry["annotations"] = {_CONTAINERD_NAME: reference} | ({REF_NAME: tag} if tag else {})

@@ -1,6 +1,6 @@
 """What hangs on a manifest or an index: every document below it, and their blobs.
 
-    tree = read_tree(top_of(row), content_reader)     # a reader gives the bytes that a descriptor names, verified
+    tree = read_tree(top_of(row, name), read)       # `read` gives the bytes that a descriptor names
     tree.documents                                    # by digest: what others name before those, the top last
     tree.blobs                                        # configs and layers by digest, each once
 
@@ -16,14 +16,16 @@ from attrs import field, frozen
 from containerlib.errors import InvalidArgument
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import Descriptor, Index, Manifest, parse_manifest
-from containerlib.store import ImageRow
+from containerlib.store import ImageRow, IndexRow
 
 __all__ = [
     "MAX_NESTING",
     "Document",
     "Read",
     "Tree",
+    "index_of",
     "manifest_of",
+    "names_of",
     "read_document",
     "read_tree",
     "too_deep",
@@ -102,11 +104,22 @@ def manifest_of(row: ImageRow) -> Descriptor:
     return Descriptor(row.manifest_media_type, Digest.parse(row.manifest_digest), row.manifest_size)
 
 
-def top_of(row: ImageRow) -> Descriptor:
-    """What the image's names stand for: the index around it that is here with all its platforms, else its manifest."""
-    if not row.index_digest:
+def index_of(row: ImageRow, reference: str | None) -> IndexRow | None:
+    """The index that the image's name stands for, or, without a name, that it was last taken from; if it is here."""
+    return row.index if reference is None else dict(row.indexes).get(reference)
+
+
+def top_of(row: ImageRow, reference: str | None) -> Descriptor:
+    """What the image is under that name: the index around it that is here with all its platforms, or its manifest."""
+    index = index_of(row, reference)
+    if index is None:
         return manifest_of(row)
-    return Descriptor(row.index_media_type, Digest.parse(row.index_digest), row.index_size)
+    return Descriptor(index.media_type, Digest.parse(index.digest), index.size)
+
+
+def names_of(row: ImageRow) -> tuple[str | None, ...]:
+    """The names that it is written down under: None once, where it has none."""
+    return row.references or (None,)
 
 
 def _check_same(known: Descriptor, other: Descriptor, *, of_type: bool = False) -> None:

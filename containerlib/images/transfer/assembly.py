@@ -33,7 +33,7 @@ from containerlib.spec.digest import Digest
 from containerlib.spec.document import MAX_DOCUMENT
 from containerlib.spec.image import Descriptor, ImageConfig, Manifest, MediaType
 from containerlib.spec.layer import MAX_LAYERS
-from containerlib.store import Content, ImageRow
+from containerlib.store import Content, ImageRow, IndexRow
 
 if TYPE_CHECKING:
     from containerlib.spec.layer import LayerKind
@@ -63,8 +63,8 @@ def assemble(
     with root.lease() as lease, Transfers(root.content, lease, source, report) as transfers:
         config = _config(manifest, transfers)
         chain = config.chain_ids()
-        contents = _contents(manifest, chain, index)
-        lease.keep(contents)
+        contents, below = _contents(manifest, chain), _below(index)
+        lease.keep([*contents, *(("blob", key) for key in below)])
         with Drafts(root.snapshots, lease) as drafts:
             others = index.blobs.values() if index else ()
             _unpack_all(manifest, config, transfers, drafts, others=others, report=report)
@@ -74,12 +74,13 @@ def assemble(
             with root.table.transaction():
                 transfers.adopt()
                 drafts.adopt()
-                image_id = _record(root, manifest, chain, contents, kind=drafts.kind, index=index)
+                row = _row(root, manifest, chain, kind=drafts.kind, index=index)
+                root.table.put(row, contents, below=below)
                 for reference in references:
-                    root.table.refer(reference, image_id, resolved=resolved)
+                    root.table.refer(reference, row.id, resolved=resolved, index=row.index)
                 root.write_index()
-    report(Progress("done", image_id, 0, 0))
-    return image_id
+    report(Progress("done", row.id, 0, 0))
+    return row.id
 
 
 def _config(manifest: Manifest, transfers: Transfers) -> ImageConfig:
@@ -170,18 +171,18 @@ def _report_unpacked(report: Report, digest: str, done: int) -> None:
     report(Progress("unpack", digest, done, 0))
 
 
-def _record(
+def _row(
     root: ImageRoot,
     manifest: Manifest,
     chain: Sequence[str],
-    contents: Sequence[Content],
     *,
     kind: LayerKind,
     index: Tree | None,
-) -> str:
+) -> ImageRow:
     descriptor = manifest.descriptor()
     sizes = root.table.snapshot_sizes()
-    row = ImageRow(
+    whole = IndexRow(str(index.top.digest), index.document.media_type, index.top.size) if index else None
+    return ImageRow(
         id=str(manifest.config.digest),
         manifest_digest=str(descriptor.digest),
         manifest_media_type=descriptor.media_type,
@@ -190,12 +191,8 @@ def _record(
         chain=tuple(chain),
         created_at=time.time(),
         snapshot_kind=kind,
-        index_digest=str(index.top.digest) if index else "",
-        index_media_type=index.document.media_type if index else "",
-        index_size=index.top.size if index else 0,
+        index=whole,
     )
-    root.table.put(row, contents)
-    return row.id
 
 
 def _documents(manifest: Manifest, index: Tree | None) -> Iterator[tuple[Descriptor, bytes]]:
@@ -205,13 +202,17 @@ def _documents(manifest: Manifest, index: Tree | None) -> Iterator[tuple[Descrip
         yield evolve(document.descriptor(), digest=digest), document.to_bytes()
 
 
-def _contents(manifest: Manifest, chain: Sequence[str], index: Tree | None) -> list[Content]:
+def _contents(manifest: Manifest, chain: Sequence[str]) -> list[Content]:
     """What the image keeps from collection."""
     digests = [
         manifest.config.digest,
+        manifest.descriptor().digest,
         *(layer.digest for layer in manifest.layers),
-        *(descriptor.digest for descriptor, _ in _documents(manifest, index)),
-        *(index.blobs if index else ()),
     ]
     blobs: list[Content] = [("blob", str(digest)) for digest in digests]
     return [*blobs, *(("snapshot", chain_id) for chain_id in chain)]
+
+
+def _below(index: Tree | None) -> list[str]:
+    """The blobs that the index keeps: itself, and all below it."""
+    return [str(digest) for digest in (*index.documents, *index.blobs)] if index else []

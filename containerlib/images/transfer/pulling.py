@@ -8,7 +8,7 @@ from attrs import frozen
 
 from containerlib.errors import InvalidArgument, RegistryError
 from containerlib.images.content.ingest import Ingest
-from containerlib.images.content.trees import Read, Tree, read_tree
+from containerlib.images.content.trees import Read, Tree, read_tree, top_of
 from containerlib.images.records import Progress
 from containerlib.images.registry.client import Registry
 from containerlib.images.root import ImageRoot
@@ -128,15 +128,14 @@ def _present(
     if row is None or not resolved or not root.is_whole(row):
         return None
     digest = reference.digest or registry.resolve(reference).digest
-    if all_platforms and str(digest) not in (row.index_digest, row.manifest_digest):
+    if all_platforms and digest != top_of(row, str(reference)).digest:
         return None
     return row.id if resolved == _resolution(digest, platforms) else None
 
 
 def _index(root: ImageRoot, top: Descriptor, read: Read, request: Request) -> Tree | None:
     """The index with all that is below it, where that is wanted, or is here already: it stays whole then."""
-    here = any(row.index_digest == str(top.digest) for row in root.table.list())
-    if not (request.all_platforms or here):
+    if not (request.all_platforms or root.table.has_index(str(top.digest))):
         return None
     tree = read_tree(top, read, leave=lambda blob: blob.is_foreign and not request.foreign_layers)
     return tree if isinstance(tree.document, Index) else None

@@ -42,7 +42,7 @@ Report = Callable[[Progress], None]
 def push(
     content: ContentStore,
     registry: Registry,
-    rows: Sequence[ImageRow],
+    named: Sequence[tuple[ImageRow, str | None]],
     target: Reference,
     *,
     form: ManifestFormat | None,
@@ -50,12 +50,14 @@ def push(
 ) -> Descriptor:
     """Pushes the image, with all of its index where that is here; or several as one index with a platform for each.
 
+    Each comes with its name that is meant, or with None where it is meant by its id.
+
     Raises: NotFound where a part is not here; InvalidArgument for two images of one platform; as `Registry`, and
     Unsupported for what cannot be written in `form`.
     """
-    plan = _Plan(content, form)
-    if len(rows) == 1:
-        plan.add(top_of(rows[0]))
+    plan, rows = _Plan(content, form), [row for row, _ in named]
+    if len(named) == 1:
+        plan.add(top_of(*named[0]))
     else:
         plan.documents.append(_index([plan.add(manifest_of(row)) for row in rows], content, form))
     _push_blobs(plan, registry, target.repository, _sources(rows, target), report)

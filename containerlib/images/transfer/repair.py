@@ -82,8 +82,9 @@ def _fetch_from(
 
 
 def _find(root: ImageRoot, row: ImageRow, digest: Digest) -> tuple[Descriptor, bool]:
-    """What names the blob in the image or its index, and whether it is a manifest or index itself."""
-    names, damaged = [manifest_of(row), top_of(row)], False
+    """What names the blob in the image or its indexes, and whether it is a manifest or index itself."""
+    names = [manifest_of(row), *(top_of(row, name) for name in (None, *row.references))]
+    damaged = False
     while names:
         name = names.pop()
         if name.digest == digest:
