@@ -10,12 +10,12 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from attrs import field, frozen
 
 from containerlib.errors import InvalidArgument
-from containerlib.images.registry.hosts import PlainHttp, is_link_local
+from containerlib.images.registry.hosts import PlainHttp, is_link_local, split_url
 from containerlib.spec.auth import BasicAuth, IdentityToken
 from containerlib.spec.document import Document
 
@@ -145,7 +145,10 @@ def token_requests(
     where `plain` does not allow it.
     """
     realm = challenge.get("realm")
-    parts = urlsplit(realm)
+    try:
+        parts = split_url(realm)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{realm[:200]!r} is no token server's address", field="realm") from error
     trusted = parts.scheme == "https" or (parts.scheme == "http" and plain.allows(parts.hostname or ""))
     if not trusted or not parts.hostname:
         raise InvalidArgument(f"{realm[:200]!r} is no token server to trust: https is needed", field="realm")

@@ -16,9 +16,9 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from containerlib.errors import RegistryError, Unavailable
+from containerlib.errors import InvalidArgument, RegistryError, Unavailable
 from containerlib.images.registry.answers import request_line
-from containerlib.images.registry.hosts import PlainHttp, is_link_local, origin
+from containerlib.images.registry.hosts import PlainHttp, is_link_local, origin, split_url
 from containerlib.images.registry.network import Network
 from containerlib.images.registry.retry import PASSING, Retry, retry_after
 from containerlib.images.registry.tls import tls_trouble
@@ -172,8 +172,17 @@ class Http:
         link-local address.
         """
         method, url = response.request.method, str(response.request.url)
-        target: str = urljoin(url, response.headers.get("Location", ""))
-        parts, host = urlsplit(target), urlsplit(target).hostname or ""
+        try:
+            target: str = urljoin(url, response.headers.get("Location", ""))
+            parts = split_url(target)
+        except (ValueError, InvalidArgument) as error:  # urljoin refuses some of it itself
+            raise RegistryError(
+                "a redirect was not followed: where it leads is no URL",
+                status=response.status_code,
+                code="MALFORMED",
+                request=request_line(method, url),
+            ) from error
+        host = parts.hostname or ""
         plain = parts.scheme == "http" and url.startswith("http:") and self.plain.allows(host)
         why = ""
         if "Location" not in response.headers:

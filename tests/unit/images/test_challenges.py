@@ -152,6 +152,8 @@ def test_scope_covers_what_asks_for_no_more(wide: Scope, narrow: Scope, covered:
         ("https://169.254.169.254/token", False),
         ("https://[fe80::1]/token", False),
         ("https://[::ffff:169.254.169.254]/token", False),
+        ("https://[::1", False),
+        ("https://auth.example:99999/token", False),
     ],
 )
 def test_token_request_to_a_server_not_to_trust_is_refused(realm: str, plain_http: bool) -> None:

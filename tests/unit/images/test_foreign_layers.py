@@ -85,6 +85,8 @@ def test_foreign_layer_with_other_bytes_is_refused(connect: Callable[..., Regist
         ("https://169.254.169.254/latest/meta-data", "link-local"),
         ("https://[fe80::1]/x", "link-local"),
         ("https://[::ffff:169.254.169.254]/x", "link-local"),
+        ("https://[::1", "no URL"),
+        ("https://layers.example:99999/x", "no URL"),
     ],
 )
 def test_foreign_layer_from_where_nobody_should_go_is_refused_by_name(

@@ -139,6 +139,10 @@ def test_name_that_is_no_registry_is_refused(name: str) -> None:
         ("http://layers.example/x", "not https"),
         ("https://169.254.169.254/x", "link-local"),
         ("https://me:word@other.example/x", "user name"),
+        ("https://me:word@[::1", "no URL"),
+        ("https://other.example:word/x", "no URL"),
+        ("https://other.example:99999/x", "no URL"),
+        ("//[::1", "no URL"),
         ("/again", "too many redirects"),
     ],
 )
