@@ -10,8 +10,8 @@ static enum clib_layer_kind merge_directories(struct clib_erofs *writer, uint32_
                                               unsigned depth) {
     struct erofs_directory *from = erofs_directory_of(&writer->tree, node);
     struct erofs_directory *to = erofs_directory_of(&writer->tree, taken);
-    bool implied = to->flags & EROFS_DIRECTORY_IMPLIED;
-    if (!(from->flags & EROFS_DIRECTORY_IMPLIED) && (implied || node > taken)) {
+    bool implied = to->flags & EROFS_DIRECTORY_IMPLIED, was_implied = from->flags & EROFS_DIRECTORY_IMPLIED;
+    if (!was_implied && (implied || node > taken)) {
         to->facts = from->facts;
         to->xattrs = from->xattrs;
         to->xattrs_size = from->xattrs_size;
@@ -19,7 +19,7 @@ static enum clib_layer_kind merge_directories(struct clib_erofs *writer, uint32_
     }
     to->flags |= from->flags & EROFS_DIRECTORY_OPAQUE;
     writer->tree.nodes[node].flags |= EROFS_NODE_REPLACED;
-    writer->intake.stats.entries -= implied || from->flags & EROFS_DIRECTORY_IMPLIED;
+    writer->intake.stats.entries -= node > taken ? was_implied : implied; /* it was there already */
     return merge(writer, node, taken, depth + 1);
 }
 
