@@ -110,6 +110,7 @@ static enum clib_layer_kind move_along(struct clib_erofs *writer, uint32_t direc
         erofs_directory_of(tree, directory)->flags & EROFS_DIRECTORY_OPAQUE;
     tree->nodes[directory].flags |= EROFS_NODE_REPLACED;
     writer->intake.stats.entries--;
+    writer->at_node = NOWHERE; /* it may be of what is moved */
     return erofs_merge(writer, directory, to);
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import struct
 import subprocess
 import tarfile
 from pathlib import Path
@@ -32,8 +33,49 @@ HARNESSES = {
 }
 
 
+ACL = struct.pack(
+    "<I" + 5 * "HHI", 2, 1, 6, 2**32 - 1, 2, 5, 7, 4, 4, 2**32 - 1, 16, 7, 2**32 - 1, 32, 0, 2**32 - 1
+)
+CAPABILITY = struct.pack("<5I", 0x2000001, 1 << 13, 0, 0, 0)
+
+
+def below() -> bytes:
+    """What lies in, leads through, or meets again behind a link of the layer that the harnesses have below: b is a."""
+    buffer = io.BytesIO()
+    entries = [
+        ("a/t", b"2", "/e"),
+        ("a/f", b"0", ""),
+        ("a/n", b"0", ""),
+        ("b/f", b"0", ""),
+        ("g", b"1", "b/n"),
+        ("h", b"1", "a/f"),
+        ("b/t/u", b"0", ""),
+        ("b/d/p", b"0", ""),
+        ("a/d", b"5", ""),
+        ("a/d/p", b"0", ""),
+        ("b/.wh.d", b"0", ""),
+        ("b/w/x", b"0", ""),
+        ("a/.wh.w", b"0", ""),
+        ("a/l/y", b"0", ""),
+        ("b/d/.wh..wh..opq", b"0", ""),
+    ]
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as made:
+        for name, kind, link in entries:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, link
+            if name == "a/f":
+                values = {"system.posix_acl_access": ACL, "security.capability": CAPABILITY}
+                info.pax_headers = {
+                    f"SCHILY.xattr.{key}": os.fsdecode(value) for key, value in values.items()
+                }
+            made.addfile(info)
+    return buffer.getvalue()
+
+
 def seeds(corpus: Path, prefixes: list[bytes]) -> None:
     def add(name: str, data: bytes) -> None:
+        data = data.rstrip(b"\0")  # an archive may end without its mark
+        data += bytes(-len(data) % 512)
         for number, prefix in enumerate(prefixes):
             (corpus / f"{name}{number}").write_bytes(prefix + data)
 
@@ -48,20 +90,8 @@ def seeds(corpus: Path, prefixes: list[bytes]) -> None:
                 content = b"content" if kind == b"0" else b""
                 info.size = len(content)
                 made.addfile(info, io.BytesIO(content))
-        add(name, buffer.getvalue().rstrip(b"\0") + bytes(1024))
-    buffer = io.BytesIO()  # what lies in, or leads through, the layer that the harnesses have below
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as made:
-        for name, kind in (
-            ("b/x", b"0"),
-            ("g", b"1"),
-            ("a/l/y", b"0"),
-            ("b/d/.wh..wh..opq", b"0"),
-            ("b/x", b"2"),
-        ):
-            info = tarfile.TarInfo(name)
-            info.type, info.linkname = kind, "b/f"
-            made.addfile(info)
-    add("lower", buffer.getvalue().rstrip(b"\0") + bytes(1024))
+        add(name, buffer.getvalue())
+    add("below", below())
     sparse = corpus.parent / "sparse"
     with sparse.open("wb") as file:
         for number in range(6):
