@@ -271,6 +271,13 @@ int clib_cgroup_device_attach(int cgroup_fd, int program, int replaced);
 /* 0 or -errno */
 int clib_cgroup_device_detach(int cgroup_fd, int program);
 
+/* Steps of a control group's making, one after the other until one is not possible. How many were: the caller
+ * does the next one itself, and hears why. */
+/* mkdir(2) of `count` paths, one behind the other */
+int clib_make_directories(const char *paths, int count, int mode);
+/* one write(2) for each of `count` "path\0value\0" pairs, to a file that is there */
+int clib_write_files(const char *pairs, int count);
+
 /* A descriptor that is readable when the file at path has been written to (inotify). Or -errno. */
 int clib_watch_growth(const char *path);
 
