@@ -134,6 +134,9 @@ enum clib_mount_flag {
     CLIB_MOUNT_TARGET_OWNER = 1024,        /* and its owner */
     CLIB_MOUNT_ON_PROC = 2048,             /* the target may lie in a procfs */
     CLIB_MOUNT_PROC_SOURCE = 4096,         /* the source must be a procfs */
+    CLIB_MOUNT_AHEAD =
+        8192, /* is only made, with the rights that the process still has; put in its place by */
+    CLIB_MOUNT_MADE = 16384, /* the MOUNT with this flag; in the same order where there are several */
 };
 
 enum clib_tree_kind {

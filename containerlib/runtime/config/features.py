@@ -19,7 +19,7 @@ from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime import kernel
 from containerlib.runtime.config.properties import implemented
 from containerlib.runtime.plan import capabilities, mount_options
-from containerlib.runtime.plan import container as plan
+from containerlib.runtime.plan.namespaces import CLONE_FLAGS
 from containerlib.spec import vocabulary
 
 __all__ = ["features"]
@@ -53,7 +53,7 @@ def features(release: tuple[int, int] | None = None) -> dict[str, Any]:
 
 def _linux(release: tuple[int, int]) -> dict[str, Any]:
     return {
-        "namespaces": sorted(plan.CLONE_FLAGS),
+        "namespaces": sorted(CLONE_FLAGS),
         "capabilities": list(capabilities.NAMES),
         "cgroup": {
             "v1": True,

@@ -12,6 +12,7 @@ from containerlib.errors import InvalidArgument
 from containerlib.runtime.config.refusals import refuse
 from containerlib.runtime.config.shape import interface_name
 from containerlib.runtime.config.shapes import Wrong, step
+from containerlib.runtime.plan.namespaces import check_owner_of_mounts
 from containerlib.runtime.plan.sysctls import check_sysctl
 
 TYPE_CHECKING = False
@@ -46,6 +47,7 @@ def namespace_kinds(linux: Linux) -> dict[str, str]:
         kinds[namespace["type"]] = namespace.get("path", "")
     if "mount" not in kinds:
         raise refuse("linux.namespaces without mount", "linux.namespaces")
+    check_owner_of_mounts(kinds)
     return kinds
 
 

@@ -10,23 +10,23 @@ Spec: runtime-spec config.md, config-linux.md
 
 from __future__ import annotations
 
-import functools
-import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
-from containerlib.errors import InvalidArgument, Unsupported
+from containerlib.errors import InvalidArgument
 from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.devices import console_ops, device_ops
 from containerlib.runtime.plan.groups import Groups
 from containerlib.runtime.plan.hooks import hook_ops, state_text
 from containerlib.runtime.plan.labels import keyring_label_ops, labelled_mounts
-from containerlib.runtime.plan.mounts import mount_ops, read_only_ops, root_propagation
+from containerlib.runtime.plan.mounts import ahead_ops, mount_ops, read_only_ops, root_propagation
+from containerlib.runtime.plan.namespaces import CLONE_FLAGS, Namespaces, namespaces_of
 from containerlib.runtime.plan.net_devices import net_device_ops
 from containerlib.runtime.plan.ops import Op, Plan
 from containerlib.runtime.plan.process import final_ops, joining_ops, process_ops, search_path
 from containerlib.runtime.plan.roots import OverlayRoot, Root
 from containerlib.runtime.plan.sysctls import check_sysctl
-from containerlib.runtime.plan.time_offsets import CLONE_NEWTIME, time_ops
+from containerlib.runtime.plan.time_offsets import time_ops
 from containerlib.runtime.plan.user import Mapper, denies_groups, root_ops, user_ops
 from containerlib.spec.values import frozen
 
@@ -38,19 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Manner", "after_ops", "container_plan", "exec_plan", "late_ops", "root_op"]
 
-CLONE_FLAGS = {
-    "mount": 0x00020000,
-    "cgroup": 0x02000000,
-    "uts": 0x04000000,
-    "ipc": 0x08000000,
-    "pid": 0x20000000,
-    "network": 0x40000000,
-    "user": 0x10000000,
-    "time": CLONE_NEWTIME,
-}
 _NOTIFY = "SCMP_ACT_NOTIFY"
-_UNSHARED = {"cgroup", "time"}
-"""Kinds that clone3(2) does not make: something is to be done first, with the groups or the clocks."""
 
 
 @frozen
@@ -85,21 +73,22 @@ def container_plan(
     """
     linux = spec.get("linux", {})
     _refuse_later(spec, linux)
-    new, joined = _namespaces(linux)
+    namespaces = namespaces_of(linux)
+    new = namespaces.new
     process = spec["process"]
 
     def hooks(kind: str) -> Iterator[Op]:
         return hook_ops(spec, kind, container_id=container_id, bundle=manner.bundle)
 
     before = [
-        *_host_ops(spec, groups, new, joined, manner.mapper),
+        *_host_ops(spec, groups, namespaces, manner.mapper),
         root_op(rootfs, root),
         *labelled_mounts(
             mount_ops(spec, groups, private_cgroups="cgroup" in new, bundle=manner.bundle), linux
         ),
-        *device_ops(spec, bound="user" in new or "user" in joined),
+        *device_ops(spec, bound="user" in new or "user" in namespaces.joined),
         *read_only_ops(spec),
-        *_sysctls(linux, new | set(joined)),
+        *_sysctls(linux, new | namespaces.joined.keys()),
         *(ops.mask(path, f"linux.maskedPaths {path}") for path in linux.get("maskedPaths", ())),
         *(ops.readonly(path, f"linux.readonlyPaths {path}") for path in linux.get("readonlyPaths", ())),
         *_names(spec, new),
@@ -121,12 +110,11 @@ def container_plan(
             last=(*_hold(process, manner), *hooks("startContainer")),
         ),
     ]
-    clone_flags = 0 if "user" in joined else _flags(new - _UNSHARED)
     supervised = manner.supervised
     return Plan(
         tuple(before),
         (*after_ops(groups), *(hooks("poststop") if supervised else ())),
-        clone_flags,
+        namespaces.cloned,
         tuple(hooks("poststart") if supervised else ()),
     )
 
@@ -142,8 +130,7 @@ def exec_plan(
 ) -> Plan:
     """The plan of another process in a container that runs with `spec`."""
     linux = spec.get("linux", {})
-    new, joined = _namespaces(linux)
-    flags = _flags(new | set(joined))
+    flags = namespaces_of(linux).all_flags
     before = [
         *joining_ops(process, groups),
         *ops.handover(*map(ops.cgroup_join, groups.task_files)),
@@ -182,22 +169,6 @@ def _refuse_later(spec: Spec, linux: Linux) -> None:
         raise InvalidArgument("config.json has no command to run", field="process.args")
 
 
-def _namespaces(linux: Linux) -> tuple[set[str], dict[str, str]]:
-    """Kinds that are made new, and kinds that are joined with their paths."""
-    new, joined = set(), {}
-    for namespace in linux.get("namespaces", ()):
-        kind, path = namespace["type"], namespace.get("path", "")
-        if kind not in CLONE_FLAGS:
-            raise InvalidArgument(f"{kind!r} is no type of namespace", field="linux.namespaces")
-        if path:
-            joined[kind] = path
-        else:
-            new.add(kind)
-    if "mount" not in new and "mount" not in joined:
-        raise Unsupported("a container without a mount namespace of its own: add one to linux.namespaces")
-    return new, joined
-
-
 def _check_notify(profile: Mapping[str, Any], path: str | None) -> None:
     """The call by which the listener is handed over must not be one that the listener judges."""
     if profile.get("defaultAction") == _NOTIFY:
@@ -210,10 +181,6 @@ def _check_notify(profile: Mapping[str, Any], path: str | None) -> None:
             raise InvalidArgument(f"{_NOTIFY} needs a listenerPath, where an agent listens", field=field)
         if "write" in rule.get("names", ()):
             raise InvalidArgument(f"{_NOTIFY} cannot be used for write", field=field)
-
-
-def _flags(kinds: Iterable[str]) -> int:
-    return functools.reduce(operator.or_, (CLONE_FLAGS[kind] for kind in kinds), 0)
 
 
 def _hold(process: Process, manner: Manner) -> Sequence[Op]:
@@ -248,15 +215,14 @@ def _oom_score(process: Process) -> list[Op]:
     return [ops.oom_score_adj(process["oomScoreAdj"])] if "oomScoreAdj" in process else []
 
 
-def _host_ops(
-    spec: Spec, groups: Groups, new: set[str], joined: Mapping[str, str], mapper: Mapper | None
-) -> Iterator[Op]:
+def _host_ops(spec: Spec, groups: Groups, namespaces: Namespaces, mapper: Mapper | None) -> Iterator[Op]:
     linux = spec.get("linux", {})
+    new, joined = namespaces.new, namespaces.joined
     joins = [ops.cgroup_join(file) for file in groups.join_files]
     oom_score = _oom_score(spec["process"])
     if "time" in new:
         yield from time_ops(linux)
-    if "user" in new:
+    if "user" in new and not namespaces.come_late:
         # before it is another user, to whom its own files in /proc do not belong
         yield from oom_score
         yield from user_ops(linux, mapper, joins)
@@ -265,18 +231,26 @@ def _host_ops(
     yield from ops.handover(*map(ops.cgroup_join, groups.task_files))
     for kind, path in sorted(joined.items(), key=lambda item: item[0] != "user"):
         yield ops.setns(path, CLONE_FLAGS[kind], f"linux.namespaces {kind} {path}")
-    if "cgroup" in new:  # after the groups were joined: they become the namespace's root
+    yield from ahead_ops(spec)
+    if "cgroup" in new and not namespaces.leave_their_owner:  # the groups, which are joined, become its root
         yield ops.unshare(CLONE_FLAGS["cgroup"], "linux.namespaces cgroup")
     yield from oom_score
-    if "user" in joined:
-        yield from root_ops(keep_groups=False)
-        yield ops.unshare(_flags(new - _UNSHARED), "new namespaces in the joined user namespace")
-        if "pid" in new:
-            yield ops.rebirth()
+    if namespaces.come_late:
+        yield from _late_namespaces(linux, namespaces, mapper)
     if "network" in new:
         yield ops.loopback_up()
     yield from net_device_ops(linux)
     yield ops.propagation(root_propagation(linux)[0])
+
+
+def _late_namespaces(linux: Linux, namespaces: Namespaces, mapper: Mapper | None) -> Iterator[Op]:
+    if "user" in namespaces.joined:
+        yield from root_ops(keep_groups=False)
+    yield ops.unshare(namespaces.late, "new namespaces beside the joined ones")
+    if "user" in namespaces.new:
+        yield from user_ops(linux, mapper, ())
+    if "pid" in namespaces.new:
+        yield ops.rebirth()
 
 
 def root_op(rootfs: str, root: Root) -> Op:
@@ -286,13 +260,13 @@ def root_op(rootfs: str, root: Root) -> Op:
     return ops.root_bind(root.path)
 
 
-def _sysctls(linux: Linux, own: set[str]) -> Iterator[Op]:
+def _sysctls(linux: Linux, own: AbstractSet[str]) -> Iterator[Op]:
     for key, value in linux.get("sysctl", {}).items():
         check_sysctl(key, own)
         yield ops.sysctl(key, value)
 
 
-def _names(spec: Spec, new: set[str]) -> Iterator[Op]:
+def _names(spec: Spec, new: AbstractSet[str]) -> Iterator[Op]:
     setters: tuple[tuple[str, Callable[[str], Op]], ...] = (
         (spec.get("hostname", ""), ops.hostname),
         (spec.get("domainname", ""), ops.domainname),

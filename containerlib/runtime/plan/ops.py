@@ -31,6 +31,8 @@ MOUNT_TARGET_MODE: int = lib.CLIB_MOUNT_TARGET_MODE
 MOUNT_TARGET_OWNER: int = lib.CLIB_MOUNT_TARGET_OWNER
 MOUNT_ON_PROC: int = lib.CLIB_MOUNT_ON_PROC
 MOUNT_PROC_SOURCE: int = lib.CLIB_MOUNT_PROC_SOURCE
+MOUNT_AHEAD: int = lib.CLIB_MOUNT_AHEAD
+MOUNT_MADE: int = lib.CLIB_MOUNT_MADE
 
 PID_MARK = "\x01"
 """Stands for the pid in the state that a hook is told; JSON has no such character."""

@@ -9,8 +9,9 @@ import pytest
 
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime import BindRoot, OverlayRoot
-from containerlib.runtime.plan.container import CLONE_FLAGS, container_plan, exec_plan
+from containerlib.runtime.plan.container import container_plan, exec_plan
 from containerlib.runtime.plan.groups import Groups
+from containerlib.runtime.plan.namespaces import CLONE_FLAGS
 from containerlib.runtime.plan.ops import Op, Plan
 from containerlib.spec.runtime import Process, Spec
 
