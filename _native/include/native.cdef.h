@@ -92,7 +92,7 @@ enum clib_op_kind {
     CLIB_OP_PIVOT,      /* the new root becomes "/"; the host's tree is gone; n0 1 = the root mount is made
                            read-only, n1 MS_* its propagation */
     /* the process */
-    CLIB_OP_SESSION_KEYRING, /* t0 name */
+    CLIB_OP_SESSION_KEYRING, /* t0 name, n0 KEY_* permissions, which say who finds it by its name */
     CLIB_OP_PERSONALITY,     /* n0 */
     CLIB_OP_SCHEDULER,       /* data: struct sched_attr */
     CLIB_OP_IO_PRIORITY,     /* n0 */

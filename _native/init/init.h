@@ -96,7 +96,7 @@ int is_null_device(const struct file_facts *facts);
 int op_console(struct init *init, const struct clib_op *op);
 
 /* process.c */
-int op_session_keyring(const char *name);
+int op_session_keyring(const char *name, uint64_t permissions);
 int op_rlimit(const struct clib_op *op);
 int op_cap_bounding(uint64_t kept);
 int op_user(struct init *init, const struct clib_op *op);

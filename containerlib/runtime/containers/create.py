@@ -77,6 +77,7 @@ def create(
     with Lock(directory):
         container = Container(directory, _record(spec, container_id, bundle, place))
         container.record.notify, container.record.rootless = notify, rootless
+        container.record.keyring = keyring
         try:
             _write(container, spec)
             _add(container, spec, env)
@@ -87,7 +88,6 @@ def create(
                 terminal=terminal,
                 on_terminal=on_terminal,
                 preserve=preserve,
-                keyring=keyring,
             )
         except BaseException as error:
             try:
@@ -160,7 +160,6 @@ def _make(
     terminal: tuple[int, int] | None,
     on_terminal: Callable[[int], None] | None,
     preserve: Sequence[int],
-    keyring: bool,
 ) -> None:
     record = container.record
     cgroup = container.cgroup()
@@ -181,7 +180,7 @@ def _make(
         spec=spec,
         unsupervised=True,
         preserve=preserve,
-        keyring=keyring,
+        keyring=record.keyring,
         seccomp_cache=os.path.join(os.path.dirname(container.directory), RESERVED),
         mapper=mapper_of_caller(),
     )

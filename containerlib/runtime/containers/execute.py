@@ -68,6 +68,7 @@ def execute(
         owned=False,
         unsupervised=detach,
         preserve=preserve,
+        keyring=container.record.keyring,
         seccomp_cache=os.path.join(os.path.dirname(container.directory), RESERVED),
         mapper=mapper_of_caller(),
         target=(container.record.pid, container.record.start_time),

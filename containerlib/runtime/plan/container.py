@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 __all__ = ["Manner", "after_ops", "container_plan", "exec_plan", "late_ops", "root_op"]
 
 _NOTIFY = "SCMP_ACT_NOTIFY"
+_KEYRING = 0x3F1B0000
+"""What the kernel gives, and KEY_USR_SEARCH: its user finds it."""
+_KEYRING_FOR_OTHERS = 0x00000008
+"""KEY_OTH_SEARCH: of those that are in its user namespace."""
 
 
 @frozen
@@ -86,7 +90,7 @@ def container_plan(
         *labelled_mounts(
             mount_ops(spec, groups, private_cgroups="cgroup" in new, bundle=manner.bundle), linux
         ),
-        *device_ops(spec, bound="user" in new or "user" in namespaces.joined),
+        *device_ops(spec, bound=namespaces.have_user),
         *read_only_ops(spec),
         *_sysctls(linux, new | namespaces.joined.keys()),
         *(ops.mask(path, f"linux.maskedPaths {path}") for path in linux.get("maskedPaths", ())),
@@ -97,7 +101,7 @@ def container_plan(
         ops.pivot(
             read_only=spec.get("root", {}).get("readonly", False), propagation=root_propagation(linux)[1]
         ),
-        *(_keyring(process, container_id) if manner.keyring else ()),
+        *(_keyring(process, container_id, namespaces) if manner.keyring else ()),
         *process_ops(
             process,
             seccomp,
@@ -130,14 +134,15 @@ def exec_plan(
 ) -> Plan:
     """The plan of another process in a container that runs with `spec`."""
     linux = spec.get("linux", {})
-    flags = namespaces_of(linux).all_flags
+    namespaces = namespaces_of(linux)
+    flags = namespaces.all_flags
     before = [
         *joining_ops(process, groups),
         *ops.handover(*map(ops.cgroup_join, groups.task_files)),
         *_oom_score(process),
         ops.join(flags),
         *console_ops(process, bind=False),
-        *(_keyring(process, container_id) if manner.keyring else ()),
+        *(_keyring(process, container_id, namespaces) if manner.keyring else ()),
         *process_ops(
             process,
             seccomp,
@@ -145,7 +150,7 @@ def exec_plan(
             linux=linux,
             make_cwd=False,
             die_with_shim=manner.supervised,
-            keep_groups=bool(flags & CLONE_FLAGS["user"]) and denies_groups(linux, manner.mapper),
+            keep_groups=namespaces.have_user and denies_groups(linux, manner.mapper),
             listener=_listener(spec, container_id, manner.bundle),
         ),
     ]
@@ -206,9 +211,15 @@ def _listener(spec: Spec, container_id: str, bundle: str) -> Op | None:
     return ops.listener(path, state)
 
 
-def _keyring(process: Process, container_id: str) -> Iterator[Op]:
+def _keyring(process: Process, container_id: str, namespaces: Namespaces) -> Iterator[Op]:
+    """The container's one, which the first process makes and each that is executed finds by its name.
+
+    Whoever executes one in a user namespace is not yet the user there whose keyring it is.
+    """
     yield from keyring_label_ops(process)
-    yield ops.session_keyring(container_id)
+    yield ops.session_keyring(
+        f"_ses.{container_id}", _KEYRING | (_KEYRING_FOR_OTHERS if namespaces.have_user else 0)
+    )
 
 
 def _oom_score(process: Process) -> list[Op]:

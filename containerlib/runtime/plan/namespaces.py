@@ -44,6 +44,11 @@ class Namespaces:
     joined: Mapping[str, str]
 
     @property
+    def have_user(self) -> bool:
+        """Whether there is a user namespace among them."""
+        return "user" in self.new or "user" in self.joined
+
+    @property
     def all_flags(self) -> int:
         """CLONE_NEW* of both."""
         return _flags(self.new | self.joined.keys())

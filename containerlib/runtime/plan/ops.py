@@ -356,8 +356,9 @@ def pivot(*, read_only: bool, propagation: int = 0) -> Op:
     return Op(lib.CLIB_OP_PIVOT, "root", (int(read_only), propagation, 0))
 
 
-def session_keyring(name: str) -> Op:
-    return Op(lib.CLIB_OP_SESSION_KEYRING, "session keyring", texts=(name, None))
+def session_keyring(name: str, permissions: int) -> Op:
+    """`permissions`: KEY_*, of a new one and of one that is found."""
+    return Op(lib.CLIB_OP_SESSION_KEYRING, "session keyring", (permissions, 0, 0), (name, None))
 
 
 def rlimit(name: str, resource: int, soft: int, hard: int) -> Op:
