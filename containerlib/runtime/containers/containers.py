@@ -121,7 +121,7 @@ class Container:
 
     def spec(self) -> Spec:
         """The configuration that it was made with. Raises: StageError."""
-        from containerlib.runtime.containers.bundle import read_config
+        from containerlib.runtime.config.read import read_config
 
         return read_config(f"{self.directory}/{CONFIG}")
 
