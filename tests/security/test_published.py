@@ -362,6 +362,35 @@ def test_comparison_of_an_argument_of_64_bits_is_the_kernels(rack: Rack) -> None
     assert wrong == []
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("rules", "argument"),
+    [
+        ([[(0, "LE", 0)], [(0, "LT", (1 << 32) + 5)]], 5),
+        ([[(0, "NE", 1), (1, "LT", 2)], [(0, "NE", 1), (1, "EQ", 2)]], 0),
+    ],
+    ids=["it is allowed", "it is never compiled"],
+)
+def test_call_that_one_of_two_rules_refuses_is_refused(
+    rack: Rack, rules: list[list[tuple[int, str, int]]], argument: int
+) -> None:
+    """What libseccomp 2.5.4 makes of such rules."""
+    syscalls = [
+        {
+            "names": ["getppid"],
+            "action": "SCMP_ACT_ERRNO",
+            "errnoRet": errno.EMLINK,
+            "args": [{"index": i, "op": f"SCMP_CMP_{op}", "value": value} for i, op, value in rule],
+        }
+        for rule in rules
+    ]
+    profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": syscalls}
+    done = rack.run(
+        "attack", "getppid", str(argument), change=lambda spec: spec["linux"].update(seccomp=profile)
+    )
+    assert done.text == "refused"
+
+
 def test_user_looked_up_in_files_of_any_size_costs_little(layer: Path) -> None:
     """CVE-2026-47262, CVE-2024-9676: passwd and group of the image were read whole, whatever they were."""
     layer.joinpath("etc").mkdir()
