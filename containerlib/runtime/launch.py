@@ -217,7 +217,9 @@ def start_unsupervised(directory: str, spec: Spec) -> None:
         except ConnectionResetError:
             raise Conflict("the container ended when it was to be started") from None
     if answer is not None:
-        message = answer[0]
+        message, fds = answer
+        for fd in fds:
+            os.close(fd)
         late = late_ops(spec)
         raise failure(message, late, first=message.number[0] - len(late))
 
