@@ -96,7 +96,7 @@ enum clib_op_kind {
     CLIB_OP_PIVOT,      /* the new root becomes "/"; the host's tree is gone; n0 1 = the root mount is made
                            read-only, n1 MS_* its propagation, n2 clib_pivot_kind */
     /* the process */
-    CLIB_OP_SESSION_KEYRING, /* t0 name */
+    CLIB_OP_SESSION_KEYRING, /* t0 name, n0 KEY_* permissions, which say who finds it by its name */
     CLIB_OP_PERSONALITY,     /* n0 */
     CLIB_OP_SCHEDULER,       /* data: struct sched_attr */
     CLIB_OP_IO_PRIORITY,     /* n0 */
@@ -138,6 +138,9 @@ enum clib_mount_flag {
     CLIB_MOUNT_TARGET_OWNER = 1024,        /* and its owner */
     CLIB_MOUNT_ON_PROC = 2048,             /* the target may lie in a procfs */
     CLIB_MOUNT_PROC_SOURCE = 4096,         /* the source must be a procfs */
+    CLIB_MOUNT_AHEAD =
+        8192, /* is only made, with the rights that the process still has; put in its place by */
+    CLIB_MOUNT_MADE = 16384, /* the MOUNT with this flag; in the same order where there are several */
 };
 
 enum clib_bind_flag {

@@ -49,10 +49,29 @@ static int look_at_target(const struct init *init, const struct clib_op *op, str
     return target >= 0 && sys(statx, target, "", AT_EMPTY_PATH, STATX_BASIC_STATS, place) == 0;
 }
 
+/* the op's mount, in no place yet; its descriptor or -errno */
+static int make(const struct init *init, const struct clib_op *op) {
+    return new_mount(op_text(init->plan, op, 0), init->plan->blob + op->text[2], op->size,
+                     (uint32_t)op->number[0]);
+}
+
+static int make_ahead(struct init *init, const struct clib_op *op) {
+    if (init->made == INIT_AHEAD)
+        return -E2BIG;
+    int mount = make(init, op);
+    if (mount < 0)
+        return mount;
+    init->ahead[init->made++] = mount;
+    return 0;
+}
+
+static int take_ahead(struct init *init) {
+    return init->taken < init->made ? take_fd(&init->ahead[init->taken++]) : -EINVAL;
+}
+
 static int mount_new(struct init *init, const struct clib_op *op) {
     uint64_t flags = op->number[1];
-    cleanup_close int mount = new_mount(op_text(init->plan, op, 0), init->plan->blob + op->text[2], op->size,
-                                        (uint32_t)op->number[0]);
+    cleanup_close int mount = flags & CLIB_MOUNT_MADE ? take_ahead(init) : make(init, op);
     if (mount < 0)
         return mount;
     struct statx place;
@@ -147,5 +166,7 @@ static int reconfigure(struct init *init, const struct clib_op *op) {
 int op_mount(struct init *init, const struct clib_op *op) {
     if (op->number[1] & CLIB_MOUNT_REMOUNT)
         return reconfigure(init, op);
+    if (op->number[1] & CLIB_MOUNT_AHEAD)
+        return make_ahead(init, op);
     return op->number[1] & CLIB_MOUNT_CLASSIC ? mount_classic(init, op) : mount_new(init, op);
 }

@@ -131,7 +131,7 @@ int init_run_op(struct init *init, const struct clib_op *op) {
     case CLIB_OP_PIVOT:
         return op_pivot(init, op);
     case CLIB_OP_SESSION_KEYRING:
-        return op_session_keyring(op_text(plan, op, 0));
+        return op_session_keyring(op_text(plan, op, 0), op->number[0]);
     case CLIB_OP_PERSONALITY:
         return op_personality(op->number[0]);
     case CLIB_OP_SCHEDULER:

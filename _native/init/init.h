@@ -10,21 +10,25 @@
  * from INIT_PRESERVED_FD on until the exec */
 enum { INIT_SYNC_FD = 3, INIT_TARGET_FD = 4, INIT_LISTENER_FD = 5, INIT_PRESERVED_FD = 6 };
 
+enum { INIT_AHEAD = 8 };
+
 struct init {
     const struct plan *plan;
     uint32_t launch_flags;
     int rows, columns;
-    int preserved; /* how many descriptors the program is given beyond its stdio */
-    int sync;      /* who is told of failure, and learns of the exec by end of file */
-    int pid;       /* as the host numbers it; 0 unless a hook has to be told */
-    int proc;      /* the host's, where a label is to be written, or -errno */
-    int umask;     /* the caller's */
-    int ordinary;  /* the shim is not root's */
-    int tree;      /* the mount that the shim opened for the next BIND, or -1 */
-    int listener;  /* of the seccomp filter, or -1 */
-    int root;      /* the container's root: a mount before PIVOT, "/" after it */
-    int null;      /* a mount of /dev/null that masks a file, -1 before the first */
-    int empty;     /* an empty, read-only tmpfs that masks a directory, likewise */
+    int preserved;         /* how many descriptors the program is given beyond its stdio */
+    int sync;              /* who is told of failure, and learns of the exec by end of file */
+    int pid;               /* as the host numbers it; 0 unless a hook has to be told */
+    int proc;              /* the host's, where a label is to be written, or -errno */
+    int umask;             /* the caller's */
+    int ordinary;          /* the shim is not root's */
+    int tree;              /* the mount that the shim opened for the next BIND, or -1 */
+    int ahead[INIT_AHEAD]; /* the mounts that were made ahead; of these are */
+    int made, taken;
+    int listener; /* of the seccomp filter, or -1 */
+    int root;     /* the container's root: a mount before PIVOT, "/" after it */
+    int null;     /* a mount of /dev/null that masks a file, -1 before the first */
+    int empty;    /* an empty, read-only tmpfs that masks a directory, likewise */
 };
 
 /* runs as the cloned child; never returns */
@@ -106,7 +110,7 @@ int is_null_device(const struct file_facts *facts);
 int op_console(struct init *init, const struct clib_op *op);
 
 /* process.c */
-int op_session_keyring(const char *name);
+int op_session_keyring(const char *name, uint64_t permissions);
 int op_rlimit(const struct clib_op *op);
 int op_cap_bounding(uint64_t kept);
 int op_user(struct init *init, const struct clib_op *op);

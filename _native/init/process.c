@@ -13,9 +13,12 @@
 
 enum { CAP_WORDS = 2, CAP_BITS = 64 };
 
-int op_session_keyring(const char *name) {
-    long result = sys(keyctl, KEYCTL_JOIN_SESSION_KEYRING, name);
-    return result == -ENOSYS ? 0 : result < 0 ? (int)result : 0;
+int op_session_keyring(const char *name, uint64_t permissions) {
+    long keyring = sys(keyctl, KEYCTL_JOIN_SESSION_KEYRING, name);
+    if (keyring < 0)
+        return keyring == -ENOSYS ? 0 : (int)keyring;
+    long result = sys(keyctl, KEYCTL_SETPERM, keyring, permissions);
+    return result == -EACCES ? 0 : (int)result; /* who it belongs to has done it */
 }
 
 int op_rlimit(const struct clib_op *op) {

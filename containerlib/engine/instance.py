@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 from attrs import define, field, fields, frozen
 
 from containerlib import runtime
 from containerlib.errors import NotFound
 from containerlib.runtime import ContainerCgroup, Driver
+from containerlib.runtime.config.read import read_config
 from containerlib.spec.lifecycle import State
 from containerlib.spec.runtime import Spec
 from containerlib.store import ContainerRecord
@@ -117,9 +118,8 @@ class Instance:
         """
         if self._spec is None:
             try:
-                with open(f"{self.directory}/config.json", "rb") as file:
-                    self._spec = cast(Spec, json.load(file))
-            except FileNotFoundError as error:
+                self._spec = read_config(f"{self.directory}/config.json")
+            except NotFound as error:
                 raise self.gone() from error
         return self._spec
 

@@ -101,7 +101,7 @@ def process_of(values: Values, argv: list[str], default: Process) -> Process:
     Raises: InvalidArgument, NotFound.
     """
     if path := values.text("process"):
-        from containerlib.runtime.containers.bundle import read_object
+        from containerlib.runtime.config.read import read_object
 
         # what is wrong in it is found where it is used
         found: Process = read_object(path, f"open {path}: no such file or directory")  # type: ignore[assignment]

@@ -13,6 +13,7 @@ from containerlib.spec.lifecycle import State
 
 __all__ = ["failure"]
 
+_STAGES = frozenset(Stage)
 _DETAILS = {
     Stage.SPAWN: "the container's supervisor",
     Stage.LAUNCH: "the plan that the supervisor was given",
@@ -27,7 +28,8 @@ _DETAILS = {
 def failure(message: Message, plan: Sequence[Op], *, first: int = 0) -> Conflict | StageError:
     """The error of a FAILED message. `plan`: its ops, or those from the one of index `first` on."""
     number, code, index = message.value[:3]
-    stage = Stage(number)
+    # the first process says it, or who got hold of it
+    stage = Stage(number) if number in _STAGES else Stage.LOST
     if stage is Stage.NAMESPACE and code == errno.ESRCH:  # it ended when the exec was on its way
         return Conflict("the container is stopped, and must be running", state=State.STOPPED.value)
     op = plan[index - first] if 0 <= index - first < len(plan) else None

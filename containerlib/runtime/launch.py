@@ -13,7 +13,6 @@ A container may also be left to whoever adopts orphans, as a command's caller do
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 from collections.abc import Sequence
@@ -21,8 +20,9 @@ from collections.abc import Sequence
 from containerlib._sys import native
 from containerlib._sys.processes import is_alive
 from containerlib._sys.wire import Kind, Launch, Message, receive, send
-from containerlib.errors import Conflict, StageError
+from containerlib.errors import Conflict
 from containerlib.runtime.cgroups.cgroup import ContainerCgroup
+from containerlib.runtime.config.read import read_config
 from containerlib.runtime.failures import failure
 from containerlib.runtime.kernel import HOST_FILES, KernelFiles, layers_one_by_one, require_kernel
 from containerlib.runtime.order import (
@@ -46,7 +46,7 @@ from containerlib.runtime.records import read_record
 from containerlib.runtime.seccomp import filters as seccomp
 from containerlib.runtime.supervisor import Supervisor, connect_in
 from containerlib.spec.lifecycle import State
-from containerlib.spec.values import cast, evolve
+from containerlib.spec.values import evolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,10 +95,10 @@ def create(
     descriptors from 3 on. `pivot`: False where "/" is the initial ramdisk. `keyring`: it gets a session keyring.
     `mapper`: who maps a user namespace for a caller without privilege. Needs root, or a user namespace; Linux 5.12.
 
-    Raises: StageError, Unsupported, InvalidArgument.
+    Raises: StageError, Unsupported, InvalidArgument, NotFound.
     """
     require_kernel()
-    spec = spec or read_spec(bundle)
+    spec = spec or read_config(f"{bundle}/config.json")
     if isinstance(root, OverlayRoot) and not layers_one_by_one():
         root = evolve(root, classic=True)
     rootfs = os.path.join(bundle, spec.get("root", {}).get("path", "rootfs"))
@@ -217,7 +217,9 @@ def start_unsupervised(directory: str, spec: Spec) -> None:
         except ConnectionResetError:
             raise Conflict("the container ended when it was to be started") from None
     if answer is not None:
-        message = answer[0]
+        message, fds = answer
+        for fd in fds:
+            os.close(fd)
         late = late_ops(spec)
         raise failure(message, late, first=message.number[0] - len(late))
 
@@ -245,15 +247,6 @@ def _unsupervised(wanted: bool) -> int:
 def _filter(spec: Spec, cache: str | None) -> bytes | None:
     profile = spec.get("linux", {}).get("seccomp")
     return seccomp.compiled(profile, cache) if profile else None
-
-
-def read_spec(bundle: str) -> Spec:
-    """config.json of `bundle`. Raises: StageError."""
-    try:
-        with open(f"{bundle}/config.json", "rb") as file:
-            return cast("Spec", json.load(file))
-    except OSError as error:
-        raise StageError("bundle", error.errno or 0, f"{bundle}/config.json") from error
 
 
 def groups_of(cgroup: ContainerCgroup | None, group: ResctrlGroup | None = None) -> Groups:

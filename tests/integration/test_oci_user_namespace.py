@@ -116,3 +116,66 @@ def test_user_namespace_by_path_is_joined(rack: Rack, mapped_root: BindRoot, sha
     assert container.output("id", "-u").text == "0"
     container.supervisor.signal(9)
     assert container.finish().status.signal == 9
+
+
+NAMES = {"network": "net", "mount": "mnt"}
+
+
+def beside(kind: str, pid: int) -> Any:
+    """A change to a config: a new user namespace, and a namespace of that kind that is the host's child."""
+
+    def change(spec: dict[str, Any]) -> None:
+        in_user_namespace(spec)
+        linux = spec["linux"]
+        linux.pop("sysctl")  # those of a network that is another's are not to be changed
+        others = [n for n in linux["namespaces"] if n["type"] != kind]
+        joined = {"type": kind, "path": f"/proc/{pid}/ns/{NAMES.get(kind, kind)}"}
+        linux["namespaces"] = [*others, joined]
+
+    return change
+
+
+@pytest.mark.parametrize("kind", ["pid", "network", "ipc", "uts", "cgroup", "time"])
+def test_new_user_namespace_beside_a_namespace_by_path(rack: Rack, mapped_root: BindRoot, kind: str) -> None:
+    def with_clocks(spec: dict[str, Any]) -> None:
+        spec["linux"]["namespaces"].append({"type": "time"})
+
+    first = rack.create("sleep", "60", change=with_clocks)
+    pid = first.supervisor.pid
+    container = rack.create("sleep", "60", change=beside(kind, pid), root=mapped_root)
+    for other in ("user", "pid", "mnt", "net", "ipc", "uts", "cgroup"):
+        here, there = (Path(f"/proc/{p}/ns/{other}").readlink() for p in (container.supervisor.pid, pid))
+        assert (here == there) is (other == NAMES.get(kind, kind)), other
+    status = Path(f"/proc/{container.supervisor.pid}/status").read_text()
+    assert f"Uid:\t{HOST_ID}\t{HOST_ID}\t{HOST_ID}\t{HOST_ID}\n" in status
+    assert "CapBnd:\t00000000a80425fb\n" in status
+    shown = container.output("sh", "-c", f"id -u; readlink /proc/self/ns/{NAMES.get(kind, kind)}")
+    assert shown.text.split() == ["0", str(Path(f"/proc/{pid}/ns/{NAMES.get(kind, kind)}").readlink())]
+    container.supervisor.signal(9)
+    assert container.finish().status.signal == 9
+    assert first.supervisor.poll() is None
+
+
+def test_proc_of_a_joined_pid_namespace_shows_that_and_not_the_hosts(
+    rack: Rack, mapped_root: BindRoot
+) -> None:
+    """Only who owns a pid namespace may mount a procfs of it, and in the new user namespace nobody does."""
+    first = rack.create("sleep", "61")
+    container = rack.create("sleep", "62", change=beside("pid", first.supervisor.pid), root=mapped_root)
+    done = container.output("sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+    assert done.text.startswith("sleep 61 sleep 62 sh -c ")
+
+
+def test_sys_of_a_joined_network_shows_that_and_not_the_hosts(rack: Rack, mapped_root: BindRoot) -> None:
+    first = rack.create("sleep", "60")
+    done = rack.run("ls", "/sys/class/net", change=beside("network", first.supervisor.pid), root=mapped_root)
+    assert done.text == first.output("ls", "/sys/class/net").text == "lo"
+
+
+def test_new_user_namespace_beside_a_mount_namespace_by_path_is_refused(
+    rack: Rack, mapped_root: BindRoot
+) -> None:
+    first = rack.create("sleep", "60")
+    with pytest.raises(InvalidArgument, match="mount nothing") as caught:
+        rack.create("true", change=beside("mount", first.supervisor.pid), root=mapped_root)
+    assert caught.value.field == "linux.namespaces"

@@ -123,7 +123,6 @@ def test_descriptors_that_the_first_process_was_not_to_send_are_closed(rack: Rac
         for count in (1, 2, 64):
             with descriptors(count) as fds:
                 send_with(channel, Message(getattr(lib, f"CLIB_MESSAGE_{kind}")).pack(), fds)
-    os.kill(container.supervisor.pid, signal.SIGCONT)
     assert answers(container)
     until(lambda: open_in(shim) == before)
 

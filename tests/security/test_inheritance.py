@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from containerlib.bundles.users import ResolvedUser
+from containerlib.spec.options import ContainerOptions
 from rig.bundles import Bundled, Rack
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
@@ -66,6 +67,15 @@ def odd_caller(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
 def test_program_has_no_variable_of_the_callers(program: Program) -> None:
     names = {line.partition("=")[0] for line in program.text("env").splitlines()}
     assert names == {"PATH", "HOSTNAME", "HOME"}
+
+
+def test_program_has_no_variable_of_another_containers(rack: Rack) -> None:
+    """CVE-2020-14370, CVE-2021-21334: one that was made before, by the same process and of the same image."""
+    options = ContainerOptions(env=(("SECRET", "word"),))
+    assert "SECRET=word" in rack.run("env", options=options).text
+    other = rack.create("sleep", "60", options=options)
+    assert "SECRET" not in rack.run("env").text
+    assert "SECRET" in other.output("env").text
 
 
 def test_program_has_no_signal_ignored_or_blocked(program: Program) -> None:

@@ -16,12 +16,14 @@ from typing import Any
 
 import pytest
 
+from containerlib import Engine
 from containerlib.bundles.users import ResolvedUser, resolve_user
 from containerlib.errors import Error, InvalidArgument, StageError
 from containerlib.oci_cli.verb_spec import example, rootless
 from containerlib.runtime.containers.notify import NotifySocket
 from containerlib.spec.options import ContainerOptions, Limits
 from rig.bundles import Rack, until
+from rig.images import Image, busybox_layer
 from rig.oci import Command, make_bundle
 from rig.user_namespaces import HOST_ID, in_user_namespace, make_mapped_root
 
@@ -156,6 +158,39 @@ def test_tmpcopyup_of_a_link_of_the_image_copies_nothing_of_the_host(
         assert done.stdout == b""
 
 
+@pytest.mark.parametrize("kind", ["bind", "tmpfs", "a device"])
+def test_container_that_is_started_again_does_not_follow_the_links_that_it_left(
+    rack: Rack, outside: Path, kind: str
+) -> None:
+    """CVE-2015-3629: what the first start had mounted on was a link by the second."""
+    link = upwards(outside)
+
+    def change(spec: dict[str, Any]) -> None:
+        without_dev(spec)
+        node = {"type": "c", "major": 1, "minor": 3, "uid": 7, "gid": 7, "path": "/data/new"}
+        mount = {"destination": "/data", "type": "tmpfs", "source": "tmpfs"}
+        if kind == "bind":
+            mount = {
+                "destination": "/data",
+                "type": "bind",
+                "source": str(rack.directory),
+                "options": ["bind"],
+            }
+        if kind == "a device":
+            spec["linux"]["devices"] = [node]
+        else:
+            spec["mounts"].append(mount)
+
+    name = "again"
+    before, mounts = state_of(outside), Path("/proc/self/mountinfo").read_text()
+    rack.run("sh", "-c", f"rm -rf /data; ln -s {link} /data", name=name)
+    with suppress(StageError):
+        done = rack.run("sh", "-c", "ls /data/ && echo touched >/data/file", name=name, change=change)
+        assert b"file" not in done.stdout
+    assert state_of(outside) == before
+    assert Path("/proc/self/mountinfo").read_text() == mounts
+
+
 # ---- who the program is ----
 
 
@@ -268,6 +303,25 @@ def test_processes_in_a_user_namespace_are_held_by_the_containers_limits(
 # ---- hooks, and what a container may say of itself ----
 
 
+def test_label_of_an_image_is_nothing_that_the_runtime_goes_by(
+    engine: Engine, tmp_path: Path, busybox_rootfs: Path
+) -> None:
+    """CVE-2026-53488, CVE-2024-3154: labels and annotations that commands of the host were taken from."""
+    witness = tmp_path / "witness"
+    labels = {
+        "org.systemd.property.ExecStartPre": f"[('/bin/touch', ['/bin/touch', '{witness}'], false)]",
+        "containerd.io/restart.loguri": f"binary:///bin/touch?{witness}",
+        "run.oci.hooks.stderr": str(witness),
+        "run.oci.handler": "/bin/touch",
+    }
+    layout = Image((busybox_layer(),), {"Labels": labels}).write_layout(tmp_path / "image")
+    (image,) = engine.images.load(layout)
+    with engine.container(image).start("sleep", "60") as container:
+        config = Path(engine.root, "containers", container.id, "config.json").read_text()
+        assert not any(word in config for pair in labels.items() for word in pair)
+    assert not witness.exists()
+
+
 @pytest.mark.parametrize(
     "kind", ["prestart", "createRuntime", "createContainer", "startContainer", "poststart"]
 )
@@ -360,6 +414,54 @@ def test_comparison_of_an_argument_of_64_bits_is_the_kernels(rack: Rack) -> None
         if (done.text == "refused") != holds:
             wrong.append((operator, hex(value), hex(argument), done.text))
     assert wrong == []
+
+
+@pytest.mark.parametrize(("argument", "said"), [(1, "refused"), (2, "refused"), (3, "allowed")])
+def test_call_is_allowed_where_all_comparisons_of_a_rule_hold_and_not_one(
+    rack: Rack, argument: int, said: str
+) -> None:
+    """CVE-2017-18367: libseccomp's Go bindings allowed a call of which one argument was right."""
+
+    def change(spec: dict[str, Any]) -> None:
+        rules = [
+            {**rule, "names": [name for name in rule["names"] if name != "getppid"]}
+            for rule in spec["linux"]["seccomp"]["syscalls"]
+        ]
+        for first, second in ((1, 2), (3, 3)):
+            args = [{"index": i, "op": "SCMP_CMP_EQ", "value": v} for i, v in enumerate((first, second))]
+            rules.append({"names": ["getppid"], "action": "SCMP_ACT_ALLOW", "args": args})
+        spec["linux"]["seccomp"] = {**spec["linux"]["seccomp"], "syscalls": rules}
+
+    assert rack.run("attack", "getppid", str(argument), change=change).text == said
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("rules", "argument"),
+    [
+        ([[(0, "LE", 0)], [(0, "LT", (1 << 32) + 5)]], 5),
+        ([[(0, "NE", 1), (1, "LT", 2)], [(0, "NE", 1), (1, "EQ", 2)]], 0),
+    ],
+    ids=["it is allowed", "it is never compiled"],
+)
+def test_call_that_one_of_two_rules_refuses_is_refused(
+    rack: Rack, rules: list[list[tuple[int, str, int]]], argument: int
+) -> None:
+    """What libseccomp 2.5.4 makes of such rules."""
+    syscalls = [
+        {
+            "names": ["getppid"],
+            "action": "SCMP_ACT_ERRNO",
+            "errnoRet": errno.EMLINK,
+            "args": [{"index": i, "op": f"SCMP_CMP_{op}", "value": value} for i, op, value in rule],
+        }
+        for rule in rules
+    ]
+    profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": syscalls}
+    done = rack.run(
+        "attack", "getppid", str(argument), change=lambda spec: spec["linux"].update(seccomp=profile)
+    )
+    assert done.text == "refused"
 
 
 def test_user_looked_up_in_files_of_any_size_costs_little(layer: Path) -> None:

@@ -2,8 +2,7 @@
 
 It is put together from what the implementation goes by: a mount option is listed because the parser takes it for one,
 an action because a filter can be compiled with it, `intelRdt` because its row in the table of properties says that it
-is implemented. Nothing in it depends on the machine but `seccomp.supportedFlags` and the version of libseccomp, as
-the specification has it.
+is implemented. Nothing in it depends on the machine but `seccomp.supportedFlags`, as the specification has it.
 
 Spec: runtime-spec features.md, features-linux.md
 """
@@ -14,12 +13,12 @@ from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from containerlib._sys import libseccomp
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime import kernel
 from containerlib.runtime.config.properties import implemented
 from containerlib.runtime.plan import capabilities, mount_options
-from containerlib.runtime.plan import container as plan
+from containerlib.runtime.plan.namespaces import CLONE_FLAGS
+from containerlib.runtime.seccomp import rules
 from containerlib.spec import vocabulary
 
 __all__ = ["features"]
@@ -53,7 +52,7 @@ def features(release: tuple[int, int] | None = None) -> dict[str, Any]:
 
 def _linux(release: tuple[int, int]) -> dict[str, Any]:
     return {
-        "namespaces": sorted(plan.CLONE_FLAGS),
+        "namespaces": sorted(CLONE_FLAGS),
         "capabilities": list(capabilities.NAMES),
         "cgroup": {
             "v1": True,
@@ -88,7 +87,7 @@ def _seccomp(release: tuple[int, int]) -> dict[str, Any]:
     return {
         "enabled": True,
         "actions": _known(vocabulary.SECCOMP_ACTIONS, _is_action),
-        "operators": _known(vocabulary.SECCOMP_OPERATORS, libseccomp.OPERATORS.__contains__),
+        "operators": _known(vocabulary.SECCOMP_OPERATORS, rules.OPERATORS.__contains__),
         "archs": sorted(vocabulary.SECCOMP_ARCHITECTURES),
         "knownFlags": known,
         "supportedFlags": [flag for flag in known if release >= _FLAG_KERNELS[flag]],
@@ -109,7 +108,7 @@ def _is_mount_option(word: str) -> bool:
 
 def _is_action(word: str) -> bool:
     try:
-        libseccomp.action_word(word, None)
+        rules.action_word(word, None)
     except InvalidArgument:
         return False
     return True
@@ -121,8 +120,4 @@ def _annotations() -> dict[str, str]:
         found["io.containerlib.version"] = version("containerlib")
     except PackageNotFoundError:  # run from a tree that was not installed
         found["io.containerlib.version"] = "0"
-    try:
-        found["io.github.seccomp.libseccomp.version"] = ".".join(map(str, libseccomp.version()))
-    except Unsupported:  # not installed; profiles are refused with the advice to install it
-        return found
     return found

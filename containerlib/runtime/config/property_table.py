@@ -389,6 +389,11 @@ _LIFECYCLE = (
                 f"{_BINARY}test_container_session_keyring_is_not_the_callers",
                 "not the specification's: runc's",
             ),
+            done(
+                "keyring: of an exec",
+                "tests/integration/oci_process/test_keyring.py::test_session_keyring_of_an_exec_is_the_containers",
+                "not the specification's: runc's",
+            ),
         ),
     ),
     Section(

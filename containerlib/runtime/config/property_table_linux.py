@@ -86,6 +86,10 @@ LINUX: tuple[Section, ...] = (
                 f"{_PROPERTIES}test_namespace_by_a_path_of_another_type_fails",
             ),
             done(
+                "linux.namespaces[].path: beside a new user namespace",
+                f"{_USERS}test_new_user_namespace_beside_a_namespace_by_path",
+            ),
+            done(
                 "linux.namespaces: not listed",
                 f"{_PROPERTIES}test_namespaces_that_are_not_listed_are_the_callers",
             ),

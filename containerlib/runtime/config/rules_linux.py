@@ -12,6 +12,7 @@ from containerlib.errors import InvalidArgument
 from containerlib.runtime.config.refusals import refuse
 from containerlib.runtime.config.shape import interface_name
 from containerlib.runtime.config.shapes import Wrong, step
+from containerlib.runtime.plan.namespaces import check_owner_of_mounts
 from containerlib.runtime.plan.sysctls import check_sysctl
 
 TYPE_CHECKING = False
@@ -44,6 +45,7 @@ def namespace_kinds(linux: Linux) -> dict[str, str]:
                 f"{namespace['type']} is there twice", field=f"linux.namespaces[{index}].type"
             )
         kinds[namespace["type"]] = namespace.get("path", "")
+    check_owner_of_mounts(kinds)
     return kinds
 
 

@@ -5,10 +5,10 @@ Spec: runtime-spec bundle.md, config.md
 
 from __future__ import annotations
 
-import json
 import os
 
 from containerlib.errors import InvalidArgument, NotFound
+from containerlib.runtime.config.read import read_config
 from containerlib.runtime.config.validate import validate
 
 TYPE_CHECKING = False
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from containerlib.spec.runtime import Spec
 
-__all__ = ["load_bundle", "read_config", "read_object", "rootfs_of", "silent"]
+__all__ = ["load_bundle", "rootfs_of", "silent"]
 
 
 def silent(message: str) -> None:
@@ -28,7 +28,7 @@ def silent(message: str) -> None:
 def load_bundle(bundle: str, warn: Callable[[str], None] = silent) -> Spec:
     """The configuration in the directory `bundle`, checked as far as it can be without doing anything.
 
-    `warn` hears of what is passed over. Raises: NotFound, InvalidArgument, Unsupported.
+    `warn` hears of what is passed over. Raises: NotFound, InvalidArgument, Unsupported, StageError.
     """
     if not os.path.isdir(bundle):
         raise NotFound(
@@ -43,27 +43,6 @@ def load_bundle(bundle: str, warn: Callable[[str], None] = silent) -> Spec:
     for mount in spec.get("mounts") or ():
         _make_absolute(mount, bundle)
     return spec
-
-
-def read_config(path: str) -> Spec:
-    """Raises: NotFound, InvalidArgument."""
-    missing = f"JSON specification file config.json not found: there is no {path}"
-    config: Spec = read_object(path, missing)  # type: ignore[assignment]  # what is wrong is found where it is used
-    return config
-
-
-def read_object(path: str, missing: str) -> dict[str, Any]:
-    """The JSON object in a file. Raises: NotFound, which says `missing`; InvalidArgument."""
-    try:
-        with open(path, "rb", buffering=0) as file:
-            found = json.loads(file.readall())
-    except FileNotFoundError as error:
-        raise NotFound(missing) from error
-    except (ValueError, RecursionError) as error:
-        raise InvalidArgument(f"it is not JSON: {error}", field=path) from error
-    if not isinstance(found, dict):
-        raise InvalidArgument("it is not a JSON object", field=path)
-    return found
 
 
 def rootfs_of(spec: Spec, bundle: str) -> str:

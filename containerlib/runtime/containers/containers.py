@@ -135,11 +135,11 @@ class Container:
     def spec(self) -> Spec:
         """The configuration that it was made with, as updates have changed it: to be read, not changed.
 
-        Raises: StageError.
+        Raises: NotFound, InvalidArgument, StageError.
         """
         version = self._config_version()
         if self._config is None or self._config[0] != version:
-            from containerlib.runtime.containers.bundle import read_config
+            from containerlib.runtime.config.read import read_config
 
             self._config = version, read_config(f"{self.directory}/{CONFIG}")
         return self._config[1]

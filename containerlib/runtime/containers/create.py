@@ -75,6 +75,7 @@ def create(
     with Lock(directory):
         container = Container(directory, _record(spec, container_id, bundle, place), made_here=True)
         container.record.notify, container.record.rootless = notify, rootless
+        container.record.keyring = keyring
         try:
             container.write_spec(spec, first=True)
             container.record.write(directory)
@@ -86,7 +87,6 @@ def create(
                 on_terminal=on_terminal,
                 preserve=preserve,
                 pivot=pivot,
-                keyring=keyring,
             )
         except BaseException as error:
             try:
@@ -157,7 +157,6 @@ def _make(
     on_terminal: Callable[[int], None] | None,
     preserve: Sequence[int],
     pivot: bool,
-    keyring: bool,
 ) -> None:
     record = container.record
     cgroup = container.cgroup()
@@ -180,7 +179,7 @@ def _make(
         unsupervised=True,
         preserve=preserve,
         pivot=pivot,
-        keyring=keyring,
+        keyring=record.keyring,
         seccomp_cache=os.path.join(os.path.dirname(container.directory), RESERVED),
         mapper=mapper_of_caller(),
     )

@@ -67,6 +67,7 @@ def execute(
         owned=paused,
         unsupervised=detach,
         preserve=preserve,
+        keyring=container.record.keyring,
         seccomp_cache=os.path.join(os.path.dirname(container.directory), RESERVED),
         mapper=mapper_of_caller(),
         target=(container.record.pid, container.record.start_time),

@@ -33,6 +33,7 @@ class Record:
     others'. `freezer`: the file that says whether
     it is paused. `own_pids`: it has a pid namespace, whose processes end with the first one. `notify`: its program
     tells systemd of its readiness through a socket that `start` serves. `rootless`: who made it was not privileged.
+    `keyring`: it has a session keyring of its own.
     """
 
     __slots__ = (
@@ -43,6 +44,7 @@ class Record:
         "created",
         "freezer",
         "id",
+        "keyring",
         "notify",
         "own_pids",
         "pid",
@@ -64,6 +66,7 @@ class Record:
         freezer: str | None = None,
         own_pids: bool = True,
         rootless: bool = False,
+        keyring: bool = True,
         notify: bool = False,
         pid: int = 0,
         start_time: int = 0,
@@ -78,6 +81,7 @@ class Record:
         self.freezer = freezer
         self.own_pids = own_pids
         self.rootless = rootless
+        self.keyring = keyring
         self.notify = notify
         self.pid = pid
         self.start_time = start_time

@@ -10,9 +10,8 @@ Spec: runtime-spec config.md, config-linux.md
 
 from __future__ import annotations
 
-import functools
-import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from containerlib.errors import InvalidArgument
 from containerlib.runtime.plan import ops
@@ -21,14 +20,15 @@ from containerlib.runtime.plan.groups import Groups
 from containerlib.runtime.plan.hooks import hook_ops, state_text
 from containerlib.runtime.plan.labels import keyring_label_ops, labelled_mounts
 from containerlib.runtime.plan.mount_entry import read_mounts
-from containerlib.runtime.plan.mounts import mount_ops, read_only_ops, root_propagation
+from containerlib.runtime.plan.mounts import ahead_ops, mount_ops, read_only_ops, root_propagation
+from containerlib.runtime.plan.namespaces import CLONE_FLAGS, Namespaces, namespaces_of
 from containerlib.runtime.plan.net_devices import net_device_ops
 from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.plan.process import final_ops, joining_ops, process_ops, search_path
 from containerlib.runtime.plan.root_mounts import root_mount_ops
 from containerlib.runtime.plan.roots import Root
 from containerlib.runtime.plan.sysctls import check_sysctl
-from containerlib.runtime.plan.time_offsets import CLONE_NEWTIME, time_ops
+from containerlib.runtime.plan.time_offsets import time_ops
 from containerlib.runtime.plan.unmounted import check_unmounted, directory_op, is_unmounted
 from containerlib.runtime.plan.user import Mapper, denies_groups, root_ops, user_ops
 from containerlib.spec.values import frozen
@@ -37,23 +37,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from containerlib.runtime.plan.mount_entry import MountEntry
     from containerlib.spec.runtime import Linux, Process, Spec
 
 __all__ = ["Manner", "after_ops", "container_plan", "exec_plan", "late_ops"]
 
-CLONE_FLAGS = {
-    "mount": 0x00020000,
-    "cgroup": 0x02000000,
-    "uts": 0x04000000,
-    "ipc": 0x08000000,
-    "pid": 0x20000000,
-    "network": 0x40000000,
-    "user": 0x10000000,
-    "time": CLONE_NEWTIME,
-}
 _NOTIFY = "SCMP_ACT_NOTIFY"
-_UNSHARED = {"cgroup", "time"}
-"""Kinds that clone3(2) does not make: something is to be done first, with the groups or the clocks."""
+_KEYRING = 0x3F1B0000
+"""What the kernel gives, and KEY_USR_SEARCH: its user finds it."""
+_KEYRING_FOR_OTHERS = 0x00000008
+"""KEY_OTH_SEARCH: of those that are in its user namespace."""
 
 
 @frozen
@@ -90,8 +83,8 @@ def container_plan(
     """
     linux = spec.get("linux", {})
     _refuse_later(spec, linux)
-    new, joined = _namespaces(linux)
-    kinds = new | set(joined)
+    namespaces = namespaces_of(linux)
+    new, kinds = namespaces.new, namespaces.kinds
     unmounted = is_unmounted(kinds)
     if unmounted:
         check_unmounted(spec, kinds)
@@ -102,7 +95,7 @@ def container_plan(
         return hook_ops(spec, kind, container_id=container_id, bundle=manner.bundle)
 
     before = [
-        *_host_ops(spec, groups, new, joined, manner.mapper),
+        *_host_ops(spec, mounts, groups, namespaces, manner.mapper),
         *(
             (directory_op(root),)
             if unmounted
@@ -111,12 +104,12 @@ def container_plan(
                 root,
                 linux,
                 new="user" in new,
-                joined="user" in joined,
+                joined="user" in namespaces.joined,
                 privileged=manner.mapper is None,
             )
         ),
         *labelled_mounts(mount_ops(mounts, linux, groups, private_cgroups="cgroup" in new), linux),
-        *device_ops(spec, mounts, bound="user" in new or "user" in joined),
+        *device_ops(spec, mounts, bound=namespaces.have_user),
         *read_only_ops(mounts),
         *_sysctls(linux, kinds),
         *(ops.mask(path, f"linux.maskedPaths {path}") for path in linux.get("maskedPaths", ())),
@@ -131,7 +124,7 @@ def container_plan(
             propagation=root_propagation(linux)[1],
             moved=not manner.pivot,
         ),
-        *(_keyring(process, container_id) if manner.keyring else ()),
+        *(_keyring(process, container_id, namespaces) if manner.keyring else ()),
         *process_ops(
             process,
             seccomp,
@@ -144,12 +137,11 @@ def container_plan(
             last=(*_hold(process, manner), *hooks("startContainer")),
         ),
     ]
-    clone_flags = 0 if "user" in joined else _flags(new - _UNSHARED)
     supervised = manner.supervised
     return Plan(
         tuple(before),
         (*after_ops(groups), *(hooks("poststop") if supervised else ())),
-        clone_flags,
+        namespaces.cloned,
         tuple(hooks("poststart") if supervised else ()),
     )
 
@@ -169,9 +161,9 @@ def exec_plan(
     Raises: InvalidArgument, Unsupported.
     """
     linux = spec.get("linux", {})
-    new, joined = _namespaces(linux)
-    flags = _flags(new | set(joined))
-    unmounted = is_unmounted(new | joined.keys())
+    namespaces = namespaces_of(linux)
+    flags = namespaces.all_flags
+    unmounted = is_unmounted(namespaces.kinds)
     before = [
         *joining_ops(process, groups),
         *ops.handover(*map(ops.cgroup_join, groups.task_files)),
@@ -180,7 +172,7 @@ def exec_plan(
         ops.join(flags),
         *([ops.change_root()] if unmounted else ()),
         *console_ops(process, bind=False),
-        *(_keyring(process, container_id) if manner.keyring else ()),
+        *(_keyring(process, container_id, namespaces) if manner.keyring else ()),
         *process_ops(
             process,
             seccomp,
@@ -188,7 +180,7 @@ def exec_plan(
             linux=linux,
             make_cwd=False,
             die_with_shim=manner.supervised,
-            keep_groups=bool(flags & CLONE_FLAGS["user"]) and denies_groups(linux, manner.mapper),
+            keep_groups=namespaces.have_user and denies_groups(linux, manner.mapper),
             listener=_listener(spec, container_id, manner.bundle),
         ),
     ]
@@ -212,20 +204,6 @@ def _refuse_later(spec: Spec, linux: Linux) -> None:
         raise InvalidArgument("config.json has no command to run", field="process.args")
 
 
-def _namespaces(linux: Linux) -> tuple[set[str], dict[str, str]]:
-    """Kinds that are made new, and kinds that are joined with their paths."""
-    new, joined = set(), {}
-    for namespace in linux.get("namespaces", ()):
-        kind, path = namespace["type"], namespace.get("path", "")
-        if kind not in CLONE_FLAGS:
-            raise InvalidArgument(f"{kind!r} is no type of namespace", field="linux.namespaces")
-        if path:
-            joined[kind] = path
-        else:
-            new.add(kind)
-    return new, joined
-
-
 def _check_notify(profile: Mapping[str, Any], path: str | None) -> None:
     """The call by which the listener is handed over must not be one that the listener judges."""
     if profile.get("defaultAction") == _NOTIFY:
@@ -238,10 +216,6 @@ def _check_notify(profile: Mapping[str, Any], path: str | None) -> None:
             raise InvalidArgument(f"{_NOTIFY} needs a listenerPath, where an agent listens", field=field)
         if "write" in rule.get("names", ()):
             raise InvalidArgument(f"{_NOTIFY} cannot be used for write", field=field)
-
-
-def _flags(kinds: Iterable[str]) -> int:
-    return functools.reduce(operator.or_, (CLONE_FLAGS[kind] for kind in kinds), 0)
 
 
 def _hold(process: Process, manner: Manner) -> Sequence[Op]:
@@ -267,9 +241,15 @@ def _listener(spec: Spec, container_id: str, bundle: str) -> Op | None:
     return ops.listener(path, state)
 
 
-def _keyring(process: Process, container_id: str) -> Iterator[Op]:
+def _keyring(process: Process, container_id: str, namespaces: Namespaces) -> Iterator[Op]:
+    """The container's one, which the first process makes and each that is executed finds by its name.
+
+    Whoever executes one in a user namespace is not yet the user there whose keyring it is.
+    """
     yield from keyring_label_ops(process)
-    yield ops.session_keyring(container_id)
+    yield ops.session_keyring(
+        f"_ses.{container_id}", _KEYRING | (_KEYRING_FOR_OTHERS if namespaces.have_user else 0)
+    )
 
 
 def _oom_score(process: Process) -> list[Op]:
@@ -277,14 +257,19 @@ def _oom_score(process: Process) -> list[Op]:
 
 
 def _host_ops(
-    spec: Spec, groups: Groups, new: set[str], joined: Mapping[str, str], mapper: Mapper | None
+    spec: Spec,
+    mounts: Sequence[MountEntry],
+    groups: Groups,
+    namespaces: Namespaces,
+    mapper: Mapper | None,
 ) -> Iterator[Op]:
     linux = spec.get("linux", {})
+    new, joined = namespaces.new, namespaces.joined
     joins = [ops.cgroup_join(file) for file in groups.join_files]
     oom_score = _oom_score(spec["process"])
     if "time" in new:
         yield from time_ops(linux)
-    if "user" in new:
+    if "user" in new and not namespaces.come_late:
         # before it is another user, to whom its own files in /proc do not belong
         yield from oom_score
         yield from user_ops(linux, mapper, joins)
@@ -293,28 +278,37 @@ def _host_ops(
     yield from ops.handover(*map(ops.cgroup_join, groups.task_files))
     for kind, path in sorted(joined.items(), key=lambda item: item[0] != "user"):
         yield ops.setns(path, CLONE_FLAGS[kind], f"linux.namespaces {kind} {path}")
-    if "cgroup" in new:  # after the groups were joined: they become the namespace's root
+    if namespaces.leave_their_owner:
+        yield from labelled_mounts(ahead_ops(mounts, linux), linux)
+    if "cgroup" in new and not namespaces.leave_their_owner:  # the groups, which are joined, become its root
         yield ops.unshare(CLONE_FLAGS["cgroup"], "linux.namespaces cgroup")
     yield from oom_score
-    if "user" in joined:
-        yield from root_ops(keep_groups=False)
-        yield ops.unshare(_flags(new - _UNSHARED), "new namespaces in the joined user namespace")
-        if "pid" in new:
-            yield ops.rebirth()
+    if namespaces.come_late:
+        yield from _late_namespaces(linux, namespaces, mapper)
     if "network" in new:
         yield ops.loopback_up()
     yield from net_device_ops(linux)
-    if not is_unmounted(new | joined.keys()):
+    if not is_unmounted(namespaces.kinds):
         yield ops.propagation(root_propagation(linux)[0])
 
 
-def _sysctls(linux: Linux, own: set[str]) -> Iterator[Op]:
+def _late_namespaces(linux: Linux, namespaces: Namespaces, mapper: Mapper | None) -> Iterator[Op]:
+    if "user" in namespaces.joined:
+        yield from root_ops(keep_groups=False)
+    yield ops.unshare(namespaces.late, "new namespaces beside the joined ones")
+    if "user" in namespaces.new:
+        yield from user_ops(linux, mapper, ())
+    if "pid" in namespaces.new:
+        yield ops.rebirth()
+
+
+def _sysctls(linux: Linux, own: AbstractSet[str]) -> Iterator[Op]:
     for key, value in linux.get("sysctl", {}).items():
         check_sysctl(key, own)
         yield ops.sysctl(key, value)
 
 
-def _names(spec: Spec, new: set[str]) -> Iterator[Op]:
+def _names(spec: Spec, new: AbstractSet[str]) -> Iterator[Op]:
     setters: tuple[tuple[str, Callable[[str], Op]], ...] = (
         (spec.get("hostname", ""), ops.hostname),
         (spec.get("domainname", ""), ops.domainname),

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from containerlib.errors import InvalidArgument
 from containerlib.runtime.plan import mount_options, ops
+from containerlib.runtime.plan.cgroup_mounts import cgroup_mounts
 from containerlib.runtime.plan.groups import Groups
 from containerlib.runtime.plan.mount_options import RDONLY, MountOptions
 from containerlib.runtime.plan.op import Op
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from containerlib.runtime.plan.mount_entry import MountEntry
     from containerlib.spec.runtime import IDMapping, Linux
 
-__all__ = ["PROC_FILES", "mount_ops", "read_only_ops", "root_propagation"]
+__all__ = ["PROC_FILES", "ahead_ops", "mount_ops", "read_only_ops", "root_propagation"]
 
 PROC_FILES = frozenset(
     {
@@ -50,7 +51,7 @@ On the others nothing is mounted: who writes to a false /proc/self/attr/exec has
 _NO_SYMLINKS = frozenset({"proc", "sysfs"})
 """An image must not choose where these go (CVE-2019-19921, CVE-2023-27561)."""
 _NAMESPACE_OF = {"proc": ("pid", "/proc"), "sysfs": ("network", "/sys"), "mqueue": ("ipc", "/dev/mqueue")}
-"""What these show, and where the host has it. In a user namespace they can be mounted only for one of its own."""
+"""What these show, and where the host has it. Only root of the user namespace that owns it can mount them."""
 _WITHOUT_DEVICE = frozenset(
     {"proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "ramfs"}
     | {"bpf", "debugfs", "tracefs", "securityfs", "configfs", "fusectl"}
@@ -90,6 +91,10 @@ class _Setting:
         """Whether its namespace of that kind belongs to its user namespace."""
         return kind in self.new or ("user" in self.joined and kind in self.joined)
 
+    def leaves(self, kind: str) -> bool:
+        """Whether a namespace of that kind is joined before its owner is left for a new user namespace."""
+        return "user" in self.new and kind in self.joined
+
 
 def mount_ops(
     entries: Sequence[MountEntry], linux: Linux, groups: Groups, *, private_cgroups: bool
@@ -101,13 +106,22 @@ def mount_ops(
     setting = _setting(entries, linux)
     for entry in entries:
         if entry.fstype == "cgroup" and not entry.binds:
-            yield from _cgroup_mounts(entry, groups, private=private_cgroups)
+            on = entry.options.attributes.on
+            yield from cgroup_mounts(entry.target, entry.origin, on, groups, private=private_cgroups)
             continue
         flags = _proc_flags(entry, setting)
         if entry.binds:
             yield from _bind(entry, flags, setting)
         else:
             yield _new_mount(entry, flags, setting)
+
+
+def ahead_ops(entries: Sequence[MountEntry], linux: Linux) -> Iterator[Op]:
+    """Makes what can be mounted only before the container's user namespace is: to come when its others are joined."""
+    setting = _setting(entries, linux)
+    for entry in entries:
+        if _is_ahead(entry, setting):
+            yield _new_mount(entry, ops.MOUNT_AHEAD, setting)
 
 
 def read_only_ops(entries: Sequence[MountEntry]) -> Iterator[Op]:
@@ -243,11 +257,13 @@ def _new_mount(entry: MountEntry, flags: int, setting: _Setting) -> Op:
     if options.copy_up and fstype != "tmpfs":
         raise entry.wrong("options", f"tmpcopyup is an option of a tmpfs, not of {fstype}")
     kind, host = _NAMESPACE_OF.get(fstype, ("", ""))
-    if kind and setting.user and not setting.owns(kind) and not options.remount:
+    is_ahead = _is_ahead(entry, setting)
+    if kind and setting.user and not setting.owns(kind) and not options.remount and not is_ahead:
         return _shown_from_host(host, entry, flags)
     pairs, superblock = _file_system_options(entry, setting)
     flags |= ops.MOUNT_NO_SYMLINKS if fstype in _NO_SYMLINKS else 0
-    flags |= ops.MOUNT_CLASSIC if superblock is not None else 0
+    flags |= ops.MOUNT_MADE if is_ahead and not flags & ops.MOUNT_AHEAD else 0
+    flags |= ops.MOUNT_CLASSIC if superblock is not None and not is_ahead else 0
     flags |= ops.MOUNT_REMOUNT if options.remount else 0
     flags |= _tmpfs_flags(options) if fstype == "tmpfs" and not options.remount else 0
     return ops.mount(
@@ -260,6 +276,11 @@ def _new_mount(entry: MountEntry, flags: int, setting: _Setting) -> Op:
         flags=flags,
         propagation=options.propagation | (superblock or 0),
     )
+
+
+def _is_ahead(entry: MountEntry, setting: _Setting) -> bool:
+    kind, _ = _NAMESPACE_OF.get(entry.fstype, ("", ""))
+    return setting.leaves(kind) and not entry.binds and not entry.options.remount
 
 
 def _shown_from_host(host: str, entry: MountEntry, flags: int) -> Op:
@@ -302,34 +323,3 @@ def _tmpfs_flags(options: MountOptions) -> int:
         flags |= ops.MOUNT_COPY_UP
         flags |= 0 if given & {"uid", "gid"} else ops.MOUNT_TARGET_OWNER
     return flags
-
-
-# ---- cgroups ----
-
-
-def _cgroup_mounts(entry: MountEntry, groups: Groups, *, private: bool) -> Iterator[Op]:
-    """v2: one mount. v1: a tmpfs with a directory for each hierarchy in which the container has a group.
-
-    With a cgroup namespace a new mount shows the container's own group as its root; without one, the group's directory
-    is bound.
-    """
-    target, origin, attributes = entry.target, entry.origin, entry.options.attributes.on
-    if groups.hierarchies is None:
-        if private:
-            yield ops.mount("cgroup2", target, origin, options=[("source", "cgroup")], attributes=attributes)
-        else:
-            yield from (ops.bind(path, target, origin, attributes=attributes) for path in groups.directories)
-        return
-    small = [("source", "tmpfs"), ("mode", "755"), ("size", "64k")]
-    yield ops.mount("tmpfs", target, origin, options=small, attributes=attributes & ~RDONLY)
-    for controllers, directory in groups.hierarchies.items():
-        place = f"{target}/{controllers}"
-        if private:
-            names = [(name, "") for name in controllers.split(",")]
-            yield ops.mount(
-                "cgroup", place, origin, options=[("source", "cgroup"), *names], attributes=attributes
-            )
-        else:
-            yield ops.bind(directory, place, origin, attributes=attributes)
-    if attributes & RDONLY:
-        yield ops.readonly(target, origin)

@@ -28,6 +28,8 @@ MOUNT_TARGET_MODE: int = lib.CLIB_MOUNT_TARGET_MODE
 MOUNT_TARGET_OWNER: int = lib.CLIB_MOUNT_TARGET_OWNER
 MOUNT_ON_PROC: int = lib.CLIB_MOUNT_ON_PROC
 MOUNT_PROC_SOURCE: int = lib.CLIB_MOUNT_PROC_SOURCE
+MOUNT_AHEAD: int = lib.CLIB_MOUNT_AHEAD
+MOUNT_MADE: int = lib.CLIB_MOUNT_MADE
 
 PID_MARK = "\x01"
 """Stands for the pid in the state that a hook is told; JSON has no such character."""
@@ -284,8 +286,9 @@ def change_root() -> Op:
     return Op(lib.CLIB_OP_PIVOT, "root", (0, 0, lib.CLIB_PIVOT_UNMOUNTED))
 
 
-def session_keyring(name: str) -> Op:
-    return Op(lib.CLIB_OP_SESSION_KEYRING, "session keyring", texts=(name, None))
+def session_keyring(name: str, permissions: int) -> Op:
+    """`permissions`: KEY_*, of a new one and of one that is found."""
+    return Op(lib.CLIB_OP_SESSION_KEYRING, "session keyring", (permissions, 0, 0), (name, None))
 
 
 def rlimit(name: str, resource: int, soft: int, hard: int) -> Op:

@@ -13,15 +13,15 @@ from collections.abc import Iterator
 
 from containerlib.errors import InvalidArgument
 from containerlib.runtime.plan import ops
+from containerlib.runtime.plan.namespaces import CLONE_FLAGS
 from containerlib.runtime.plan.op import Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from containerlib.spec.runtime import Linux
 
-__all__ = ["CLONE_NEWTIME", "time_ops"]
+__all__ = ["time_ops"]
 
-CLONE_NEWTIME = 0x80
 _CLOCKS = ("monotonic", "boottime")
 _NANOSECONDS = 1_000_000_000
 
@@ -29,11 +29,11 @@ _NANOSECONDS = 1_000_000_000
 def time_ops(linux: Linux) -> Iterator[Op]:
     """A new time namespace; the process is still who made it, and in /proc its own files are its own."""
     origin = "linux.namespaces time"
-    yield ops.unshare(CLONE_NEWTIME, origin)
+    yield ops.unshare(CLONE_FLAGS["time"], origin)
     text = "".join(_line(clock, secs, nanosecs) for clock, secs, nanosecs in _offsets(linux))
     if text:
         yield ops.time_offsets(text)
-    yield ops.setns("/proc/self/ns/time_for_children", CLONE_NEWTIME, origin)
+    yield ops.setns("/proc/self/ns/time_for_children", CLONE_FLAGS["time"], origin)
 
 
 def _offsets(linux: Linux) -> Iterator[tuple[str, int, int]]:

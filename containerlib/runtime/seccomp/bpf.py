@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import struct
 
-from attrs import frozen
+from containerlib.spec.values import frozen
 
 __all__ = [
     "AND",
@@ -21,7 +21,6 @@ __all__ = [
     "FULL",
     "INSTRUCTION",
     "JUMP",
-    "JUMP_ANY_BIT",
     "JUMP_EQUAL",
     "JUMP_GREATER",
     "JUMP_GREATER_EQUAL",
@@ -32,8 +31,10 @@ __all__ = [
     "Decision",
     "Graph",
     "Node",
+    "Test",
     "Word",
     "assemble",
+    "behind",
 ]
 
 INSTRUCTION = struct.Struct("=HBBI")
@@ -41,7 +42,7 @@ INSTRUCTION = struct.Struct("=HBBI")
 
 # class | size or operation | source
 LOAD, AND, RETURN, JUMP = 0x20, 0x54, 0x06, 0x05
-JUMP_EQUAL, JUMP_GREATER, JUMP_GREATER_EQUAL, JUMP_ANY_BIT = 0x15, 0x25, 0x35, 0x45
+JUMP_EQUAL, JUMP_GREATER, JUMP_GREATER_EQUAL = 0x15, 0x25, 0x35
 FULL = 0xFFFFFFFF
 
 Word = tuple[int, int]
@@ -71,6 +72,8 @@ class Decision:
 
 
 Node = Answer | Decision
+Test = tuple[Word, int, int]
+"""What a decision asks: word, code and value."""
 
 
 class Graph:
@@ -89,6 +92,22 @@ class Graph:
             return then
         key = (word, code, value, then, otherwise)
         return self._decisions.setdefault(key, Decision(*key))
+
+    def test(self, test: Test, then: Node, otherwise: Node) -> Node:
+        """A decision behind which the same is not asked at once again; none where there is nothing to ask."""
+        word, code, value = test
+        if word[1] == 0 or (code, value) == (JUMP_GREATER_EQUAL, 0):  # `value` is within the mask
+            return then
+        if (code, value) == (JUMP_GREATER, FULL):
+            return otherwise
+        return self.decision(word, code, value, behind(then, test, True), behind(otherwise, test, False))
+
+
+def behind(node: Node, test: Test, holds: bool) -> Node:
+    """Where `node` leads to if the outcome of `test` is known."""
+    while isinstance(node, Decision) and (node.word, node.code, node.value) == test:
+        node = node.then if holds else node.otherwise
+    return node
 
 
 _Entry = tuple[Node, bool]

@@ -2,7 +2,7 @@
 
     program = compiled(spec["linux"]["seccomp"], "/var/lib/containerlib/seccomp")   # struct sock_filter[]
 
-A filter is found in the process's FilterCache, else on disk, else it is compiled, and made small. Its size
+A filter is found in the process's FilterCache, else on disk, else it is compiled. Its size
 matters less for the calls that it judges (230 ns either way: the kernel keeps a bitmap) than for the kernel's own
 work at installation, when it translates the filter and runs it for every system call there is: 0.08 ms in
 place of 0.22 ms for libseccomp's binary tree and 0.76 ms for its list, for each start.
@@ -12,35 +12,29 @@ Spec: runtime-spec config-linux.md#seccomp; seccomp(2)
 
 from __future__ import annotations
 
-import functools
 import marshal
 import os
 from collections.abc import Callable, Mapping
 from zlib import crc32
 
-from containerlib.errors import InvalidArgument
-from containerlib.runtime.seccomp.newer import newer_syscalls
 from containerlib.spec.seccomp import SeccompSection, canonical
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["FilterCache", "compile_section", "compiled"]
+__all__ = ["FilterCache", "compiled"]
 
-_FORMAT = 3
+_FORMAT = 4
 """Part of what a file is for: to be raised with every change of what is compiled from the same section."""
-_INSTRUCTION_BYTES = 8
 _NUMBER_BYTES = 4
-
 _IN_MEMORY = 64
-_LIBRARY_DIRECTORIES = ("/usr/lib64", "/usr/lib", "/lib64", "/lib", "/usr/local/lib")
 
 
 def compiled(seccomp: Mapping[str, Any], cache: str | os.PathLike[str] | None = None) -> bytes:
     """The filter of a `linux.seccomp` section; `cache` is a directory that only its owner may write.
 
-    Raises: Unsupported without libseccomp; InvalidArgument(field="seccomp"); StageError(stage="seccomp").
+    Raises: InvalidArgument(field="seccomp").
     """
     return _process_cache.get(seccomp, cache)
 
@@ -49,7 +43,7 @@ class FilterCache:
     """The filters that one process knows, by the text of their section; `compile_` makes those it does not."""
 
     def __init__(self, compile_: Callable[[Mapping[str, Any]], bytes] | None = None) -> None:
-        self._compile = compile_ or compile_section
+        self._compile = compile_ or _compile
         self._known: dict[bytes, bytes] = {}
 
     def get(self, seccomp: Mapping[str, Any], directory: str | os.PathLike[str] | None = None) -> bytes:
@@ -72,7 +66,7 @@ class FilterCache:
     ) -> bytes:
         if directory is None:
             return self._compile(seccomp)
-        purpose = f"{_FORMAT} {os.uname().machine} {_library_stamp()}\n".encode() + text
+        purpose = f"{_FORMAT} {os.uname().machine}\n".encode() + text
         path = f"{os.fspath(directory)}/{crc32(purpose):08x}.bpf"
         program = _load(path, purpose)
         if program is None:
@@ -91,22 +85,6 @@ def _quick_key(seccomp: Mapping[str, Any]) -> bytes:
 # A checksum of the rest, since nothing was synced; the size of the purpose; the purpose, whole, since its checksum, by
 # which the file is found, is none that only one text has; the program. In place of SHA-256, whose library takes longer
 # to load than all else here takes.
-
-
-@functools.cache
-def _library_stamp() -> str:
-    """Tells one build of the library from another without loading it: importing ctypes takes milliseconds."""
-    triplet = f"/usr/lib/{os.uname().machine}-linux-gnu"
-    for directory in (triplet, *_LIBRARY_DIRECTORIES):
-        try:
-            path = os.path.realpath(f"{directory}/libseccomp.so.2")
-            status = os.stat(path)  # noqa: PTH116
-        except OSError:
-            continue
-        return f"{path} {status.st_size} {status.st_mtime_ns}"
-    from containerlib._sys.libseccomp import version  # noqa: PLC0415 - the case of an unusual place
-
-    return ".".join(map(str, version()))
 
 
 def _load(path: str, purpose: bytes) -> bytes | None:
@@ -144,19 +122,11 @@ def _number(value: int) -> bytes:
     return value.to_bytes(_NUMBER_BYTES, "little")
 
 
-# ---- compiling ----
+def _compile(seccomp: Mapping[str, Any]) -> bytes:
+    # milliseconds of a command's start, and not needed where the disk has the answer
+    from containerlib.runtime.seccomp.compiler import compile_section  # noqa: PLC0415
 
-
-def compile_section(seccomp: Mapping[str, Any]) -> bytes:
-    """The filter of a section, compiled anew. Raises: as `compiled`."""
-    # take milliseconds to import, ctypes most, and are not needed where the disk has the answer
-    from containerlib._sys.libseccomp import action_word, compile_filter, resolve_syscall  # noqa: PLC0415
-    from containerlib.runtime.seccomp.compact import compact  # noqa: PLC0415
-
-    program = compact(newer_syscalls(seccomp, resolve_syscall, action_word) + compile_filter(seccomp))
-    if len(program) > 4096 * _INSTRUCTION_BYTES:  # BPF_MAXINSNS
-        raise InvalidArgument("the profile makes a filter of more than 4096 instructions", field="seccomp")
-    return program
+    return compile_section(seccomp)
 
 
 _process_cache = FilterCache()

@@ -1,10 +1,9 @@
-"""What the process may: limits, ids, capabilities, labels, keys; read back of the first process and of an exec."""
+"""What the process may: limits, ids, capabilities, labels; read back of the first process and of an exec."""
 
 from __future__ import annotations
 
 import errno
 import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -193,29 +192,3 @@ def test_label_of_an_exec_is_refused_too(sleeper: Bundled) -> None:
         pytest.skip("SELinux is active here")
     with pytest.raises(Unsupported, match=r"process\.selinuxLabel a:b:c:s0: SELinux is not active"):
         sleeper.execute("true", selinuxLabel="a:b:c:s0")
-
-
-# ---- session keyring ----
-
-
-def keyring_of(text: str) -> tuple[int, str]:
-    number, description = facts_of(text)["keyring"][:2]
-    return int(number), description.rpartition(";")[2]
-
-
-def test_session_keyring_is_the_containers_own(rack: Rack) -> None:
-    rings = [keyring_of(rack.run("probe", change=unfiltered(), name=name).text) for name in ("one", "two")]
-    assert [name for _, name in rings] == ["one", "two"]
-    assert rings[0][0] != rings[1][0]
-
-
-def test_session_keyring_of_an_exec_is_named_as_the_containers(rack: Rack) -> None:
-    container = rack.create("sleep", "60", change=unfiltered(), name="one")
-    assert keyring_of(container.output("probe").text)[1] == "one"
-
-
-def test_session_keyring_that_is_not_wanted_stays_the_callers(rack: Rack, probe_layer: Path) -> None:
-    own = keyring_of(
-        subprocess.run([probe_layer / "bin/probe"], check=True, capture_output=True, text=True).stdout
-    )
-    assert keyring_of(rack.run("probe", change=unfiltered(), keyring=False, name="one").text) == own

@@ -23,6 +23,14 @@ def test_failure_of_an_op_names_the_property_of_the_config() -> None:
     assert error.exit_code == 125
 
 
+@pytest.mark.parametrize("stage", [-1, 0, 99, 2**31 - 1])
+@pytest.mark.parametrize("code", [-(2**31), -1, 0, 2**31 - 1])
+def test_failure_that_is_none_of_ours_is_the_loss_of_the_first_process(stage: int, code: int) -> None:
+    """Whoever got hold of that process may say anything."""
+    message = Message(Kind.FAILED, (stage, code, 2**31 - 1, -1), (2**63 - 1, 0))
+    assert failure(message, PLAN, first=5).stage == "lost"  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     ("code", "exit_code"), [(errno.ENOENT, 127), (errno.EACCES, 126), (errno.ENOEXEC, 126)]
 )

@@ -96,4 +96,4 @@ def test_cgroup_managers_are_named() -> None:
 def test_annotations_are_strings_with_the_versions() -> None:
     annotations = document()["annotations"]
     assert all(isinstance(value, str) for value in annotations.values())
-    assert set(annotations) == {"io.containerlib.version", "io.github.seccomp.libseccomp.version"}
+    assert set(annotations) == {"io.containerlib.version"}

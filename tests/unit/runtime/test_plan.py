@@ -10,8 +10,9 @@ import pytest
 from containerlib._sys.native import lib
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime import BindRoot, OverlayRoot
-from containerlib.runtime.plan.container import CLONE_FLAGS, container_plan, exec_plan
+from containerlib.runtime.plan.container import container_plan, exec_plan
 from containerlib.runtime.plan.groups import Groups
+from containerlib.runtime.plan.namespaces import CLONE_FLAGS
 from containerlib.runtime.plan.op import Op, Plan
 from containerlib.spec.runtime import Process, Spec
 
@@ -148,6 +149,24 @@ def test_container_plan_with_a_namespace_by_path_joins_it() -> None:
     assert "loopback_up" not in names(plan)
 
 
+def test_container_plan_with_a_new_user_namespace_mounts_ahead_what_shows_a_joined_one() -> None:
+    ids = [{"containerID": 0, "hostID": 100000, "size": 1000}]
+    joined = {"type": "ipc", "path": "/proc/1/ns/ipc"}
+    linux = {
+        "namespaces": [{"type": "mount"}, {"type": "user"}, joined],
+        "uidMappings": ids,
+        "gidMappings": ids,
+        "mountLabel": "a:b:c:s0",
+    }
+    plan = plan_of(make_spec(mounts=[{"destination": "/dev/mqueue", "type": "mqueue"}], linux=linux))
+    order = names(plan)
+    ahead, made = (at for at, op in enumerate(plan.before) if op.texts[0] == "mqueue")
+    assert order.index("setns") < ahead < order.index("unshare") < made < order.index("pivot")
+    assert plan.before[ahead].strings[-2:] == ("context", "a:b:c:s0")
+    assert [plan.before[at].numbers[1] for at in (ahead, made)] == [lib.CLIB_MOUNT_AHEAD, lib.CLIB_MOUNT_MADE]
+    assert plan.clone_flags == 0
+
+
 def test_container_plan_with_a_bind_root_and_private_upper() -> None:
     assert "root_bind" in names(plan_of(make_spec(), root=BindRoot("/r")))
     private = plan_of(make_spec(), root=OverlayRoot(("/",), None, None))
@@ -176,7 +195,7 @@ def test_container_plan_without_a_mount_namespace_mounts_nothing() -> None:
     order = names(plan)
     assert {"mount", "bind", "propagation", "mask", "readonly", "mknod"}.isdisjoint(order)
     root, pivot = (plan.before[order.index(name)] for name in ("root_bind", "pivot"))
-    assert (root.numbers, root.texts[0], pivot.numbers) == ((0, 2, 0), "/r", (0, 0, 2))
+    assert (root.numbers, root.texts[0], pivot.numbers) == ((0, lib.CLIB_BIND_UNMOUNTED, 0), "/r", (0, 0, 2))
     exec_ = exec_plan(spec, spec["process"], V1, container_id="1", root=BindRoot("/r"))
     assert [name for name in names(exec_) if name in ("root_bind", "join", "pivot")] == [
         "root_bind",

@@ -154,6 +154,7 @@ def test_value_that_is_right_is_accepted(path: str, value: object) -> None:
         ("linux.namespaces.1.type", "net", "linux.namespaces[1].type"),
         ("linux.namespaces.1.type", _DELETED, "linux.namespaces[1].type"),
         ("linux.namespaces.2.path", "run/netns/a", "linux.namespaces[2].path"),
+        ("linux.namespaces.0.path", "/proc/1/ns/mnt", "linux.namespaces"),  # beside a new user namespace
         ("linux.uidMappings.0.size", 0, "linux.uidMappings[0].size"),
         ("linux.uidMappings.0.size", 2, "linux.uidMappings[1].containerID"),
         ("linux.gidMappings.1.size", 2**32 - 1, "linux.gidMappings[1].size"),

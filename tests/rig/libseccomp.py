@@ -1,7 +1,7 @@
-"""libseccomp through ctypes: a runtime-spec `linux.seccomp` section to classic BPF.
+"""libseccomp through ctypes, the compiler that other runtimes use, to hold ours against: a runtime-spec
+`linux.seccomp` section to classic BPF, and the numbers of system calls.
 
-The library is loaded when the first filter is compiled; results are cached above (runtime/seccomp/filters.py), so a
-machine that has run one container with a profile does not load it again.
+It does not come back from some sections: two rules for one call that each compare two arguments.
 
 Spec: runtime-spec config-linux.md#seccomp; seccomp_init(3), seccomp_rule_add(3), seccomp_attr_set(3)
 """
@@ -9,6 +9,7 @@ Spec: runtime-spec config-linux.md#seccomp; seccomp_init(3), seccomp_rule_add(3)
 from __future__ import annotations
 
 import ctypes
+import ctypes.util
 import errno
 import functools
 import os
@@ -16,35 +17,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from containerlib.errors import InvalidArgument, StageError, Unsupported
+import pytest
 
-__all__ = ["OPERATORS", "action_word", "compile_filter", "resolve_syscall", "version"]
+from containerlib.runtime.seccomp.rules import action_word
+
+__all__ = ["compile_filter", "name_of", "needs_libseccomp", "pseudo_number", "resolve_syscall"]
+
+needs_libseccomp = pytest.mark.skipif(
+    ctypes.util.find_library("seccomp") is None, reason="no libseccomp.so.2: install libseccomp2"
+)
 
 _LIBRARY = "libseccomp.so.2"
 _UNKNOWN_SYSCALL = -1  # __NR_SCMP_ERROR
 _OPTIMIZE = 8  # SCMP_FLTATR_CTL_OPTIMIZE
 _BINARY_TREE = 2
-_EPERM = 1
-
-# seccomp.h; the low 16 bits of ERRNO and TRACE carry a number
-_ACTIONS = {
-    "SCMP_ACT_KILL": 0x00000000,
-    "SCMP_ACT_KILL_THREAD": 0x00000000,
-    "SCMP_ACT_KILL_PROCESS": 0x80000000,
-    "SCMP_ACT_TRAP": 0x00030000,
-    "SCMP_ACT_ERRNO": 0x00050000,
-    "SCMP_ACT_NOTIFY": 0x7FC00000,
-    "SCMP_ACT_TRACE": 0x7FF00000,
-    "SCMP_ACT_LOG": 0x7FFC0000,
-    "SCMP_ACT_ALLOW": 0x7FFF0000,
-}
-_WITH_NUMBER = frozenset({"SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"})
 _OPERATORS = {
     f"SCMP_CMP_{name}": number
     for number, name in enumerate(("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ"), 1)
 }
-OPERATORS = frozenset(_OPERATORS)
-"""The names of the comparisons that a rule may make."""
 
 
 class _Comparison(ctypes.Structure):
@@ -58,21 +48,9 @@ class _Comparison(ctypes.Structure):
     )
 
 
-class _Version(ctypes.Structure):
-    """struct scmp_version"""
-
-    _fields_ = (("major", ctypes.c_uint), ("minor", ctypes.c_uint), ("micro", ctypes.c_uint))
-
-
 @functools.cache
 def _library() -> ctypes.CDLL:
-    try:
-        library = ctypes.CDLL(_LIBRARY)
-    except OSError as error:
-        raise Unsupported(
-            f"{_LIBRARY} is needed to compile a seccomp profile: install libseccomp2 (Debian, Ubuntu) or "
-            'libseccomp (Fedora, Alpine, Arch), or run with seccomp="unconfined"'
-        ) from error
+    library = ctypes.CDLL(_LIBRARY)
     library.seccomp_init.restype = ctypes.c_void_p
     library.seccomp_init.argtypes = (ctypes.c_uint32,)
     library.seccomp_release.restype = None
@@ -91,24 +69,29 @@ def _library() -> ctypes.CDLL:
         ctypes.POINTER(_Comparison),
     )
     library.seccomp_export_bpf.argtypes = (ctypes.c_void_p, ctypes.c_int)
-    library.seccomp_version.restype = ctypes.POINTER(_Version)
+    library.seccomp_syscall_resolve_num_arch.restype = ctypes.c_char_p
+    library.seccomp_syscall_resolve_num_arch.argtypes = (ctypes.c_uint32, ctypes.c_int)
     return library
-
-
-def version() -> tuple[int, int, int]:
-    """The library's version. Raises: Unsupported where it is not installed."""
-    found = _library().seccomp_version().contents
-    return found.major, found.minor, found.micro
 
 
 def resolve_syscall(name: str, architecture: str) -> int | None:
     """The number of a system call on `architecture` ("SCMP_ARCH_X86_64"); None where none is known."""
-    library = _library()
-    token = _token(library, architecture)
-    if not token:
-        return None
-    number: int = library.seccomp_syscall_resolve_name_arch(token, name.encode())
+    number = pseudo_number(name, architecture)
     return number if number >= 0 else None
+
+
+def pseudo_number(name: str, architecture: str) -> int:
+    """Negative for a call that the architecture has together with others, or has not; -1: unknown."""
+    library = _library()
+    number: int = library.seccomp_syscall_resolve_name_arch(_token(library, architecture), name.encode())
+    return number
+
+
+def name_of(number: int, architecture: str) -> str | None:
+    """The name of a system call on `architecture`; None where the number has none."""
+    library = _library()
+    name: bytes | None = library.seccomp_syscall_resolve_num_arch(_token(library, architecture), number)
+    return None if name is None else name.decode()
 
 
 def compile_filter(seccomp: Mapping[str, Any]) -> bytes:
@@ -117,7 +100,7 @@ def compile_filter(seccomp: Mapping[str, Any]) -> bytes:
     System calls and architectures that the library does not know are passed over, as the specification has
     it. Two comparisons of one argument in a rule are alternatives, as in runc: libseccomp cannot have both.
 
-    Raises: Unsupported without the library; InvalidArgument(field="seccomp"); StageError(stage="seccomp").
+    Raises: OSError, for rules that contradict each other among others.
     """
     library = _library()
     default = action_word(seccomp.get("defaultAction"), seccomp.get("defaultErrnoRet"))
@@ -136,8 +119,7 @@ def compile_filter(seccomp: Mapping[str, Any]) -> bytes:
 @contextmanager
 def _context(library: ctypes.CDLL, default: int) -> Iterator[int]:
     context = library.seccomp_init(default)
-    if not context:
-        raise StageError("seccomp", errno.ENOMEM, "seccomp_init")
+    assert context
     try:
         yield context
     finally:
@@ -168,25 +150,14 @@ def _add_rule(library: ctypes.CDLL, context: int, rule: Mapping[str, Any], defau
             _check(result, name, tolerated=errno.EEXIST)
 
 
-def action_word(name: object, number: int | None) -> int:
-    """What a filter returns for an action: SECCOMP_RET_* with its number."""
-    if not isinstance(name, str) or name not in _ACTIONS:
-        raise InvalidArgument(f"{name!r} is not a seccomp action", field="seccomp")
-    if name not in _WITH_NUMBER:
-        return _ACTIONS[name]
-    return _ACTIONS[name] | ((_EPERM if number is None else number) & 0xFFFF)
-
-
 def _comparison(arg: Mapping[str, Any]) -> _Comparison:
-    operator = _OPERATORS.get(str(arg.get("op")))
-    if operator is None:
-        raise InvalidArgument(f"{arg.get('op')!r} is not a comparison", field="seccomp")
+    operator = _OPERATORS[arg["op"]]
     return _Comparison(int(arg["index"]), operator, int(arg["value"]), int(arg.get("valueTwo") or 0))
 
 
 def _check(result: int, what: str, *, tolerated: int) -> None:
     if result < 0 and -result != tolerated:
-        raise StageError("seccomp", -result, what)
+        raise OSError(-result, what)
 
 
 def _export(library: ctypes.CDLL, context: int) -> bytes:

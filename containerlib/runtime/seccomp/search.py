@@ -1,15 +1,9 @@
-"""A seccomp filter made small: the same answers from a program of a few hundred instructions. Pure.
+"""The cheapest search for a system call's number, as decisions. Pure.
 
 The kernel pays for a filter at each start of a container: it translates the program, and runs it for every
-system call of every architecture to learn which are always allowed. libseccomp's program compares with each
-number that a profile names. Here neighbours with the same answer become one range, and ranges are told apart
-by a binary search:
-
-    the program    to what it says of each architecture and number                 seccomp_outcomes
-                   to a search per architecture, which ends in answers or in comparisons of arguments
-                   to instructions, equal parts once                               bpf
-
-Docker's profile for x86_64, with i386 and x32, goes from some 1290 instructions to some 230.
+system call of every architecture to learn which are always allowed. A list compares with each number that a
+profile names. Here neighbours with the same answer are one range, and ranges are told apart by a binary search:
+Docker's profile for x86_64, with i386 and x32, is 224 instructions.
 
 Spec: seccomp(2); linux kernel/seccomp.c#seccomp_cache_prepare_bitmap
 """
@@ -19,20 +13,12 @@ from __future__ import annotations
 import bisect
 import itertools
 
-from containerlib.runtime.seccomp.bpf import (
-    ARCHITECTURE,
-    FULL,
-    JUMP_EQUAL,
-    JUMP_GREATER_EQUAL,
-    NUMBER,
-    Graph,
-    Node,
-    assemble,
-)
-from containerlib.runtime.seccomp.outcomes import NotUnderstood, Ranges, outcomes
+from containerlib.runtime.seccomp.bpf import FULL, JUMP_EQUAL, JUMP_GREATER_EQUAL, NUMBER, Graph, Node
 
-__all__ = ["compact"]
+__all__ = ["Ranges", "Search"]
 
+Ranges = list[tuple[int, Node]]
+"""(first number, what becomes of the call) of each range, ascending from 0."""
 _PRECOMPUTED = 512
 """Numbers that the kernel runs the filter for when it installs it, rounded up: NR_syscalls."""
 _INSTRUCTION_COST = 50
@@ -43,32 +29,15 @@ _CHAIN = 3
 """Single numbers that are compared one by one at the end of a search."""
 
 
-def compact(program: bytes) -> bytes:
-    """A program that answers as `program` does; `program` itself where none smaller is found.
-
-    `program` is an array of struct sock_filter as libseccomp writes it; what holds other instructions comes
-    back as it is.
-    """
-    graph = Graph()
-    try:
-        others, known = outcomes(program, graph)
-    except NotUnderstood:
-        return program
-    root = _Search(others, graph).node()
-    for architecture, ranges in reversed(known.items()):
-        then = _Search(ranges, graph).node()
-        root = graph.decision(ARCHITECTURE, JUMP_EQUAL, architecture, then, root)
-    smaller = assemble(root)
-    return smaller if len(smaller) < len(program) else program
-
-
-class _Search:
+class Search:
     """The cheapest search over ranges of numbers: few comparisons, and few on the way to a number that counts.
 
     Ranges are named by their index; a part of them by the first index and the one behind the last.
     """
 
     def __init__(self, ranges: Ranges, graph: Graph) -> None:
+        """`ranges` may have neighbours that are alike."""
+        ranges = [next(alike) for _, alike in itertools.groupby(ranges, key=lambda range_: id(range_[1]))]
         self._graph = graph
         self._firsts = [first for first, _ in ranges]
         self._nodes = [node for _, node in ranges]
