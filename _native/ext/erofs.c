@@ -48,6 +48,20 @@ static uint32_t checksum(const uint8_t *data, size_t size) {
     return crc;
 }
 
+/* The same file system has the same; the kernel tells the layers of an overlay apart by it. RFC 9562,
+ * version 8. */
+static void name_it(const struct erofs_file *file, uint8_t uuid[16]) {
+    for (size_t i = 0; i < 2; i++) {
+        uint64_t sum = file->sums[i];
+        for (int round = 0; round < 2; round++)
+            sum = (sum ^ sum >> 32) * 0xd6e8feb86659fd93;
+        sum ^= sum >> 32;
+        memcpy(uuid + 8 * i, &sum, sizeof sum);
+    }
+    uuid[6] = (uuid[6] & 0x0f) | 0x80;
+    uuid[8] = (uuid[8] & 0x3f) | 0x80;
+}
+
 static enum clib_layer_kind write_super(struct clib_erofs *writer) {
     struct erofs_file *file = &writer->file;
     struct erofs_super super = {
@@ -59,6 +73,7 @@ static enum clib_layer_kind write_super(struct clib_erofs *writer) {
         .blocks = (uint32_t)(file->size >> EROFS_BLOCK_BITS),
         .feature_incompat = writer->chunked ? EROFS_INCOMPAT_CHUNKED : 0,
     };
+    name_it(file, super.uuid);
     uint8_t block[EROFS_BLOCK];
     if (erofs_flush(file) || erofs_read(file, 0, block, sizeof block))
         return erofs_failed(writer);
@@ -90,7 +105,11 @@ int clib_erofs_finish(struct clib_erofs *writer, const char *const *lowers, size
     enum clib_layer_kind kind = intake_end(intake);
     if (!kind) {
         errno = 0;
-        kind = intake->tar.failed = finish(writer, lowers, count);
+        kind = finish(writer, lowers, count);
+        lowers_close(&writer->lowers);
+        lowers_close(&writer->at);
+        intake->tar.failed = kind ? kind : CLIB_LAYER_SYSTEM; /* nothing may follow */
+        intake->err = kind ? intake->err : EINVAL;
     }
     *stats = intake->stats;
     return intake_report(intake, kind, error);

@@ -139,7 +139,8 @@ enum clib_layer_kind erofs_xattr_add(struct clib_erofs *writer, const struct tar
                                      struct erofs_facts *facts);
 enum clib_layer_kind erofs_xattr_add_opaque(struct clib_erofs *writer);
 /* Those that a directory was given before. */
-enum clib_layer_kind erofs_xattr_add_stored(struct clib_erofs *writer, const uint8_t *entries, size_t size);
+enum clib_layer_kind erofs_xattr_add_stored(struct clib_erofs *writer,
+                                            const struct erofs_directory *directory);
 /* Writes them into the item, behind room for the inode. */
 enum clib_layer_kind erofs_xattr_end(struct clib_erofs *writer);
 
@@ -156,6 +157,7 @@ enum clib_layer_kind erofs_item_end(struct clib_erofs *writer, uint64_t *nid);
 enum clib_layer_kind erofs_item_reserve(struct clib_erofs *writer, size_t size);
 /* Fills the inode at the start of the item's bytes. */
 void erofs_item_inode(struct clib_erofs *writer, uint32_t data, uint32_t links);
+/* The text of a symbolic link, terminated. */
 enum clib_layer_kind erofs_read_link(struct clib_erofs *writer, uint64_t nid, char text[LAYER_PATH],
                                      size_t *size);
 

@@ -120,8 +120,7 @@ static enum clib_layer_kind each_directory(struct clib_erofs *writer,
 
 static enum clib_layer_kind begin_item(struct clib_erofs *writer, const struct erofs_directory *directory) {
     erofs_xattr_begin(writer);
-    enum clib_layer_kind kind =
-        erofs_xattr_add_stored(writer, writer->tree.xattrs.data + directory->xattrs, directory->xattrs_size);
+    enum clib_layer_kind kind = erofs_xattr_add_stored(writer, directory);
     if (!kind && directory->flags & EROFS_DIRECTORY_OPAQUE)
         kind = erofs_xattr_add_opaque(writer);
     if (!kind)
@@ -176,6 +175,7 @@ static enum clib_layer_kind write_blocks(struct clib_erofs *writer, uint32_t nod
         size_t count;
         take_block(writer, &listing, names, &count);
         write_names(names, count, block);
+        erofs_add_up(&writer->file, writer->file.size, block, sizeof block);
         if (erofs_append(&writer->file, block, sizeof block))
             return erofs_failed(writer);
     }
@@ -212,10 +212,12 @@ static enum clib_layer_kind write_inode(struct clib_erofs *writer, uint32_t node
     enum clib_layer_kind kind = make_item(writer, node, &size);
     if (kind)
         return kind;
+    uint64_t at = EROFS_ROOT_AT;
+    if (node)
+        at = writer->directories_at + erofs_directory_of(&writer->tree, node)->place;
+    erofs_add_up(file, at, writer->item.bytes, size);
     if (!node)
-        return erofs_patch(file, EROFS_ROOT_AT, writer->item.bytes, size) ? erofs_failed(writer)
-                                                                          : CLIB_LAYER_OK;
-    uint64_t at = writer->directories_at + erofs_directory_of(&writer->tree, node)->place;
+        return erofs_patch(file, at, writer->item.bytes, size) ? erofs_failed(writer) : CLIB_LAYER_OK;
     if (erofs_append_zeros(file, at - file->size) || erofs_append(file, writer->item.bytes, size))
         return erofs_failed(writer);
     return CLIB_LAYER_OK;

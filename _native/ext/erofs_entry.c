@@ -88,8 +88,7 @@ static enum clib_layer_kind set_xattrs(struct clib_erofs *writer, struct erofs_d
     if (!writer->entry->xattr_count)
         return CLIB_LAYER_OK;
     erofs_xattr_begin(writer);
-    enum clib_layer_kind kind =
-        erofs_xattr_add_stored(writer, writer->tree.xattrs.data + directory->xattrs, directory->xattrs_size);
+    enum clib_layer_kind kind = erofs_xattr_add_stored(writer, directory);
     if (!kind)
         kind = add_xattrs(writer, facts);
     return kind ? kind : erofs_store_xattrs(writer, directory);

@@ -13,7 +13,7 @@
 /* block numbers have 32 bits, and the last of them means a hole */
 static const uint64_t MAX_SIZE = (uint64_t)UINT32_MAX << EROFS_BLOCK_BITS;
 
-enum { DIRECT = 1 << 16 }; /* content that comes in pieces of this size is not copied */
+enum { DIRECT = EROFS_BUFFER / 16 }; /* content that comes in pieces of this size is not copied */
 
 int erofs_file_open(struct erofs_file *file, const char *path) {
     file->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -138,12 +138,31 @@ int erofs_read(struct erofs_file *file, uint64_t at, void *data, size_t size) {
     return erofs_flush(file) ? -1 : read_all(file->fd, data, size, at);
 }
 
+/* ---- sums ---- */
+
+/* Each word counts once by itself and once by its place. */
+void erofs_add_up(struct erofs_file *file, uint64_t at, const void *data, size_t size) {
+    const uint8_t *bytes = data;
+    uint64_t sum = 0, placed = 0, place = at / sizeof place;
+    for (; size >= sizeof place; bytes += sizeof place, size -= sizeof place, place++) {
+        uint64_t word;
+        memcpy(&word, bytes, sizeof word);
+        sum += word;
+        placed += word * place;
+    }
+    uint64_t last = 0;
+    memcpy(&last, bytes, size);
+    file->sums[0] += sum + last;
+    file->sums[1] += placed + last * place;
+}
+
 /* ---- open blocks ---- */
 
 static int close_block(struct erofs_file *file, unsigned index) {
     struct erofs_open_block closed = file->blocks[index];
     file->blocks[index] = file->blocks[--file->block_count];
     file->blocks[file->block_count] = closed; /* its memory is for the next */
+    erofs_add_up(file, closed.at, closed.data, EROFS_BLOCK);
     return erofs_patch(file, closed.at, closed.data, EROFS_BLOCK);
 }
 
@@ -182,6 +201,7 @@ static struct erofs_open_block *find_block(struct erofs_file *file, size_t size)
 int erofs_put(struct erofs_file *file, const void *data, size_t size, uint64_t *at) {
     if (size > EROFS_BLOCK) {
         *at = file->size;
+        erofs_add_up(file, *at, data, size);
         return erofs_append(file, data, size) || erofs_append_padding(file) ? -1 : 0;
     }
     struct erofs_open_block *block = find_block(file, size);

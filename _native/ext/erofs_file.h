@@ -8,10 +8,11 @@
 
 #include "erofs_format.h"
 
-enum {
-    EROFS_BUFFER = 1 << 20,
-    EROFS_OPEN_BLOCKS = 16,
-};
+#ifndef EROFS_BUFFER /* the fuzzer's is small, so that each of its files reaches the end of one */
+#define EROFS_BUFFER (1 << 20)
+#endif
+
+enum { EROFS_OPEN_BLOCKS = 16 };
 
 struct erofs_open_block {
     uint64_t at;
@@ -26,6 +27,7 @@ struct erofs_file {
     size_t buffered;
     struct erofs_open_block blocks[EROFS_OPEN_BLOCKS];
     unsigned block_count;
+    uint64_t sums[2]; /* of all but the full blocks of files: what the file system is known by */
 };
 
 /* Each answers 0, or -1 with errno. */
@@ -39,6 +41,8 @@ int erofs_append_padding(struct erofs_file *file);
 /* Puts an inode with what belongs to it where it crosses no block, or, if it is larger, starts one. The file
  * must be at a block's end. */
 int erofs_put(struct erofs_file *file, const void *data, size_t size, uint64_t *at);
+/* Takes bytes into the sums, in whatever order. */
+void erofs_add_up(struct erofs_file *file, uint64_t at, const void *data, size_t size);
 /* Writes over what was appended. */
 int erofs_patch(struct erofs_file *file, uint64_t at, const void *data, size_t size);
 /* Reads back what was put. */

@@ -7,7 +7,8 @@
 
 enum clib_layer_kind erofs_item_reserve(struct clib_erofs *writer, size_t size) {
     struct erofs_item *item = &writer->item;
-    return erofs_grow((void **)&item->bytes, &item->capacity, size, 1) ? CLIB_LAYER_OK : erofs_failed(writer);
+    return intake_grow((void **)&item->bytes, &item->capacity, size, 1) ? CLIB_LAYER_OK
+                                                                        : erofs_failed(writer);
 }
 
 enum clib_layer_kind erofs_item_begin(struct clib_erofs *writer, const struct erofs_facts *facts,
@@ -125,5 +126,6 @@ enum clib_layer_kind erofs_read_link(struct clib_erofs *writer, uint64_t nid, ch
         return erofs_failed(writer);
     }
     *size = (size_t)inode.size;
+    text[*size] = 0;
     return erofs_read(&writer->file, at, text, *size) ? erofs_failed(writer) : CLIB_LAYER_OK;
 }

@@ -17,7 +17,8 @@ enum clib_layer_kind erofs_link(struct clib_erofs *writer, uint32_t target, uint
     tree->nodes[node].flags |= EROFS_NODE_LINKED;
     tree->nodes[target].flags |= EROFS_NODE_LINKED;
     writer->is_known = writer->is_known && !taken;
-    return CLIB_LAYER_OK;
+    /* the directory that it takes the place of may have had the target in it */
+    return taken && !erofs_tree_is_reachable(tree, target) ? CLIB_LAYER_LINK : CLIB_LAYER_OK;
 }
 
 /* The file itself is looked for at the end. It takes its place in this layer, as overlay would copy it up. */
@@ -29,8 +30,8 @@ static enum clib_layer_kind link_to_lower(struct clib_erofs *writer, uint32_t pa
         return kind;
     size_t index = writer->pending_count;
     uint32_t target;
-    if (!erofs_grow((void **)&writer->pendings, &writer->pending_capacity, index + 1,
-                    sizeof *writer->pendings) ||
+    if (!intake_grow((void **)&writer->pendings, &writer->pending_capacity, index + 1,
+                     sizeof *writer->pendings) ||
         erofs_tree_add(&writer->tree, parent, name, strlen(name), EROFS_KIND_PENDING, index, &target))
         return erofs_failed(writer);
     kind = erofs_link(writer, target, writer->parent, writer->base);

@@ -110,6 +110,7 @@ static enum clib_layer_kind move_along(struct clib_erofs *writer, uint32_t direc
         erofs_directory_of(tree, directory)->flags & EROFS_DIRECTORY_OPAQUE;
     tree->nodes[directory].flags |= EROFS_NODE_REPLACED;
     writer->intake.stats.entries--;
+    writer->at_node = NOWHERE; /* it may be of what is moved */
     return erofs_merge(writer, directory, to);
 }
 
@@ -168,28 +169,8 @@ static enum clib_layer_kind copy_range(struct clib_erofs *writer, int from, uint
 }
 
 /* Where the file has content, as a sparse entry of the archive says it. */
-static enum clib_layer_kind find_segments(struct clib_erofs *writer, int from, uint64_t size) {
-    struct tar *tar = &writer->intake.tar;
-    tar->segment_count = 0;
-    for (off_t end = 0; (uint64_t)end < size;) {
-        off_t start = lseek(from, end, SEEK_DATA);
-        if (start < 0 && errno == ENXIO)
-            break; /* the rest is a hole */
-        if (start < 0 && errno == EINVAL) {
-            start = end; /* a file system that does not tell */
-            end = (off_t)size;
-        } else if (start < 0 || (end = lseek(from, start, SEEK_HOLE)) < 0) {
-            return erofs_failed(writer);
-        }
-        if ((uint64_t)end > size)
-            end = (off_t)size;
-        if (start >= end)
-            break;
-        enum clib_layer_kind kind = tar_segment_add(tar, (uint64_t)start, (uint64_t)(end - start));
-        if (kind)
-            return kind;
-    }
-    return CLIB_LAYER_OK;
+static enum clib_layer_kind add_segment(void *tar, uint64_t start, uint64_t end) {
+    return tar_segment_add(tar, start, end - start);
 }
 
 static enum clib_layer_kind copy_file(struct clib_erofs *writer, int lower, const char *name,
@@ -198,10 +179,11 @@ static enum clib_layer_kind copy_file(struct clib_erofs *writer, int lower, cons
     cleanup_close int from = openat(lower, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (from < 0)
         return erofs_failed(writer);
-    enum clib_layer_kind kind = find_segments(writer, from, size);
+    struct tar *tar = &writer->intake.tar;
+    tar->segment_count = 0;
+    enum clib_layer_kind kind = lowers_extents(from, size, &writer->intake, add_segment, tar);
     if (kind)
         return kind;
-    const struct tar *tar = &intake->tar;
     uint64_t stored = 0;
     for (size_t i = 0; i < tar->segment_count; i++)
         stored += tar->segments[i].size;

@@ -10,8 +10,8 @@ static enum clib_layer_kind merge_directories(struct clib_erofs *writer, uint32_
                                               unsigned depth) {
     struct erofs_directory *from = erofs_directory_of(&writer->tree, node);
     struct erofs_directory *to = erofs_directory_of(&writer->tree, taken);
-    bool implied = to->flags & EROFS_DIRECTORY_IMPLIED;
-    if (!(from->flags & EROFS_DIRECTORY_IMPLIED) && (implied || node > taken)) {
+    bool implied = to->flags & EROFS_DIRECTORY_IMPLIED, was_implied = from->flags & EROFS_DIRECTORY_IMPLIED;
+    if (!was_implied && (implied || node > taken)) {
         to->facts = from->facts;
         to->xattrs = from->xattrs;
         to->xattrs_size = from->xattrs_size;
@@ -19,7 +19,28 @@ static enum clib_layer_kind merge_directories(struct clib_erofs *writer, uint32_
     }
     to->flags |= from->flags & EROFS_DIRECTORY_OPAQUE;
     writer->tree.nodes[node].flags |= EROFS_NODE_REPLACED;
+    writer->intake.stats.entries -= node > taken ? was_implied : implied; /* it was there already */
     return merge(writer, node, taken, depth + 1);
+}
+
+/* What went through a name that is no directory: as if it had been named there at first. */
+static enum clib_layer_kind merge_through(struct clib_erofs *writer, uint32_t node, uint32_t taken,
+                                          uint32_t to, unsigned depth) {
+    struct erofs_tree *tree = &writer->tree;
+    char text[LAYER_PATH];
+    size_t size;
+    uint32_t target;
+    if (tree->nodes[taken].kind != EROFS_KIND_SYMLINK)
+        return CLIB_LAYER_PARENT;
+    enum clib_layer_kind kind = erofs_read_link(writer, tree->nodes[taken].at, text, &size);
+    if (!kind)
+        kind = erofs_walk(writer, to, text, EROFS_MAKE_ALL, &target);
+    if (kind)
+        return kind;
+    erofs_directory_of(tree, target)->flags |= erofs_directory_of(tree, node)->flags & EROFS_DIRECTORY_OPAQUE;
+    tree->nodes[node].flags |= EROFS_NODE_REPLACED;
+    writer->intake.stats.entries--;
+    return merge(writer, node, target, depth + 1);
 }
 
 /* `node` comes where `taken` is. */
@@ -39,6 +60,7 @@ static enum clib_layer_kind merge_node(struct clib_erofs *writer, uint32_t node,
         pending->at = was->at;
         was->flags |= EROFS_NODE_LINKED;
         is->flags |= EROFS_NODE_REPLACED;
+        writer->intake.stats.entries--;
         return CLIB_LAYER_OK;
     }
     if (is->kind == EROFS_KIND_WHITEOUT) { /* what this layer has hides as much */
@@ -52,6 +74,8 @@ static enum clib_layer_kind merge_node(struct clib_erofs *writer, uint32_t node,
     } else if (taken > node) {
         is->flags |= EROFS_NODE_REPLACED;
         return CLIB_LAYER_OK;
+    } else if (directory && erofs_directory_of(tree, node)->flags & EROFS_DIRECTORY_IMPLIED) {
+        return merge_through(writer, node, taken, to, depth);
     }
     return erofs_tree_move(tree, node, to) ? erofs_failed(writer) : CLIB_LAYER_OK;
 }

@@ -93,7 +93,8 @@ static enum clib_layer_kind go(struct clib_erofs *writer, struct walk *walk, con
 
 enum clib_layer_kind erofs_walk(struct clib_erofs *writer, uint32_t from, const char *path,
                                 enum erofs_make make, uint32_t *directory) {
-    struct walk walk = {.at = from, .make = make, .links_left = MAX_LINKS, .steps_left = MAX_STEPS};
+    struct walk walk = {
+        .at = path[0] == '/' ? 0 : from, .make = make, .links_left = MAX_LINKS, .steps_left = MAX_STEPS};
     char name[LAYER_PATH];
     size_t size = strlen(path), at = 0;
     memcpy(walk.rest, path, size + 1);

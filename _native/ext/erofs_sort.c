@@ -46,8 +46,8 @@ static enum clib_layer_kind note_linked(struct clib_erofs *writer, const struct 
         writer->live++;
         return CLIB_LAYER_OK;
     }
-    if (!erofs_grow((void **)&writer->linked, &writer->linked_capacity, writer->linked_count + 1,
-                    sizeof *writer->linked))
+    if (!intake_grow((void **)&writer->linked, &writer->linked_capacity, writer->linked_count + 1,
+                     sizeof *writer->linked))
         return erofs_failed(writer);
     writer->linked[writer->linked_count++] = node->at;
     return CLIB_LAYER_OK;
@@ -61,7 +61,7 @@ enum clib_layer_kind erofs_sort_directory(struct clib_erofs *writer, uint32_t no
     size_t count = 0;
     for (uint32_t child = directory->first; child; child = tree->nodes[child].next)
         count += !(tree->nodes[child].flags & EROFS_NODE_REPLACED);
-    if (!erofs_grow((void **)&scratch->data, &scratch->capacity, count * sizeof(struct sorted), 1))
+    if (!intake_grow((void **)&scratch->data, &scratch->capacity, count * sizeof(struct sorted), 1))
         return erofs_failed(writer);
     struct sorted *items = (struct sorted *)scratch->data;
     size_t at = count; /* the list has the latest first */
@@ -96,6 +96,7 @@ static enum clib_layer_kind set_links(struct clib_erofs *writer, uint64_t nid, u
     uint32_t links = (uint32_t)count;
     uint64_t at = nid * EROFS_SLOT + offsetof(struct erofs_inode, links);
     writer->live++;
+    erofs_add_up(&writer->file, at, &links, sizeof links);
     return erofs_patch(&writer->file, at, &links, sizeof links) ? erofs_failed(writer) : CLIB_LAYER_OK;
 }
 

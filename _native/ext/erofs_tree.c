@@ -8,26 +8,14 @@
 
 enum { FIRST_SLOTS = 1 << 10 };
 
-bool erofs_grow(void **data, size_t *capacity, size_t needed, size_t item_size) {
-    if (needed <= *capacity)
-        return true;
-    size_t wanted = *capacity ? 2 * *capacity : 256;
-    if (wanted < needed)
-        wanted = needed;
-    void *grown = realloc(*data, wanted * item_size);
-    if (!grown)
-        return false;
-    *data = grown;
-    *capacity = wanted;
-    return true;
-}
-
 int erofs_bytes_add(struct erofs_bytes *bytes, const void *data, size_t size) {
+    if (!size)
+        return 0;
     if (bytes->size + size > UINT32_MAX) {
         errno = ENOMEM;
         return -1;
     }
-    if (!erofs_grow((void **)&bytes->data, &bytes->capacity, bytes->size + size, 1))
+    if (!intake_grow((void **)&bytes->data, &bytes->capacity, bytes->size + size, 1))
         return -1;
     memcpy(bytes->data + bytes->size, data, size);
     bytes->size += size;
@@ -132,7 +120,8 @@ static int grow_slots(struct erofs_tree *tree) {
 uint32_t erofs_tree_find(const struct erofs_tree *tree, uint32_t parent, const char *name, size_t size) {
     if (size > EROFS_MAX_NAME)
         return 0;
-    return slot_of(tree, hash_of(tree, parent, name, size), parent, name, size)->node;
+    uint32_t node = slot_of(tree, hash_of(tree, parent, name, size), parent, name, size)->node;
+    return tree->nodes[node].flags & EROFS_NODE_REPLACED ? 0 : node;
 }
 
 /* Makes the name that of `node`, which has it and the directory already. */
@@ -171,7 +160,7 @@ int erofs_tree_add(struct erofs_tree *tree, uint32_t parent, const char *name, s
         errno = ENOMEM;
         return -1;
     }
-    if (!erofs_grow((void **)&tree->nodes, &tree->capacity, tree->count + 1, sizeof *tree->nodes))
+    if (!intake_grow((void **)&tree->nodes, &tree->capacity, tree->count + 1, sizeof *tree->nodes))
         return -1;
     struct erofs_node made = {
         .parent = parent,
@@ -190,8 +179,8 @@ int erofs_tree_add(struct erofs_tree *tree, uint32_t parent, const char *name, s
 int erofs_tree_add_directory(struct erofs_tree *tree, uint32_t parent, const char *name, size_t size,
                              uint8_t flags, uint32_t *node) {
     size_t index = tree->directory_count;
-    if (!erofs_grow((void **)&tree->directories, &tree->directory_capacity, index + 1,
-                    sizeof *tree->directories))
+    if (!intake_grow((void **)&tree->directories, &tree->directory_capacity, index + 1,
+                     sizeof *tree->directories))
         return -1;
     if (index && erofs_tree_is_covered(tree, parent))
         flags |= EROFS_DIRECTORY_COVERED;

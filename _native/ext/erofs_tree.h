@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "erofs_format.h"
+#include "intake.h"
 
 enum { EROFS_MAX_PATH = 4096 }; /* with the NUL; directories nest half as deep */
 
@@ -102,8 +103,6 @@ int erofs_tree_open(struct erofs_tree *tree);
 void erofs_tree_close(struct erofs_tree *tree);
 /* Adds to the end of what bytes there are. */
 int erofs_bytes_add(struct erofs_bytes *bytes, const void *data, size_t size);
-/* Makes room for `needed` items. */
-bool erofs_grow(void **data, size_t *capacity, size_t needed, size_t item_size);
 
 /* 0 where the directory has no such name. */
 uint32_t erofs_tree_find(const struct erofs_tree *tree, uint32_t parent, const char *name, size_t size);

@@ -22,8 +22,8 @@ void erofs_xattr_begin(struct clib_erofs *writer) {
 }
 
 static enum clib_layer_kind add(struct clib_erofs *writer, const struct erofs_xattr *xattr) {
-    if (!erofs_grow((void **)&writer->xattrs, &writer->xattr_capacity, writer->xattr_count + 1,
-                    sizeof *writer->xattrs))
+    if (!intake_grow((void **)&writer->xattrs, &writer->xattr_capacity, writer->xattr_count + 1,
+                     sizeof *writer->xattrs))
         return erofs_failed(writer);
     struct erofs_xattr *added = &writer->xattrs[writer->xattr_count];
     *added = *xattr;
@@ -122,8 +122,10 @@ enum clib_layer_kind erofs_xattr_add_opaque(struct clib_erofs *writer) {
     return add(writer, &opaque);
 }
 
-enum clib_layer_kind erofs_xattr_add_stored(struct clib_erofs *writer, const uint8_t *entries, size_t size) {
-    for (size_t at = 0; at < size;) {
+enum clib_layer_kind erofs_xattr_add_stored(struct clib_erofs *writer,
+                                            const struct erofs_directory *directory) {
+    const uint8_t *entries = writer->tree.xattrs.data;
+    for (size_t at = directory->xattrs; at < directory->xattrs + (size_t)directory->xattrs_size;) {
         struct erofs_xattr_entry entry;
         memcpy(&entry, entries + at, sizeof entry);
         at += sizeof entry;

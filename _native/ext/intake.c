@@ -2,6 +2,7 @@
 #include "intake.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 void intake_open(struct intake *intake, const struct tar_sink *sink, const struct clib_layer_limits *limits) {
@@ -9,6 +10,20 @@ void intake_open(struct intake *intake, const struct tar_sink *sink, const struc
     if (intake->limits.max_path_bytes >= LAYER_PATH)
         intake->limits.max_path_bytes = LAYER_PATH - 1;
     tar_init(&intake->tar, sink, &intake->limits);
+}
+
+bool intake_grow(void **data, size_t *capacity, size_t needed, size_t item_size) {
+    if (needed <= *capacity)
+        return true;
+    size_t wanted = *capacity ? 2 * *capacity : 256;
+    if (wanted < needed)
+        wanted = needed;
+    void *grown = realloc(*data, wanted * item_size);
+    if (!grown)
+        return false;
+    *data = grown;
+    *capacity = wanted;
+    return true;
 }
 
 void intake_close(struct intake *intake) {

@@ -30,3 +30,6 @@ enum clib_layer_kind intake_count_entry(struct intake *intake);
 void intake_note_path(struct intake *intake, const char *path);
 size_t intake_error_path(const struct intake *intake, char *buffer, size_t size);
 int intake_report(const struct intake *intake, enum clib_layer_kind kind, struct clib_layer_error *error);
+
+/* Makes room for `needed` items; false where there is no memory. */
+bool intake_grow(void **data, size_t *capacity, size_t needed, size_t item_size);

@@ -36,14 +36,15 @@ static enum clib_layer_kind link_to(struct clib_layer *layer, int at, const char
     return linkat(at, name, layer->parent, layer->base, 0) ? link_failed(layer) : CLIB_LAYER_OK;
 }
 
-/* The target is in a layer below: it is copied to the same place in this one, as overlay would, and linked.
- */
+/* The target is in a layer below: it is copied to the same place in this one, as overlay would, and linked;
+ * or a link of a layer below leads to where this layer has it. */
 static enum clib_layer_kind link_to_lower(struct clib_layer *layer, const char *parent, const char *name) {
     struct layer_place place;
+    struct stat is;
     enum clib_layer_kind kind = layer_place_open(layer, &place);
     if (!kind)
         kind = layer_place_walk(layer, &place, parent, LAYER_MAKE_LOWER);
-    if (!kind)
+    if (!kind && fstatat(place.upper, name, &is, AT_SYMLINK_NOFOLLOW))
         kind = layer_copy_up(layer, &place, name);
     if (!kind)
         kind = link_to(layer, place.upper, name);

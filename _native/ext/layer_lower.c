@@ -40,24 +40,22 @@ static enum clib_layer_kind copy_range(struct clib_layer *layer, int from, int t
     return CLIB_LAYER_OK;
 }
 
+struct copy {
+    struct clib_layer *layer;
+    int from;
+    int to;
+};
+
+static enum clib_layer_kind copy_extent(void *context, uint64_t start, uint64_t end) {
+    const struct copy *copy = context;
+    return copy_range(copy->layer, copy->from, copy->to, (off_t)start, (off_t)end);
+}
+
 /* Holes stay holes. */
 static enum clib_layer_kind copy_content(struct clib_layer *layer, int from, int to, off_t size) {
-    off_t end = 0;
-    while (end < size) {
-        off_t start = lseek(from, end, SEEK_DATA);
-        if (start < 0 && errno == ENXIO)
-            break;                          /* the rest is a hole */
-        if (start < 0 && errno == EINVAL) { /* a file system that does not tell */
-            start = end;
-            end = size;
-        } else if (start < 0 || (end = lseek(from, start, SEEK_HOLE)) < 0) {
-            return layer_failed(layer);
-        }
-        enum clib_layer_kind kind = copy_range(layer, from, to, start, end);
-        if (kind)
-            return kind;
-    }
-    return ftruncate(to, size) ? layer_failed(layer) : CLIB_LAYER_OK;
+    struct copy copy = {layer, from, to};
+    enum clib_layer_kind kind = lowers_extents(from, (uint64_t)size, &layer->intake, copy_extent, &copy);
+    return kind ? kind : ftruncate(to, size) ? layer_failed(layer) : CLIB_LAYER_OK;
 }
 
 static enum clib_layer_kind copy_file(struct clib_layer *layer, int lower, int upper, const char *name,

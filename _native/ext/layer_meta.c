@@ -105,20 +105,6 @@ enum clib_layer_kind layer_set_file(struct clib_layer *layer, int fd) {
 
 /* ---- directories: their times are set when nothing is made in them any more ---- */
 
-static bool grow(void **data, size_t *capacity, size_t needed, size_t item_size) {
-    if (needed <= *capacity)
-        return true;
-    size_t wanted = *capacity ? 2 * *capacity : 256;
-    if (wanted < needed)
-        wanted = needed;
-    void *grown = realloc(*data, wanted * item_size);
-    if (!grown)
-        return false;
-    *data = grown;
-    *capacity = wanted;
-    return true;
-}
-
 static enum clib_layer_kind pend(struct clib_layer *layer, int fd, const struct stat *wanted,
                                  const char *path) {
     struct layer_pendings *pendings = &layer->pendings;
@@ -131,8 +117,9 @@ static enum clib_layer_kind pend(struct clib_layer *layer, int fd, const struct 
         if (kind)
             return kind;
     }
-    if (!grow((void **)&pendings->items, &pendings->capacity, pendings->count + 1, sizeof *pendings->items) ||
-        !grow((void **)&pendings->names, &pendings->names_capacity, pendings->names_size + size, 1))
+    if (!intake_grow((void **)&pendings->items, &pendings->capacity, pendings->count + 1,
+                     sizeof *pendings->items) ||
+        !intake_grow((void **)&pendings->names, &pendings->names_capacity, pendings->names_size + size, 1))
         return layer_failed(layer);
     bool narrow = !layer->privileged && (wanted->st_mode & 0700) != 0700;
     pendings->items[pendings->count++] = (struct layer_pending){

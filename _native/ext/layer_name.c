@@ -6,7 +6,7 @@
 enum clib_layer_kind layer_normalise(const char *from, char to[LAYER_PATH], size_t *size) {
     size_t length = 0;
     while (*from) {
-        size_t part = strcspn(from, "/");
+        size_t part = (size_t)(strchrnul(from, '/') - from);
         bool skipped = part == 0 || (part == 1 && from[0] == '.');
         if (part == 2 && from[0] == '.' && from[1] == '.')
             return CLIB_LAYER_NAME;
@@ -34,7 +34,7 @@ const char *layer_base(const char *path, size_t *parent_size) {
 
 enum layer_name layer_classify(const char *path) {
     for (;;) {
-        size_t part = strcspn(path, "/");
+        size_t part = (size_t)(strchrnul(path, '/') - path);
         bool last = !path[part];
         if (strncmp(path, ".wh.", LAYER_MARK) == 0) {
             if (strncmp(path + LAYER_MARK, ".wh.", LAYER_MARK) == 0)

@@ -151,6 +151,31 @@ int lowers_xattrs(int fd, struct lower_xattrs *xattrs) {
     return read_values(path, (size_t)size, xattrs);
 }
 
+/* ---- content ---- */
+
+enum clib_layer_kind lowers_extents(int fd, uint64_t size, struct intake *intake,
+                                    enum clib_layer_kind (*each)(void *, uint64_t, uint64_t), void *context) {
+    for (off_t start, end = 0; (uint64_t)end < size;) {
+        start = lseek(fd, end, SEEK_DATA);
+        if (start < 0 && errno == ENXIO)
+            break;                          /* the rest is a hole */
+        if (start < 0 && errno == EINVAL) { /* a file system that does not tell */
+            start = end;
+            end = (off_t)size;
+        } else if (start < 0 || (end = lseek(fd, start, SEEK_HOLE)) < 0) {
+            return intake_failed(intake);
+        }
+        if ((uint64_t)end > size)
+            end = (off_t)size; /* it grows meanwhile */
+        if (start >= end)
+            break;
+        enum clib_layer_kind kind = each(context, (uint64_t)start, (uint64_t)end);
+        if (kind)
+            return kind;
+    }
+    return CLIB_LAYER_OK;
+}
+
 /* ---- names ---- */
 
 static enum clib_layer_kind each_name(DIR *stream, struct intake *intake,

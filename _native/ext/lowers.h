@@ -43,6 +43,11 @@ struct lower_xattrs {
 int lowers_xattrs(int fd, struct lower_xattrs *xattrs);
 void lower_xattrs_free(struct lower_xattrs *xattrs);
 
+/* Calls with each range of a file that is no hole, in order. */
+enum clib_layer_kind lowers_extents(int fd, uint64_t size, struct intake *intake,
+                                    enum clib_layer_kind (*each)(void *context, uint64_t start, uint64_t end),
+                                    void *context);
+
 /* Calls with each name in each of the roots. */
 enum clib_layer_kind lowers_root_names(const struct lowers *roots, struct intake *intake,
                                        enum clib_layer_kind (*each)(void *context, const char *name),

@@ -94,7 +94,7 @@ enum clib_op_kind {
     CLIB_OP_HOSTNAME,   /* t0 */
     CLIB_OP_DOMAINNAME, /* t0 */
     CLIB_OP_PIVOT,      /* the new root becomes "/"; the host's tree is gone; n0 1 = the root mount is made
-                           read-only, n1 MS_* its propagation */
+                           read-only, n1 MS_* its propagation, n2 clib_pivot_kind */
     /* the process */
     CLIB_OP_SESSION_KEYRING, /* t0 name */
     CLIB_OP_PERSONALITY,     /* n0 */
@@ -143,6 +143,7 @@ enum clib_mount_flag {
 enum clib_bind_flag {
     CLIB_BIND_RECURSIVE = 1, /* with what is mounted below */
     CLIB_BIND_TREE = 2,      /* the root is what the shim's op before made, and goes to that directory */
+    CLIB_BIND_UNMOUNTED = 4, /* the directory itself, in the host's mount namespace */
 };
 
 enum clib_root_flag {
@@ -150,6 +151,13 @@ enum clib_root_flag {
     CLIB_ROOT_CLASSIC = 2,   /* by mount(2), before Linux 6.7 */
     CLIB_ROOT_USERXATTR = 4, /* the layers have "user.overlay." attributes, not "trusted.overlay." */
     CLIB_ROOT_MAPPED = 8,    /* shim: the layers are id-mapped by the first process's user namespace */
+    CLIB_ROOT_VOLATILE = 16, /* what is written is never synced */
+};
+
+enum clib_pivot_kind {
+    CLIB_PIVOT_EXCHANGED = 0, /* pivot_root(2) */
+    CLIB_PIVOT_MOVED = 1,     /* on top of "/", where that cannot be exchanged; then chroot(2) */
+    CLIB_PIVOT_UNMOUNTED = 2, /* chroot(2) alone */
 };
 
 enum clib_tree_kind {
@@ -262,6 +270,13 @@ int clib_cgroup_device_find(int cgroup_fd);
 int clib_cgroup_device_attach(int cgroup_fd, int program, int replaced);
 /* 0 or -errno */
 int clib_cgroup_device_detach(int cgroup_fd, int program);
+
+/* Steps of a control group's making, one after the other until one is not possible. How many were: the caller
+ * does the next one itself, and hears why. */
+/* mkdir(2) of `count` paths, one behind the other */
+int clib_make_directories(const char *paths, int count, int mode);
+/* one write(2) for each of `count` "path\0value\0" pairs, to a file that is there */
+int clib_write_files(const char *pairs, int count);
 
 /* A descriptor that is readable when the file at path has been written to (inotify). Or -errno. */
 int clib_watch_growth(const char *path);

@@ -31,6 +31,8 @@ int op_join(struct init *init, uint64_t flags) {
         joined = sys(setns, INIT_TARGET_FD, flags & ~(uint64_t)CLONE_NEWUSER);
     if (joined < 0)
         return (int)joined;
+    if (init->root >= 0) /* a container without a mount namespace has its root opened before */
+        return 0;
     init->root = (int)sys(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     return init->root < 0 ? init->root : replace_null(init->root);
 }

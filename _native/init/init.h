@@ -49,6 +49,10 @@ int op_propagation(uint64_t flags);
 int op_unmount(const char *path);
 int op_root_bind(struct init *init, const struct clib_op *op);
 int op_pivot(struct init *init, const struct clib_op *op);
+/* init->root becomes "/" by chroot(2) alone */
+int change_root(const struct init *init);
+/* move.c: makes init->root "/", which `old` is, without pivot_root(2); 0 or -errno */
+int root_move(const struct init *init, int old);
 
 /* overlay.c */
 /* a new mount of an overlay, which is attached nowhere: for the shim, in a mount namespace for it alone.

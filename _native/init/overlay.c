@@ -131,6 +131,8 @@ static int mount_by_layers(const struct plan *plan, const struct clib_op *op, in
         result = set_upper(plan, op, context, target);
     if (result == 0 && op->number[0] & CLIB_ROOT_USERXATTR)
         result = sys(fsconfig, context, FSCONFIG_SET_FLAG, "userxattr", 0, 0);
+    if (result == 0 && op->number[0] & CLIB_ROOT_VOLATILE)
+        result = sys(fsconfig, context, FSCONFIG_SET_FLAG, "volatile", 0, 0);
     if (result == 0)
         result = sys(fsconfig, context, FSCONFIG_CMD_CREATE, 0, 0, 0);
     return result < 0 ? (int)result : (int)sys(fsmount, context, FSMOUNT_CLOEXEC, op->number[2]);
@@ -188,6 +190,8 @@ static int mount_by_options(const struct plan *plan, const struct clib_op *op, i
         result = add_upper(plan, op, &options, target);
     if (result == 0 && op->number[0] & CLIB_ROOT_USERXATTR)
         result = add_text(&options, ",userxattr");
+    if (result == 0 && op->number[0] & CLIB_ROOT_VOLATILE)
+        result = add_text(&options, ",volatile");
     if (result == 0)
         result = sys(mount, "overlay", target, "overlay", op->number[2], options.text);
     return (int)result;

@@ -16,6 +16,10 @@ int op_unmount(const char *path) {
 
 int op_root_bind(struct init *init, const struct clib_op *op) {
     const char *path = op_text(init->plan, op, 0);
+    if (op->number[1] & CLIB_BIND_UNMOUNTED) {
+        init->root = (int)sys(openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        return init->root < 0 ? init->root : 0;
+    }
     unsigned recursive = op->number[1] & CLIB_BIND_RECURSIVE ? AT_RECURSIVE : 0;
     int tree = op->number[1] & CLIB_BIND_TREE
                    ? take_fd(&init->tree)
@@ -31,10 +35,7 @@ int op_root_bind(struct init *init, const struct clib_op *op) {
 
 /* pivot_root(".", "."): the old root ends up mounted on the new one's "/" and is taken away from there, so
  * that neither tree needs a directory for the other. */
-int op_pivot(struct init *init, const struct clib_op *op) {
-    cleanup_close int old = (int)sys(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (old < 0)
-        return old;
+static int pivot(const struct init *init, int old) {
     long result = sys(fchdir, init->root);
     if (result == 0)
         result = sys(pivot_root, ".", ".");
@@ -44,10 +45,35 @@ int op_pivot(struct init *init, const struct clib_op *op) {
         result = sys(mount, 0, ".", 0, MS_SLAVE | MS_REC, 0);
     if (result == 0)
         result = sys(umount2, ".", MNT_DETACH_);
+    return (int)result;
+}
+
+int change_root(const struct init *init) {
+    long result = sys(fchdir, init->root);
+    return result < 0 ? (int)result : (int)sys(chroot, ".");
+}
+
+static int change(const struct init *init, int old, uint64_t manner) {
+    switch ((enum clib_pivot_kind)manner) {
+    case CLIB_PIVOT_EXCHANGED:
+        return pivot(init, old);
+    case CLIB_PIVOT_MOVED:
+        return root_move(init, old);
+    case CLIB_PIVOT_UNMOUNTED:
+        return change_root(init);
+    }
+    return -EINVAL;
+}
+
+int op_pivot(struct init *init, const struct clib_op *op) {
+    cleanup_close int old = (int)sys(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (old < 0)
+        return old;
+    long result = change(init, old, op->number[2]);
     if (result == 0)
         result = sys(chdir, "/");
-    if (result < 0)
-        return (int)result;
+    if (result != 0)
+        return result < 0 ? (int)result : -EPROTO;
     sys(close, init->root);
     init->root = (int)sys(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (init->root < 0 || (result = replace_null(init->root)) < 0)

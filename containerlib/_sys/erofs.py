@@ -58,11 +58,14 @@ class ErofsWriter(TarWriter):
 
 
 def mount_erofs(path: str, *, loop: bool = True) -> int:
-    """Mounts the EROFS file `path` nowhere: read-only, nosuid, nodev. Returns the descriptor of its root.
+    """Mounts the EROFS file `path` nowhere: read-only, nosuid, nodev. Returns its root, as opened with O_PATH.
 
     The mount ends with the last descriptor, unless move_mount(2) gave it a place. Before Linux 6.12, and for a
     file on tmpfs, it goes through a loop device, if it may, which ends with it. Takes CAP_SYS_ADMIN in the initial user
     namespace.
+
+    Each call makes a file system with a page cache of its own: to have containers share what they read of a
+    layer, mount it once, and give each a clone (open_tree(2) with OPEN_TREE_CLONE).
 
     Raises: Unsupported where the kernel does not mount EROFS files; StageError where it refuses this one.
     """

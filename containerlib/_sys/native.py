@@ -101,6 +101,16 @@ def open_in_root(directory: int, path: str, flags: int, mode: int = 0, resolve: 
     return _checked(lib.clib_open_in_root(directory, os.fsencode(path), flags, mode, resolve), path)
 
 
+def make_directories(paths: Sequence[str], mode: int) -> int:
+    """mkdir(2) of each until one cannot be made: how many were. That one is the caller's, to hear why."""
+    return int(lib.clib_make_directories(_terminated(paths), len(paths), mode))
+
+
+def write_files(files: Sequence[tuple[str, str]]) -> int:
+    """One write(2) for each path and its text, until one is refused: how many were written. As `make_directories`."""
+    return int(lib.clib_write_files(_terminated([text for pair in files for text in pair]), len(files)))
+
+
 def watch_growth(path: str) -> int:
     """A non-blocking descriptor that is readable when the file `path` has grown. Raises: OSError."""
     return _checked(lib.clib_watch_growth(os.fsencode(path)), path)
@@ -138,6 +148,13 @@ def filesystem_known(kind: str) -> bool:
         return False
     _checked(answer, kind)
     return True
+
+
+def _terminated(texts: Sequence[str]) -> bytes:
+    data = os.fsencode("\0".join(texts)) + b"\0"
+    if data.count(0) != max(1, len(texts)):
+        raise ValueError("embedded null byte")  # as Python's own calls have it
+    return data
 
 
 def _checked(answer: int, path: str | None = None) -> int:

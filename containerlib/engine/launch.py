@@ -93,13 +93,14 @@ def start_bundle(
     """Starts what the container's directory describes, in a new cgroup."""
     spec = instance.spec
     cgroup = instance.cgroup
+    mountpoints, volatile = instance.core.mountpoints, instance.record.auto_remove
     undo.add(cgroup.remove)
     cgroup.create(spec.get("linux", {}).get("resources", {}))
     try:
         return instance.driver.create(
             instance.directory,
             directory=instance.directory,
-            root=image.root(instance.directory, instance.core.mountpoints),
+            root=image.root(instance.directory, mountpoints, volatile=volatile),
             cgroup=cgroup,
             owned=not instance.memo.detached,
             stdio=stdio,

@@ -66,8 +66,10 @@ class Resolved:
         top = self.layers[0] if self.layers else ""
         return "overlay" if isinstance(top, str) else top.kind
 
-    def root(self, directory: str, mountpoints: str) -> Root:
+    def root(self, directory: str, mountpoints: str, *, volatile: bool = False) -> Root:
         """The root of the container whose directory is `directory`, with the layer `mountpoints` below the image's.
+
+        `volatile`: nobody sees it again when the container has ended.
 
         Raises: NotFound where the program that stacks the layers is no longer installed.
         """
@@ -82,7 +84,7 @@ class Resolved:
 
             paths = (layer if isinstance(layer, str) else layer.path for layer in (*self.layers, *below))
             return FuseRoot(tuple(paths), upper, work, fuse_overlayfs())
-        return OverlayRoot((*self.layers, *below), upper, work)
+        return OverlayRoot((*self.layers, *below), upper, work, volatile=volatile)
 
 
 def check_reference(reference: str) -> str:

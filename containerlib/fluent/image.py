@@ -41,18 +41,29 @@ class ImageRecipe:
         *,
         auth: Auth | Credentials | None = None,
         platform: str | None = None,
+        all_platforms: bool = False,
+        foreign_layers: bool = False,
         progress: Callable[[Progress], None] | None = None,
     ) -> Image:
         """Fetches and unpacks the image; what is here already is not fetched again. Blocks until it is done.
 
-        `platform` is e.g. `"linux/arm64"`; without it, this machine's. `progress` is called from this thread
-        or another, some ten times a second.
+        `platform` is e.g. `"linux/arm64"`; without it, this machine's. With `all_platforms` the images for the others
+        are kept as well, not unpacked: `push` and `save` then take the whole index, with the digest that it has.
+        `foreign_layers`, which registries may not have, are fetched from the addresses in the manifest.
+        `progress` is called from this thread or another, some ten times a second.
 
         Raises: NotFound, Unauthorized, Unavailable, RegistryError, StageError; Unsupported without root.
         """
         if platform is not None:
             words.text(platform, field="platform")
-        pulled = self.engine.core.images.pull(self.reference, auth=auth, platform=platform, progress=progress)
+        pulled = self.engine.core.images.pull(
+            self.reference,
+            auth=auth,
+            platform=platform,
+            all_platforms=words.flag(all_platforms, field="all_platforms"),
+            foreign_layers=words.flag(foreign_layers, field="foreign_layers"),
+            progress=progress,
+        )
         return Image(self.engine, pulled)
 
     def __repr__(self) -> str:
@@ -118,6 +129,7 @@ class Image:
         """Pushes the image, which need not have that name here; the digest that it has there. Blocks until it is done.
 
         What the registry has is not sent again. The tag is written last: a push that ends early leaves it as it was.
+        An image that was pulled with all platforms is pushed with them: the index, byte for byte.
         `manifest_format` is for a registry that knows only `"docker"` or `"oci"`; the manifest gets another digest.
 
         Raises: InvalidArgument; Unauthorized, Unavailable, Unsupported, RegistryError.
@@ -198,6 +210,8 @@ class ImageCollection:
         progress: Callable[[Progress], None] | None = None,
     ) -> str:
         """Pushes an image, by handle, reference or id; or several as one, with a platform for each: as `Image.push`.
+
+        Where names of one image stand for several indexes, a reference means its own, the others that of the last pull.
 
         Raises: NotFound; InvalidArgument for two images of one platform; as `Image.push`.
         """

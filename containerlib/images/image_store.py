@@ -16,14 +16,15 @@ from containerlib._sys.privilege import Capability, require_capability
 from containerlib.errors import Conflict, Error, InvalidArgument, NotFound
 from containerlib.images.content.garbage import clear_temporary, collect
 from containerlib.images.content.pruning import PrunePolicy, doomed
+from containerlib.images.content.trees import index_of
 from containerlib.images.content.verify import VerifyReport, damages
+from containerlib.images.naming import platforms_of, reference_in, tag_of, tags_of
 from containerlib.images.records import ImageRecord, ImagesPruned, Progress, PruneReport
 from containerlib.images.root import ImageRoot
 from containerlib.spec.auth import Auth, Credentials
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import Manifest
 from containerlib.spec.image_config import ImageConfig
-from containerlib.spec.platform import Platform
 from containerlib.spec.reference import Reference
 from containerlib.store import ImageRow, Store
 
@@ -72,33 +73,36 @@ class ImageStore:
         *,
         auth: Auth | Credentials | None = None,
         platform: str | None = None,
+        all_platforms: bool = False,
+        foreign_layers: bool = False,
         progress: Report | None = None,
     ) -> ImageRecord:
         """Makes the image of `reference` be here, unpacked; what is here is not fetched again. Blocks.
 
-        HTTPS, or plain HTTP for a registry on loopback. Of an index the image for `platform`, by default the
-        best for this machine. `progress` is called from several threads, one at a time; what it raises ends
-        the pull.
+        As registries.conf and certs.d say; without them HTTPS, or plain HTTP for a registry on loopback. Of an index it
+        is the image for `platform`, by default the best for this machine; with `all_platforms` the others are kept with
+        it, as they came, for `push` and `save`. Layers that the registry may not keep are fetched from elsewhere with
+        `foreign_layers`. `progress` is called from several threads, one at a time; what it raises ends the pull.
 
         Raises: NotFound, Unauthorized, Unavailable, RegistryError; InvalidArgument(field="layer") for a
         hostile layer; StageError for a full disk and the like; Unsupported without root. Nothing is left behind
         then.
         """
         from containerlib.images.registry.client import Registry  # noqa: PLC0415
-        from containerlib.images.transfer.pulling import pull  # noqa: PLC0415 - httpx takes 100 ms to import
+        from containerlib.images.transfer.pulling import Request, pull  # noqa: PLC0415 - httpx takes 100 ms to import
 
         parsed = Reference.parse(reference)
-        platforms = _platforms(platform)
+        request = Request(platforms_of(platform), all_platforms, foreign_layers)
         self._require_privilege()
-        connected = Registry(parsed.registry, auth=auth, transport=self._transport, retry=self._retry)
+        connected = Registry(
+            parsed.registry,
+            auth=auth,
+            foreign_layers=foreign_layers,
+            transport=self._transport,
+            retry=self._retry,
+        )
         with connected as registry, _Cleanup(self._root):
-            image_id = pull(
-                self._root,
-                registry,
-                parsed,
-                platforms=platforms,
-                report=_one_at_a_time(progress),
-            )
+            image_id = pull(self._root, registry, parsed, request, report=_one_at_a_time(progress))
         return self._by_full_id(image_id)
 
     def load(
@@ -119,7 +123,7 @@ class ImageStore:
                     self._root,
                     files,
                     path=os.fspath(path),
-                    platforms=_platforms(platform),
+                    platforms=platforms_of(platform),
                     report=_one_at_a_time(progress),
                 )
             finally:
@@ -137,18 +141,21 @@ class ImageStore:
     ) -> str:
         """Pushes the image to `reference`, or several as one index; the digest of what is there then. Blocks.
 
+        One that is here with all the platforms of its index goes with these, byte for byte as it came.
+
         Raises: NotFound, InvalidArgument, Unauthorized, Unavailable, Unsupported, RegistryError.
         """
         from containerlib.images.registry.client import Registry  # noqa: PLC0415
         from containerlib.images.transfer.pushing import push  # noqa: PLC0415
 
-        target = _tag(reference)
+        target = tag_of(reference)
         connected = Registry(target.registry, auth=auth, transport=self._transport, retry=self._retry)
         with connected as registry, self._root.lease() as lease:
             rows = [self._row(name) for name in names]
             lease.keep(content for row in rows for content in self._table.contents(row.id))
             report, content = _one_at_a_time(progress), self._root.content
-            pushed = push(content, registry, rows, target, form=manifest_format, report=report)
+            named = [(row, reference_in(row, name)) for row, name in zip(rows, names, strict=True)]
+            pushed = push(content, registry, named, target, form=manifest_format, report=report)
         return str(pushed.digest)
 
     def save(self, names: Sequence[str], target: IO[bytes] | str) -> None:
@@ -183,7 +190,7 @@ class ImageStore:
         """
         from containerlib.images.archives.building import Base, add_layer  # noqa: PLC0415 - what only this needs
 
-        names = _tags(reference)
+        names = tags_of(reference)
         self._require_privilege()
         with _Cleanup(self._root):
             image_id = add_layer(
@@ -209,7 +216,7 @@ class ImageStore:
         """The same files and the same config in one layer. Raises: NotFound; StageError; Unsupported without root."""
         from containerlib.images.archives.building import squash  # noqa: PLC0415 - what only this needs
 
-        names = _tags(reference)
+        names = tags_of(reference)
         self._require_privilege()
         with _Cleanup(self._root):
             image_id = squash(
@@ -245,10 +252,10 @@ class ImageStore:
 
         Raises: NotFound; InvalidArgument for a reference with a digest.
         """
-        (name,) = _tags(reference)
+        (name,) = tags_of(reference)
         with self._table.transaction():
             row = self._row(image)
-            self._table.refer(name, row.id)
+            self._table.refer(name, row.id, index=index_of(row, reference_in(row, image)))
             self._root.write_index()
         return self._by_full_id(row.id)
 
@@ -259,7 +266,7 @@ class ImageStore:
         """
         with self._table.transaction():
             row = self._row(name_or_id)
-            name = _reference_in(row, name_or_id)
+            name = reference_in(row, name_or_id)
             if name is not None and len(row.references) > 1:
                 self._table.unrefer(name)
             elif in_use(row.id):
@@ -359,31 +366,6 @@ class _Cleanup:
         if kind is not None:
             with suppress(Error, OSError):  # the cause is what matters; the next change tries again
                 collect(self._root)
-
-
-def _platforms(platform: str | None) -> tuple[Platform, ...]:
-    """What to look for, best first: exactly what is asked for, or all that this machine can run."""
-    return (Platform.parse(platform),) if platform else Platform.host().runs()
-
-
-def _tags(reference: str | None) -> tuple[str, ...]:
-    """The full name, which has to be a tag; none for None."""
-    return () if reference is None else (str(_tag(reference)),)
-
-
-def _tag(reference: str) -> Reference:
-    name = Reference.parse(reference)
-    if name.digest is not None:
-        raise InvalidArgument(f"{reference!r} has a digest, and a tag has none", field="reference")
-    return name
-
-
-def _reference_in(row: ImageRow, name: str) -> str | None:
-    """`name` as one of the image's references; None where it is an id."""
-    with suppress(InvalidArgument):
-        full = str(Reference.parse(name))
-        return full if full in row.references else None
-    return None
 
 
 def _one_at_a_time(progress: Report | None) -> Report:

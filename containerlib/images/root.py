@@ -9,9 +9,9 @@ from attrs import frozen
 from containerlib.errors import StageError
 from containerlib.images.content.leases import Lease
 from containerlib.images.content.store import ContentStore
+from containerlib.images.content.trees import names_of, top_of
 from containerlib.images.snapshots.store import SnapshotStore
 from containerlib.spec.digest import Digest
-from containerlib.spec.image import Descriptor
 from containerlib.spec.options import SnapshotterName
 from containerlib.store import ImageRow, ImageTable
 
@@ -64,9 +64,7 @@ class ImageRoot:
     def write_index(self) -> None:
         """Brings index.json up to the table. Inside the transaction that changed it."""
         self.content.write_index(
-            Descriptor(row.manifest_media_type, Digest.parse(row.manifest_digest), row.manifest_size).named(
-                reference
-            )
+            top_of(row, reference).named(reference or "")
             for row in self.table.list()
-            for reference in row.references or ("",)
+            for reference in names_of(row)
         )

@@ -60,6 +60,7 @@ _BY_OP: Mapping[str, Mapping[int, str]] = {
     "scheduler": {
         EPERM: "it needs CAP_SYS_NICE on the host; a real-time policy also a cgroup with cpu.rt_runtime_us, and "
         "SCHED_DEADLINE every CPU",
+        EINVAL: "this kernel does not have the policy (Linux itself has no SCHED_ISO), or not with these values",
         EBUSY: "the CPUs have not that much time left for SCHED_DEADLINE",
         EOPNOTSUPP: "utilization clamping needs a kernel with CONFIG_UCLAMP_TASK",
         E2BIG: "utilization clamping needs Linux 5.3",
@@ -75,6 +76,12 @@ _BY_OP: Mapping[str, Mapping[int, str]] = {
     "label": {
         ENOENT: "no such profile is loaded in this kernel",
         EINVAL: "the security module does not know this label",
+    },
+    "propagation": {
+        EINVAL: 'here "/" is a directory in a mount, as after a chroot(2), and no root could be changed'
+    },
+    "pivot": {
+        EINVAL: 'where "/" is the initial ramdisk, pivot_root(2) is not possible: create with --no-pivot'
     },
     "session_keyring": {EDQUOT: "the user has too many keys: raise /proc/sys/kernel/keys/maxkeys"},
     "listener": {

@@ -79,6 +79,7 @@ def create(
     wait: bool = True,
     unsupervised: bool = False,
     preserve: Sequence[int] = (),
+    pivot: bool = True,
     keyring: bool = True,
     mapper: Mapper | None = None,
     files: KernelFiles = HOST_FILES,
@@ -91,8 +92,8 @@ def create(
     own; the shim removes it when the container has ended, also when this call fails. `owned`: the container dies with
     this process. `terminal`: rows and columns. `spec` saves reading config.json. `unsupervised`: the helper ends with
     this call, the process is for others to reap, and its streams are those of `stdio`. `preserve`: the program's
-    descriptors from 3 on. `keyring`: it gets a session keyring. `mapper`: who maps a user namespace for a caller
-    without privilege. Needs root, or a user namespace; Linux 5.12.
+    descriptors from 3 on. `pivot`: False where "/" is the initial ramdisk. `keyring`: it gets a session keyring.
+    `mapper`: who maps a user namespace for a caller without privilege. Needs root, or a user namespace; Linux 5.12.
 
     Raises: StageError, Unsupported, InvalidArgument.
     """
@@ -117,7 +118,12 @@ def create(
             container_id=container_id,
             seccomp=_filter(spec, seccomp_cache),
             manner=Manner(
-                hold=hold, supervised=not unsupervised, keyring=keyring, bundle=bundle, mapper=mapper
+                hold=hold,
+                supervised=not unsupervised,
+                pivot=pivot,
+                keyring=keyring,
+                bundle=bundle,
+                mapper=mapper,
             ),
         )
         forget(directory)
@@ -151,6 +157,7 @@ def execute(
     keyring: bool = True,
     target: tuple[int, int] | None = None,
     ignore_paused: bool = False,
+    root: Root | None = None,
     mapper: Mapper | None = None,
     files: KernelFiles = HOST_FILES,
 ) -> Supervisor:
@@ -158,7 +165,8 @@ def execute(
 
     It gets the descriptors of `stdio` themselves. With `terminal` its pseudo-terminal is `supervisor.terminal_fd`.
     `target`: pid and start time of the container's first process, where no supervisor has recorded them.
-    `ignore_paused`: in a paused container it waits until that is resumed. The rest: as in `create`.
+    `ignore_paused`: in a paused container it waits until that is resumed. `root`: the container's, for one without a
+    mount namespace. The rest: as in `create`.
 
     Raises: Conflict where the container does not run, or is paused and that is not ignored; StageError.
     """
@@ -174,6 +182,7 @@ def execute(
         container_id=container_id,
         seccomp=_filter(spec, seccomp_cache),
         manner=Manner(supervised=not unsupervised, keyring=keyring, bundle=directory, mapper=mapper),
+        root=root,
     )
     with contextlib.ExitStack() as stack:
         fds = {

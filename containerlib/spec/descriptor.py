@@ -112,6 +112,11 @@ class Descriptor:
         """The value of one annotation, empty if there is none."""
         return dict(self.annotations).get(name, "")
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is a layer that may not be distributed: it stays where its URLs are. Spec: layer.md"""
+        return MediaType.is_foreign(self.media_type) and bool(self.urls)
+
     def named(self, name: str) -> Descriptor:
         """As it stands under `name` in a layout's index.json; without a name where that is empty."""
         others = {key: value for key, value in self.annotations if key != REF_NAME}

@@ -14,7 +14,7 @@ from pathlib import Path
 from containerlib.errors import StageError
 from containerlib.store.containers import ContainerRecord, ContainerTable
 from containerlib.store.database import Database
-from containerlib.store.images import Content, ImageRow, ImageTable, Kind
+from containerlib.store.images import Content, ImageRow, ImageTable, IndexRow, Kind
 from containerlib.store.volumes import VolumeRecord, VolumeTable
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Database",
     "ImageRow",
     "ImageTable",
+    "IndexRow",
     "Kind",
     "Store",
     "VolumeRecord",

@@ -12,14 +12,27 @@ from containerlib.store.database import Database
 if TYPE_CHECKING:
     from containerlib.spec.layer import LayerKind
 
-__all__ = ["Content", "ImageRow", "ImageTable", "Kind"]
+__all__ = ["Content", "ImageRow", "ImageTable", "IndexRow", "Kind"]
 
 Kind = Literal["blob", "snapshot"]
 Content = tuple[Kind, str]
 """A blob and its digest, or a snapshot and its chain id."""
 
 _COLUMNS = """id, manifest_digest, manifest_media_type, manifest_size, size_bytes, chain, created_at, snapshot_kind,
-    (SELECT group_concat(reference, char(10)) FROM image_references WHERE image_id = images.id)"""
+    index_digest, index_media_type, index_size,
+    (SELECT group_concat(words, char(10)) FROM (
+        SELECT reference || ' ' || index_digest || ' ' || index_media_type || ' ' || index_size AS words
+        FROM image_references WHERE image_id = images.id))"""
+_INDEXES = "SELECT index_digest FROM images UNION SELECT index_digest FROM image_references"
+
+
+@frozen
+class IndexRow:
+    """An index all of which is here."""
+
+    digest: str
+    media_type: str
+    size: int
 
 
 @frozen
@@ -35,7 +48,11 @@ class ImageRow:
     created_at: float
     snapshot_kind: LayerKind = "overlay"
     """In which form its layers are used: that of the last pull or load."""
+    index: IndexRow | None = None
+    """What the last pull or load took it from, if that took all of it."""
     references: tuple[str, ...] = ()
+    indexes: tuple[tuple[str, IndexRow], ...] = ()
+    """References that stand for an index, not for the image alone."""
 
 
 class ImageTable:
@@ -45,15 +62,18 @@ class ImageTable:
         self._database = database
         self.transaction = database.transaction
 
-    def put(self, row: ImageRow, contents: Iterable[Content]) -> None:
-        """Adds the image, or replaces what it consists of; its references stay."""
+    def put(self, row: ImageRow, contents: Iterable[Content], *, below: Iterable[str] = ()) -> None:
+        """Adds the image, or replaces what it consists of; its references stay. `below`: the blobs of its index."""
         with self.transaction() as cursor:
             cursor.execute(
-                """INSERT INTO images VALUES (?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET
+                """INSERT INTO images VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET
                     manifest_digest = excluded.manifest_digest,
                     manifest_media_type = excluded.manifest_media_type,
                     manifest_size = excluded.manifest_size,
-                    snapshot_kind = excluded.snapshot_kind""",
+                    snapshot_kind = excluded.snapshot_kind,
+                    index_digest = excluded.index_digest,
+                    index_media_type = excluded.index_media_type,
+                    index_size = excluded.index_size""",
                 (
                     row.id,
                     row.manifest_digest,
@@ -63,6 +83,7 @@ class ImageTable:
                     "\n".join(row.chain),
                     row.created_at,
                     row.snapshot_kind,
+                    *_columns(row.index),
                 ),
             )
             cursor.execute("DELETE FROM image_contents WHERE image_id = ?", (row.id,))
@@ -70,17 +91,42 @@ class ImageTable:
                 "INSERT OR IGNORE INTO image_contents VALUES (?,?,?)",
                 [(row.id, kind, key) for kind, key in contents],
             )
+            if row.index is not None:
+                cursor.executemany(
+                    "INSERT OR IGNORE INTO index_contents VALUES (?,?)",
+                    [(row.index.digest, key) for key in below],
+                )
 
     def contents(self, image_id: str) -> tuple[Content, ...]:
-        """What the image keeps from collection."""
-        rows = self._database.query("SELECT kind, key FROM image_contents WHERE image_id = ?", (image_id,))
+        """What the image, and the indexes that it and its names have, keep from collection."""
+        rows = self._database.query(
+            """SELECT kind, key FROM image_contents WHERE image_id = ?1
+            UNION SELECT 'blob', key FROM index_contents WHERE index_digest IN (
+                SELECT index_digest FROM images WHERE id = ?1
+                UNION SELECT index_digest FROM image_references WHERE image_id = ?1)""",
+            (image_id,),
+        )
         return tuple((kind, key) for kind, key in rows)
 
-    def refer(self, reference: str, image_id: str, *, resolved: str = "") -> None:
-        """Gives `reference` to the image; another image that had it loses it. `resolved`: why it is this one."""
+    def refer(
+        self, reference: str, image_id: str, *, resolved: str = "", index: IndexRow | None = None
+    ) -> None:
+        """Gives `reference` to the image, or to `index` with it; another image that had it loses it.
+
+        `resolved`: why it is this one.
+        """
         self._database.execute(
-            "INSERT OR REPLACE INTO image_references VALUES (?,?,?)", (reference, image_id, resolved)
+            "INSERT OR REPLACE INTO image_references VALUES (?,?,?,?,?,?)",
+            (reference, image_id, resolved, *_columns(index)),
         )
+
+    def has_index(self, digest: str) -> bool:
+        """Whether an image or a name has the index."""
+        return bool(self._database.query(f"SELECT 1 WHERE ? IN ({_INDEXES})", (digest,)))
+
+    def forget_indexes(self) -> None:
+        """Forgets what the indexes kept that no image and no name has any more."""
+        self._database.execute(f"DELETE FROM index_contents WHERE index_digest NOT IN ({_INDEXES})")  # noqa: S608
 
     def resolved(self, reference: str) -> str:
         """Why the reference is of the image that it is of; "" where that is not known."""
@@ -144,7 +190,8 @@ class ImageTable:
         return {
             key
             for (key,) in self._database.query(
-                "SELECT key FROM image_contents WHERE kind = ?1 UNION SELECT key FROM leases WHERE kind = ?1",
+                f"""SELECT key FROM image_contents WHERE kind = ?1 UNION SELECT key FROM leases WHERE kind = ?1
+                UNION SELECT key FROM index_contents WHERE ?1 = 'blob' AND index_digest IN ({_INDEXES})""",  # noqa: S608
                 (kind,),
             )
         }
@@ -155,7 +202,19 @@ class ImageTable:
 
 
 def _row(row: tuple[Any, ...]) -> ImageRow:
-    id_, manifest_digest, media_type, manifest_size, size_bytes, chain, created_at, kind, references = row
+    (
+        id_,
+        manifest_digest,
+        media_type,
+        manifest_size,
+        size_bytes,
+        chain,
+        created_at,
+        kind,
+        *index,
+        references,
+    ) = row
+    named = sorted(line.split(" ") for line in references.split("\n")) if references else []
     return ImageRow(
         id=id_,
         manifest_digest=manifest_digest,
@@ -165,5 +224,15 @@ def _row(row: tuple[Any, ...]) -> ImageRow:
         chain=tuple(chain.split("\n")) if chain else (),
         created_at=created_at,
         snapshot_kind=kind,
-        references=tuple(sorted(references.split("\n"))) if references else (),
+        index=_index(*index),
+        references=tuple(reference for reference, *_ in named),
+        indexes=tuple((reference, found) for reference, *words in named if (found := _index(*words))),
     )
+
+
+def _columns(index: IndexRow | None) -> tuple[str, str, int]:
+    return (index.digest, index.media_type, index.size) if index else ("", "", 0)
+
+
+def _index(digest: str, media_type: str, size: str | int) -> IndexRow | None:
+    return IndexRow(digest, media_type, int(size)) if digest else None

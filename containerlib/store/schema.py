@@ -73,4 +73,21 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # What the registry said that the reference is, and for which platforms: the next pull asks no more than that.
         "ALTER TABLE image_references ADD COLUMN resolved TEXT NOT NULL DEFAULT ''",
     ),
+    (
+        # The index around an image, where all of it is here: empty for an image that was fetched alone.
+        "ALTER TABLE images ADD COLUMN index_digest TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE images ADD COLUMN index_media_type TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE images ADD COLUMN index_size INTEGER NOT NULL DEFAULT 0",
+    ),
+    (
+        # Each name may stand for another index around the same image, and an index keeps blobs while anything has it.
+        "ALTER TABLE image_references ADD COLUMN index_digest TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE image_references ADD COLUMN index_media_type TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE image_references ADD COLUMN index_size INTEGER NOT NULL DEFAULT 0",
+        """CREATE TABLE index_contents (
+            index_digest TEXT NOT NULL,
+            key TEXT NOT NULL,
+            PRIMARY KEY (index_digest, key)
+        ) WITHOUT ROWID""",
+    ),
 )

@@ -126,6 +126,9 @@ class Podman:
     def pull(self, reference: str) -> float:
         return self._call("pull", "--quiet", "--tls-verify=false", reference)
 
+    def remove_image(self, reference: str) -> float:
+        return self._call("rmi", reference)
+
     def close(self) -> None:
         """Unmounts and removes what podman keeps; it fails for nothing."""
         self._runner.run(*self._command, "rm", "--all", "--force", "--time", "0", check=False)
@@ -211,6 +214,9 @@ class Docker:
 
     def pull(self, reference: str) -> float:
         return self._call("pull", "--quiet", reference)
+
+    def remove_image(self, reference: str) -> float:
+        return self._call("rmi", reference)
 
     def close(self) -> None:
         """Ends the daemon and its containerd; what they leave running, the runner ends."""

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from typing import Any
+
     import containerlib as cl
     from containerlib.images import ImageStore
     from containerlib.spec.options import SnapshotterName
@@ -37,6 +39,22 @@ def images(root: Path, snapshotter: SnapshotterName) -> Iterator[ImageStore]:
     retry = Retry(attempts=4, first_delay=0.001, max_delay=0.002)
     yield ImageStore(root, store, retry=retry, snapshotter=snapshotter)
     store.close()
+
+
+@pytest.fixture
+def connect(tmp_path: Path) -> Callable[..., cl.Registry]:
+    """A registry by itself, on a machine whose own files are in `system`; with little patience."""
+    import containerlib as cl
+    from containerlib.images.registry.configuration import ConfigurationFiles
+    from containerlib.images.registry.retry import Retry
+
+    files = ConfigurationFiles({"HOME": str(tmp_path / "nobody")}, root=str(tmp_path / "system"))
+
+    def connect(address: str, **options: Any) -> cl.Registry:
+        patience = {"retry": Retry(attempts=4, first_delay=0.01), "timeout": 5.0}
+        return cl.Registry(address, **{"files": files, **patience, **options})
+
+    return connect
 
 
 @pytest.fixture

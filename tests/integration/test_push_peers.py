@@ -20,7 +20,7 @@ from containerlib.images import ImageStore
 from containerlib.images.registry.fallback import tag_of
 from containerlib.spec.image import Manifest, MediaType
 from rig.certificates import htpasswd_line
-from rig.images import Image, Layer
+from rig.images import Image, Layer, ManyPlatforms
 from rig.registry import Registry, without_proxies
 
 pytestmark = pytest.mark.privileged("CAP_CHOWN, CAP_MKNOD, CAP_SYS_ADMIN: unpacks layers as they are")
@@ -171,6 +171,44 @@ def test_index_is_read_by_skopeo(
             "--override-arch", machine, "inspect", "--config", "--tls-verify=false", f"docker://{reference}"
         )
         assert json.loads(config)["architecture"] == machine
+
+
+def test_index_of_the_peers_is_pulled_whole_and_pushed_on_with_its_digest(
+    registry: Registry, images: ImageStore, peers: Peers, tmp_path: Path
+) -> None:
+    both = ManyPlatforms((IMAGE, Image((Layer().file("which", "other").finish(),), machine="s390x")))
+    by_skopeo = registry.push(both.write_layout(tmp_path / "both"), "skopeo", "1", "--all")
+    by_buildah = registry.reference("buildah")
+    peers.stored(
+        "buildah", "manifest", "create", "many", f"docker://{by_skopeo}", "--all", "--tls-verify=false"
+    )
+    peers.stored(
+        "buildah", "manifest", "push", "-q", "--all", "--tls-verify=false", "many", f"docker://{by_buildah}"
+    )
+    for name in (by_skopeo, by_buildah):
+        record = images.pull(name, all_platforms=True)
+        assert record.id == IMAGE.blobs()[1][0].digest
+        again = f"{name.rpartition(':')[0]}/again:1"
+        assert images.push([record.id], again) == digest_of(peers.raw(name))
+        assert peers.raw(again) == peers.raw(name)
+        pulled = peers.stored("podman", "pull", "-q", "--tls-verify=false", again)
+        assert pulled == record.id.partition(":")[2]
+        inspected = ["--override-arch", "s390x", "inspect", "--config", "--tls-verify=false"]
+        assert json.loads(peers.skopeo(*inspected, f"docker://{again}"))["architecture"] == "s390x"
+
+
+def test_index_in_the_content_store_is_copied_whole_by_skopeo(
+    registry: Registry, images: ImageStore, peers: Peers, root: Path, tmp_path: Path
+) -> None:
+    both = ManyPlatforms((IMAGE, Image((Layer().file("which", "other").finish(),), machine="s390x")))
+    reference = registry.push(both.write_layout(tmp_path / "both"), "both", "1", "--all")
+    record = images.pull(reference, all_platforms=True)
+    images.save([record.id], str(tmp_path / "saved"))
+    for number, place in enumerate((f"{root}/content:{reference}", f"{tmp_path}/saved:1")):
+        copied = peers.home / f"copied-{number}"
+        peers.skopeo("copy", "-q", "--all", f"oci:{place}", f"oci:{copied}:x")
+        (entry,) = json.loads(copied.joinpath("index.json").read_text())["manifests"]
+        assert entry["digest"] == both.blobs()[0].digest
 
 
 def test_artifact_is_read_back_by_us_and_by_skopeo(registry: Registry, peers: Peers, tmp_path: Path) -> None:

@@ -37,6 +37,13 @@ def test_run_container_is_removed(box: cl.ContainerRecipe, left_nothing: Callabl
     left_nothing()
 
 
+def test_run_root_is_never_synced_and_that_of_a_container_that_stays_is(box: cl.ContainerRecipe) -> None:
+    show = ("grep", " / overlay ", "/proc/mounts")
+    with box.start("sleep", "1000") as container:
+        assert "volatile" in box.run(*show).text
+        assert "volatile" not in container.exec(*show).text
+
+
 def test_run_image_command_is_the_default(box: cl.ContainerRecipe) -> None:
     assert box.run(input=b"echo from sh\n").text == "from sh\n"
 

@@ -18,7 +18,7 @@ import re
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -144,20 +144,8 @@ class Image:
     def write_layout(self, path: Path, *, tag: str = "latest") -> Path:
         """An OCI image layout with this one image, named `tag`."""
         manifest, rest = self.blobs()
-        folder = path / "blobs" / "sha256"
-        folder.mkdir(parents=True)
-        for blob in (manifest, *rest):
-            folder.joinpath(blob.digest.removeprefix("sha256:")).write_bytes(blob.data)
         platform_ = {"architecture": self.machine or architecture(), "os": "linux"}
-        named = {
-            **manifest.descriptor,
-            "platform": platform_,
-            "annotations": {"org.opencontainers.image.ref.name": tag},
-        }
-        index = {"schemaVersion": 2, "mediaType": f"{OCI}.index.v1+json", "manifests": [named]}
-        path.joinpath("index.json").write_bytes(encode(index))
-        path.joinpath("oci-layout").write_bytes(encode({"imageLayoutVersion": "1.0.0"}))
-        return path
+        return write_layout(path, {**manifest.descriptor, "platform": platform_}, (manifest, *rest), tag)
 
     def write_docker_archive(self, path: Path, *, tag: str) -> Path:
         """What `docker save` writes."""
@@ -178,6 +166,42 @@ class Image:
             with tarfile.open(fileobj=io.BytesIO(layer)) as tar:
                 tar.extractall(path, filter="fully_trusted")
         return path
+
+
+@dataclass(frozen=True)
+class ManyPlatforms:
+    """An index of images, one for each machine."""
+
+    images: tuple[Image, ...]
+
+    def blobs(self) -> tuple[Blob, list[Blob]]:
+        """The index, and what is below it: each manifest after its configuration and layers."""
+        entries, below = [], []
+        for image in self.images:
+            manifest, rest = image.blobs()
+            platform_ = {"architecture": image.machine or architecture(), "os": "linux"}
+            entries.append({**manifest.descriptor, "platform": platform_})
+            below += [*rest, manifest]
+        index = {"schemaVersion": 2, "mediaType": f"{OCI}.index.v1+json", "manifests": entries}
+        return Blob(f"{OCI}.index.v1+json", encode(index)), below
+
+    def write_layout(self, path: Path, *, tag: str = "latest") -> Path:
+        """An OCI image layout with this one index, named `tag`."""
+        top, below = self.blobs()
+        return write_layout(path, top.descriptor, (top, *below), tag)
+
+
+def write_layout(path: Path, descriptor: Mapping[str, Any], blobs: Iterable[Blob], tag: str) -> Path:
+    """An OCI image layout of `blobs`, in which `tag` names one of them."""
+    folder = path / "blobs" / "sha256"
+    folder.mkdir(parents=True)
+    for blob in blobs:
+        folder.joinpath(blob.digest.removeprefix("sha256:")).write_bytes(blob.data)
+    named = {**descriptor, "annotations": {"org.opencontainers.image.ref.name": tag}}
+    index = {"schemaVersion": 2, "mediaType": f"{OCI}.index.v1+json", "manifests": [named]}
+    path.joinpath("index.json").write_bytes(encode(index))
+    path.joinpath("oci-layout").write_bytes(encode({"imageLayoutVersion": "1.0.0"}))
+    return path
 
 
 def encode(value: object) -> bytes:

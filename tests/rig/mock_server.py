@@ -37,3 +37,21 @@ class MockServer:
     def shown(self) -> list[tuple[str, str | None]]:
         """Host and Authorization header of each request."""
         return [(request.url.host, request.headers.get("Authorization")) for request in self.requests]
+
+
+Handler = Callable[[httpx.Request], httpx.Response]
+
+
+def by_host(**handlers: Handler | int) -> MockServer:
+    """Each host's first label names what answers for it; a number is a status."""
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        handler = handlers[request.url.host.partition(".")[0]]
+        return httpx.Response(handler) if isinstance(handler, int) else handler(request)
+
+    return MockServer(serve)
+
+
+def down(request: httpx.Request) -> httpx.Response:
+    """Nobody is there."""
+    raise httpx.ConnectError("refused", request=request)

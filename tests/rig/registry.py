@@ -101,6 +101,10 @@ class Registry:
         with self._opener().open(f"{self.url}/v2/{repository}/tags/list", timeout=10) as answer:
             return list(json.load(answer)["tags"])
 
+    def repositories(self) -> list[str]:
+        with self._opener().open(f"{self.url}/v2/_catalog?n=1000", timeout=10) as answer:
+            return list(json.load(answer)["repositories"])
+
     def _configuration(self) -> dict[str, object]:
         http: dict[str, object] = {"addr": self.address}
         if self._certificate is not None:

@@ -116,6 +116,7 @@ class ScriptedServer:
 
 class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # of 5 the others would wait for seconds
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients hang up, which is no news."""

@@ -235,6 +235,31 @@ static int death(void) {
     return pause();
 }
 
+/* upwards from a working directory outside of a second root: is `file` of the host's there? */
+static int leave_root(const char *directory, const char *file) {
+    int outside = open("/", O_RDONLY | O_DIRECTORY);
+    if (outside < 0 || chroot(directory) < 0 || fchdir(outside) < 0)
+        return 2;
+    for (int i = 0; i < 64; i++)
+        if (chdir("..") < 0)
+            return 2;
+    if (chroot(".") < 0)
+        return 2;
+    return verdict(access(file, F_OK) == 0, file);
+}
+
+/* takes the root away, enters its own mount namespace anew, and prints what is mounted there then */
+static int uncover(void) {
+    int proc = open("/proc", O_RDONLY | O_DIRECTORY), namespace = open("/proc/self/ns/mnt", O_RDONLY);
+    if (proc < 0 || namespace < 0 || umount2("/", MNT_DETACH) < 0 || setns(namespace, CLONE_NEWNS) < 0)
+        return verdict(0, "the root");
+    char text[4096];
+    int fd = openat(proc, "self/mountinfo", O_RDONLY);
+    for (ssize_t size; (size = read(fd, text, sizeof text)) > 0;)
+        fwrite(text, 1, (size_t)size, stdout);
+    return 0;
+}
+
 int main(int argc, char **argv) {
     const char *word = argc > 1 ? argv[1] : "";
     if (!strcmp(word, "runtime"))
@@ -261,5 +286,9 @@ int main(int argc, char **argv) {
         return exchange(argv[2], argv[3], atof(argv[4]));
     if (!strcmp(word, "death"))
         return death();
+    if (!strcmp(word, "leave-root"))
+        return leave_root(argv[2], argv[3]);
+    if (!strcmp(word, "uncover"))
+        return uncover();
     return 2;
 }

@@ -145,14 +145,13 @@ def mounts() -> st.SearchStrategy[Op]:
 def overlays() -> st.SearchStrategy[Op]:
     upper, ids = st.one_of(st.none(), words), st.integers(0, 2**32 - 1)
     return st.builds(
-        lambda target, lowers, places, classic, mapped, owner: ops.root_overlay(
-            target, OverlayRoot(tuple(lowers), *places, classic=classic, mapped=mapped), owner=owner
+        lambda target, lowers, places, ways, owner: ops.root_overlay(
+            target, OverlayRoot(tuple(lowers), *places, *ways), owner=owner
         ),
         words,
         st.lists(st.one_of(words, st.builds(Layer, words, st.just("erofs"))), max_size=4),
         st.tuples(upper, words),
-        st.booleans(),
-        st.booleans(),
+        st.tuples(st.booleans(), st.booleans(), st.booleans()),
         st.tuples(ids, ids),
     )
 

@@ -19,7 +19,7 @@ from containerlib.spec.descriptor import Descriptor, MediaType
 from containerlib.spec.digest import Digest
 from containerlib.store import Store
 from rig.fake_registry import FakeRegistry
-from rig.images import Image, Layer
+from rig.images import Image, Layer, architecture, encode
 from rig.mock_server import MockServer
 
 pytestmark = pytest.mark.privileged("CAP_CHOWN, CAP_MKNOD, CAP_SYS_ADMIN: unpacks layers as they are")
@@ -74,6 +74,27 @@ def test_manifest_that_is_an_index_to_others_is_not_pulled(
         document["manifests"] = [EVIL.blobs()[0].descriptor]
 
     error = pull(serving(GOOD, change, content_type), tmp_path)
+    assert isinstance(error, RegistryError)
+    assert error.code == "MALFORMED"
+
+
+@pytest.mark.parametrize("change", [{"mediaType": MediaType.INDEX}, {"size": 7}], ids=["type", "size"])
+@pytest.mark.parametrize("content_type", [MediaType.MANIFEST, "application/octet-stream"])
+def test_manifest_that_its_index_says_other_things_of_is_not_pulled(
+    change: dict[str, Any], content_type: str, tmp_path: Path
+) -> None:
+    """CVE-2021-41190 as well: who trusts the index takes it for something else than who reads the manifest alone."""
+    manifest, blobs = GOOD.blobs()
+    platform = {"os": "linux", "architecture": architecture()}
+    entry = {**manifest.descriptor, "platform": platform, **change}
+    index = encode({"schemaVersion": 2, "mediaType": MediaType.INDEX, "manifests": [entry]})
+    fake = FakeRegistry()
+    fake.blobs["app"] = {blob.digest: blob.data for blob in blobs}
+    fake.manifests["app"] = {
+        "latest": (MediaType.INDEX, index),
+        manifest.digest: (content_type, manifest.data),
+    }
+    error = pull(MockServer(fake), tmp_path)
     assert isinstance(error, RegistryError)
     assert error.code == "MALFORMED"
 

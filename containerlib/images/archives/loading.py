@@ -10,19 +10,21 @@ Spec: image-spec image-layout.md; Docker image specification v1.2, combined imag
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from attrs import frozen
 
 from containerlib.errors import InvalidArgument, NotFound
 from containerlib.images.archives.files import Files
 from containerlib.images.content.ingest import Ingest
+from containerlib.images.content.trees import Tree, read_tree
 from containerlib.images.records import Progress
 from containerlib.images.root import ImageRoot
 from containerlib.images.transfer.assembly import assemble
-from containerlib.images.transfer.selection import select
+from containerlib.images.transfer.selection import choose_manifest
 from containerlib.spec.digest import Digest, Hasher
 from containerlib.spec.document import MAX_DOCUMENT, Document, parse_json
-from containerlib.spec.image import Descriptor, ImageConfig, Manifest, MediaType, parse_manifest
+from containerlib.spec.image import Descriptor, ImageConfig, Index, Manifest, MediaType
 from containerlib.spec.platform import Platform, choose
 from containerlib.spec.reference import Reference
 
@@ -38,6 +40,8 @@ class _Found:
     manifest: Manifest
     places: dict[Digest, str]
     names: tuple[str, ...]
+    index: Tree | None = None
+    """What the manifest is a part of, if all of that is in the bundle."""
 
 
 @frozen
@@ -76,40 +80,53 @@ def load(
     for image in found:
         source = _BundleSource(files, image.places)
         references = tuple(dict.fromkeys(str(Reference.parse(name)) for name in image.names))
-        ids.append(assemble(root, image.manifest, source, references=references, report=report))
+        ids.append(
+            assemble(root, image.manifest, source, references=references, report=report, index=image.index)
+        )
     return ids
 
 
 def _from_layout(files: Files, platforms: Sequence[Platform]) -> list[_Found]:
     """The images of index.json that are for one of `platforms`, or do not say what they are for."""
     found = []
-    tags = _docker_names(files)
-    for entry in Document.parse(_small(files, "index.json"), "index").documents("manifests"):
-        descriptor = Descriptor.read(entry)
+    entries = Document.parse(_small(files, "index.json"), "index").documents("manifests")
+    descriptors = [Descriptor.read(entry) for entry in entries]
+    tags = _docker_names(files, {descriptor.annotation(_CONTAINERD_NAME) for descriptor in descriptors})
+    for descriptor in descriptors:
         if descriptor.platform is not None and choose(platforms, [descriptor.platform]) is None:
             continue
-        manifest = _manifest(files, descriptor, platforms)
+        manifest = choose_manifest(descriptor, partial(_document, files), platforms, "the layout")
         names = [
             descriptor.annotation(_CONTAINERD_NAME),
             _full_name(descriptor.name),
             *tags.get(manifest.config.digest, ()),
         ]
-        found.append(_Found(manifest, {}, tuple(name for name in names if name)))
+        named = tuple(name for name in names if name)
+        found.append(_Found(manifest, {}, named, _index(files, descriptor)))
     return found
 
 
-def _manifest(files: Files, descriptor: Descriptor, platforms: Sequence[Platform]) -> Manifest:
-    for _ in range(3):
-        data = _small(files, _blob(descriptor.digest))
-        if not descriptor.digest.matches(data):
-            raise InvalidArgument(
-                f"the manifest is not what its name {descriptor.digest} says", field="index"
-            )
-        document = parse_manifest(data, descriptor.media_type)
-        if isinstance(document, Manifest):
-            return document
-        descriptor = select(document, platforms, "the layout")
-    raise InvalidArgument("indexes in indexes in indexes", field="index")
+def _document(files: Files, descriptor: Descriptor) -> bytes:
+    data = _small(files, _blob(descriptor.digest))
+    if not descriptor.digest.matches(data):
+        raise InvalidArgument(f"the manifest is not what its name {descriptor.digest} says", field="index")
+    return data
+
+
+def _index(files: Files, top: Descriptor) -> Tree | None:
+    """The index, if all platforms of it are here: `docker save` names those too that it has not."""
+
+    def is_here(blob: Descriptor) -> bool:
+        return files.size(_blob(blob.digest)) is not None
+
+    try:
+        tree = read_tree(
+            top, partial(_document, files), leave=lambda blob: blob.is_foreign and not is_here(blob)
+        )
+    except NotFound:
+        return None
+    whole = isinstance(tree.document, Index) and all(map(is_here, tree.blobs.values()))
+    return tree if whole else None
 
 
 def _from_docker(files: Files) -> list[_Found]:
@@ -147,14 +164,18 @@ def _layer(files: Files, path: str) -> Descriptor:
     return Descriptor(media_type, hasher.digest(), size)
 
 
-def _docker_names(files: Files) -> dict[Digest, tuple[str, ...]]:
-    """The full names that manifest.json has for each config, as far as it is there."""
+def _docker_names(files: Files, known: set[str]) -> dict[Digest, tuple[str, ...]]:
+    """The full names that manifest.json has for each config, as far as it is there, and that are not `known`.
+
+    Two entries of index.json may be around the same config, and each has its own names.
+    """
     if files.size("manifest.json") is None:
         return {}
     names: dict[Digest, tuple[str, ...]] = {}
     for entry in _docker_entries(files):
         digest = Digest.of(_small(files, entry.text("Config")))
-        names[digest] = (*names.get(digest, ()), *entry.texts("RepoTags"))
+        others = [name for name in entry.texts("RepoTags") if str(Reference.parse(name)) not in known]
+        names[digest] = (*names.get(digest, ()), *others)
     return names
 
 

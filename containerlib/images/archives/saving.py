@@ -20,8 +20,9 @@ from typing import IO
 from containerlib.errors import AlreadyExists, StageError
 from containerlib.images.archives.tar import END, header, member, write_to
 from containerlib.images.content.store import ContentStore
+from containerlib.images.content.trees import manifest_of, names_of, read_tree, top_of
 from containerlib.spec.digest import Digest
-from containerlib.spec.image import REF_NAME, Descriptor, Manifest, MediaType
+from containerlib.spec.image import REF_NAME, Manifest, MediaType
 from containerlib.spec.reference import DEFAULT_REGISTRY, Reference
 from containerlib.store import ImageRow
 
@@ -63,10 +64,15 @@ def _manifests(content: ContentStore, rows: Iterable[ImageRow]) -> Iterator[tupl
 def _blobs(content: ContentStore, rows: Sequence[ImageRow]) -> list[tuple[Digest, int]]:
     """Each blob once, with its size, by digest."""
     found: dict[Digest, int] = {}
-    for row, manifest in _manifests(content, rows):
-        found[Digest.parse(row.manifest_digest)] = row.manifest_size
-        for descriptor in (manifest.config, *manifest.layers):
-            found[descriptor.digest] = descriptor.size
+    tops = [top for row in rows for top in (manifest_of(row), *(top_of(row, name) for name in names_of(row)))]
+    for top in dict.fromkeys(tops):
+        tree = read_tree(
+            top,
+            lambda descriptor: content.read(descriptor.digest),
+            leave=lambda blob: blob.is_foreign and not content.has(blob.digest),
+        )
+        found.update((digest, len(document.to_bytes())) for digest, document in tree.documents.items())
+        found.update((digest, blob.size) for digest, blob in tree.blobs.items())
     return sorted(found.items())
 
 
@@ -84,12 +90,11 @@ def _documents(
 
 
 def _index(rows: Iterable[ImageRow]) -> bytes:
-    """Each manifest under each of its names, or once without."""
+    """Each manifest, or index that is here with all platforms, under each of its names, or once without."""
     entries = []
     for row in rows:
-        descriptor = Descriptor(row.manifest_media_type, Digest.parse(row.manifest_digest), row.manifest_size)
-        for reference in row.references or ("",):
-            entry = descriptor.to_json()
+        for reference in names_of(row):
+            entry = top_of(row, reference).to_json()
             if reference:
                 tag = Reference.parse(reference).tag
                 entry["annotations"] = {_CONTAINERD_NAME: reference} | ({REF_NAME: tag} if tag else {})

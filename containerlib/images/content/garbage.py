@@ -22,6 +22,7 @@ def collect(root: ImageRoot) -> PruneReport:
     with root.lease() as lease:
         sweep(root.leases, root.table)
         with root.table.transaction():
+            root.table.forget_indexes()
             _forget_snapshots(root)
         with root.table.transaction():
             snapshots = _unname_snapshots(root, lease)

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from containerlib.errors import RegistryError, StageError
+from containerlib.images.registry.sinks import check_digest
 from containerlib.spec.digest import Digest, Hasher
 
 __all__ = ["Ingest"]
@@ -74,12 +75,8 @@ class Ingest:
         if self._size is not None and self.written != self._size:
             raise self._wrong_size(f"{self.written}")
         digest = self._hasher.digest()
-        if self._expected is not None and digest != self._expected:
-            raise RegistryError(
-                f"the blob {self._expected} came with other content, of digest {digest}: "
-                "try again, and if it stays so have the image pushed anew",
-                code="DIGEST_INVALID",
-            )
+        if self._expected is not None:
+            check_digest(self._expected, digest)
         with self._changed:
             self._done = True
             self._changed.notify_all()

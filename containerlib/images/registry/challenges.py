@@ -10,12 +10,12 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from attrs import field, frozen
 
 from containerlib.errors import InvalidArgument
-from containerlib.images.registry.hosts import PlainHttp, is_link_local
+from containerlib.images.registry.hosts import PlainHttp, is_link_local, split_url
 from containerlib.spec.auth import BasicAuth, IdentityToken
 from containerlib.spec.document import Document
 
@@ -103,19 +103,18 @@ class Token:
 
 def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
     """Every challenge of every header; what cannot be read is left out."""
-    challenges: list[Challenge] = []
+    found: list[tuple[str, list[tuple[str, str]]]] = []
     for header in headers:
         position = 0
         while match := _PIECE.match(header, position):
             position = match.end()
             if match["scheme"]:
-                challenges.append(Challenge(match["scheme"].lower()))
-            elif challenges:
+                found.append((match["scheme"].lower(), []))
+            elif found:
                 quoted = match["quoted"]
                 value = match["plain"] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
-                last = challenges[-1]
-                challenges[-1] = Challenge(last.scheme, (*last.parameters, (match["key"].lower(), value)))
-    return tuple(challenges)
+                found[-1][1].append((match["key"].lower(), value))
+    return tuple(Challenge(scheme, tuple(parameters)) for scheme, parameters in found)
 
 
 def best(challenges: Iterable[Challenge]) -> Challenge | None:
@@ -146,7 +145,10 @@ def token_requests(
     where `plain` does not allow it.
     """
     realm = challenge.get("realm")
-    parts = urlsplit(realm)
+    try:
+        parts = split_url(realm)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{realm[:200]!r} is no token server's address", field="realm") from error
     trusted = parts.scheme == "https" or (parts.scheme == "http" and plain.allows(parts.hostname or ""))
     if not trusted or not parts.hostname:
         raise InvalidArgument(f"{realm[:200]!r} is no token server to trust: https is needed", field="realm")

@@ -26,7 +26,7 @@ from containerlib.images.registry.operations import Operations
 from containerlib.images.registry.places import Places
 from containerlib.images.registry.reading import Reading
 from containerlib.images.registry.retry import Retry
-from containerlib.images.registry.session import Session
+from containerlib.images.registry.session import Given, Session
 from containerlib.images.registry.tls import TlsFiles
 from containerlib.spec.auth import Auth, Credentials
 from containerlib.spec.reference import Reference
@@ -89,7 +89,7 @@ class Registry(Reading, Operations):
         )
         return Session(
             location.registry,
-            self._credentials if own else StoredCredentials(),
+            self._credentials if own or not isinstance(self._credentials, Given) else StoredCredentials(),
             tls=self._given if own and self._given else self._files.tls(location.registry),
             insecure=self._insecure if own and self._insecure is not None else location.insecure,
             timeout=self._timeout,

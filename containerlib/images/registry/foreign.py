@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from urllib.parse import urlsplit
 
-from containerlib.errors import Error, NotFound, RegistryError
+from containerlib.errors import Error, InvalidArgument, NotFound, RegistryError
 from containerlib.images.registry.blobs import Blob
-from containerlib.images.registry.hosts import is_link_local
+from containerlib.images.registry.hosts import is_link_local, split_url
 from containerlib.images.registry.session import Scope, Session
 from containerlib.spec.descriptor import Descriptor
 
@@ -50,7 +49,12 @@ def _passing(*, last: bool) -> Iterator[None]:
 
 
 def _host(url: str) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = split_url(url)
+    except InvalidArgument as error:
+        raise RegistryError(
+            f"the layer's address {url[:200]!r} is not followed: it is no URL", code="MALFORMED"
+        ) from error
     why = ""
     if parts.scheme != "https" or not parts.hostname:
         why = "it is not https"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
+import httpx
 from attrs import frozen
 
-__all__ = ["PlainHttp", "host_of", "is_link_local", "is_loopback", "origin", "served_by"]
+from containerlib.errors import InvalidArgument
+
+__all__ = ["PlainHttp", "host_of", "is_link_local", "is_loopback", "origin", "served_by", "split_url"]
 
 _METADATA = ipaddress.ip_network("fd00:ec2::/32")
 _SERVED_BY = {"docker.io": "registry-1.docker.io"}
@@ -59,6 +62,21 @@ def is_link_local(host: str) -> bool:
             return address.ipv4_mapped.is_link_local
         return address.is_link_local or address in _METADATA
     return address.is_link_local
+
+
+def split_url(url: str) -> SplitResult:
+    """The parts of a URL that somebody else wrote.
+
+    Raises: InvalidArgument(field="url") for what is none, in its brackets, its port or its name, to either of the two
+    that read it: what one of them takes, the other may choke on when it is asked for.
+    """
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - read for what it raises
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL) as error:
+        raise InvalidArgument(f"it is no URL ({error})", field="url") from error
+    return parts
 
 
 def origin(url: str) -> tuple[str, str, int | None]:

@@ -16,9 +16,9 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
-from containerlib.errors import RegistryError, Unavailable
+from containerlib.errors import InvalidArgument, RegistryError, Unavailable
 from containerlib.images.registry.answers import request_line
-from containerlib.images.registry.hosts import PlainHttp, is_link_local, origin
+from containerlib.images.registry.hosts import PlainHttp, is_link_local, origin, split_url
 from containerlib.images.registry.network import Network
 from containerlib.images.registry.retry import PASSING, Retry, retry_after
 from containerlib.images.registry.tls import tls_trouble
@@ -34,6 +34,9 @@ _MAX_REDIRECTS = 5
 _SAFE = frozenset({"GET", "HEAD"})
 _IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _CONNECT_SECONDS = 10.0
+_WORK = 10
+"""As many times as long may a registry be silent that was sent something: it hashes it, or has it moved elsewhere."""
+
 _HEADERS = {"User-Agent": "containerlib", "Accept": "*/*", "Accept-Encoding": "identity"}
 
 
@@ -58,7 +61,9 @@ class Http:
         self._transport = transport
         self._network = network
         self._stopped = threading.Event()
-        self._timeout = httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS), pool=None).as_dict()
+        connect = min(timeout, _CONNECT_SECONDS)
+        self._timeout = httpx.Timeout(timeout, connect=connect, pool=None).as_dict()
+        self._patient = {**self._timeout, "read": timeout * _WORK}
 
     def pause(self, seconds: float) -> None:
         """Sleeps; not once it is stopped."""
@@ -143,7 +148,7 @@ class Http:
                 url,
                 headers={**_HEADERS, **headers},
                 content=content() if callable(content) else content,
-                extensions={"timeout": self._timeout},
+                extensions={"timeout": self._timeout if method in _SAFE else self._patient},
             )
             response = self._transport.handle_request(request)
             response.request = request
@@ -167,8 +172,17 @@ class Http:
         link-local address.
         """
         method, url = response.request.method, str(response.request.url)
-        target: str = urljoin(url, response.headers.get("Location", ""))
-        parts, host = urlsplit(target), urlsplit(target).hostname or ""
+        try:
+            target: str = urljoin(url, response.headers.get("Location", ""))
+            parts = split_url(target)
+        except (ValueError, InvalidArgument) as error:  # urljoin refuses some of it itself
+            raise RegistryError(
+                "a redirect was not followed: where it leads is no URL",
+                status=response.status_code,
+                code="MALFORMED",
+                request=request_line(method, url),
+            ) from error
+        host = parts.hostname or ""
         plain = parts.scheme == "http" and url.startswith("http:") and self.plain.allows(host)
         why = ""
         if "Location" not in response.headers:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from attrs import field, frozen
 
-from containerlib.errors import RegistryError
+from containerlib.errors import InvalidArgument, RegistryError
 from containerlib.images.registry.answers import bounded, request_line
-from containerlib.images.registry.hosts import origin
+from containerlib.images.registry.hosts import origin, split_url
 from containerlib.images.registry.session import SUCCESS, Scope, Session
 from containerlib.spec.document import MAX_DOCUMENT
 
@@ -71,8 +71,8 @@ def _beside(here: str, link: str) -> str:
     """Where `link` leads from `here`, empty where that is nowhere, or has a user name in it."""
     try:
         url: str = urljoin(here, link)
-        return "" if urlsplit(url).username is not None else url
-    except ValueError:
+        return "" if split_url(url).username is not None else url
+    except (ValueError, InvalidArgument):
         return ""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import suppress
 from types import TracebackType
 
@@ -31,6 +30,8 @@ class FileSink:
         self._path = path
         self._expected = expected
         self._hasher = Hasher(expected.algorithm)
+        import tempfile  # noqa: PLC0415 - what pulls into a store does without
+
         directory, name = os.path.split(path)
         try:
             fd, self._aside = tempfile.mkstemp(prefix=f".{name}.", dir=directory or ".")

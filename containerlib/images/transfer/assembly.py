@@ -15,12 +15,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from functools import partial
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from containerlib.errors import InvalidArgument, Unsupported
+from containerlib.images.content.trees import Tree
 from containerlib.images.records import Progress
 from containerlib.images.root import ImageRoot
 from containerlib.images.snapshots.store import Drafts
@@ -28,9 +31,9 @@ from containerlib.images.transfer.transfers import Source, Transfer, Transfers
 from containerlib.images.transfer.unpacking import unpack
 from containerlib.spec.digest import Digest
 from containerlib.spec.document import MAX_DOCUMENT
-from containerlib.spec.image import ImageConfig, Manifest, MediaType
+from containerlib.spec.image import Descriptor, ImageConfig, Manifest, MediaType
 from containerlib.spec.layer import MAX_LAYERS
-from containerlib.store import Content, ImageRow
+from containerlib.store import Content, ImageRow, IndexRow
 
 if TYPE_CHECKING:
     from containerlib.spec.layer import LayerKind
@@ -48,31 +51,36 @@ def assemble(
     references: Sequence[str],
     report: Report,
     resolved: str = "",
+    index: Tree | None = None,
 ) -> str:
     """Fetches, unpacks and records the image under `references`; returns its id. Blocks.
 
-    `resolved` is what made it the references' image, for a pull to hold against what a registry says next time.
+    `index` is what the manifest is a part of, to be kept with all that it names. `resolved` is what made it the
+    references' image, for a pull to hold against what a registry says next time.
 
     Whatever it raises, nothing of it is left; blobs and snapshots that were here before are not made again.
     """
     with root.lease() as lease, Transfers(root.content, lease, source, report) as transfers:
         config = _config(manifest, transfers)
         chain = config.chain_ids()
-        contents = _contents(manifest, chain)
-        lease.keep(contents)
+        contents, below = _contents(manifest, chain), _below(index)
+        lease.keep([*contents, *(("blob", key) for key in below)])
         with Drafts(root.snapshots, lease) as drafts:
-            _unpack_all(manifest, config, transfers, drafts, report=report)
-            transfers.put(manifest.descriptor(), manifest.to_bytes())
+            others = index.blobs.values() if index else ()
+            _unpack_all(manifest, config, transfers, drafts, others=others, report=report)
+            for descriptor, data in _documents(manifest, index):
+                transfers.put(descriptor, data)
             drafts.sync()
             with root.table.transaction():
                 transfers.adopt()
                 drafts.adopt()
-                image_id = _record(root, manifest, chain, contents, drafts.kind)
+                row = _row(root, manifest, chain, kind=drafts.kind, index=index)
+                root.table.put(row, contents, below=below)
                 for reference in references:
-                    root.table.refer(reference, image_id, resolved=resolved)
+                    root.table.refer(reference, row.id, resolved=resolved, index=row.index)
                 root.write_index()
-    report(Progress("done", image_id, 0, 0))
-    return image_id
+    report(Progress("done", row.id, 0, 0))
+    return row.id
 
 
 def _config(manifest: Manifest, transfers: Transfers) -> ImageConfig:
@@ -101,10 +109,19 @@ def _config(manifest: Manifest, transfers: Transfers) -> ImageConfig:
 
 
 def _unpack_all(
-    manifest: Manifest, config: ImageConfig, transfers: Transfers, drafts: Drafts, *, report: Report
+    manifest: Manifest,
+    config: ImageConfig,
+    transfers: Transfers,
+    drafts: Drafts,
+    *,
+    others: Iterable[Descriptor],
+    report: Report,
 ) -> None:
-    """Starts every download, and unpacks what is not here. The first failure ends all of it."""
-    incoming = [transfers.start(layer) for layer in manifest.layers]
+    """Starts every download, and unpacks what is not here. The first failure ends all of it.
+
+    `others` are only fetched, after the layers.
+    """
+    incoming = [transfers.start(blob) for blob in (*manifest.layers, *others)]
     chain = config.chain_ids()
     missing = [i for i, chain_id in enumerate(chain) if not drafts.has(chain_id)]
     drafts.reserve(chain[i] for i in missing)
@@ -154,16 +171,18 @@ def _report_unpacked(report: Report, digest: str, done: int) -> None:
     report(Progress("unpack", digest, done, 0))
 
 
-def _record(
+def _row(
     root: ImageRoot,
     manifest: Manifest,
     chain: Sequence[str],
-    contents: Sequence[Content],
+    *,
     kind: LayerKind,
-) -> str:
+    index: Tree | None,
+) -> ImageRow:
     descriptor = manifest.descriptor()
     sizes = root.table.snapshot_sizes()
-    row = ImageRow(
+    whole = IndexRow(str(index.top.digest), index.document.media_type, index.top.size) if index else None
+    return ImageRow(
         id=str(manifest.config.digest),
         manifest_digest=str(descriptor.digest),
         manifest_media_type=descriptor.media_type,
@@ -172,9 +191,15 @@ def _record(
         chain=tuple(chain),
         created_at=time.time(),
         snapshot_kind=kind,
+        index=whole,
     )
-    root.table.put(row, contents)
-    return row.id
+
+
+def _documents(manifest: Manifest, index: Tree | None) -> Iterator[tuple[Descriptor, bytes]]:
+    """What is kept of manifests and indexes, under the digests that they are named by."""
+    yield manifest.descriptor(), manifest.to_bytes()
+    for digest, document in index.documents.items() if index else ():
+        yield evolve(document.descriptor(), digest=digest), document.to_bytes()
 
 
 def _contents(manifest: Manifest, chain: Sequence[str]) -> list[Content]:
@@ -186,3 +211,8 @@ def _contents(manifest: Manifest, chain: Sequence[str]) -> list[Content]:
     ]
     blobs: list[Content] = [("blob", str(digest)) for digest in digests]
     return [*blobs, *(("snapshot", chain_id) for chain_id in chain)]
+
+
+def _below(index: Tree | None) -> list[str]:
+    """The blobs that the index keeps: itself, and all below it."""
+    return [str(digest) for digest in (*index.documents, *index.blobs)] if index else []

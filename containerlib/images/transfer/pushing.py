@@ -18,13 +18,14 @@ from attrs import evolve
 
 from containerlib.errors import InvalidArgument, NotFound, Unsupported
 from containerlib.images.content.store import ContentStore
+from containerlib.images.content.trees import Document, manifest_of, read_tree, top_of
 from containerlib.images.records import Progress
 from containerlib.images.registry.client import Registry
 from containerlib.images.registry.sending import Blob
 from containerlib.spec.conversion import converted
 from containerlib.spec.descriptor import Descriptor, MediaType
 from containerlib.spec.digest import Digest
-from containerlib.spec.image import Index, Manifest, parse_manifest
+from containerlib.spec.image import Index
 from containerlib.spec.image_config import ImageConfig
 from containerlib.spec.options import ManifestFormat
 from containerlib.spec.platform import Platform
@@ -34,31 +35,31 @@ from containerlib.store import ImageRow
 __all__ = ["push"]
 
 _AT_ONCE = 4
-_MAX_NESTING = 3
 
 Report = Callable[[Progress], None]
-Document = Manifest | Index
 
 
 def push(
     content: ContentStore,
     registry: Registry,
-    rows: Sequence[ImageRow],
+    named: Sequence[tuple[ImageRow, str | None]],
     target: Reference,
     *,
     form: ManifestFormat | None,
     report: Report,
 ) -> Descriptor:
-    """Pushes the image, or several as one index with a platform for each. Blocks.
+    """Pushes the image, with all of its index where that is here; or several as one index with a platform for each.
+
+    Each comes with its name that is meant, or with None where it is meant by its id.
 
     Raises: NotFound where a part is not here; InvalidArgument for two images of one platform; as `Registry`, and
     Unsupported for what cannot be written in `form`.
     """
-    plan = _Plan(content, form)
-    if len(rows) == 1:
-        plan.add(_descriptor(rows[0]))
+    plan, rows = _Plan(content, form), [row for row, _ in named]
+    if len(named) == 1:
+        plan.add(top_of(*named[0]))
     else:
-        plan.documents.append(_index([plan.add(_descriptor(row)) for row in rows], content, form))
+        plan.documents.append(_index([plan.add(manifest_of(row)) for row in rows], content, form))
     _push_blobs(plan, registry, target.repository, _sources(rows, target), report)
     *parts, root = plan.documents
     for part in parts:
@@ -77,30 +78,30 @@ class _Plan:
         self.blobs: dict[Digest, Descriptor] = {}
         self.documents: list[Document] = []
 
-    def add(self, descriptor: Descriptor, nesting: int = 0) -> Document:
+    def add(self, descriptor: Descriptor) -> Document:
         """The document that `descriptor` names, noted after all that is below it."""
+        tree = read_tree(descriptor, self._read, leave=lambda blob: blob.is_foreign)
+        document = tree.document
+        if self._form is None:
+            documents = list(tree.documents.values())
+        elif isinstance(document, Index):
+            raise Unsupported(
+                "an index is not written in another form: pull it for one platform, and push that"
+            )
+        else:
+            document = converted(document, self._form)
+            documents = [document]
+        self.blobs |= tree.blobs
+        self.documents += [document for document in documents if document not in self.documents]
+        return document
+
+    def _read(self, descriptor: Descriptor) -> bytes:
         if not self._content.has(descriptor.digest):
             raise NotFound(
                 f"{descriptor.platform or 'a part'} of the image is not here ({descriptor.digest}): "
-                "pull all of its platforms first"
+                "pull all of its platforms again"
             )
-        document = parse_manifest(self._content.read(descriptor.digest), descriptor.media_type)
-        if isinstance(document, Index):
-            if nesting == _MAX_NESTING:
-                raise InvalidArgument("it has indexes in indexes in indexes", field="index")
-            if self._form is not None:
-                raise Unsupported("an index is not written in another form: push its images, to make another")
-            for entry in document.manifests:
-                self.add(entry, nesting + 1)
-        else:
-            document = converted(document, self._form) if self._form else document
-            for blob in (document.config, *document.layers):
-                # A layer that may not be distributed stays where its URLs are. Spec: layer.md
-                if not (MediaType.is_foreign(blob.media_type) and blob.urls):
-                    self.blobs.setdefault(blob.digest, blob)
-        if document not in self.documents:
-            self.documents.append(document)
-        return document
+        return self._content.read(descriptor.digest)
 
     def blob(self, descriptor: Descriptor) -> Blob:
         return Blob.at(self._content.blob_path(descriptor.digest), descriptor.digest, descriptor.size)
@@ -146,7 +147,3 @@ def _sources(rows: Sequence[ImageRow], target: Reference) -> list[str]:
     names = [Reference.parse(name) for row in rows for name in row.references]
     here = [name.repository for name in names if name.registry == target.registry]
     return [] if target.repository in here else list(dict.fromkeys(here))[:2]
-
-
-def _descriptor(row: ImageRow) -> Descriptor:
-    return Descriptor(row.manifest_media_type, Digest.parse(row.manifest_digest), row.manifest_size)

@@ -7,11 +7,12 @@ from contextlib import closing
 
 from containerlib.errors import Error, InvalidArgument, NotFound
 from containerlib.images.content.ingest import Ingest
+from containerlib.images.content.trees import manifest_of, read_document, top_of
 from containerlib.images.content.verify import Damage, is_whole
 from containerlib.images.registry.client import Registry
 from containerlib.images.root import ImageRoot
 from containerlib.spec.digest import Digest
-from containerlib.spec.image import Descriptor, Manifest
+from containerlib.spec.image import Descriptor, Index
 from containerlib.spec.reference import Reference
 from containerlib.store import ImageRow
 
@@ -23,20 +24,25 @@ def repair(
 ) -> tuple[list[str], list[str]]:
     """Digests of the blobs that are whole again, and a sentence for each that is not.
 
-    A manifest comes before what it names, because it says their sizes. `connect` makes the client of a registry.
+    A manifest comes before what it names, because it says their sizes: what fails is tried again for as long as
+    something else was repaired. `connect` makes the client of a registry.
     """
     rows = {row.id: row for row in root.table.list()}
-    manifests = {row.manifest_digest for row in rows.values()}
-    repaired, failures = [], []
-    for damage in sorted(damaged, key=lambda damage: damage.digest not in manifests):
-        images = [rows[image] for image in damage.images if image in rows]
-        try:
-            _fetch(root, Digest.parse(damage.digest), images, connect)
-        except (Error, OSError) as error:
-            failures.append(f"{damage.digest}: {error}")
-        else:
-            repaired.append(damage.digest)
-    return repaired, failures
+    repaired: list[str] = []
+    left = list(damaged)
+    while True:
+        failures: dict[str, str] = {}
+        for damage in left:
+            images = [rows[image] for image in damage.images if image in rows]
+            try:
+                _fetch(root, Digest.parse(damage.digest), images, connect)
+            except (Error, OSError) as error:
+                failures[damage.digest] = f"{damage.digest}: {error}"
+            else:
+                repaired.append(damage.digest)
+        if len(failures) in (0, len(left)):
+            return repaired, list(failures.values())
+        left = [damage for damage in left if damage.digest in failures]
 
 
 def _fetch(
@@ -62,28 +68,37 @@ def _fetch_from(
     with root.lease() as lease:
         lease.keep([("blob", str(digest))])
         path = lease.temporary(root.content.ingest)
-        if str(digest) == row.manifest_digest:
-            place = Reference(reference.registry, reference.repository, digest=digest)
-            ingest = Ingest(path, digest, row.manifest_size)
-            with closing(ingest):
-                ingest.write(registry.manifest(place)[0])
-                ingest.finish()
-        else:
-            descriptor = _descriptor(root, row, digest)
-            ingest = Ingest(path, digest, descriptor.size)
-            with closing(ingest):
+        descriptor, is_document = _find(root, row, digest)
+        ingest = Ingest(path, digest, descriptor.size)
+        with closing(ingest):
+            if is_document:
+                place = Reference(reference.registry, reference.repository, digest=digest)
+                ingest.write(registry.manifest(place).data)
+            else:
                 registry.fetch(reference.repository, descriptor, ingest)
-                ingest.finish()
+            ingest.finish()
         with root.table.transaction():
             root.content.adopt(path, digest)
 
 
-def _descriptor(root: ImageRoot, row: ImageRow, digest: Digest) -> Descriptor:
-    manifest_digest = Digest.parse(row.manifest_digest)
-    if not is_whole(root.content, manifest_digest):
+def _find(root: ImageRoot, row: ImageRow, digest: Digest) -> tuple[Descriptor, bool]:
+    """What names the blob in the image or its indexes, and whether it is a manifest or index itself."""
+    names = [manifest_of(row), *(top_of(row, name) for name in (None, *row.references))]
+    damaged = False
+    while names:
+        name = names.pop()
+        if name.digest == digest:
+            return name, True
+        if not is_whole(root.content, name.digest):
+            damaged = True
+            continue
+        document = read_document(name, lambda name: root.content.read(name.digest))
+        if isinstance(document, Index):
+            names += document.manifests
+            continue
+        for blob in (document.config, *document.layers):
+            if blob.digest == digest:
+                return blob, False
+    if damaged:
         raise InvalidArgument("its manifest is damaged, and has to be repaired first", field="manifest")
-    manifest = Manifest.from_bytes(root.content.read(manifest_digest))
-    for descriptor in (manifest.config, *manifest.layers):
-        if descriptor.digest == digest:
-            return descriptor
     raise NotFound(f"the manifest of {row.id} does not name it")

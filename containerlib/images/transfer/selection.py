@@ -5,10 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from containerlib.errors import NotFound
-from containerlib.spec.image import Descriptor, Index
+from containerlib.images.content.trees import MAX_NESTING, Read, read_document, too_deep
+from containerlib.spec.image import Descriptor, Index, Manifest
 from containerlib.spec.platform import Platform, choose
 
-__all__ = ["select"]
+__all__ = ["choose_manifest", "select"]
+
+
+def choose_manifest(top: Descriptor, read: Read, platforms: Sequence[Platform], subject: str) -> Manifest:
+    """Follows indexes down from `top` to the manifest for the first of `platforms` that there is.
+
+    Raises: NotFound, as `select`; InvalidArgument where a document is not what its descriptor says; as `read`.
+    """
+    descriptor = top
+    for _ in range(MAX_NESTING):
+        document = read_document(descriptor, read)
+        if isinstance(document, Manifest):
+            return document
+        descriptor = select(document, platforms, subject)
+    raise too_deep()
 
 
 def select(index: Index, platforms: Sequence[Platform], subject: str) -> Descriptor:

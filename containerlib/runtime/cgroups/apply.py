@@ -7,6 +7,7 @@ import errno
 import os
 from collections.abc import Callable, Sequence
 
+from containerlib._sys import native
 from containerlib.errors import Conflict, StageError, Unsupported
 from containerlib.runtime.cgroups.files import read, stage, write
 from containerlib.runtime.cgroups.limits import Setting
@@ -93,9 +94,10 @@ def _refusal(setting: Setting, directory: str, error: OSError) -> Exception:
 
 def write_devices(directory: str, lines: Sequence[tuple[str, str]]) -> None:
     """One write for each rule. What the parent group denies cannot be allowed here: it stays denied."""
+    done = native.write_files([(f"{directory}/{file}", text) for file, text in lines])
     with contextlib.ExitStack() as stack, stage(directory):
         opened: dict[str, int] = {}
-        for file, text in lines:
+        for file, text in lines[done:]:
             if file not in opened:
                 opened[file] = os.open(f"{directory}/{file}", os.O_WRONLY | os.O_CLOEXEC)
                 stack.callback(os.close, opened[file])
@@ -111,14 +113,17 @@ def inherit_cpuset(mount: str, path: str) -> None:
 
     A new one is empty, and takes no process before it has both. Raises: StageError.
     """
-    above = mount
-    for name in path.split("/")[1:]:
-        current = f"{above}/{name}"
-        for file in ("cpuset.cpus", "cpuset.mems"):
-            with stage(f"{current}/{file}"):
-                if not read(f"{current}/{file}").strip():
-                    write(f"{current}/{file}", read(f"{above}/{file}").strip())
-        above = current
+    for file in ("cpuset.cpus", "cpuset.mems"):
+        _inherit(f"{mount}{path}", file, mount)
+
+
+def _inherit(directory: str, file: str, mount: str) -> str:
+    with stage(f"{directory}/{file}"):
+        value = read(f"{directory}/{file}").strip()
+        if not value and directory != mount:
+            value = _inherit(directory.rpartition("/")[0], file, mount)
+            write(f"{directory}/{file}", value)
+    return value
 
 
 def enable_controllers(mount: str, path: str, controllers: Sequence[str]) -> None:

@@ -249,13 +249,21 @@ class ContainerCgroup(FoundGroups):
             if setting.controller not in self._layout.v1:
                 raise missing_controller(setting.controller, setting)
         wanted = {*names, *(setting.controller for setting in settings)}
-        made = dict(self.hierarchies)
-        for name, directory in self._candidates().items():
-            if name not in made and not wanted.isdisjoint(name.split(",")):
+        made = self._hierarchies = dict(self.hierarchies)
+        new = {
+            name: directory
+            for name, directory in self._candidates().items()
+            if name not in made and not wanted.isdisjoint(name.split(","))
+        }
+        if not self._scope:
+            count = self._files.make_each(list(new.values()))
+            made.update(list(new.items())[:count])
+        for name, directory in new.items():
+            if name not in made:
                 self._make(directory)
-                self._hierarchies = made = {**made, name: directory}
-                if "cpuset" in name.split(","):
-                    inherit_cpuset(self._layout.v1["cpuset"], self.path)
+                made[name] = directory
+            if "cpuset" in name.split(","):
+                inherit_cpuset(self._layout.v1["cpuset"], self.path)
 
     def _add_controllers(self, settings: Sequence[Setting]) -> None:
         """What a limit needs that is added to a container at work."""

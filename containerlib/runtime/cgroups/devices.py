@@ -5,6 +5,7 @@ Spec: runtime-spec config-linux.md#allowed-device-list; kernel admin-guide/cgrou
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Iterator, Mapping, Sequence
 
 from containerlib.runtime.cgroups.device_filter import rule_access, rule_kind, rule_number
@@ -25,6 +26,26 @@ def device_lines(rules: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
     Raises: InvalidArgument(field="resources.devices").
     """
+    key = marshal.dumps([dict(rule) for rule in rules])
+    known = _known_lines.get(key)
+    if known is None:
+        if len(_known_lines) >= _KNOWN:
+            _known_lines.clear()
+        known = _known_lines[key] = _without_repetition(_lines(rules))
+    return list(known)
+
+
+_KNOWN = 64
+_known_lines: dict[bytes, list[tuple[str, str]]] = {}
+"""Lines of rules, by the rules: most containers have the same."""
+
+
+def _without_repetition(lines: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """What is allowed a second time, and was not denied meanwhile, is allowed already."""
+    return list(dict.fromkeys(lines)) if {file for file, _ in lines[1:]} <= {"devices.allow"} else lines
+
+
+def _lines(rules: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     lines = []
     for rule in _of_one_kind(rules):
         kind, access = rule_kind(rule), rule_access(rule)

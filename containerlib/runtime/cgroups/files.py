@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 
+from containerlib._sys import native
 from containerlib.errors import Conflict, StageError, Timeout
 
 __all__ = [
@@ -23,11 +24,18 @@ __all__ = [
 ]
 
 
+_CHUNK = 1 << 16
+
+
 class CgroupFiles:
     """What a container's groups need of the file system. A fake makes the files that the kernel makes in `mkdir`."""
 
     def mkdir(self, directory: str) -> None:
         os.mkdir(directory, 0o755)  # noqa: PTH102 - hot path
+
+    def make_each(self, directories: Sequence[str]) -> int:
+        """mkdir of one after the other, at once, until one cannot be made so: how many were."""
+        return native.make_directories(directories, 0o755)
 
     def rmdir(self, directory: str) -> None:
         os.rmdir(directory)  # noqa: PTH106 - hot path
@@ -153,8 +161,11 @@ def attempts(timeout: float) -> Iterator[None]:
 
 
 def read(path: str) -> str:
-    with open(path, encoding="ascii") as file:
-        return file.read()
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return b"".join(iter(lambda: os.read(descriptor, _CHUNK), b"")).decode("ascii")
+    finally:
+        os.close(descriptor)
 
 
 def read_or(path: str, otherwise: str = "") -> str:

@@ -36,6 +36,8 @@ def v1_settings(resources: Mapping[str, Any]) -> list[Setting]:
 
     Raises: Unsupported for what only v2 has; InvalidArgument(field="resources.…").
     """
+    if resources.keys() <= {"devices"}:  # as most containers have it, and this is on the way to each
+        return []
     if resources.get("unified"):
         raise Unsupported(
             f"resources.unified ({', '.join(resources['unified'])}) needs cgroup v2, and this machine has v1 "

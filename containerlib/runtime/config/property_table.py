@@ -204,7 +204,11 @@ _CONFIG = (
                 sorted(vocabulary.SCHEDULER_POLICIES - {"SCHED_ISO", "SCHED_DEADLINE"}),
                 f"{_PLACEMENT}test_scheduler_is_the_processs",
             ),
-            refused("process.scheduler.policy=SCHED_ISO"),
+            done(
+                "process.scheduler.policy=SCHED_ISO",
+                f"{_PLACEMENT}test_scheduler_that_only_other_kernels_have_is_for_the_kernel_to_refuse",
+                "Linux itself reserves the name, and refuses it",
+            ),
             *each(
                 "process.scheduler.",
                 ("policy=SCHED_DEADLINE", "runtime", "deadline", "period"),

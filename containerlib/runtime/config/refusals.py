@@ -19,9 +19,7 @@ REFUSALS = {
     "freebsd": "this runtime is for Linux",
     "process.commandLine": "it is for Windows; say the command in process.args",
     "process.user.username": "it is for Windows; give uid and gid",
-    "process.scheduler.policy=SCHED_ISO": "Linux reserves the name and has no such policy; take SCHED_OTHER",
     "linux.personality.flags": "the specification has no flag yet; leave the list empty",
-    "linux.namespaces without mount": "a container needs a mount namespace: add one to linux.namespaces",
 }
 """What is never done, and why: the sentence of the error. The table of properties has the same rows."""
 

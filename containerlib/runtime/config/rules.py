@@ -16,6 +16,7 @@ from containerlib.runtime.config.refusals import refuse
 from containerlib.runtime.config.rules_linux import check_linux, check_mappings, namespace_kinds
 from containerlib.runtime.plan import mount_options
 from containerlib.runtime.plan.capabilities import NAMES
+from containerlib.runtime.plan.unmounted import check_unmounted, is_unmounted
 from containerlib.spec import vocabulary
 
 TYPE_CHECKING = False
@@ -39,6 +40,8 @@ def check_config(spec: Spec) -> None:
     check_process(spec["process"])
     linux: Linux = spec.get("linux") or {}
     kinds = namespace_kinds(linux)
+    if is_unmounted(kinds):
+        check_unmounted(spec, kinds)
     check_linux(linux, kinds)
     _names(spec, kinds)
     _mounts(spec, kinds)
@@ -117,8 +120,6 @@ def _rlimits(process: Process, where: str) -> None:
 def _scheduler(scheduler: Mapping[str, Any], where: str) -> None:
     """Spec: runtime-spec config.md#linux-process, sched_setattr(2)."""
     policy, priority = scheduler["policy"], scheduler.get("priority", 0)
-    if policy == "SCHED_ISO":
-        raise refuse("process.scheduler.policy=SCHED_ISO", f"{where}.policy")
     if bool(priority) != (policy in _REAL_TIME):
         needs = "is from 1 to 99" if policy in _REAL_TIME else "is only for SCHED_FIFO and SCHED_RR"
         raise InvalidArgument(f"{priority} with {policy}: it {needs}", field=f"{where}.priority")

@@ -44,8 +44,6 @@ def namespace_kinds(linux: Linux) -> dict[str, str]:
                 f"{namespace['type']} is there twice", field=f"linux.namespaces[{index}].type"
             )
         kinds[namespace["type"]] = namespace.get("path", "")
-    if "mount" not in kinds:
-        raise refuse("linux.namespaces without mount", "linux.namespaces")
     return kinds
 
 

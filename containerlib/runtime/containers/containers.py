@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 
 from containerlib.errors import Error, NotFound
 from containerlib.runtime.containers.ids import RESERVED, check_id
 from containerlib.runtime.containers.lock import is_locked
 from containerlib.runtime.containers.process import facts
-from containerlib.runtime.containers.record import CONFIG, Record, read_record
+from containerlib.runtime.containers.record import (
+    CONFIG,
+    Record,
+    read_process,
+    read_record,
+    write_aside,
+    write_new,
+)
 from containerlib.spec.lifecycle import State, check
 
 TYPE_CHECKING = False
@@ -62,11 +70,16 @@ class Containers:
 
 
 class Container:
-    """A container by its directory and what was written of it; its state is asked of the kernel each time."""
+    """A container by its directory and what was written of it; its state is asked of the kernel each time.
 
-    def __init__(self, directory: str, record: Record) -> None:
+    `made_here`: nobody else knows more of it than `record` says.
+    """
+
+    def __init__(self, directory: str, record: Record, *, made_here: bool = False) -> None:
         self.directory = directory
         self.record = record
+        self._made_here = made_here
+        self._config: tuple[tuple[int, ...] | None, Spec] | None = None
 
     @property
     def id(self) -> str:
@@ -107,7 +120,7 @@ class Container:
 
     def check(self, verb: str, *, locked: bool = False) -> State:
         """The state, in which `verb` is allowed. `locked`: as in `status`. Raises: Conflict."""
-        if locked:
+        if locked and not self._made_here:
             self._read_again()
         state = self.status(locked=locked)
         check(verb, state, self.subject)
@@ -120,10 +133,22 @@ class Container:
         return cgroup_of(self.record)
 
     def spec(self) -> Spec:
-        """The configuration that it was made with. Raises: StageError."""
-        from containerlib.runtime.containers.bundle import read_config
+        """The configuration that it was made with, as updates have changed it: to be read, not changed.
 
-        return read_config(f"{self.directory}/{CONFIG}")
+        Raises: StageError.
+        """
+        version = self._config_version()
+        if self._config is None or self._config[0] != version:
+            from containerlib.runtime.containers.bundle import read_config
+
+            self._config = version, read_config(f"{self.directory}/{CONFIG}")
+        return self._config[1]
+
+    def write_spec(self, spec: Spec, *, first: bool = False) -> None:
+        """Puts it in the place of the one that is there. `first`: while there is no record, nobody reads it."""
+        write = write_new if first else write_aside
+        write(f"{self.directory}/{CONFIG}", json.dumps(spec).encode())
+        self._config = self._config_version(), spec
 
     def describe(self) -> dict[str, object]:
         """OCI's state, and what runc adds to it. Spec: runtime.md#state"""
@@ -140,6 +165,14 @@ class Container:
         if self.record.annotations:
             text["annotations"] = self.record.annotations
         return text
+
+    def _config_version(self) -> tuple[int, ...] | None:
+        """Tells the configuration from one that has replaced it; None where it is gone."""
+        try:
+            status = os.stat(f"{self.directory}/{CONFIG}")
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_size, status.st_ctime_ns
 
     def _read_again(self) -> None:
         """What was written since this record was read."""
@@ -159,12 +192,8 @@ class Container:
 
 
 def _whole_record(directory: str) -> Record | None:
-    """The record. Where its maker was killed before the process was in it, the helper has written down which it is."""
+    """The record, with the process that the helper has written down."""
     record = read_record(directory)
     if record is not None and record.pid == 0:
-        from containerlib.runtime.records import read_record as read_helpers
-
-        made = read_helpers(directory, "init")
-        if made is not None:
-            record.pid, record.start_time = made.value[0], made.number[0]
+        record.pid, record.start_time = read_process(directory)
     return record

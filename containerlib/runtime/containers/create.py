@@ -7,10 +7,9 @@ which is the claim on the id, then the record of where the groups will be, then 
 from __future__ import annotations
 
 import errno
-import json
 import os
 
-from containerlib.errors import AlreadyExists, Error, StageError, Unsupported
+from containerlib.errors import AlreadyExists, Error, StageError
 from containerlib.runtime.containers.bundle import load_bundle, rootfs_of, silent
 from containerlib.runtime.containers.containers import Container, Containers
 from containerlib.runtime.containers.delete import remove
@@ -18,7 +17,7 @@ from containerlib.runtime.containers.groups import freezer_file, make_groups, pl
 from containerlib.runtime.containers.home import add_home
 from containerlib.runtime.containers.ids import RESERVED
 from containerlib.runtime.containers.lock import Lock
-from containerlib.runtime.containers.record import CONFIG, Record, now, write_aside
+from containerlib.runtime.containers.record import Record, now
 from containerlib.runtime.containers.rootless import check_namespace, is_rootless, mapper_of_caller
 from containerlib.runtime.launch import create as launch
 from containerlib.runtime.plan.roots import BindRoot
@@ -58,15 +57,14 @@ def create(
 
     It inherits `stdio`, or has a terminal of `terminal`'s size, whose master `on_terminal` is lent. `preserve` are its
     descriptors from 3 on, `env` is added to its environment. `rootless`: it goes without what a caller without
-    privileges cannot give it (None: if this is one), and `warn` hears of that.
+    privileges cannot give it (None: if this is one), and `warn` hears of that. `pivot`: False where "/" is the initial
+    ramdisk, which pivot_root(2) does not take; `keyring`: it has a session keyring of its own.
 
     Its first process is a child of the nearest process that adopts orphans (a subreaper), which is to be the caller's
     monitor.
 
     Raises: AlreadyExists; NotFound, InvalidArgument and Unsupported for its configuration; StageError.
     """
-    if not pivot:
-        raise Unsupported("--no-pivot: a root on an initial ramdisk is not supported; leave the flag out")
     directory = containers.directory(container_id)
     bundle = os.path.abspath(bundle)
     spec = spec or load_bundle(bundle, warn)
@@ -75,18 +73,19 @@ def create(
     place = place_of(spec, container_id, systemd=systemd, rootless=rootless, warn=warn)
     _claim(containers, container_id)
     with Lock(directory):
-        container = Container(directory, _record(spec, container_id, bundle, place))
+        container = Container(directory, _record(spec, container_id, bundle, place), made_here=True)
         container.record.notify, container.record.rootless = notify, rootless
         try:
-            _write(container, spec)
-            _add(container, spec, env)
+            container.write_spec(spec, first=True)
+            container.record.write(directory)
             _make(
                 container,
-                spec,
+                _with_additions(container, spec, env),
                 stdio=stdio,
                 terminal=terminal,
                 on_terminal=on_terminal,
                 preserve=preserve,
+                pivot=pivot,
                 keyring=keyring,
             )
         except BaseException as error:
@@ -132,24 +131,21 @@ def _record(spec: Spec, container_id: str, bundle: str, place: dict[str, Any] | 
         created=now(),
         annotations=spec.get("annotations") or {},
         cgroup=place,
+        freezer=None if place is None else freezer_file(place),
         own_pids=any(n.get("type") == "pid" and not n.get("path") for n in namespaces),
     )
 
 
-def _write(container: Container, spec: Spec) -> None:
-    write_aside(f"{container.directory}/{CONFIG}", json.dumps(spec).encode())
-    container.record.write(container.directory)
-
-
-def _add(container: Container, spec: Spec, env: Sequence[str]) -> None:
-    """What is for the first process alone, and not for one that is executed later."""
-    if env:
-        spec["process"]["env"] = [*(spec["process"].get("env") or ()), *env]
+def _with_additions(container: Container, spec: Spec, env: Sequence[str]) -> Spec:
+    """`spec` with what is for the first process alone, and not for one that is executed later."""
+    process = spec["process"]
+    spec = {**spec, "process": {**process, "env": [*(process.get("env") or ()), *env]}}
     add_home(spec["process"], container.record.rootfs)
     if container.record.notify:
         from containerlib.runtime.containers.notify import add_notify
 
         add_notify(spec, container.directory)
+    return spec
 
 
 def _make(
@@ -160,14 +156,16 @@ def _make(
     terminal: tuple[int, int] | None,
     on_terminal: Callable[[int], None] | None,
     preserve: Sequence[int],
+    pivot: bool,
     keyring: bool,
 ) -> None:
     record = container.record
     cgroup = container.cgroup()
     if cgroup is not None:
         make_groups(cgroup, spec)
-        record.adopted = list(cgroup.adopted)
-        record.write(container.directory)
+        if cgroup.adopted:
+            record.adopted = list(cgroup.adopted)
+            record.write(container.directory)
     supervisor = launch(
         record.bundle,
         directory=container.directory,
@@ -181,14 +179,13 @@ def _make(
         spec=spec,
         unsupervised=True,
         preserve=preserve,
+        pivot=pivot,
         keyring=keyring,
         seccomp_cache=os.path.join(os.path.dirname(container.directory), RESERVED),
         mapper=mapper_of_caller(),
     )
     with supervisor:
-        record.pid, record.start_time = supervisor.pid, supervisor.start_time
-        record.freezer = None if cgroup is None else freezer_file(cgroup)
-        record.write(container.directory)
+        record.note_process(container.directory, supervisor.pid, supervisor.start_time)
         if supervisor.terminal_fd is not None and on_terminal is not None:
             on_terminal(supervisor.terminal_fd)
         supervisor.finished()

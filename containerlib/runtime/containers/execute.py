@@ -10,6 +10,7 @@ from containerlib.runtime.containers.home import add_home
 from containerlib.runtime.containers.ids import RESERVED
 from containerlib.runtime.containers.rootless import mapper_of_caller
 from containerlib.runtime.launch import execute as launch
+from containerlib.runtime.plan.roots import BindRoot
 from containerlib.spec.lifecycle import State
 
 TYPE_CHECKING = False
@@ -70,6 +71,7 @@ def execute(
         mapper=mapper_of_caller(),
         target=(container.record.pid, container.record.start_time),
         ignore_paused=ignore_paused,
+        root=BindRoot(container.record.rootfs),
     )
     if detach:
         supervisor.finished()  # the process is not the adopter's child before

@@ -118,11 +118,9 @@ def _allowed(kind: str, major: int | None, minor: int | None, access: str) -> di
     return {"allow": True, "type": kind, **numbers, "access": access}
 
 
-def freezer_file(cgroup: ContainerCgroup) -> str | None:
-    """The file that says whether the processes of `cgroup` are frozen; None where they cannot be."""
-    if cgroup.v2_directory is not None:
-        return f"{cgroup.v2_directory}/cgroup.freeze"
-    for controllers, directory in cgroup.hierarchies.items():
-        if "freezer" in controllers.split(","):
-            return f"{directory}/freezer.state"
-    return None
+def freezer_file(place: Mapping[str, Any]) -> str | None:
+    """The file that says whether the processes of the groups at `place` are frozen; None where they cannot be."""
+    if not place["v1"]:
+        return f"{place['v2']}{place['path']}/cgroup.freeze" if place["v2"] else None
+    mount = place["v1"].get("freezer")
+    return f"{mount}{place['path']}/freezer.state" if mount else None

@@ -6,7 +6,6 @@ All of them change or none: each step is undone where a later one fails.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 
 from containerlib.errors import InvalidArgument, StageError
@@ -15,7 +14,6 @@ from containerlib.runtime.config.validate import validate_rdt, validate_resource
 from containerlib.runtime.containers.groups import needed, with_default_devices
 from containerlib.runtime.containers.lock import Lock
 from containerlib.runtime.containers.processes import pids
-from containerlib.runtime.containers.record import CONFIG, write_aside
 from containerlib.runtime.kernel import HOST_FILES, KernelFiles
 
 TYPE_CHECKING = False
@@ -69,12 +67,11 @@ def update(
 
 @contextlib.contextmanager
 def _changed_config(container: Container, spec: Spec, before: Spec) -> Iterator[None]:
-    path = f"{container.directory}/{CONFIG}"
-    write_aside(path, json.dumps(spec).encode())
+    container.write_spec(spec)
     try:
         yield
     except BaseException:
-        write_aside(path, json.dumps(before).encode())
+        container.write_spec(before)
         raise
 
 

@@ -14,7 +14,7 @@ import functools
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from containerlib.errors import InvalidArgument, Unsupported
+from containerlib.errors import InvalidArgument
 from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.devices import console_ops, device_ops
 from containerlib.runtime.plan.groups import Groups
@@ -29,6 +29,7 @@ from containerlib.runtime.plan.root_mounts import root_mount_ops
 from containerlib.runtime.plan.roots import Root
 from containerlib.runtime.plan.sysctls import check_sysctl
 from containerlib.runtime.plan.time_offsets import CLONE_NEWTIME, time_ops
+from containerlib.runtime.plan.unmounted import check_unmounted, directory_op, is_unmounted
 from containerlib.runtime.plan.user import Mapper, denies_groups, root_ops, user_ops
 from containerlib.spec.values import frozen
 
@@ -65,6 +66,8 @@ class Manner:
     """A shim stays with it, and it ends with that."""
     keyring: bool = True
     """It has a session keyring of its own."""
+    pivot: bool = True
+    """By pivot_root(2), which the kernel refuses where "/" is the initial ramdisk."""
     bundle: str = ""
     """What hooks are told."""
     mapper: Mapper | None = None
@@ -88,6 +91,10 @@ def container_plan(
     linux = spec.get("linux", {})
     _refuse_later(spec, linux)
     new, joined = _namespaces(linux)
+    kinds = new | set(joined)
+    unmounted = is_unmounted(kinds)
+    if unmounted:
+        check_unmounted(spec, kinds)
     process = spec["process"]
     mounts = read_mounts(spec, manner.bundle)
 
@@ -96,20 +103,33 @@ def container_plan(
 
     before = [
         *_host_ops(spec, groups, new, joined, manner.mapper),
-        *root_mount_ops(
-            rootfs, root, linux, new="user" in new, joined="user" in joined, privileged=manner.mapper is None
+        *(
+            (directory_op(root),)
+            if unmounted
+            else root_mount_ops(
+                rootfs,
+                root,
+                linux,
+                new="user" in new,
+                joined="user" in joined,
+                privileged=manner.mapper is None,
+            )
         ),
         *labelled_mounts(mount_ops(mounts, linux, groups, private_cgroups="cgroup" in new), linux),
         *device_ops(spec, mounts, bound="user" in new or "user" in joined),
         *read_only_ops(mounts),
-        *_sysctls(linux, new | set(joined)),
+        *_sysctls(linux, kinds),
         *(ops.mask(path, f"linux.maskedPaths {path}") for path in linux.get("maskedPaths", ())),
         *(ops.readonly(path, f"linux.readonlyPaths {path}") for path in linux.get("readonlyPaths", ())),
         *_names(spec, new),
         *ops.handover(*hooks("prestart"), *hooks("createRuntime")),
         *hooks("createContainer"),
-        ops.pivot(
-            read_only=spec.get("root", {}).get("readonly", False), propagation=root_propagation(linux)[1]
+        ops.change_root()
+        if unmounted
+        else ops.pivot(
+            read_only=spec.get("root", {}).get("readonly", False),
+            propagation=root_propagation(linux)[1],
+            moved=not manner.pivot,
         ),
         *(_keyring(process, container_id) if manner.keyring else ()),
         *process_ops(
@@ -142,16 +162,23 @@ def exec_plan(
     container_id: str,
     seccomp: bytes | None = None,
     manner: Manner = Manner(),  # noqa: B008 - it is frozen
+    root: Root | None = None,
 ) -> Plan:
-    """The plan of another process in a container that runs with `spec`."""
+    """The plan of another process in a container that runs with `spec`; `root` is the container's own.
+
+    Raises: InvalidArgument, Unsupported.
+    """
     linux = spec.get("linux", {})
     new, joined = _namespaces(linux)
     flags = _flags(new | set(joined))
+    unmounted = is_unmounted(new | joined.keys())
     before = [
         *joining_ops(process, groups),
         *ops.handover(*map(ops.cgroup_join, groups.task_files)),
         *_oom_score(process),
+        *([directory_op(root)] if unmounted else ()),
         ops.join(flags),
+        *([ops.change_root()] if unmounted else ()),
         *console_ops(process, bind=False),
         *(_keyring(process, container_id) if manner.keyring else ()),
         *process_ops(
@@ -196,8 +223,6 @@ def _namespaces(linux: Linux) -> tuple[set[str], dict[str, str]]:
             joined[kind] = path
         else:
             new.add(kind)
-    if "mount" not in new and "mount" not in joined:
-        raise Unsupported("a container without a mount namespace of its own: add one to linux.namespaces")
     return new, joined
 
 
@@ -279,7 +304,8 @@ def _host_ops(
     if "network" in new:
         yield ops.loopback_up()
     yield from net_device_ops(linux)
-    yield ops.propagation(root_propagation(linux)[0])
+    if not is_unmounted(new | joined.keys()):
+        yield ops.propagation(root_propagation(linux)[0])
 
 
 def _sysctls(linux: Linux, own: set[str]) -> Iterator[Op]:

@@ -163,6 +163,11 @@ def root_bind(path: str, *, recursive: bool = True, tree: bool = False) -> Op:
     return Op(lib.CLIB_OP_ROOT_BIND, f"root {path}", (0, flags, 0), (path, None))
 
 
+def root_directory(path: str) -> Op:
+    """Where the mount namespace is the host's: nothing is mounted."""
+    return Op(lib.CLIB_OP_ROOT_BIND, f"root {path}", (0, lib.CLIB_BIND_UNMOUNTED, 0), (path, None))
+
+
 def root_overlay(
     target: str, root: OverlayRoot, *, owner: tuple[int, int] = (0, 0), attributes: int = 0
 ) -> Op:
@@ -171,6 +176,7 @@ def root_overlay(
     flags |= lib.CLIB_ROOT_CLASSIC if root.classic else 0
     flags |= lib.CLIB_ROOT_USERXATTR if root.userxattr else 0
     flags |= lib.CLIB_ROOT_MAPPED if root.mapped else 0
+    flags |= lib.CLIB_ROOT_VOLATILE if root.volatile else 0
     numbers = (flags, owner[0] << 32 | owner[1], attributes)
     return Op(
         lib.CLIB_OP_ROOT_OVERLAY,
@@ -267,9 +273,15 @@ def domainname(name: str) -> Op:
     return Op(lib.CLIB_OP_DOMAINNAME, f"domainname {name}", texts=(name, None))
 
 
-def pivot(*, read_only: bool, propagation: int = 0) -> Op:
-    """`propagation`: MS_* that "/" has in the end."""
-    return Op(lib.CLIB_OP_PIVOT, "root", (int(read_only), propagation, 0))
+def pivot(*, read_only: bool, propagation: int = 0, moved: bool = False) -> Op:
+    """`propagation`: MS_* that "/" has in the end. `moved`: without pivot_root(2)."""
+    kind = lib.CLIB_PIVOT_MOVED if moved else lib.CLIB_PIVOT_EXCHANGED
+    return Op(lib.CLIB_OP_PIVOT, "root", (int(read_only), propagation, kind))
+
+
+def change_root() -> Op:
+    """By chroot(2) alone, where the mount namespace is the host's."""
+    return Op(lib.CLIB_OP_PIVOT, "root", (0, 0, lib.CLIB_PIVOT_UNMOUNTED))
 
 
 def session_keyring(name: str) -> Op:

@@ -21,6 +21,9 @@ class OverlayRoot:
     mapped: bool = False
     """The ids of the lowers are those of the container's user namespace, by id-mapped mounts: an image as it was
     unpacked, none of whose files is anybody else's. `upper` has the ids of the host. Linux 5.19, and root."""
+    volatile: bool = False
+    """What is written is never synced: at the end of another overlay the kernel syncs all of the file system that
+    `upper` is on. It cannot be mounted a second time."""
 
     @property
     def pairs(self) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ _POLICIES = {
     "SCHED_FIFO": 1,
     "SCHED_RR": 2,
     "SCHED_BATCH": 3,
+    "SCHED_ISO": 4,  # reserved: a kernel that has it says so itself
     "SCHED_IDLE": 5,
     "SCHED_DEADLINE": 6,
 }

@@ -17,7 +17,7 @@ from rig.process import facts_of, refused, unfiltered
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
-OTHER, FIFO, RR, BATCH, IDLE, DEADLINE = 0, 1, 2, 3, 5, 6
+OTHER, FIFO, RR, BATCH, ISO, IDLE, DEADLINE = range(7)
 LOCAL_CPUS = sorted(os.sched_getaffinity(0))
 
 
@@ -71,6 +71,17 @@ def test_scheduler_that_the_kernel_refuses_is_named_with_advice(rack: Rack) -> N
     scheduler = {"policy": "SCHED_DEADLINE", "runtime": 10, "deadline": 20, "period": 30}
     error = refused(rack, process={"scheduler": scheduler})
     assert (error.stage, error.errno, error.detail) == ("scheduler", errno.EINVAL, "process.scheduler")
+
+
+def test_scheduler_that_only_other_kernels_have_is_for_the_kernel_to_refuse(rack: Rack) -> None:
+    try:
+        os.sched_setscheduler(0, ISO, os.sched_param(0))
+    except OSError:
+        error = refused(rack, process={"scheduler": {"policy": "SCHED_ISO"}})
+        assert (error.stage, error.errno) == ("scheduler", errno.EINVAL)
+        assert "Linux itself has no SCHED_ISO" in str(error)
+    else:
+        pytest.skip("this kernel has SCHED_ISO")
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,10 @@ def look(root: Path, *, times: bool = True) -> dict[str, Fact]:
     """Every file below `root`, and the root itself as "."."""
     facts = {}
     for path in [root, *root.rglob("*")]:
-        status = path.lstat()
+        try:
+            status = path.lstat()
+        except FileNotFoundError:  # overlay lists the whiteouts of a directory that is in one layer alone
+            continue
         content: bytes | str | None = None
         if stat.S_ISREG(status.st_mode):
             content = path.read_bytes()

@@ -195,6 +195,16 @@ def test_layer_hard_link_through_a_link_below_finds_its_file(apply, archive):
     assert (top / "usr/bin/perl5").stat().st_ino == (top / "usr/bin/perl").stat().st_ino
 
 
+def test_layer_hard_link_through_a_link_below_finds_the_layers_own_file(apply, archive):
+    base = apply(archive().directory("usr/bin").symlink("bin", "usr/bin")).root
+    made = archive().file("usr/bin/perl", b"perl").hardlink("usr/bin/perl5", "bin/perl")
+    top = apply(made.symlink("usr/lib", "/bin").hardlink("p", "usr/lib/perl"), lowers=[base]).root
+    assert {(top / name).stat().st_ino for name in ("p", "usr/bin/perl5")} == {
+        (top / "usr/bin/perl").stat().st_ino
+    }
+    assert (top / "p").stat().st_nlink == 3
+
+
 def test_layer_hard_link_to_a_sparse_file_below_keeps_the_holes(apply, archive, tmp_path):
     low = tmp_path / "low"
     low.mkdir()

@@ -15,25 +15,12 @@ from containerlib.images.registry import blobs
 from containerlib.images.registry.blobs import Blob, download
 from containerlib.images.registry.retry import Retry
 from containerlib.images.registry.session import Scope, Session
+from rig.memory import Memory
 from rig.mock_server import MockServer
 
 DATA = os.urandom(5 * blobs.SEGMENT + 12345)
 LARGE = DATA * 2
 QUICK = Retry(attempts=3, first_delay=0.0)
-
-
-class Memory:
-    """A sink."""
-
-    def __init__(self, start: bytes = b"") -> None:
-        self.data = bytearray(start)
-
-    @property
-    def written(self) -> int:
-        return len(self.data)
-
-    def write(self, chunk: bytes) -> None:
-        self.data += chunk
 
 
 def span(request: httpx.Request, size: int) -> tuple[int, int]:

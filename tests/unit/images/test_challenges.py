@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import time
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from containerlib.errors import InvalidArgument
 from containerlib.images.registry.challenges import (
@@ -45,6 +49,37 @@ BEARER = Challenge("bearer", (("realm", "https://auth.example/token"), ("service
 )
 def test_challenges_are_parsed(headers: list[str], challenges: tuple[Challenge, ...]) -> None:
     assert parse_challenges(headers) == challenges
+
+
+@given(st.lists(st.text(st.characters(max_codepoint=255)) | st.text('Bearer,="\\ \t')))
+def test_challenges_of_any_text_are_read_without_an_error(headers: list[str]) -> None:
+    for challenge in parse_challenges(headers):
+        assert challenge.scheme == challenge.scheme.lower()
+
+
+_WORD = st.text("abcdefghijklmnopqrstuvwxyz-", min_size=1)
+
+
+@given(_WORD, st.dictionaries(_WORD, st.text(st.characters(min_codepoint=32, max_codepoint=126))))
+def test_challenge_that_is_written_as_it_should_be_is_read_back(
+    scheme: str, parameters: dict[str, str]
+) -> None:
+    quoted = [
+        f'{key}="{value}"'
+        for key, text in parameters.items()
+        for value in [re.sub(r'(["\\])', r"\\\1", text)]
+    ]
+    assert parse_challenges([f"{scheme} {','.join(quoted)}"]) == (
+        Challenge(scheme, tuple(parameters.items())),
+    )
+
+
+def test_challenge_with_very_many_parameters_is_read_in_time() -> None:
+    header = "Bearer " + ",".join(["a=b"] * 30_000)
+    started = time.process_time()
+    (challenge,) = parse_challenges([header])
+    assert len(challenge.parameters) == 30_000
+    assert time.process_time() - started < 1.0
 
 
 def test_best_is_bearer_then_basic() -> None:
@@ -117,6 +152,8 @@ def test_scope_covers_what_asks_for_no_more(wide: Scope, narrow: Scope, covered:
         ("https://169.254.169.254/token", False),
         ("https://[fe80::1]/token", False),
         ("https://[::ffff:169.254.169.254]/token", False),
+        ("https://[::1", False),
+        ("https://auth.example:99999/token", False),
     ],
 )
 def test_token_request_to_a_server_not_to_trust_is_refused(realm: str, plain_http: bool) -> None:

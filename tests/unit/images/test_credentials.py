@@ -148,7 +148,8 @@ def test_files_are_asked_in_their_order(home: Home) -> None:
     home.write("docker/config.json", {"ghcr.io": encoded("DOCKER_CONFIG")})
     runtime = home.write("run/containers/auth.json", {"ghcr.io": encoded("runtime")})
     settings = home.write(".config/containers/auth.json", {"ghcr.io": encoded("settings")})
-    home.write(".docker/config.json", {"ghcr.io": encoded("docker")})
+    docker = home.write(".docker/config.json", {"ghcr.io": encoded("docker")})
+    home.path.joinpath(".dockercfg").write_text(json.dumps({"https://ghcr.io/v1/": encoded("legacy")}))
     home.environ |= {
         "DOCKER_AUTH_CONFIG": config({"ghcr.io": encoded("DOCKER_AUTH_CONFIG")}).decode(),
         "REGISTRY_AUTH_FILE": elsewhere,
@@ -160,14 +161,25 @@ def test_files_are_asked_in_their_order(home: Home) -> None:
         lambda: home.environ.pop("DOCKER_CONFIG"),
         Path(runtime).unlink,
         Path(settings).unlink,
+        Path(docker).unlink,
         lambda: None,
     ):
         auth = home.get()
         assert isinstance(auth, BasicAuth)
         order.append(auth.username)
         remove()
-    names = ["DOCKER_AUTH_CONFIG", "REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "runtime", "settings", "docker"]
-    assert order == names
+    named = ["DOCKER_AUTH_CONFIG", "REGISTRY_AUTH_FILE", "DOCKER_CONFIG"]
+    assert order == [*named, "runtime", "settings", "docker", "legacy"]
+
+
+@pytest.mark.parametrize("content", [b"[]", b'"secret"', b'{"ghcr.io": "ci:secret"}'])
+def test_legacy_file_that_is_malformed_is_named_without_what_is_in_it(home: Home, content: bytes) -> None:
+    path = home.path / ".dockercfg"
+    path.write_bytes(content)
+    with pytest.raises(InvalidArgument) as caught:
+        home.get()
+    assert caught.value.field.startswith(str(path))
+    assert "secret" not in str(caught.value)
 
 
 def test_file_that_is_nowhere_means_anonymous(home: Home) -> None:

@@ -156,6 +156,7 @@ def test_tags_of_a_repository_without_any_are_none(place: Place, tags: Any) -> N
         "<https://alice@registry.example/x>; rel=next",
         "<file:///etc/passwd>; rel=next",
         "<https://[::1>; rel=next",
+        "<https://registry.example:99999/x>; rel=next",
         "</v2/app/tags/list>; rel=next",
     ],
 )

@@ -232,7 +232,7 @@ def test_upload_of_another_origin_gets_no_credentials(place: Place) -> None:
     assert place.registry.blobs["app"][DIGEST] == DATA
 
 
-@pytest.mark.parametrize("location", ["http://registry.example/x", "file:///etc/passwd", ""])
+@pytest.mark.parametrize("location", ["http://registry.example/x", "file:///etc/passwd", "https://[::1", ""])
 def test_upload_that_leads_down_from_tls_or_nowhere_is_not_followed(place: Place, location: str) -> None:
     headers = {"Location": location} if location else {}
     place.registry.fault = lambda r: httpx.Response(202, headers=headers) if r.method == "POST" else None

@@ -34,6 +34,21 @@ def test_device_rules_become_one_line_each_in_order() -> None:
     ]
 
 
+def test_device_that_is_allowed_twice_takes_one_line() -> None:
+    lines = device_lines([DENY_ALL, char(1, 3), char(1, 5), char(1, 3)])
+    assert [line for _, line in lines] == ["a", "c 1:3 rwm", "c 1:5 rwm"]
+
+
+def test_device_that_is_denied_between_two_times_of_being_allowed_takes_three_lines() -> None:
+    lines = device_lines([DENY_ALL, char(1, 3), char(1, 3, allow=False), char(1, 3)])
+    assert [line for _, line in lines] == ["a", *["c 1:3 rwm"] * 3]
+
+
+def test_device_lines_are_the_caller_s_own() -> None:
+    device_lines([DENY_ALL]).clear()
+    assert device_lines([DENY_ALL]) == [("devices.deny", "a")]
+
+
 def test_rule_for_all_types_with_less_than_every_access_is_one_for_each_type() -> None:
     """The kernel reads `a` as everything, whatever stands behind it."""
     assert device_lines([{"allow": True, "access": "m"}]) == [

@@ -57,6 +57,9 @@ class FakeFiles(CgroupFiles):
         for name in (*files, "cgroup.procs"):
             Path(directory, name).touch()
 
+    def make_each(self, directories: Sequence[str]) -> int:  # noqa: ARG002 - the kernel's: here one by one
+        return 0
+
     def rmdir(self, directory: str) -> None:
         if self.busy.get(directory, 0) > 0:
             self.busy[directory] -= 1

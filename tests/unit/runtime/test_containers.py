@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from containerlib._sys.wire import Kind, Message
 from containerlib.errors import Conflict, InvalidArgument, NotFound
 from containerlib.runtime.containers.bundle import load_bundle, rootfs_of
 from containerlib.runtime.containers.containers import Container, Containers
@@ -22,7 +23,7 @@ from containerlib.runtime.containers.ids import check_id
 from containerlib.runtime.containers.kill import kill, signal_number
 from containerlib.runtime.containers.lock import Lock, is_locked
 from containerlib.runtime.containers.process import facts
-from containerlib.runtime.containers.record import Record, now, read_record
+from containerlib.runtime.containers.record import Record, now, read_process, read_record
 from containerlib.runtime.containers.rootless import mapper_of_caller
 from containerlib.runtime.containers.subgroups import below
 from containerlib.spec.lifecycle import State
@@ -109,6 +110,36 @@ def test_record_that_is_not_ours_is_a_conflict_that_says_what_to_do(tmp_path: Pa
     (tmp_path / "state.json").write_text(text)
     with pytest.raises(Conflict, match="delete the container by force"):
         read_record(str(tmp_path))
+
+
+def test_record_of_a_process_that_the_helper_has_written_down_is_not_written_again(tmp_path: Path) -> None:
+    helpers = Message(Kind.CREATED, (5, 0, 0, 0), (STARTED, 0)).pack()
+    (tmp_path / "init").write_bytes(helpers)
+    made = record()
+    made.note_process(str(tmp_path), 5, STARTED)
+    assert (made.pid, made.start_time) == read_process(str(tmp_path)) == (5, STARTED)
+    assert not (tmp_path / "state.json").exists()
+
+
+@pytest.mark.parametrize("helpers", [None, b"", Message(Kind.CREATED, (4, 0, 0, 0), (STARTED, 0)).pack()])
+def test_record_of_a_process_that_the_helper_could_not_write_down_is_written(
+    tmp_path: Path, helpers: bytes | None
+) -> None:
+    if helpers is not None:
+        (tmp_path / "init").write_bytes(helpers)
+    record().note_process(str(tmp_path), 5, STARTED)
+    written = read_record(str(tmp_path))
+    assert written is not None
+    assert (written.pid, written.start_time) == (5, STARTED)
+
+
+def test_spec_is_read_once_until_somebody_replaces_it(containers: Containers) -> None:
+    made = written(containers, record())
+    made.write_spec({"hostname": "a"}, first=True)
+    other = containers.get("c1")
+    assert other.spec() is other.spec()
+    made.write_spec({"hostname": "b"})
+    assert (made.spec(), other.spec()) == ({"hostname": "b"}, {"hostname": "b"})
 
 
 def test_now_is_as_go_writes_it() -> None:

@@ -163,15 +163,40 @@ def test_container_plan_with_a_bound_dev_makes_no_devices_on_the_host() -> None:
     assert "symlink" not in order
 
 
+UNMOUNTED = {
+    "namespaces": [{"type": "pid"}],
+    **{key: [] for key in ("maskedPaths", "readonlyPaths", "devices")},
+    "sysctl": {},
+}
+
+
+def test_container_plan_without_a_mount_namespace_mounts_nothing() -> None:
+    spec = make_spec(mounts=[], root={"path": "rootfs"}, linux={**make_spec()["linux"], **UNMOUNTED})
+    plan = plan_of(spec, root=BindRoot("/r"))
+    order = names(plan)
+    assert {"mount", "bind", "propagation", "mask", "readonly", "mknod"}.isdisjoint(order)
+    root, pivot = (plan.before[order.index(name)] for name in ("root_bind", "pivot"))
+    assert (root.numbers, root.texts[0], pivot.numbers) == ((0, 2, 0), "/r", (0, 0, 2))
+    exec_ = exec_plan(spec, spec["process"], V1, container_id="1", root=BindRoot("/r"))
+    assert [name for name in names(exec_) if name in ("root_bind", "join", "pivot")] == [
+        "root_bind",
+        "join",
+        "pivot",
+    ]
+
+
 @pytest.mark.parametrize(
-    ("spec", "word"),
+    ("spec", "root", "word"),
     [
-        (with_linux(namespaces=[{"type": "pid"}]), "mount namespace"),
+        (with_linux(**UNMOUNTED), BindRoot("/r"), "^mounts: without a mount namespace"),
+        (make_spec(mounts=[], root={}, linux={**make_spec()["linux"], **UNMOUNTED}), OVERLAY, "layers need"),
     ],
 )
-def test_container_plan_of_what_is_not_there_yet_is_refused_by_name(spec: Spec, word: str) -> None:
+def test_container_plan_that_would_mount_on_the_host_is_refused(
+    spec: Spec, root: BindRoot | OverlayRoot, word: str
+) -> None:
     with pytest.raises(Unsupported, match=word):
-        plan_of(spec)
+        plan_of(spec, root=root)
 
 
 @pytest.mark.parametrize(

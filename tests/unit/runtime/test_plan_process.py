@@ -58,6 +58,7 @@ def order(ops: list[Op]) -> list[str]:
         ({"policy": "SCHED_FIFO", "priority": 99}, (1, 0, 0, 99, 0, 0, 0)),
         ({"policy": "SCHED_RR", "priority": 1}, (2, 0, 0, 1, 0, 0, 0)),
         ({"policy": "SCHED_BATCH", "nice": -20}, (3, 0, -20, 0, 0, 0, 0)),
+        ({"policy": "SCHED_ISO"}, (4, 0, 0, 0, 0, 0, 0)),
         ({"policy": "SCHED_IDLE", "nice": 19}, (5, 0, 19, 0, 0, 0, 0)),
         (
             {"policy": "SCHED_DEADLINE", "runtime": 1, "deadline": 2, "period": 2**64 - 1},
@@ -137,7 +138,7 @@ def test_memory_policy_is_mode_and_mask_of_the_container_and_of_an_exec(
 @pytest.mark.parametrize(
     ("process", "linux", "field"),
     [
-        ({"scheduler": {"policy": "SCHED_ISO"}}, {}, "process.scheduler.policy"),
+        ({"scheduler": {"policy": "SCHED_EXT"}}, {}, "process.scheduler.policy"),
         ({"scheduler": {"policy": "SCHED_OTHER", "flags": ["X"]}}, {}, "process.scheduler.flags"),
         ({"ioPriority": {"class": "IOPRIO_CLASS_NONE", "priority": 0}}, {}, "process.ioPriority.class"),
         ({}, {"memoryPolicy": {"mode": "MPOL_NONE"}}, "linux.memoryPolicy.mode"),

@@ -315,9 +315,7 @@ _REFUSED: dict[str, tuple[str, object]] = {
     "freebsd": ("freebsd", {}),
     "process.commandLine": ("process.commandLine", "cmd /c dir"),
     "process.user.username": ("process.user.username", "ContainerAdministrator"),
-    "process.scheduler.policy=SCHED_ISO": ("process.scheduler.policy", "SCHED_ISO"),
     "linux.personality.flags": ("linux.personality.flags", ["ADDR_NO_RANDOMIZE"]),
-    "linux.namespaces without mount": ("linux.namespaces", [{"type": "pid"}]),
 }
 
 
@@ -326,6 +324,30 @@ def test_property_that_is_refused_is_named_with_the_reason(name: str) -> None:
     path, value = _REFUSED[name]
     with pytest.raises(Unsupported, match=f"^{re.escape(path)}: {re.escape(REFUSALS[name])}"):
         validate(changed(full_config(), path, value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("mounts", [{"destination": "/tmp", "type": "tmpfs"}]),
+        ("root.readonly", True),
+        ("linux.maskedPaths", ["/proc/keys"]),
+        ("linux.readonlyPaths", ["/proc/sys"]),
+        ("linux.rootfsPropagation", "rslave"),
+    ],
+)
+def test_mount_without_a_mount_namespace_is_refused_by_its_path(path: str, value: object) -> None:
+    config = changed(small_config(), "linux.namespaces", [{"type": "pid"}])
+    validate(config)
+    with pytest.raises(Unsupported, match=f"^{re.escape(path)}: without a mount namespace"):
+        validate(changed(config, path, value))
+
+
+def test_devices_that_would_be_bound_without_a_mount_namespace_are_refused() -> None:
+    config = changed(small_config(), "linux.devices", [{"path": "/dev/p", "type": "p"}])
+    validate(changed(config, "linux.namespaces", [{"type": "pid"}]))
+    with pytest.raises(Unsupported, match=r"^linux\.devices: without a mount namespace"):
+        validate(changed(config, "linux.namespaces", [{"type": "user"}]))
 
 
 def test_version_of_another_major_is_refused() -> None:

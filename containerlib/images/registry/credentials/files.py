@@ -1,5 +1,7 @@
 """Docker's config.json and the containers tools' auth.json: one format, read from wherever they may be.
 
+The oldest file of all, ~/.dockercfg, has the entries alone; it is read last.
+
     {"auths": {"ghcr.io": {"auth": "<base64 of user:password>"},
                "quay.io/acme/app": {"username": "ci", "password": "..."},
                "https://index.docker.io/v1/": {"identitytoken": "..."}},
@@ -20,13 +22,14 @@ from attrs import frozen
 
 from containerlib.errors import InvalidArgument, NotFound, StageError
 from containerlib.spec.auth import Auth, BasicAuth, IdentityToken, RegistryToken
-from containerlib.spec.document import Document
+from containerlib.spec.document import Document, parse_json
 
 __all__ = ["AuthFile", "auth_files", "hosts_of"]
 
 DOCKER_HUB = "docker.io"
 _HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 _VERSION = re.compile(r"/v[12]/?")
+_LEGACY = ".dockercfg"
 _MAX_FILE = 1024 * 1024
 
 
@@ -41,6 +44,11 @@ class AuthFile:
     def parse(cls, data: bytes, origin: str) -> AuthFile:
         """Raises: InvalidArgument(field=origin). What of it is wrong is said without the secrets in it."""
         return cls(origin, Document.parse(data, origin))
+
+    @classmethod
+    def parse_legacy(cls, data: bytes, origin: str) -> AuthFile:
+        """The form of `.dockercfg`, of before 2015: the entries alone, with nothing around them. Raises: as `parse`."""
+        return cls(origin, Document({"auths": parse_json(data, origin)}, origin))
 
     def auth(self, registry: str, repository: str) -> Auth | None:
         """The entry for the repository, else for the namespace around it, else for the registry.
@@ -97,6 +105,7 @@ def _usual_paths(environ: Mapping[str, str]) -> Iterator[str]:
     )
     if not directory:
         yield os.path.join(home, ".docker", "config.json")
+    yield os.path.join(home, _LEGACY)
 
 
 def _read(path: str) -> AuthFile | None:
@@ -111,7 +120,7 @@ def _read(path: str) -> AuthFile | None:
         raise StageError("credentials", error.errno or 0, path, advice=advice) from error
     if len(data) > _MAX_FILE:
         raise InvalidArgument(f"more than {_MAX_FILE} bytes: no file of credentials", field=path)
-    return AuthFile.parse(data, path)
+    return (AuthFile.parse_legacy if os.path.basename(path) == _LEGACY else AuthFile.parse)(data, path)
 
 
 def _from_narrow_to_wide(registry: str, repository: str) -> Iterator[str]:

@@ -1,10 +1,11 @@
-"""A short run of the fuzzer over the tar parser and the layer writer, with the sanitizers on."""
+"""A short run of the fuzzers over the tar parser and the writers of layers, with the sanitizers on."""
 
 from __future__ import annotations
 
 import io
 import os
 import shutil
+import struct
 import subprocess
 import tarfile
 from pathlib import Path
@@ -13,11 +14,71 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 SANITIZERS = ["-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
-FLAGS = ["-g", "-O1", *SANITIZERS, "-Wall", "-Wextra", "-Werror", "-Wshadow", "-D_GNU_SOURCE"]
+FLAGS = [
+    "-g",
+    "-O1",
+    *SANITIZERS,
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wshadow",
+    "-D_GNU_SOURCE",
+    "-DEROFS_BUFFER=12288",
+]
 EXECUTIONS = int(os.environ.get("CONTAINERLIB_FUZZ_EXECUTIONS", "20000"))
+# the sources of each harness, and what its input has before the archive
+HARNESSES = {
+    "fuzz_tar": (["tar*.c", "layer*.c", "intake.c", "lowers.c"], [b"\1"]),
+    "fuzz_erofs": (["tar*.c", "erofs*.c", "layer_name.c", "intake.c", "lowers.c"], [b"\1\0", b"\1\1"]),
+}
 
 
-def seeds(corpus: Path) -> None:
+ACL = struct.pack(
+    "<I" + 5 * "HHI", 2, 1, 6, 2**32 - 1, 2, 5, 7, 4, 4, 2**32 - 1, 16, 7, 2**32 - 1, 32, 0, 2**32 - 1
+)
+CAPABILITY = struct.pack("<5I", 0x2000001, 1 << 13, 0, 0, 0)
+
+
+def below() -> bytes:
+    """What lies in, leads through, or meets again behind a link of the layer that the harnesses have below: b is a."""
+    buffer = io.BytesIO()
+    entries = [
+        ("a/t", b"2", "/e"),
+        ("a/f", b"0", ""),
+        ("a/n", b"0", ""),
+        ("b/f", b"0", ""),
+        ("g", b"1", "b/n"),
+        ("h", b"1", "a/f"),
+        ("b/t/u", b"0", ""),
+        ("b/d/p", b"0", ""),
+        ("a/d", b"5", ""),
+        ("a/d/p", b"0", ""),
+        ("b/.wh.d", b"0", ""),
+        ("b/w/x", b"0", ""),
+        ("a/.wh.w", b"0", ""),
+        ("a/l/y", b"0", ""),
+        ("b/d/.wh..wh..opq", b"0", ""),
+    ]
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as made:
+        for name, kind, link in entries:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, link
+            if name == "a/f":
+                values = {"system.posix_acl_access": ACL, "security.capability": CAPABILITY}
+                info.pax_headers = {
+                    f"SCHILY.xattr.{key}": os.fsdecode(value) for key, value in values.items()
+                }
+            made.addfile(info)
+    return buffer.getvalue()
+
+
+def seeds(corpus: Path, prefixes: list[bytes]) -> None:
+    def add(name: str, data: bytes) -> None:
+        data = data.rstrip(b"\0")  # an archive may end without its mark
+        data += bytes(-len(data) % 512)
+        for number, prefix in enumerate(prefixes):
+            (corpus / f"{name}{number}").write_bytes(prefix + data)
+
     names = ["a", "a/f", "b/s", "b/h", "p", "a/.wh.x", "n" * 120, "b/.wh..wh..opq"]
     for name, version in (("pax", tarfile.PAX_FORMAT), ("gnu", tarfile.GNU_FORMAT)):
         buffer = io.BytesIO()
@@ -29,7 +90,8 @@ def seeds(corpus: Path) -> None:
                 content = b"content" if kind == b"0" else b""
                 info.size = len(content)
                 made.addfile(info, io.BytesIO(content))
-        (corpus / name).write_bytes(b"\1" + buffer.getvalue().rstrip(b"\0") + bytes(1024))
+        add(name, buffer.getvalue())
+    add("below", below())
     sparse = corpus.parent / "sparse"
     with sparse.open("wb") as file:
         for number in range(6):
@@ -44,18 +106,20 @@ def seeds(corpus: Path) -> None:
             check=True,
             capture_output=True,
         ).stdout
-        (corpus / "".join(options)).write_bytes(b"\2" + data)
+        add("".join(options), data)
 
 
-def test_tar_parser_survives_a_run_of_the_fuzzer(tmp_path):
+@pytest.mark.parametrize("harness", HARNESSES)
+def test_layer_writer_survives_a_run_of_the_fuzzer(tmp_path, harness):
     clang = shutil.which("clang")
     if clang is None:
         pytest.skip("needs clang with libFuzzer")
-    sources = [REPOSITORY / "tests/native/fuzz_tar.c"]
-    for pattern in ("tar*.c", "layer*.c", "intake.c", "lowers.c"):
+    patterns, prefixes = HARNESSES[harness]
+    sources = [REPOSITORY / f"tests/native/{harness}.c"]
+    for pattern in patterns:
         sources += sorted((REPOSITORY / "_native/ext").glob(pattern))
     includes = [f"-I{REPOSITORY / '_native' / part}" for part in ("include", "ext")]
-    program = tmp_path / "fuzz_tar"
+    program = tmp_path / harness
     built = subprocess.run(
         [clang, *FLAGS, *includes, *map(str, sources), "-o", str(program)],
         capture_output=True,
@@ -67,7 +131,7 @@ def test_tar_parser_survives_a_run_of_the_fuzzer(tmp_path):
     assert built.returncode == 0, built.stderr
     corpus = tmp_path / "corpus"
     corpus.mkdir()
-    seeds(corpus)
+    seeds(corpus, prefixes)
     ran = subprocess.run(
         [
             program,

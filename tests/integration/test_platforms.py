@@ -1,0 +1,364 @@
+"""All platforms of an index: pulled, kept, found damaged, saved, pushed on and removed as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+import containerlib as cl
+from containerlib.errors import InvalidArgument, NotFound, Unsupported
+from containerlib.images import ImageStore
+from containerlib.spec.descriptor import MediaType
+from containerlib.spec.image import Index, Manifest
+from containerlib.store import Store
+from rig.fake_registry import FakeRegistry, digest_of
+from rig.fault_proxy import FaultProxy
+from rig.images import Image, Layer, ManyPlatforms, architecture, encode
+from rig.mock_server import MockServer
+from rig.registry import Registry
+
+pytestmark = pytest.mark.privileged("CAP_CHOWN, CAP_MKNOD, CAP_SYS_ADMIN: unpacks layers as they are")
+
+OWN = Image((Layer().file("which", "own").finish(),))
+OTHER = Image((Layer().file("which", "other").finish(),), machine="s390x")
+MULTI = ManyPlatforms((OTHER, OWN))
+INDEX, BELOW = MULTI.blobs()
+ALL = {blob.digest for blob in (INDEX, *BELOW)}
+ADDRESS = "https://layers.example/base"
+
+
+@pytest.fixture
+def reference(registry: Registry, tmp_path: Path) -> str:
+    """The index, as skopeo pushed it."""
+    return registry.push(MULTI.write_layout(tmp_path / "layout"), "multi", "1", "--all")
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[ImageStore]:
+    """A store elsewhere."""
+    store = Store(tmp_path / "other")
+    yield ImageStore(tmp_path / "other", store)
+    store.close()
+
+
+def blobs(root: Path) -> set[str]:
+    return {f"sha256:{path.name}" for path in (root / "content/blobs/sha256").iterdir()}
+
+
+def there(registry: Registry, name: str) -> bytes:
+    with cl.Registry(registry.address) as client:
+        return client.manifest(name).data
+
+
+# ---- pull and push ----
+
+
+def test_pull_of_all_platforms_keeps_all_and_unpacks_this_machines(
+    registry: Registry, reference: str, images: ImageStore, root: Path
+) -> None:
+    record = images.pull(reference, all_platforms=True)
+    assert record.id == OWN.blobs()[1][0].digest
+    assert record.config.platform.architecture == architecture()
+    assert blobs(root) == ALL
+    assert len(list((root / "snapshots").iterdir())) == 1
+    assert images.push([record.id], registry.reference("elsewhere", "1")) == INDEX.digest
+    assert there(registry, "elsewhere:1") == INDEX.data
+    assert images.push([reference], registry.reference("elsewhere", "by-name")) == INDEX.digest
+
+
+def test_pull_of_all_platforms_unpacks_the_one_that_is_asked_for(reference: str, images: ImageStore) -> None:
+    record = images.pull(reference, platform="linux/s390x", all_platforms=True)
+    assert record.id == OTHER.blobs()[1][0].digest
+    with pytest.raises(NotFound, match="linux/arm/v7; there is"):
+        images.pull(reference, platform="linux/arm/v7", all_platforms=True)
+
+
+def test_pull_for_one_platform_is_pushed_as_its_manifest(
+    registry: Registry, reference: str, images: ImageStore, root: Path
+) -> None:
+    record = images.pull(reference)
+    assert images.push([record.id], registry.reference("one", "1")) == OWN.blobs()[0].digest
+    assert len(blobs(root)) == 3
+
+
+def test_second_pull_of_all_platforms_is_one_request(reference: str, images: ImageStore) -> None:
+    address, _, name = reference.partition("/")
+    with FaultProxy(address) as proxy:
+        through = f"{proxy.address}/{name}"
+        images.pull(through)
+        first = images.pull(through, all_platforms=True)
+        proxy.requests.clear()
+        assert images.pull(through, all_platforms=True) == first
+        assert images.pull(through) == first
+        assert [r.method for r in proxy.requests] == ["HEAD", "HEAD"]
+
+
+def test_pull_of_all_platforms_fetches_what_of_them_is_gone(
+    reference: str, images: ImageStore, root: Path
+) -> None:
+    images.pull(reference, all_platforms=True)
+    gone = OTHER.blobs()[1][1].digest
+    (root / "content/blobs/sha256" / gone.removeprefix("sha256:")).unlink()
+    images.pull(reference, all_platforms=True)
+    assert blobs(root) == ALL
+
+
+def test_index_stays_whole_when_one_platform_of_it_is_pulled_by_another_name(
+    registry: Registry, reference: str, images: ImageStore, root: Path, tmp_path: Path
+) -> None:
+    again = registry.push(MULTI.write_layout(tmp_path / "again"), "multi", "2", "--all")
+    images.pull(reference, all_platforms=True)
+    record = images.pull(again)
+    images.prune()
+    assert blobs(root) == ALL
+    assert images.push([record.id], registry.reference("elsewhere")) == INDEX.digest
+
+
+def test_pull_of_all_platforms_of_what_is_no_index_is_the_image(
+    registry: Registry, images: ImageStore, tmp_path: Path
+) -> None:
+    reference = registry.push(OWN.write_layout(tmp_path / "one"), "one")
+    record = images.pull(reference, all_platforms=True)
+    assert images.pull(reference, all_platforms=True) == record
+    assert images.push([record.id], registry.reference("again")) == OWN.blobs()[0].digest
+
+
+def test_index_in_an_index_is_pulled_and_pushed_whole(
+    registry: Registry, reference: str, images: ImageStore, root: Path
+) -> None:
+    with cl.Registry(registry.address) as client:
+        inner = client.manifest("multi:1").parse()
+        assert isinstance(inner, Index)
+        outer = client.push_manifest("multi", Index((inner.descriptor(),)), tag="nested")
+    record = images.pull(registry.reference("multi", "nested"), all_platforms=True)
+    assert record.id == OWN.blobs()[1][0].digest
+    assert blobs(root) == {*ALL, str(outer.digest)}
+    assert images.push([record.id], registry.reference("elsewhere")) == str(outer.digest)
+    assert there(registry, f"elsewhere@{INDEX.digest}") == INDEX.data
+
+
+def test_index_that_lacks_a_platform_is_not_pulled_whole(images: ImageStore, root: Path) -> None:
+    fake = FakeRegistry()
+    fake.manifests["multi"] = {"latest": (INDEX.media_type, INDEX.data)}
+    fake.blobs["multi"] = {blob.digest: blob.data for blob in BELOW}
+    own = OWN.blobs()[0]
+    fake.manifests["multi"][own.digest] = (own.media_type, own.data)
+    store = Store(root)
+    mocked = ImageStore(root, store, transport=MockServer(fake).transport)
+    with pytest.raises(NotFound, match=OTHER.blobs()[0].digest):
+        mocked.pull("registry.example/multi", all_platforms=True)
+    assert blobs(root) == set()
+    assert mocked.pull("registry.example/multi").references == ("registry.example/multi:latest",)
+    store.close()
+
+
+def test_index_is_not_pushed_in_another_form_nor_in_an_index_of_ours(
+    registry: Registry, reference: str, images: ImageStore
+) -> None:
+    own = images.pull(reference, all_platforms=True)
+    with pytest.raises(Unsupported, match="pull it for one platform"):
+        images.push([own.id], registry.reference("docker"), manifest_format="docker")
+    theirs = images.pull(reference, platform="linux/s390x")
+    images.push([own.id, theirs.id], registry.reference("made"))
+    made = Index.from_bytes(there(registry, "made:latest"))
+    assert [str(entry.digest) for entry in made.manifests] == [
+        image.blobs()[0].digest for image in (OWN, OTHER)
+    ]
+
+
+# ---- care ----
+
+
+def test_index_is_kept_from_collection_and_removed_whole(
+    reference: str, images: ImageStore, root: Path
+) -> None:
+    images.pull(reference, all_platforms=True)
+    images.prune()
+    assert blobs(root) == ALL
+    images.remove(reference)
+    assert blobs(root) == set()
+    assert list((root / "snapshots").iterdir()) == []
+
+
+@pytest.mark.parametrize("which", range(7))
+def test_verify_repairs_any_blob_of_any_platform(
+    reference: str, images: ImageStore, root: Path, which: int
+) -> None:
+    images.pull(reference, all_platforms=True)
+    blob = (INDEX, *BELOW)[which]
+    path = root / "content/blobs/sha256" / blob.digest.removeprefix("sha256:")
+    path.write_bytes(b"rot")
+    (damage,) = images.verify().damaged
+    assert damage.digest == blob.digest
+    assert images.verify(repair=True).is_whole
+    assert path.read_bytes() == blob.data
+
+
+def test_verify_repairs_an_index_of_which_nothing_is_left(
+    reference: str, images: ImageStore, root: Path
+) -> None:
+    images.pull(reference, all_platforms=True)
+    for path in (root / "content/blobs/sha256").iterdir():
+        path.unlink()
+    report = images.verify(repair=True)
+    assert (report.checked, report.is_whole, report.failures) == (7, True, ())
+    assert blobs(root) == ALL
+
+
+def test_names_of_one_image_stand_for_the_index_of_each(
+    registry: Registry, reference: str, images: ImageStore, root: Path, tmp_path: Path
+) -> None:
+    """As when only the other platform's image was made anew."""
+    newer = ManyPlatforms((Image((Layer().file("which", "newer").finish(),), machine="s390x"), OWN))
+    again = registry.push(newer.write_layout(tmp_path / "newer"), "multi", "2", "--all")
+    both = ALL | {blob.digest for blob in (newer.blobs()[0], *newer.blobs()[1])}
+    record = images.pull(reference, all_platforms=True)
+    assert images.pull(again, all_platforms=True).id == record.id
+    images.tag(reference, registry.reference("mine"))
+    images.prune()
+    assert blobs(root) == both
+    assert images.verify().checked == len(both)
+    pushed = {name: images.push([name], registry.reference("elsewhere")) for name in (reference, again)}
+    assert pushed == {reference: INDEX.digest, again: newer.blobs()[0].digest}
+    assert images.push([registry.reference("mine")], registry.reference("elsewhere")) == INDEX.digest
+    assert images.push([record.id], registry.reference("elsewhere")) == newer.blobs()[0].digest
+    with (tmp_path / "archive").open("wb") as file:
+        images.save([record.id], file)
+    images.remove(reference)
+    images.remove(registry.reference("mine"))
+    assert blobs(root) == both - (ALL - {blob.digest for blob in newer.blobs()[1]})
+    images.remove(record.id)
+    images.load(tmp_path / "archive")
+    assert blobs(root) == both
+    again_pushed = {name: images.push([name], registry.reference("elsewhere")) for name in pushed}
+    assert again_pushed == pushed
+
+
+# ---- archives ----
+
+
+def test_saved_index_is_loaded_whole(
+    registry: Registry, reference: str, images: ImageStore, other: ImageStore, tmp_path: Path
+) -> None:
+    record = images.pull(reference, all_platforms=True)
+    images.save([record.id], str(tmp_path / "layout-saved"))
+    with (tmp_path / "archive").open("wb") as file:
+        images.save([record.id], file)
+    for path in (tmp_path / "layout-saved", tmp_path / "archive"):
+        (loaded,) = other.load(path)
+        assert (loaded.id, loaded.references) == (record.id, record.references)
+        assert blobs(tmp_path / "other") == ALL
+        assert other.push([loaded.id], registry.reference("elsewhere")) == INDEX.digest
+        other.remove(loaded.id)
+        assert blobs(tmp_path / "other") == set()
+
+
+def test_layout_that_lacks_a_platform_is_loaded_as_the_image(
+    registry: Registry, images: ImageStore, tmp_path: Path
+) -> None:
+    layout = MULTI.write_layout(tmp_path / "layout")
+    (layout / "blobs/sha256" / OTHER.blobs()[1][1].digest.removeprefix("sha256:")).unlink()
+    (loaded,) = images.load(layout)
+    assert images.push([loaded.id], registry.reference("app")) == OWN.blobs()[0].digest
+
+
+# ---- foreign layers ----
+
+
+def foreign_image(machine: str) -> tuple[bytes, bytes, dict[str, bytes]]:
+    """A manifest whose only layer is elsewhere, that layer, and what the registry has of it."""
+    layer = Layer().file("which", machine).finish()
+    config = Image((layer,), machine=machine).configuration
+    named = {"mediaType": MediaType.LAYER_FOREIGN_GZIP.removesuffix("+gzip"), "digest": digest_of(layer)}
+    manifest = encode(
+        {
+            "schemaVersion": 2,
+            "mediaType": MediaType.MANIFEST,
+            "config": {"mediaType": MediaType.CONFIG, "digest": digest_of(config), "size": len(config)},
+            "layers": [{**named, "size": len(layer), "urls": [ADDRESS]}],
+        }
+    )
+    return manifest, layer, {digest_of(config): config}
+
+
+class Elsewhere:
+    """A registry with an index of an image of this machine and one of another, whose layer is at ADDRESS."""
+
+    def __init__(self, root: Path, *, own: bool) -> None:
+        """`own`: this machine's has such a layer, and there is no other."""
+        self.registry = FakeRegistry()
+        manifest, self.layer, there = foreign_image(architecture() if own else "s390x")
+        machine = architecture() if own else "s390x"
+        entries = [
+            {
+                "mediaType": MediaType.MANIFEST,
+                "digest": digest_of(manifest),
+                "size": len(manifest),
+                "platform": {"os": "linux", "architecture": machine},
+            }
+        ]
+        documents = [(MediaType.MANIFEST, manifest)]
+        if not own:
+            ours, blobs = OWN.blobs()
+            entries.append({**ours.descriptor, "platform": {"os": "linux", "architecture": architecture()}})
+            documents.append((ours.media_type, ours.data))
+            there |= {blob.digest: blob.data for blob in blobs}
+        self.index = encode({"schemaVersion": 2, "mediaType": MediaType.INDEX, "manifests": entries})
+        named = {digest_of(data): (kind, data) for kind, data in documents}
+        self.registry.manifests["app"] = {**named, "latest": (MediaType.INDEX, self.index)}
+        self.registry.blobs["app"] = there
+        self.registry.fault = lambda request: (
+            httpx.Response(200, content=self.layer) if request.url.host == "layers.example" else None
+        )
+        self.store = Store(root)
+        self.server = MockServer(self.registry)
+        self.images = ImageStore(root, self.store, transport=self.server.transport)
+
+    @property
+    def was_asked(self) -> bool:
+        return "layers.example" in {request.url.host for request in self.server.requests}
+
+
+def test_pull_of_a_foreign_layer_is_refused_by_name_unless_it_is_allowed(root: Path) -> None:
+    place = Elsewhere(root, own=True)
+    with pytest.raises(NotFound, match=f"{ADDRESS}: allow that with foreign_layers=True"):
+        place.images.pull("registry.example/app")
+    assert not place.was_asked
+    record = place.images.pull("registry.example/app", foreign_layers=True)
+    assert place.was_asked
+    place.images.push([record.id], "registry.example/pushed")
+    pushed = Manifest.from_bytes(place.registry.manifests["pushed"]["latest"][1])
+    assert pushed.layers[0].urls == (ADDRESS,)
+    assert set(place.registry.blobs["pushed"]) == {record.id}
+    place.store.close()
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_foreign_layer_of_another_platform_stays_where_it_is_unless_it_is_allowed(
+    root: Path, other: ImageStore, tmp_path: Path, allowed: bool
+) -> None:
+    place = Elsewhere(root, own=False)
+    record = place.images.pull("registry.example/app", all_platforms=True, foreign_layers=allowed)
+    assert place.was_asked is allowed
+    assert (digest_of(place.layer) in blobs(root)) is allowed
+    assert place.images.push([record.id], "registry.example/pushed") == digest_of(place.index)
+    assert digest_of(place.layer) not in place.registry.blobs["pushed"]
+    place.images.save([record.id], str(tmp_path / "saved"))
+    other.load(tmp_path / "saved")
+    assert blobs(tmp_path / "other") == blobs(root)
+    place.store.close()
+
+
+# ---- the face ----
+
+
+def test_pull_of_all_platforms_by_the_face(registry: Registry, reference: str, engine: cl.Engine) -> None:
+    image = engine.image(reference).pull(all_platforms=True)
+    assert image.push(registry.reference("face")) == INDEX.digest
+    with pytest.raises(InvalidArgument):
+        engine.image(reference).pull(all_platforms="yes")  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument):
+        engine.image(reference).pull(foreign_layers=1)  # type: ignore[arg-type]
