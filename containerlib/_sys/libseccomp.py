@@ -107,7 +107,7 @@ def resolve_syscall(name: str, architecture: str) -> int | None:
     token = _token(library, architecture)
     if not token:
         return None
-    number: int = library.seccomp_syscall_resolve_name_arch(token, name.encode())
+    number: int = library.seccomp_syscall_resolve_name_arch(token, os.fsencode(name))
     return number if number >= 0 else None
 
 
@@ -146,7 +146,8 @@ def _context(library: ctypes.CDLL, default: int) -> Iterator[int]:
 
 def _token(library: ctypes.CDLL, architecture: str) -> int:
     """0 for an architecture that the library does not know."""
-    token: int = library.seccomp_arch_resolve_name(architecture.removeprefix("SCMP_ARCH_").lower().encode())
+    name = architecture.removeprefix("SCMP_ARCH_").lower()
+    token: int = library.seccomp_arch_resolve_name(os.fsencode(name))
     return token
 
 
@@ -159,7 +160,7 @@ def _add_rule(library: ctypes.CDLL, context: int, rule: Mapping[str, Any], defau
     if len({comparison.arg for comparison in comparisons}) < len(comparisons):
         alternatives = [[comparison] for comparison in comparisons]
     for name in rule.get("names") or ():
-        number = library.seccomp_syscall_resolve_name(name.encode())
+        number = library.seccomp_syscall_resolve_name(os.fsencode(name))
         if number == _UNKNOWN_SYSCALL:
             continue
         for alternative in alternatives:

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
     from containerlib.spec.runtime import Spec
 
-__all__ = ["load_bundle", "read_config", "read_object", "rootfs_of", "silent"]
+__all__ = [
+    "check_config",
+    "load_bundle",
+    "parse_object",
+    "read_config",
+    "read_object",
+    "rootfs_of",
+    "silent",
+]
 
 
 def silent(message: str) -> None:
@@ -35,14 +43,22 @@ def load_bundle(bundle: str, warn: Callable[[str], None] = silent) -> Spec:
             f"chdir {bundle}: no such file or directory: the bundle is a directory with a config.json"
         )
     spec = read_config(f"{bundle}/config.json")
-    for warning in validate(spec):
-        warn(warning)
-    rootfs = rootfs_of(spec, bundle)
+    rootfs = check_config(spec, bundle, warn)
     if not os.path.isdir(rootfs):
         raise NotFound(f"invalid rootfs: stat {rootfs}: no such file or directory")
+    return spec
+
+
+def check_config(spec: Spec, bundle: str, warn: Callable[[str], None] = silent) -> str:
+    """As much of `load_bundle` as needs no file: checks `spec`, and makes its paths absolute. Returns the root's.
+
+    Raises: InvalidArgument, Unsupported.
+    """
+    for warning in validate(spec):
+        warn(warning)
     for mount in spec.get("mounts") or ():
         _make_absolute(mount, bundle)
-    return spec
+    return rootfs_of(spec, bundle)
 
 
 def read_config(path: str) -> Spec:
@@ -56,13 +72,19 @@ def read_object(path: str, missing: str) -> dict[str, Any]:
     """The JSON object in a file. Raises: NotFound, which says `missing`; InvalidArgument."""
     try:
         with open(path, "rb", buffering=0) as file:
-            found = json.loads(file.readall())
+            return parse_object(file.readall(), path)
     except FileNotFoundError as error:
         raise NotFound(missing) from error
+
+
+def parse_object(data: bytes, place: str) -> dict[str, Any]:
+    """The JSON object that `data` is; `place` is what it is called in errors. Raises: InvalidArgument."""
+    try:
+        found = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise InvalidArgument(f"it is not JSON: {error}", field=path) from error
+        raise InvalidArgument(f"it is not JSON: {error}", field=place) from error
     if not isinstance(found, dict):
-        raise InvalidArgument("it is not a JSON object", field=path)
+        raise InvalidArgument("it is not a JSON object", field=place)
     return found
 
 

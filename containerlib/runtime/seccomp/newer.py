@@ -88,7 +88,7 @@ def newer_syscalls(seccomp: Mapping[str, Any], resolve: Resolve, action_word: Ac
     if default not in _REFUSING or (default == "SCMP_ACT_ERRNO" and seccomp.get("defaultErrnoRet") == 38):
         return b""
     native = _NATIVE.get(os.uname().machine)
-    names = seccomp.get("architectures") or ([native] if native else [])
+    names = dict.fromkeys(seccomp.get("architectures") or ([native] if native else []))
     blocks = [(_AUDIT[name], _block(seccomp, name, resolve, action_word)) for name in names if name in _AUDIT]
     left = sum(len(block) + 2 for _, block in blocks)
     program = [_instruction(_LOAD, _ARCHITECTURE)] if blocks else []
