@@ -82,7 +82,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Configurations that are nearly right: `nox -s fuzz -- --count 1000000 --seed 2`, or `-- --engine atheris`."""
+    """Input that is nearly right: `nox -s fuzz -- --target images --count 1000000`, or `-- --engine atheris`."""
     session.install(".[tests,fuzz]" if "atheris" in session.posargs else ".[tests]")
     session.run("python", "-m", "fuzz", *session.posargs, env={"PYTHONPATH": "tests", "PYTHONSAFEPATH": "1"})
 

@@ -1,4 +1,4 @@
-"""`python -m fuzz [--count N] [--seed S]`: configurations that are nearly right, and what becomes of them.
+"""`python -m fuzz [--target config|images] [--count N] [--seed S]`: input that is nearly right, and what becomes of it.
 
 Each execution has a number, and always the same bytes: `--first N --count 1` is one of them again. Findings are
 written to `--findings`, each place once, and the status is 1 then.
@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"))
+    parser.add_argument("--target", choices=("config", "images"), default="config")
     parser.add_argument("--engine", choices=("plain", "atheris"), default="plain")
     arguments = parser.parse_args()
     if arguments.engine == "atheris":
@@ -37,9 +38,22 @@ def main() -> int:
     return plain(arguments)
 
 
+def target(name: str) -> tuple[Any, Any, Any]:
+    """What makes the input of an execution, what judges it, and what changes JSON in a few places."""
+    if name == "images":
+        from fuzz import images
+
+        return images.mutated, images.judge, images.changed
+    from fuzz import mutate
+    from fuzz.target import judge
+
+    return mutate.mutated, judge, mutate.changed
+
+
 def plain(arguments: argparse.Namespace) -> int:
-    from fuzz.mutate import mutated
-    from fuzz.target import TooSlow, judge
+    from fuzz.target import TooSlow
+
+    mutated, judge, _ = target(arguments.target)
 
     def give_up(*_: object) -> None:
         raise TooSlow(f"given up after {STUCK} s")
@@ -84,13 +98,14 @@ def guided(arguments: argparse.Namespace) -> int:
         import atheris
     except ImportError:
         sys.exit("there is no atheris: pip install containerlib[fuzz]")
-    with atheris.instrument_imports(include=["containerlib.runtime", "containerlib.spec"]):
-        from fuzz.mutate import changed, mutated
-        from fuzz.target import judge
+    packages = ["containerlib.images.registry", "containerlib.runtime", "containerlib.spec"]
+    with atheris.instrument_imports(include=packages):
+        mutated, judge, changed = target(arguments.target)
 
     def other(data: bytes, size: int, seed: int) -> bytes:
         rng = random.Random(seed)
-        return (changed(rng, decoded(data)) if rng.random() < 0.9 else atheris.Mutate(data, size))[:size]
+        text: bytes = changed(rng, decoded(data)) if rng.random() < 0.9 else atheris.Mutate(data, size)
+        return text[:size]
 
     corpus = arguments.findings / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
