@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from containerlib.oci_cli.main import command
+from containerlib.oci_cli.start import start
 
 if __name__ == "__main__":
-    command()
+    start()

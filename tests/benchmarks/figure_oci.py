@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,12 +23,12 @@ from containerlib.runtime.containers.execute import execute
 from containerlib.runtime.containers.kill import kill
 from containerlib.runtime.containers.pause import pause, resume
 from containerlib.runtime.containers.start import start
+from rig.oci import SCRIPT
 
 NAME = f"containerlib-bench-{os.getpid()}"
 THREADS = 8
 MANY = 200
 OTHERS = (100, 1000)
-COMMAND = (sys.executable, "-m", "containerlib.oci_cli")
 
 
 def measure(bench: Bench) -> Iterator[Row]:
@@ -90,7 +89,7 @@ def run_command(bench: Bench) -> list[Row]:
             bench.runner,
             bench.directory,
             bench.bundle("oci-run", "true"),
-            command=COMMAND,
+            command=(str(SCRIPT),),
         ).run
 
     peers = {

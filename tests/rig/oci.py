@@ -51,6 +51,10 @@ class Answer:
         return str(json.loads(line[line.index("msg=") + 4 :]))
 
 
+SCRIPT = Path(sys.executable).with_name("containerlib-oci")
+"""The command as it is installed beside the interpreter."""
+
+
 class Command:
     """`words` are the program; `root` is the place of its containers' state."""
 
@@ -61,7 +65,7 @@ class Command:
 
     @classmethod
     def ours(cls, root: Path) -> Command:
-        return cls((sys.executable, "-m", "containerlib.oci_cli"), root)
+        return cls((str(SCRIPT),), root)
 
     def __call__(self, *arguments: str | Path, env: Mapping[str, str] | None = None, **words: Any) -> Answer:
         """Waits for the command, and for all that holds its output open."""
