@@ -100,7 +100,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """mypy --strict over the package, the rig and the promises in tests/typing."""
-    session.install("mypy", "nox", "pytest", *PROJECT["dependencies"])
+    session.install("mypy", "nox", "pytest", "rich", *PROJECT["dependencies"])
     targets = [name for name in TYPED if any(ROOT.joinpath(name).rglob("*.py")) or name.endswith(".py")]
     session.run("mypy", "--strict", *targets, env={"MYPYPATH": "tests"})
 
