@@ -23,6 +23,7 @@ TYPED = [
     "tests/conftest.py",
     "tests/rig",
     "tests/benchmarks",
+    "tests/fuzz",
     "tests/typing",
     "examples",
 ]
@@ -77,6 +78,13 @@ def bench(session: nox.Session) -> None:
     session.run(
         "python", "-m", "benchmarks", *session.posargs, env={"PYTHONPATH": "tests", "PYTHONSAFEPATH": "1"}
     )
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Input that is nearly right: `nox -s fuzz -- --target images --count 1000000`, or `-- --engine atheris`."""
+    session.install(".[tests,fuzz]" if "atheris" in session.posargs else ".[tests]")
+    session.run("python", "-m", "fuzz", *session.posargs, env={"PYTHONPATH": "tests", "PYTHONSAFEPATH": "1"})
 
 
 @nox.session

@@ -14,6 +14,7 @@ import pytest
 from rig import host, images
 from rig.leaks import Surroundings, leaks_since
 from rig.registry import Registry
+from rig.snapshotters import usable
 
 if TYPE_CHECKING:
     from containerlib import Engine
@@ -67,15 +68,7 @@ def surroundings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 def snapshotter(request: pytest.FixtureRequest, tmp_path: Path) -> SnapshotterName:
     """How layers are kept: as the library chooses, or as a parameter says; skips where that cannot work here."""
     name: SnapshotterName = getattr(request, "param", "auto")
-    if name != "auto":
-        from containerlib.errors import Unsupported
-        from containerlib.images.snapshots.choice import Ground, find_snapshotter
-
-        try:
-            find_snapshotter(name, Ground.of(str(tmp_path / "try")))
-        except Unsupported as error:
-            pytest.skip(str(error))
-    return name
+    return name if name == "auto" else usable(name, tmp_path)
 
 
 @pytest.fixture

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
-from containerlib.errors import InvalidArgument, NotFound
+from containerlib.errors import InvalidArgument
 from containerlib.runtime.containers.update import update
 
 TYPE_CHECKING = False
@@ -65,19 +64,11 @@ def resources_of(values: Values) -> dict[str, Any]:
 
 
 def _read(path: str) -> dict[str, Any]:
-    try:
-        if path == "-":
-            resources = json.load(sys.stdin)
-        else:
-            with open(path, "rb") as file:
-                resources = json.load(file)
-    except FileNotFoundError as error:
-        raise NotFound(f"open {path}: no such file or directory") from error
-    except (ValueError, RecursionError) as error:
-        raise InvalidArgument(f"it is not JSON: {error}", field=path) from error
-    if not isinstance(resources, dict):
-        raise InvalidArgument("it is not a JSON object", field=path)
-    return resources
+    from containerlib.runtime.config.read import parse_object, read_object
+
+    if path == "-":
+        return parse_object(sys.stdin.buffer.read(), path)
+    return read_object(path, f"open {path}: no such file or directory")
 
 
 def _number(flag: str, text: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,17 @@ def deep(tmp_path: Path, count: int) -> Path:
     return Image(tuple(layers), {"Env": ["PATH=/bin"]}).write_layout(tmp_path / "layout")
 
 
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """As many open files as the hard limit has; a pull has up to three for each layer."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2048:
+        pytest.skip(f"a process may have only {hard} open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def look(engine: cl.Engine, image: cl.Image) -> list[str]:
     return (
         engine.container(image)
@@ -40,7 +53,9 @@ def test_image_of_as_many_layers_as_docker_builds_runs(engine: cl.Engine, tmp_pa
     assert look(engine, image) == [str(DOCKERS - 1), str(DOCKERS - 1)]
 
 
-def test_image_of_as_many_layers_as_the_kernel_stacks_runs(engine: cl.Engine, tmp_path: Path) -> None:
+def test_image_of_as_many_layers_as_the_kernel_stacks_runs(
+    engine: cl.Engine, tmp_path: Path, many_files: None
+) -> None:
     (image,) = engine.images.load(deep(tmp_path, MAX_LAYERS))
     assert look(engine, image) == [str(MAX_LAYERS - 1), str(MAX_LAYERS - 1)]
 

@@ -16,6 +16,7 @@ from containerlib.runtime import OverlayRoot
 from containerlib.spec.options import SnapshotterName
 from rig.bundles import Rack, make_directory
 from rig.images import Image, Layer, busybox_layer
+from rig.snapshotters import usable
 from rig.user_namespaces import HOST_ID, in_user_namespace, open_parents
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
@@ -34,8 +35,8 @@ IMAGE = Image((busybox_layer(), LOWER.finish(), UPPER), {"Env": ["PATH=/bin"]})
 
 
 @pytest.fixture(params=["overlay", "erofs"])
-def snapshotter(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+def snapshotter(request: pytest.FixtureRequest, tmp_path: Path) -> SnapshotterName:
+    return usable(request.param, tmp_path)
 
 
 @pytest.fixture

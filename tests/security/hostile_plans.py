@@ -241,7 +241,7 @@ OWN = st.one_of(
             "NO_NEW_PRIVS",
         )
     ),
-    *(op(n) for n in ("CAP_BOUNDING", "REBIRTH", "CGROUP_JOIN")),
+    *(op(n) for n in ("CAP_BOUNDING", "REBIRTH", "CGROUP_JOIN", "DESCRIPTORS")),
     *(blobs(n) for n in ("USER", "CAPABILITIES", "SCHEDULER", "CPU_AFFINITY", "MEMORY_POLICY")),
     st.builds(
         lambda n, soft, hard: ops.rlimit("", n, soft, hard), st.sampled_from(CALM_LIMITS), numbers, numbers

@@ -5,86 +5,30 @@ Whatever a layer is on disk, a container sees the same files, nothing is mounted
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
-import os
-import signal
 import subprocess
 import sys
-import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-import containerlib as cl
 from containerlib.errors import InvalidArgument
 from containerlib.images.content.garbage import clear_temporary, collect
 from containerlib.images.root import ImageRoot
-from containerlib.images.snapshots.merged import MergedTree
+from containerlib.images.snapshots.choice import name_of
 from containerlib.images.snapshots.store import Drafts
 from containerlib.spec.layer import Layer as MadeLayer
 from containerlib.spec.options import SnapshotterName
 from containerlib.store import Store
-from rig import images
-from rig.bundles import until
-from rig.groups import running_in
-from rig.images import Image, Layer
+from rig.images import Layer
+from rig.layers import BASE, MERGED, TOP, shown
 
 pytestmark = [
     pytest.mark.privileged("CAP_SYS_ADMIN, CAP_CHOWN, CAP_MKNOD: unpacks and mounts layers"),
     pytest.mark.usefixtures("snapshotter"),
     pytest.mark.parametrize("snapshotter", ["overlay", "erofs", "fuse-overlayfs", "copy"], indirect=True),
 ]
-
-BASE = (
-    Layer()
-    .directory("etc")
-    .file("etc/passwd", "root:x:0:0::/root:/bin/sh\napp:x:7:8::/data:/bin/sh\n")
-    .file("etc/hidden", "1")
-    .directory("dir")
-    .file("dir/old", "2")
-    .directory("dir/deep")
-    .file("dir/deep/old", "3")
-    .directory("gone")
-    .file("gone/file", "4")
-    .file("was-file", "5")
-    .directory("was-directory")
-    .file("was-directory/file", "6")
-    .file("linked", "7", 0o640, uid=7, gid=8)
-    .finish()
-)
-TOP = (
-    Layer()
-    .whiteout("etc/hidden")
-    .directory("dir", 0o700, uid=7, gid=8)
-    .whiteout("dir/.wh..wh..opq")
-    .file("dir/new", "8")
-    .whiteout("gone")
-    .directory("was-file")
-    .file("was-file/file", "9")
-    .file("was-directory", "10")
-    .hardlink("link", "linked")
-    .symlink("symlink", "dir/new")
-    .file("owned", "11", 0o4755, uid=7, gid=8)
-    .finish()
-)
-MERGED = {
-    "": ("d", 0o755, 0, 0),
-    "dir": ("d", 0o700, 7, 8),
-    "dir/new": ("f", 0o644, 0, 0, "8"),
-    "etc": ("d", 0o755, 0, 0),
-    "etc/passwd": ("f", 0o644, 0, 0, "root:x:0:0::/root:/bin/sh\napp:x:7:8::/data:/bin/sh\n"),
-    "link": ("f", 0o640, 7, 8, "7"),
-    "linked": ("f", 0o640, 7, 8, "7"),
-    "owned": ("f", 0o4755, 7, 8, "11"),
-    "symlink": ("l", 0o777, 0, 0, "dir/new"),
-    "was-directory": ("f", 0o644, 0, 0, "10"),
-    "was-file": ("d", 0o755, 0, 0),
-    "was-file/file": ("f", 0o644, 0, 0, "9"),
-}
-"""What the two show together: type, mode, owner, and content or target."""
 
 
 @pytest.fixture
@@ -127,23 +71,6 @@ def layers_of(root: ImageRoot, chain: Sequence[str]) -> tuple[MadeLayer, ...]:
         return root.snapshots.layers(chain, root.snapshots.snapshotter(lease).kind)
 
 
-def shown(layers: Sequence[MadeLayer]) -> dict[str, tuple[object, ...]]:
-    """What the layers show together, without mounting them."""
-    found: dict[str, tuple[object, ...]] = {}
-    with MergedTree(layers) as tree:
-        for entry in tree.walk():
-            facts = (entry.status.st_mode & 0o7777, entry.status.st_uid, entry.status.st_gid)
-            match entry.status.st_mode >> 12:
-                case 0o4:
-                    found[entry.path] = ("d", *facts)
-                case 0o12:
-                    found[entry.path] = ("l", *facts, entry.link())
-                case _:
-                    with open(entry.open(), encoding="utf-8", errors="replace") as file:
-                        found[entry.path] = ("f", *facts, file.read())
-    return found
-
-
 def on_disk(root: ImageRoot) -> set[str]:
     return {path.name for path in Path(root.snapshots.path).iterdir()}
 
@@ -172,6 +99,14 @@ def test_size_is_that_of_the_files_content(root: ImageRoot) -> None:
     assert list(root.table.snapshot_sizes().values()) == [5002]
     kind = layers_of(root, [chain_id])[0].kind
     assert root.snapshots.usage(chain_id, kind) >= 5000
+
+
+def test_layers_are_as_good_as_new_for_the_snapshotter_that_made_them(
+    root: ImageRoot, snapshotter: SnapshotterName
+) -> None:
+    kind = layers_of(root, make(root, BASE))[0].kind
+    assert root.snapshots.is_wanted(kind)
+    assert name_of(kind) == snapshotter
 
 
 def test_draft_is_not_there_before_it_is_adopted(root: ImageRoot) -> None:
@@ -256,142 +191,3 @@ def test_layer_named_before_a_kill_and_without_a_row_is_collected(root: ImageRoo
     root.table.delete_snapshot(chain[0], layers_of(root, chain)[0].kind)
     assert collect(root).snapshots == tuple(chain)
     assert on_disk(root) == set()
-
-
-# ---- what a container has of them ----
-
-
-@pytest.fixture
-def image(engine: cl.Engine, tmp_path: Path) -> cl.Image:
-    """busybox below the two layers."""
-    return load(engine, tmp_path, images.busybox_layer(), BASE, TOP)
-
-
-def load(engine: cl.Engine, tmp_path: Path, *layers: bytes, **config: object) -> cl.Image:
-    number = len(list(tmp_path.glob("layout-*")))
-    layout = Image(layers, {"Env": ["PATH=/bin:/usr/bin"], **config}).write_layout(
-        tmp_path / f"layout-{number}"
-    )
-    (loaded,) = engine.images.load(layout)
-    return loaded
-
-
-def test_container_sees_what_the_layers_show_together(engine: cl.Engine, image: cl.Image) -> None:
-    paths = " ".join(path for path in MERGED if path)
-    code = f"for f in {paths}; do stat -c '%n %a %u %g' $f; test -f $f && cat $f; done; ls -d gone etc/hidden dir/old"
-    done = engine.container(image).run("sh", "-c", f"cd /; {code}", check=False)
-    expected = ""
-    for path, (_, mode, uid, gid, *content) in MERGED.items():
-        if path:
-            expected += f"{path} {mode:o} {uid} {gid}\n"
-            text = content[0] if content else ""
-            expected += str(MERGED["dir/new"][4] if text == "dir/new" else text)
-    assert done.text == expected
-    assert done.stderr.count(b"No such file") == 3
-
-
-def test_container_runs_as_a_user_of_the_image(engine: cl.Engine, image: cl.Image) -> None:
-    assert engine.container(image).user("app").run("sh", "-c", "id -u; id -g").text == "7\n8\n"
-
-
-def test_container_writes_to_nothing_but_its_own(engine: cl.Engine, image: cl.Image) -> None:
-    before = shown(image.record.layers)
-    code = "cd /; rm -r dir etc/passwd link; echo changed > linked; chmod 777 was-file; mkdir dir; echo new > dir/file"
-    recipe = engine.container(image)
-    with recipe.start("sh", "-c", f"{code}; echo done; exec sleep 600") as container:
-        container.wait_for(log="done")
-        assert container.exec("cat", "/linked", "/dir/file").text == "changed\nnew\n"
-    assert shown(image.record.layers) == before
-    assert recipe.run("cat", "/linked", "/dir/new").text == "78"
-
-
-def test_container_stopped_and_started_keeps_what_it_wrote(engine: cl.Engine, image: cl.Image) -> None:
-    code = "echo x >> /kept; wc -l < /kept; trap 'exit 0' TERM; while :; do sleep 0.05; done"
-    with engine.container(image).start("sh", "-c", code) as container:
-        container.wait_for(log="1")
-        container.stop(timeout=20.0)
-        container.start()
-        container.wait_for(log="2")
-
-
-def test_container_leaves_no_mount_and_no_process(engine: cl.Engine, image: cl.Image) -> None:
-    with engine.container(image).start("sleep", "600"):
-        assert engine.root not in Path("/proc/self/mountinfo").read_text()
-    engine.container(image).run("true")
-    assert engine.root not in Path("/proc/self/mountinfo").read_text()
-    assert processes_with(engine.root) == []
-
-
-def test_container_does_not_see_its_layers_mounts(engine: cl.Engine, image: cl.Image) -> None:
-    mounts = engine.container(image).run("cat", "/proc/self/mountinfo").text
-    assert "erofs" not in mounts
-    assert "snapshots" not in mounts
-    assert len([line for line in mounts.splitlines() if line.split()[4] == "/"]) == 1
-
-
-def test_supervisor_killed_takes_all_of_the_root_along(engine: cl.Engine, image: cl.Image) -> None:
-    with engine.container(image).start("sleep", "600") as container:
-        first = running_in(container.id)[0]
-        os.kill(int(Path(f"/proc/{first}/stat").read_text().rpartition(")")[2].split()[1]), signal.SIGKILL)
-        assert container.wait(10.0).exit_code == 137
-        until(lambda: not processes_with(engine.root))
-
-
-def processes_with(word: str) -> list[str]:
-    """Command lines that have it."""
-    lines = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            lines.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-    return [line for line in lines if word in line]
-
-
-def test_setuid_program_of_a_layer_works(engine: cl.Engine, tmp_path: Path) -> None:
-    layer = Layer().directory("lib").directory("lib64").directory("usr/lib")
-    layer.file("bin/whoami-really", Path("/usr/bin/id").read_bytes(), 0o4755)
-    for library in images.libraries("/usr/bin/id"):
-        layer.copy(library)
-    image = load(engine, tmp_path, images.busybox_layer(), layer.finish())
-    assert engine.container(image).user("7:8").run("/bin/whoami-really", "-u").text == "0\n"
-
-
-def test_device_of_a_layer_works_where_the_container_may_use_it(engine: cl.Engine, tmp_path: Path) -> None:
-    buffer = io.BytesIO()
-    with tarfile.TarFile(fileobj=buffer, mode="w") as archive:
-        for name, minor in (("zero", 5), ("kmsg", 11)):
-            info = tarfile.TarInfo(name)
-            info.type, info.mode, info.devmajor, info.devminor = tarfile.CHRTYPE, 0o666, 1, minor
-            archive.addfile(info)
-    recipe = engine.container(load(engine, tmp_path, images.busybox_layer(), buffer.getvalue()))
-    assert recipe.run("sh", "-c", "head -c 3 /zero | wc -c").text.strip() == "3"
-    assert b"not permitted" in recipe.run("head", "-c", "1", "/kmsg", check=False).stderr
-
-
-def test_image_of_many_layers_shows_the_top_ones(engine: cl.Engine, tmp_path: Path) -> None:
-    more = [Layer().file("top", str(number)).file(f"f{number}", "").finish() for number in range(20)]
-    image = load(engine, tmp_path, images.busybox_layer(), *more)
-    done = engine.container(image).run("sh", "-c", "cat /top; ls -d /f* | wc -l")
-    assert done.text == "1920\n"
-
-
-# ---- several kinds in one root ----
-
-
-def test_image_pulled_again_with_another_snapshotter_is_used_in_the_new_form(
-    engine: cl.Engine, image: cl.Image, tmp_path: Path, snapshotter: SnapshotterName
-) -> None:
-    other: SnapshotterName = "copy" if snapshotter == "overlay" else "overlay"
-    old = image.record.layers
-    with engine.container(image).start("sleep", "600") as container:
-        with cl.Engine(engine.root, snapshotter=other) as second:
-            (again,) = second.images.load(tmp_path / "layout-0")
-            assert {layer.kind for layer in again.record.layers} == {other}
-            assert second.container(again).run("cat", "/linked").text == "7"
-        assert container.exec("cat", "/linked").text == "7"
-        assert all(Path(layer.path).exists() for layer in old), "a container has them"
-        container.kill("KILL")
-        container.wait(10.0)
-        container.start()
-        assert container.exec("cat", "/linked").text == "7"
-    engine.images.get(image.id).remove()
-    assert list(Path(engine.root, "snapshots").iterdir()) == []

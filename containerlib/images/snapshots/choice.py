@@ -29,7 +29,7 @@ from containerlib.spec.options import SNAPSHOTTERS, SnapshotterName
 if TYPE_CHECKING:
     from containerlib.spec.layer import LayerKind
 
-__all__ = ["Ground", "find_snapshotter", "fuse_overlayfs", "snapshotter_of"]
+__all__ = ["Ground", "find_snapshotter", "fuse_overlayfs", "name_of", "snapshotter_of"]
 
 _FUSE = "fuse-overlayfs"
 _BY_KIND: dict[LayerKind, Snapshotter] = {
@@ -139,6 +139,11 @@ def find_snapshotter(name: SnapshotterName, ground: Ground) -> Snapshotter:
 def snapshotter_of(kind: LayerKind) -> Snapshotter:
     """Who made the layers of that kind."""
     return _BY_KIND[kind]
+
+
+def name_of(kind: LayerKind) -> str:
+    """What the snapshotter that makes layers of that kind is called: some have several, for several grounds."""
+    return kind.removesuffix("-userxattr").removesuffix("-loop")
 
 
 def _kind(name: str, ground: Ground) -> LayerKind:

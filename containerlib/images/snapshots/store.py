@@ -16,7 +16,7 @@ from containerlib._sys.filesystem import sync_filesystem
 from containerlib._sys.opening import OpenLayers
 from containerlib._sys.trees import remove_tree, tree_size
 from containerlib.images.content.leases import Lease
-from containerlib.images.snapshots.choice import Ground, find_snapshotter, snapshotter_of
+from containerlib.images.snapshots.choice import Ground, find_snapshotter, name_of, snapshotter_of
 from containerlib.images.snapshots.snapshotter import Draft, Snapshotter
 from containerlib.spec.digest import Digest
 from containerlib.spec.layer import Layer
@@ -55,7 +55,7 @@ class SnapshotStore:
 
     def is_wanted(self, kind: LayerKind) -> bool:
         """Whether layers of this kind are as good as new ones, as far as that is known without trying."""
-        return self._name in ("auto", kind.removesuffix("-userxattr"))
+        return self._name in ("auto", name_of(kind))
 
     def layers(self, chain: Sequence[str], kind: LayerKind) -> tuple[Layer, ...]:
         """What a container of that chain (the lowest first) is stacked of, top first."""

@@ -170,7 +170,7 @@ def _parts(path: str) -> list[str]:
     if ".." in parts or not parts or any(ord(character) < 0x20 for character in path):
         why = "leads out of its hierarchy" if ".." in parts else "is not a path below the root of a hierarchy"
         raise InvalidArgument(f"{path!r} {why}", field=_FIELD)
-    long = next((part for part in parts if len(part.encode()) > 255), None)
+    long = next((part for part in parts if len(part.encode(errors="surrogateescape")) > 255), None)
     if long:
         raise InvalidArgument(f"{long!r} is longer than 255 bytes", field=_FIELD)
     return parts

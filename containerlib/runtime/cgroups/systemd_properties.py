@@ -7,6 +7,7 @@ Spec: systemd.resource-control(5), org.freedesktop.systemd1(5)
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from containerlib.runtime.cgroups.devices import allow_list
 from containerlib.runtime.cgroups.limits import Section, section, weight_of_shares
 from containerlib.runtime.cgroups.limits_v2 import swap_alone
 from containerlib.runtime.cgroups.path import ScopeName
+from containerlib.spec.number_list import bits_of
 
 __all__ = ["Property", "annotated_properties", "cpu_mask", "scope_properties", "unit_properties"]
 
@@ -25,10 +27,11 @@ Property = tuple[str, tuple[str, Any]]
 _INFINITY = 2**64 - 1
 _PERIOD = 100_000
 _SECOND = 1_000_000
-_MAX_NUMBER = 0xFFFF  # of a CPU or a memory node: far more than kernels have
+_CPUS = 0x10000  # and memory nodes: far more than kernels have
 # the first version of systemd with the property
 _QUOTA_PERIOD, _ALLOWED_CPUS, _IDLE = 242, 244, 252
 _ANNOTATION = "org.systemd.property."
+_DIGITS = re.compile("[0-9]{1,20}")
 _SECONDS = re.compile(r"[A-Za-z]*[a-z]Sec")
 _QUOTED = re.compile(r"""(['"])([^'"\\]*)\1""")
 _KINDS = {
@@ -43,6 +46,15 @@ _KINDS = {
     "uint64": "t",
 }
 _NUMBERS = frozenset(_KINDS.values())
+_RANGES = {
+    "y": (0, 2**8 - 1),
+    "n": (-(2**15), 2**15 - 1),
+    "i": (-(2**31), 2**31 - 1),
+    "x": (-(2**63), 2**63 - 1),
+    "q": (0, 2**16 - 1),
+    "u": (0, 2**32 - 1),
+    "t": (0, 2**64 - 1),
+}
 _UNIFIED = {
     "cpu.weight": "CPUWeight",
     "memory.high": "MemoryHigh",
@@ -98,12 +110,12 @@ def annotated_properties(annotations: Mapping[str, str]) -> list[Property]:
             continue
         name = key.removeprefix(_ANNOTATION)
         value = _variant(text.strip())
-        if value is None or not name.isalnum():
+        if value and _SECONDS.fullmatch(name) and value[0] in _NUMBERS:
+            name, value = f"{name.removesuffix('Sec')}USec", _number("t", value[1] * _SECOND)
+        if value is None or not (name.isascii() and name.isalnum()):
             raise InvalidArgument(
                 f"{key}: {text!r} is no property of a unit, e.g. uint64 5000000", field="annotations"
             )
-        if _SECONDS.fullmatch(name) and value[0] in _NUMBERS:
-            name, value = f"{name.removesuffix('Sec')}USec", ("t", int(value[1] * _SECOND))
         properties.append((name, value))
     return properties
 
@@ -120,22 +132,28 @@ def _variant(text: str) -> tuple[str, Any] | None:
     kind, _, number = text.rpartition(" ")
     signature = _KINDS.get(kind.strip())
     try:
-        return (signature, float(number) if signature == "d" else int(number, 0)) if signature else None
+        return (
+            _number(signature, float(number) if signature == "d" else int(number, 0)) if signature else None
+        )
     except ValueError:
         return None
 
 
+def _number(signature: str, number: float) -> tuple[str, float] | None:
+    """None where D-Bus has no such number of the type."""
+    if signature == "d":
+        return (signature, number) if math.isfinite(number) else None
+    lowest, highest = _RANGES[signature]
+    return (signature, int(number)) if lowest <= number <= highest else None
+
+
 def cpu_mask(text: str) -> list[int]:
     """0-1,9 as bytes of a bit mask, the lowest first: [3, 2]. Raises: InvalidArgument."""
-    mask = 0
-    for part in text.split(","):
-        first, dash, last = part.partition("-")
-        last = last if dash else first
-        if not (first.isdigit() and last.isdigit()) or not int(first) <= int(last) <= _MAX_NUMBER:
-            raise Section("cpu", {}).wrong("cpus", f"{text!r} is not a list of numbers, e.g. 0-2,5")
-        for number in range(int(first), int(last) + 1):
-            mask |= 1 << number
-    return list(mask.to_bytes((mask.bit_length() + 7) // 8 or 1, "little"))
+    try:
+        mask = bits_of(text, _CPUS)
+    except ValueError as error:
+        raise Section("cpu", {}).wrong("cpus", str(error)) from None
+    return list(mask.to_bytes((mask.bit_length() + 7) // 8, "little"))
 
 
 def _v2_memory(memory: Section) -> Iterator[Property]:
@@ -177,7 +195,7 @@ def _quota(cpu: Section, version: int) -> Iterator[Property]:
         per_second = _INFINITY
         if quota and quota > 0:
             percent = -(-quota * 100 // (period or _PERIOD))
-            per_second = percent * (_SECOND // 100)
+            per_second = min(percent * (_SECOND // 100), _INFINITY)
         yield "CPUQuotaPerSecUSec", ("t", per_second)
 
 
@@ -189,11 +207,14 @@ def _cpusets(cpu: Section, version: int) -> Iterator[Property]:
 
 
 def _unified(unified: Section) -> Iterator[Property]:
+    """What systemd has a word for; the rest is the file's alone."""
     for file, value in unified.values.items():
         text = str(value).strip()
         name = _UNIFIED.get(file)
-        if name and (text == "max" or text.isdigit()):
-            yield name, ("t", _INFINITY if text == "max" else int(text))
+        if name and text == "max":
+            yield name, ("t", _INFINITY)
+        elif name and _DIGITS.fullmatch(text) and int(text) < _INFINITY:
+            yield name, ("t", int(text))
 
 
 def _devices(resources: Mapping[str, Any], *, unified: bool) -> Iterator[Property]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from containerlib.spec.runtime import Spec
 
-__all__ = ["read_config", "read_object"]
+__all__ = ["parse_object", "read_config", "read_object"]
 
 
 def read_config(path: str) -> Spec:
@@ -26,13 +26,20 @@ def read_object(path: str, missing: str) -> dict[str, Any]:
     """The JSON object in a file. Raises: NotFound, which says `missing`; InvalidArgument; StageError."""
     try:
         with open(path, "rb", buffering=0) as file:
-            found = json.loads(file.readall())
+            data = file.readall()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(missing) from error
     except OSError as error:
         raise StageError("config", error.errno or 0, path) from error
+    return parse_object(data, path)
+
+
+def parse_object(data: bytes, place: str) -> dict[str, Any]:
+    """The JSON object that `data` is; `place` is what it is called in errors. Raises: InvalidArgument."""
+    try:
+        found = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise InvalidArgument(f"it is not JSON: {error}", field=path) from error
+        raise InvalidArgument(f"it is not JSON: {error}", field=place) from error
     if not isinstance(found, dict):
-        raise InvalidArgument("it is not a JSON object", field=path)
+        raise InvalidArgument("it is not a JSON object", field=place)
     return found

@@ -126,7 +126,9 @@ def matching(pattern: str, meaning: str) -> Check:
 
     def check(value: Any) -> None:
         text(value)
-        if not re.fullmatch(pattern, value):  # compiled at its first use, which most commands never come to
+        if not re.fullmatch(
+            pattern, value, re.ASCII
+        ):  # compiled at its first use, which most commands never come to
             raise Wrong(f"{shown(value)} is not {meaning}")
 
     return check

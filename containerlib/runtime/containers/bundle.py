@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from containerlib.spec.runtime import Spec
 
-__all__ = ["load_bundle", "rootfs_of", "silent"]
+__all__ = ["check_config", "load_bundle", "rootfs_of", "silent"]
 
 
 def silent(message: str) -> None:
@@ -35,14 +35,22 @@ def load_bundle(bundle: str, warn: Callable[[str], None] = silent) -> Spec:
             f"chdir {bundle}: no such file or directory: the bundle is a directory with a config.json"
         )
     spec = read_config(f"{bundle}/config.json")
-    for warning in validate(spec):
-        warn(warning)
-    rootfs = rootfs_of(spec, bundle)
+    rootfs = check_config(spec, bundle, warn)
     if not os.path.isdir(rootfs):
         raise NotFound(f"invalid rootfs: stat {rootfs}: no such file or directory")
+    return spec
+
+
+def check_config(spec: Spec, bundle: str, warn: Callable[[str], None] = silent) -> str:
+    """As much of `load_bundle` as needs no file: checks `spec`, and makes its paths absolute. Returns the root's.
+
+    Raises: InvalidArgument, Unsupported.
+    """
+    for warning in validate(spec):
+        warn(warning)
     for mount in spec.get("mounts") or ():
         _make_absolute(mount, bundle)
-    return spec
+    return rootfs_of(spec, bundle)
 
 
 def rootfs_of(spec: Spec, bundle: str) -> str:

@@ -11,6 +11,7 @@ Spec: runtime-spec config.md#mounts, config-linux.md#rootfs-mount-propagation
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from containerlib.errors import InvalidArgument
@@ -57,6 +58,7 @@ _WITHOUT_DEVICE = frozenset(
     | {"bpf", "debugfs", "tracefs", "securityfs", "configfs", "fusectl"}
 )
 """Their one superblock may be shared with others: read-only is the mount, not the file system."""
+_ID = re.compile("[0-9]{1,10}")
 _LONGEST_VALUE = 255
 """Of fsconfig(2), in bytes."""
 _SUPERBLOCK_FLAGS = {
@@ -298,7 +300,7 @@ def _file_system_options(entry: MountEntry, setting: _Setting) -> tuple[list[tup
     words = options.superblock
     by_name = [word for word in words if word not in _ONLY_CLASSIC]
     if not options.remount and fstype != "tmpfs":
-        too_long = any(len(value.encode()) > _LONGEST_VALUE for _, value in data)
+        too_long = any(len(value.encode(errors="surrogateescape")) > _LONGEST_VALUE for _, value in data)
         if too_long or len(by_name) < len(words):
             return [*source, *data], sum(_SUPERBLOCK_FLAGS[word] for word in words)
     if fstype not in _WITHOUT_DEVICE:
@@ -310,7 +312,7 @@ def _file_system_options(entry: MountEntry, setting: _Setting) -> tuple[list[tup
 def _is_foreign_group(fstype: str, pair: tuple[str, str], setting: _Setting) -> bool:
     """devpts with a group that a user namespace has not: terminals belong to who opens them then."""
     key, value = pair
-    if fstype != "devpts" or key != "gid" or "user" not in setting.new or not value.isdigit():
+    if fstype != "devpts" or key != "gid" or "user" not in setting.new or not _ID.fullmatch(value):
         return False
     return not any(0 <= int(value) - gid["containerID"] < gid["size"] for gid in setting.gids)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from containerlib.errors import InvalidArgument
 from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.op import Op
+from containerlib.spec.number_list import bits_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -120,18 +121,10 @@ def memory_policy_ops(linux: Linux) -> Iterator[Op]:
 
 def _mask(text: str, bound: int, field: str) -> bytes:
     """Whole words, as the kernel wants them, with a bit for each number of a list such as "0-3,7"."""
-    bits = 0
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        first, _, last = part.partition("-")
-        try:
-            low, high = int(first), int(last or first)
-        except ValueError:
-            raise InvalidArgument(f'{text!r} is not a list such as "0-3,7"', field=field) from None
-        if not 0 <= low <= high < bound:
-            raise InvalidArgument(f"{part} is no range of numbers below {bound}", field=field)
-        bits |= (1 << high + 1) - (1 << low)
-    if not bits:
-        raise InvalidArgument(f"{text!r} names none", field=field)
+    try:
+        bits = bits_of(text, bound)
+    except ValueError as error:
+        raise InvalidArgument(str(error), field=field) from None
     words = -(-bits.bit_length() // (8 * WORD))
     return bits.to_bytes(words * WORD, "little")
 

@@ -43,6 +43,12 @@ def test_relative_path_is_beside_the_callers_own_group_on_v2() -> None:
     assert directories(resolve("one", "id", layout=V2, own={"": "/"}))[""] == "/cg/one"
 
 
+def test_path_of_bytes_that_are_no_text_is_kept_and_measured_in_bytes() -> None:
+    assert resolve("/a\udc80", "web", layout=V2, own={}).path == "/a\udc80"
+    with pytest.raises(InvalidArgument, match="longer than 255 bytes"):
+        resolve("/" + "\udc80" * 256, "web", layout=V2, own={})
+
+
 @pytest.mark.parametrize("path", ["", None])
 def test_no_path_is_the_id_as_a_relative_one(path: str | None) -> None:
     assert resolve(path, "web", layout=V2, own={"": "/"}).path == "/web"

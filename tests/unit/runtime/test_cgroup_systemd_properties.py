@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -131,7 +132,26 @@ def test_list_of_numbers_is_a_mask(text: str, mask: list[int]) -> None:
     assert cpu_mask(text) == mask
 
 
-@pytest.mark.parametrize("text", ["a", "1-", "-1", "1-b", "3-1", "99999999", ""])
+def test_list_of_many_ranges_is_a_mask_at_once() -> None:
+    started = time.thread_time()
+    assert cpu_mask("0-65535," * 2000 + "0") == [255] * 8192
+    assert time.thread_time() - started < 1.0
+
+
+@pytest.mark.parametrize(
+    ("file", "value"),
+    [("memory.max", "\u00b2"), ("memory.max", "9" * 5000), ("pids.max", str(2**64)), ("cpu.weight", "-1")],
+)
+def test_value_that_systemd_cannot_have_is_left_to_the_file(file: str, value: str) -> None:
+    assert unit_properties({"unified": {file: value}}, 252, unified=True) == []
+
+
+def test_quota_beyond_what_systemd_can_have_is_none() -> None:
+    properties = dict(unit_properties({"cpu": {"quota": 2**63 - 1, "period": 1}}, 252, unified=True))
+    assert properties["CPUQuotaPerSecUSec"] == ("t", 2**64 - 1)
+
+
+@pytest.mark.parametrize("text", ["a", "1-", "-1", "1-b", "3-1", "99999999", "", "\u0663", "9" * 5000])
 def test_list_of_no_numbers_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument):
         cpu_mask(text)
@@ -163,6 +183,14 @@ def test_annotation_becomes_a_property(name: str, text: str, expected: object) -
         ("A.B", "5"),
         ("A", "[5]"),
         ("A", "uint65 5"),
+        ("A", "byte 256"),
+        ("A", "uint64 -1"),
+        ("A", "uint64 18446744073709551616"),
+        ("A", f"uint64 {'9' * 4000}"),
+        ("A", "double inf"),
+        ("TimeoutStopSec", "double nan"),
+        ("TimeoutStopSec", "double 1e308"),
+        ("TimeoutStopSec", "uint64 18446744073709551615"),
     ],
 )
 def test_annotation_that_is_no_property_is_refused(name: str, text: str) -> None:

@@ -145,6 +145,18 @@ def test_source_of_a_bind_is_relative_to_the_bundle(source: str, expected: str) 
     assert pairs(tmpfs) == [("source", "name")]
 
 
+@pytest.mark.parametrize("value", ["\udc80", "\udc80" * 300])
+def test_option_of_bytes_that_are_no_text_goes_to_the_kernel_as_they_are(value: str) -> None:
+    op = only(entry("/x", "ramfs", "r", f"word={value}"))
+    assert ("word", value) in pairs(op)
+
+
+@pytest.mark.parametrize("gid", ["\u00b2", "9" * 5000])
+def test_group_of_devpts_that_is_no_number_is_for_the_kernel_to_refuse(gid: str) -> None:
+    (op,) = in_user_namespace(entry("/dev/pts", "devpts", "devpts", f"gid={gid}"))
+    assert ("gid", gid) in pairs(op)
+
+
 # ---- /proc ----
 
 

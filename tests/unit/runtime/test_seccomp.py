@@ -6,6 +6,7 @@ import errno
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,23 @@ def test_arguments_are_compared_in_all_their_64_bits(op: str, value: int, hit: i
 def test_masked_comparison_takes_the_mask_first() -> None:
     assert compare("MASKED_EQ", 0xF0, 0x5A, value_two=0x50) == ERRNO | 7
     assert compare("MASKED_EQ", 0xF0, 0x6A, value_two=0x50) == ALLOW
+
+
+def test_names_of_bytes_that_are_no_text_are_passed_over() -> None:
+    section = {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "syscalls": [{"names": ["\udc80"], "action": "SCMP_ACT_ALLOW"}],
+    }
+    assert compile_section(section)
+
+
+def test_architecture_that_is_there_many_times_is_compiled_once() -> None:
+    rules = [{"names": ["read"] * 1000, "action": "SCMP_ACT_ALLOW"}]
+    section = {"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64"], "syscalls": rules}
+    many = {**section, "architectures": ["SCMP_ARCH_X86_64"] * 1000}
+    started = time.thread_time()
+    assert compile_section(many) == compile_section(section)
+    assert time.thread_time() - started < 1.0
 
 
 def test_unknown_names_and_architectures_are_passed_over() -> None:

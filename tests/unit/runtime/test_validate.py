@@ -244,6 +244,7 @@ def test_value_that_is_right_is_accepted(path: str, value: object) -> None:
         ("linux.resources.rdma.mlx5_1", {}, "linux.resources.rdma.mlx5_1"),
         ("linux.resources.unified", {"../io.max": "1"}, 'linux.resources.unified["../io.max"]'),
         ("linux.resources.unified", {"io": "1"}, "linux.resources.unified.io"),
+        ("linux.resources.cpu.cpus", "0-\u0663", "linux.resources.cpu.cpus"),  # a digit, and none of ASCII's
     ],
 )
 def test_value_that_is_wrong_is_named_by_its_path(path: str, value: object, field: str) -> None:
