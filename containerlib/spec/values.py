@@ -9,7 +9,9 @@
 
 attrs takes 17 ms to import and 0.3 ms for each class; this takes nothing and 0.02 ms. A type checker sees attrs' own,
 and they behave as these do: immutable, with slots, equal and hashed by their fields, picklable. They are for the
-modules that `containerlib-oci create` loads; the rest uses attrs.
+modules that `containerlib-oci create` loads; the rest uses attrs. A kind that is often made gets an `__init__` of its
+own, as attrs writes one at once: a tenth of a millisecond that a command does not have, for a value in a quarter of the
+time, of which a start makes twenty.
 
 `cast` and `NamedTuple` are typing's, which takes 5 ms to import.
 """
@@ -25,6 +27,7 @@ else:
     from collections import namedtuple
 
     _MISSING = object()
+    _OFTEN = 16
 
     class _Field:
         __slots__ = ("default", "factory", "in_repr")
@@ -54,7 +57,7 @@ else:
         fields = {name: f if isinstance(f, _Field) else _Field(f, None, True) for name, f in found.items()}
         left_out = {*names, "__dict__", "__weakref__"}
         body = {name: item for name, item in vars(kind).items() if name not in left_out}
-        body |= {"__slots__": names, "__match_args__": names, "_fields": fields, **_METHODS}
+        body |= {"__slots__": names, "__match_args__": names, "_fields": fields, "_made": 0, **_METHODS}
         if eq:
             body |= {"__eq__": _equal, "__hash__": _hash}
         return type(kind)(kind.__name__, kind.__bases__, body)
@@ -72,6 +75,30 @@ else:
             if value is _MISSING:
                 raise TypeError(f"{name} needs {key}")
             object.__setattr__(self, key, value)
+        kind = type(self)
+        kind._made += 1
+        if kind._made == _OFTEN:
+            kind.__init__ = _written_init(kind)
+
+    def _written_init(kind):
+        """What `_init` does, written out for the fields of `kind`."""
+        fields = kind._fields
+        scope = {"missing": _MISSING, **{f"set_{name}": getattr(kind, name).__set__ for name in fields}}
+        parameters, lines = [], []
+        for name, item in fields.items():
+            value = name
+            if item.factory:
+                scope[f"make_{name}"] = item.factory
+                value = f"make_{name}() if {name} is missing else {name}"
+                parameters.append(f"{name}=missing")
+            elif item.default is _MISSING:
+                parameters.append(name)
+            else:
+                scope[f"default_{name}"] = item.default
+                parameters.append(f"{name}=default_{name}")
+            lines.append(f"    set_{name}(self, {value})")
+        exec("\n".join([f"def __init__(self, {', '.join(parameters)}):", *lines]), scope)  # noqa: S102 - names alone
+        return scope["__init__"]
 
     def _repr(self):
         shown = (f"{name}={getattr(self, name)!r}" for name, item in self._fields.items() if item.in_repr)

@@ -34,9 +34,23 @@ def point(module: Any) -> Any:
     return Point
 
 
-@pytest.fixture(params=KINDS, ids=["attrs", "ours"])
+@pytest.fixture(
+    params=[(attrs, 0), (values, 0), (values, 16)], ids=["attrs", "ours", "ours that is made often"]
+)
 def kind(request: pytest.FixtureRequest) -> Any:
-    return point(request.param)
+    module, often = request.param
+    made = point(module)
+    for number in range(often):
+        made(number)
+    return made
+
+
+def test_kind_that_is_made_often_gets_an_init_of_its_own() -> None:
+    kind = point(values)
+    first = kind.__init__
+    for number in range(16):
+        kind(number)
+    assert kind.__init__ is not first
 
 
 def test_fields_by_place_and_by_name(kind: Any) -> None:
