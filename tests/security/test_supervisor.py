@@ -62,7 +62,7 @@ def test_output_that_nobody_reads_does_not_grow_the_supervisor(rack: Rack) -> No
     reading, writing = os.pipe()
     container = rack.create("head", "-c", "60000000", "/dev/zero", stdio=Stdio(stdout=writing))
     log = Path(container.directory, "log")
-    until(lambda: log.stat().st_size > 100_000)
+    until(lambda: log.stat().st_size > 60_000)  # a pipe, and what was read since
     assert container.supervisor.poll() is None
     assert peak_of(shim_of(container)) < LARGEST
     os.close(writing)
