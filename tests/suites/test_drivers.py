@@ -44,7 +44,7 @@ grep -v cgroup /proc/self/mountinfo | cut -d' ' -f5,6 | grep -v -E '^/(proc|sys)
 
 
 def test_lifecycle_created_started_stopped_started_again(box: cl.ContainerRecipe) -> None:
-    with box.create("sh", "-c", "echo run; trap 'exit 5' TERM; while :; do sleep 0.05; done") as container:
+    with box.create("sh", "-c", "trap 'exit 5' TERM; echo run; while :; do sleep 0.05; done") as container:
         assert container.state is cl.State.CREATED
         assert [record.text for record in container.logs()] == []
         container.start()
