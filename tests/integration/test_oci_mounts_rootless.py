@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from rig.host import require_reachable_interpreter
 from rig.mounts import entry, mounted_tmpfs
 
 pytestmark = pytest.mark.privileged("CAP_SETUID: becomes an ordinary user", "CAP_SYS_ADMIN: mounts")
@@ -60,6 +61,7 @@ class User:
             },
         }
         self.bundle.joinpath("config.json").write_text(json.dumps(spec))
+        require_reachable_interpreter(USER)
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": "/nonexistent",

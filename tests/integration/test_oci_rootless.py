@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from rig.bundles import until
+from rig.host import require_reachable_interpreter
 
 pytestmark = pytest.mark.privileged("CAP_SETUID: becomes an ordinary user")
 
@@ -84,6 +85,7 @@ def run(
     mapper: dict[str, str] | None = None,
     script: str = SCRIPT,
 ) -> subprocess.CompletedProcess[str]:
+    require_reachable_interpreter(USER)
     spec["process"]["args"] = list(argv)
     (bundle / "config.json").write_text(json.dumps(spec))
     return subprocess.run(
@@ -136,6 +138,7 @@ def test_groups_cannot_be_set_by_who_maps_themselves(bundle: Path) -> None:
     shutil.which("newuidmap") is None, reason="newuidmap is not installed: apt-get install uidmap"
 )
 def test_newuidmap_maps_the_range_of_subuid(bundle: Path, tmp_path: Path) -> None:
+    require_reachable_interpreter(USER)
     pretended = {name: tmp_path / name for name in ("subuid", "subgid", "passwd")}
     pretended["passwd"].write_text(Path("/etc/passwd").read_text() + f"rootless:x:{USER}:{USER}::/:/bin/sh\n")
     for name in ("subuid", "subgid"):
@@ -172,6 +175,7 @@ def test_more_ids_than_ones_own_without_newuidmap_say_what_to_install(bundle: Pa
 
 
 def test_killed_owner_takes_a_rootless_container_along(bundle: Path) -> None:
+    require_reachable_interpreter(USER)
     spec = config()
     spec["process"]["args"] = ["sh", "-c", "echo up; sleep 600"]
     (bundle / "config.json").write_text(json.dumps(spec))

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from rig.bundles import until
+from rig.host import require_reachable_interpreter
 
 pytestmark = pytest.mark.privileged("CAP_SETUID: becomes an ordinary user")
 
@@ -40,6 +41,8 @@ def home(tmp_path: Path, busybox_rootfs: Path) -> Path:
 @pytest.fixture
 def run(home: Path) -> Run:
     """The command as the user, whose containers are below $XDG_RUNTIME_DIR."""
+
+    require_reachable_interpreter(USER)
 
     def command(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
         line = [sys.executable, "-P", "-m", "containerlib.oci_cli", *words]
