@@ -13,6 +13,7 @@ import pytest
 from containerlib.runtime.cgroups.cgroup import ContainerCgroup, remove_if_empty
 from containerlib.runtime.cgroups.layout import Layout
 from containerlib.runtime.cgroups.owner import find_delegation, give_group
+from rig.ordinary import as_user
 
 pytestmark = [
     pytest.mark.privileged("CAP_SYS_ADMIN, CAP_CHOWN: makes cgroups and gives them away"),
@@ -37,13 +38,12 @@ def given() -> Iterator[str]:
     remove_if_empty(PARENT)
 
 
-def as_user(directory: str, code: str, *, leaf: str = "") -> subprocess.CompletedProcess[str]:
+def run_in_group(directory: str, code: str, *, leaf: str = "") -> subprocess.CompletedProcess[str]:
     """Runs `code` in the group `leaf` of `directory`, as the ordinary user."""
     place = Path(directory, leaf)
-    join = f"import os; open('{place}/cgroup.procs', 'w').write('0'); os.setgid({USER}); os.setuid({USER})\n"
-    return subprocess.run(
-        [sys.executable, "-c", join + code], capture_output=True, text=True, check=False, timeout=200
-    )
+    program = as_user(USER, sys.executable, "-c", code)
+    join = ["sh", "-c", 'echo 0 >"$0/cgroup.procs" && exec "$@"', place]
+    return subprocess.run([*join, *program], capture_output=True, text=True, check=False, timeout=200)
 
 
 def test_owner_divides_the_group_and_cannot_raise_its_limits(given: str) -> None:
@@ -60,7 +60,7 @@ for name in ("pids.max", "memory.max", "cgroup.freeze"):
     except PermissionError:
         print("refused", name)
 """
-    done = as_user(given, code)
+    done = run_in_group(given, code)
     assert done.stdout.split() == [
         "refused",
         "pids.max",
@@ -85,7 +85,7 @@ cgroup.create({"pids": {"limit": 9}, "devices": [{"allow": False}]})
 print(open(cgroup.v2_directory + "/pids.max").read())
 cgroup.remove()
 """
-    done = as_user(given, code, leaf="me")
+    done = run_in_group(given, code, leaf="me")
     path = f"{PARENT}/given"
     assert done.stdout.split() == [path, "False", "True", "9"], done.stderr
 
@@ -95,7 +95,7 @@ def test_ordinary_user_outside_any_delegation_finds_none() -> None:
     cgroup.create({})
     try:
         assert cgroup.v2_directory is not None
-        done = as_user(
+        done = run_in_group(
             cgroup.v2_directory,
             "from containerlib.runtime.cgroups.owner import find_delegation; print(find_delegation())",
         )

@@ -20,6 +20,7 @@ from containerlib.runtime.cgroups.cgroup import ContainerCgroup
 from containerlib.runtime.cgroups.layout import Layout
 from containerlib.runtime.cgroups.path import Place, resolve
 from containerlib.runtime.cgroups.systemd import Manager, Scope
+from rig.ordinary import as_user
 
 pytestmark = [
     pytest.mark.privileged("CAP_SYS_ADMIN: makes cgroups"),
@@ -198,9 +199,7 @@ def test_user_manager_makes_a_scope_for_an_ordinary_user() -> None:
         if not Path(f"/run/user/{uid}/bus").exists():
             pytest.skip("the user manager has no bus (dbus-user-session)")
         done = subprocess.run(
-            [sys.executable, "-c", USER],
-            user=uid,
-            group=uid,
+            as_user(uid, sys.executable, "-c", USER),
             env={**os.environ, "XDG_RUNTIME_DIR": f"/run/user/{uid}"},
             capture_output=True,
             text=True,

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from rig.host import require_reachable_interpreter
 from rig.mounts import entry, mounted_tmpfs
+from rig.ordinary import as_user
 
 pytestmark = pytest.mark.privileged("CAP_SETUID: becomes an ordinary user", "CAP_SYS_ADMIN: mounts")
 
@@ -61,17 +61,13 @@ class User:
             },
         }
         self.bundle.joinpath("config.json").write_text(json.dumps(spec))
-        require_reachable_interpreter(USER)
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": "/nonexistent",
             "PYTHONPATH": os.pathsep.join(sys.path),
         }
         return subprocess.run(
-            [sys.executable, "-c", SCRIPT, str(self.bundle)],
-            user=USER,
-            group=USER,
-            extra_groups=[],
+            as_user(USER, sys.executable, "-c", SCRIPT, self.bundle),
             cwd="/",
             env=environment,
             capture_output=True,

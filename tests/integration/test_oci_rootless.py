@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rig.bundles import until
-from rig.host import require_reachable_interpreter
+from rig.ordinary import as_user
 
 pytestmark = pytest.mark.privileged("CAP_SETUID: becomes an ordinary user")
 
@@ -85,14 +85,10 @@ def run(
     mapper: dict[str, str] | None = None,
     script: str = SCRIPT,
 ) -> subprocess.CompletedProcess[str]:
-    require_reachable_interpreter(USER)
     spec["process"]["args"] = list(argv)
     (bundle / "config.json").write_text(json.dumps(spec))
     return subprocess.run(
-        [sys.executable, "-c", script, str(bundle), json.dumps(mapper or {})],
-        user=USER,
-        group=USER,
-        extra_groups=[],
+        as_user(USER, sys.executable, "-c", script, bundle, json.dumps(mapper or {})),
         cwd="/",
         env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
@@ -138,7 +134,6 @@ def test_groups_cannot_be_set_by_who_maps_themselves(bundle: Path) -> None:
     shutil.which("newuidmap") is None, reason="newuidmap is not installed: apt-get install uidmap"
 )
 def test_newuidmap_maps_the_range_of_subuid(bundle: Path, tmp_path: Path) -> None:
-    require_reachable_interpreter(USER)
     pretended = {name: tmp_path / name for name in ("subuid", "subgid", "passwd")}
     pretended["passwd"].write_text(Path("/etc/passwd").read_text() + f"rootless:x:{USER}:{USER}::/:/bin/sh\n")
     for name in ("subuid", "subgid"):
@@ -153,9 +148,9 @@ def test_newuidmap_maps_the_range_of_subuid(bundle: Path, tmp_path: Path) -> Non
     # the user exists in a mount namespace only: nothing of the host's is changed
     binds = " && ".join(f"mount --bind {path} /etc/{name}" for name, path in pretended.items())
     mapper = json.dumps({"newuidmap": shutil.which("newuidmap"), "newgidmap": shutil.which("newgidmap")})
-    command = f'{binds} && exec setpriv --reuid {USER} --regid {USER} --clear-groups "$@"'
+    program = as_user(USER, sys.executable, "-c", SCRIPT, bundle, mapper)
     done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", command, "sh", sys.executable, "-c", SCRIPT, str(bundle), mapper],
+        ["unshare", "--mount", "sh", "-c", f'{binds} && exec "$@"', "sh", *program],
         cwd="/",
         env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
@@ -175,15 +170,11 @@ def test_more_ids_than_ones_own_without_newuidmap_say_what_to_install(bundle: Pa
 
 
 def test_killed_owner_takes_a_rootless_container_along(bundle: Path) -> None:
-    require_reachable_interpreter(USER)
     spec = config()
     spec["process"]["args"] = ["sh", "-c", "echo up; sleep 600"]
     (bundle / "config.json").write_text(json.dumps(spec))
     with subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(bundle), "{}"],
-        user=USER,
-        group=USER,
-        extra_groups=[],
+        as_user(USER, sys.executable, "-c", SCRIPT, bundle, "{}"),
         cwd="/",
         env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=subprocess.PIPE,

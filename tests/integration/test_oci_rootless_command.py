@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rig.bundles import until
-from rig.host import require_reachable_interpreter
+from rig.ordinary import as_user
 
 pytestmark = pytest.mark.privileged("CAP_SETUID: becomes an ordinary user")
 
@@ -42,18 +42,13 @@ def home(tmp_path: Path, busybox_rootfs: Path) -> Path:
 def run(home: Path) -> Run:
     """The command as the user, whose containers are below $XDG_RUNTIME_DIR."""
 
-    require_reachable_interpreter(USER)
-
     def command(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, "-P", "-m", "containerlib.oci_cli", *words]
+        line = as_user(USER, sys.executable, "-P", "-m", "containerlib.oci_cli", *words)
         options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, **options}
         return subprocess.run(
             line,
             check=False,
             timeout=60,
-            user=USER,
-            group=USER,
-            extra_groups=[],
             cwd=home / "bundle",
             env={**os.environ, "XDG_RUNTIME_DIR": str(home), "HOME": str(home)},
             **options,

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from functools import cache
 from pathlib import Path
-
-import pytest
 
 CAPABILITIES = {
     "CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_FOWNER": 3, "CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7,
@@ -35,19 +30,3 @@ def has_sanitizers() -> bool:
     from containerlib._sys.native import HELPER
 
     return b"libasan" in HELPER.read_bytes()
-
-
-def require_reachable_interpreter(user: int) -> None:
-    """Skips where that user cannot run this interpreter: one below a home directory that is its owner's alone."""
-    if not _reaches_interpreter(user):
-        pytest.skip(
-            f"user {user} may not reach {os.path.realpath(sys.executable)}: run the tests with another Python"
-        )
-
-
-@cache
-def _reaches_interpreter(user: int) -> bool:
-    try:
-        return subprocess.run([sys.executable, "-c", ""], check=False, user=user, group=user).returncode == 0
-    except PermissionError:
-        return False

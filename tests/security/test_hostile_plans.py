@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rig.ordinary import as_user
 from rig.user_namespaces import open_parents
 
 pytestmark = pytest.mark.privileged("CAP_SETUID: is an ordinary user")
@@ -27,10 +28,7 @@ def test_helper_survives_plans_of_random_ops(tmp_path: Path) -> None:
     for path in (tmp_path, root, root / "a"):
         os.chown(path, USER, USER)
     done = subprocess.run(
-        [sys.executable, "-P", SCRIPT, tmp_path, EXAMPLES],
-        user=USER,
-        group=USER,
-        extra_groups=[],
+        as_user(USER, sys.executable, "-P", SCRIPT, tmp_path, EXAMPLES),
         cwd=tmp_path,
         env={"PATH": "/bin:/usr/bin", "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,

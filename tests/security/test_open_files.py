@@ -29,6 +29,7 @@ from containerlib.runtime.launch import start_unsupervised
 from containerlib.spec.options import ContainerOptions
 from rig.bundles import Bundled, Rack, until
 from rig.oci import Command, make_bundle
+from rig.ordinary import as_user
 from rig.user_namespaces import in_user_namespace, make_mapped_root, open_parents
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
@@ -360,8 +361,8 @@ def test_control_socket_is_closed_to_other_users_whatever_the_callers_umask(
     open_parents(tmp_path)
     for path in (rack.directory, Path(container.directory)):
         path.chmod(0o755)
-    argv = [sys.executable, "-c", SOCKETS, container.directory, name]
-    done = subprocess.run(argv, user=65534, group=65534, extra_groups=[], check=False, capture_output=True)
+    argv = as_user(65534, sys.executable, "-c", SOCKETS, container.directory, name)
+    done = subprocess.run(argv, check=False, capture_output=True)
     assert done.returncode == 7, done
     assert Path(container.directory, name).stat().st_mode & 0o077 == 0
     if words:

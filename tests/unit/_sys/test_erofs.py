@@ -20,6 +20,7 @@ from containerlib._sys.erofs import ErofsWriter, mount_erofs
 from containerlib._sys.layers import LayerLimits, LayerStats
 from containerlib.errors import InvalidArgument, StageError
 from rig.mounts import check_erofs, mounted_erofs
+from rig.ordinary import as_user
 
 MOUNTS = pytest.mark.privileged("CAP_SYS_ADMIN: mounts an EROFS file")
 SUPER = 1024
@@ -200,11 +201,6 @@ def test_erofs_is_supported_where_it_mounts():
 
 def test_erofs_without_privileges_is_unsupported_and_says_why(tmp_path):
     program = """
-import os
-if os.geteuid() == 0:
-    os.setgroups([])
-    os.setgid(65534)
-    os.setuid(65534)
 from containerlib._sys import erofs
 from containerlib.errors import Unsupported
 assert not erofs.is_supported()
@@ -213,7 +209,10 @@ try:
 except Unsupported as error:
     print(error)
 """
-    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd="/")
+    argv = [sys.executable, "-c", program]
+    if os.geteuid() == 0:
+        argv = as_user(65534, *argv)
+    ran = subprocess.run(argv, check=True, capture_output=True, text=True, cwd="/")
     assert "CAP_SYS_ADMIN" in ran.stdout
 
 
