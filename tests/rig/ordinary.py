@@ -19,7 +19,13 @@ def as_user(user: int, *argv: str | os.PathLike[str]) -> list[str]:
     What is closed on the way to the interpreter and the tests is open in a mount namespace of the program's own,
     as an overlay: the directories themselves stay as they are.
     """
-    words = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *map(os.fspath, argv)]
+    words = [
+        "setpriv",
+        f"--reuid={user}",
+        f"--regid={user}",
+        "--clear-groups",
+        *(os.fspath(word) for word in argv),
+    ]
     closed = _closed_directories()
     if not closed:
         return words
