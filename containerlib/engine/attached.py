@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import select
 import signal
 import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from containerlib.engine.streams import Pipes, patience, read_or_end
+from containerlib.engine.steps import Ready, Steps, finish
+from containerlib.engine.streams import Pipes, read_or_end
 from containerlib.errors import Conflict, Timeout
 from containerlib.spec.status import ExitStatus
 
@@ -62,21 +62,17 @@ class Attached:
                 self._finish()
             return self._status
 
-    def wait(self, timeout: float | None = None) -> ExitStatus:
+    def wait(self, timeout: float | None = None) -> Steps[ExitStatus]:
         """Waits for the end. A program that fills a pipe which nobody reads never comes to it.
 
         Raises: Timeout.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        poll = select.poll()
-        if (status := self.poll()) is not None:
-            return status
-        poll.register(self._supervisor.fileno(), select.POLLIN)
         while (status := self.poll()) is None:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 raise Timeout(f"{' '.join(self.argv)!r} still runs after {timeout:g} s")
-            poll.poll(patience(left))
+            yield Ready((self._supervisor.fileno(),), timeout=left)
         return status
 
     def signal(self, number: int) -> None:
@@ -99,7 +95,7 @@ class Attached:
                     self._supervisor.signal(signal.SIGKILL, everyone=True)
                 # What nobody has read keeps the supervisor from its end for as long as somebody might.
                 self._close_streams()
-                self.wait()
+                finish(self.wait())
         finally:
             self._supervisor.close()
             self._close_streams()

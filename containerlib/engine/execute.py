@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import cast
 
 from attrs import frozen
@@ -14,6 +15,7 @@ from containerlib.bundles.users import resolve_user
 from containerlib.engine.attached import Attached
 from containerlib.engine.completed import Completed, checked
 from containerlib.engine.instance import Instance
+from containerlib.engine.steps import Steps, Work
 from containerlib.engine.streams import Pipes, communicate
 from containerlib.engine.undo import clean_up
 from containerlib.errors import Conflict, StageError, Unavailable
@@ -42,7 +44,7 @@ def execute(
     stdin: bytes | None = None,
     must_succeed: bool = True,
     timeout: float | None = None,
-) -> Completed:
+) -> Steps[Completed]:
     """Runs the command to its end.
 
     Raises: ExitError where `must_succeed` and the exit code is not 0; Timeout after `timeout` seconds, when
@@ -52,9 +54,9 @@ def execute(
     deadline = None if timeout is None else time.monotonic() + timeout
     subject = f"{' '.join(options.argv)!r} in {instance.subject}"
     with _naming(instance), Pipes(stdin=stdin is not None) as pipes:
-        supervisor = _start(instance, options, pipes, wait=False)
+        supervisor = yield Work(partial(_start, instance, options, pipes, wait=False))
         try:
-            status, stdout, stderr = communicate(supervisor, pipes, stdin, deadline, subject)
+            status, stdout, stderr = yield from communicate(supervisor, pipes, stdin, deadline, subject)
             supervisor.finished()
         except BaseException as error:
             clean_up(error, lambda: _kill(instance, supervisor))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from containerlib import shim
 from containerlib.engine.execute import ExecOptions, execute
+from containerlib.engine.steps import finish
 from containerlib.engine.stop import tail
 from containerlib.errors import Conflict, Timeout, with_log
 from containerlib.spec.lifecycle import State
@@ -46,7 +47,10 @@ def _wait_for_exec(instance: Instance, options: ExecOptions, limit: float) -> No
     what = f"success of {' '.join(options.argv)!r}"
     for left in _attempts(instance, limit, what):
         try:
-            if execute(instance, options, must_succeed=False, timeout=max(left, 0.001)).exit_code == 0:
+            if (
+                finish(execute(instance, options, must_succeed=False, timeout=max(left, 0.001))).exit_code
+                == 0
+            ):
                 return
         except Timeout as error:
             raise _late(instance, what) from error

@@ -11,6 +11,7 @@ from attrs import evolve
 from containerlib.engine.attached import Attached
 from containerlib.engine.completed import Completed, checked
 from containerlib.engine.launch import Order, launch
+from containerlib.engine.steps import Steps, Work
 from containerlib.engine.stop import discard
 from containerlib.engine.streams import Pipes, communicate
 from containerlib.engine.undo import clean_up
@@ -23,7 +24,7 @@ __all__ = ["run", "spawn"]
 
 def run(
     core: Core, order: Order, *, stdin: bytes | None = None, check: bool = True, timeout: float | None = None
-) -> Completed:
+) -> Steps[Completed]:
     """Starts the container, gives it `stdin`, collects what it writes, and removes it, whatever happens.
 
     Raises: ExitError where `check` and the exit code is not 0; Timeout after `timeout` seconds; what
@@ -31,11 +32,14 @@ def run(
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     with Pipes(stdin=stdin is not None) as pipes:
-        instance, supervisor = launch(core, evolve(order, auto_remove=True), pipes.child, wait=False)
+        start = partial(launch, core, evolve(order, auto_remove=True), pipes.child, wait=False)
+        instance, supervisor = yield Work(start)
         try:
             pipes.close_child()
-            status, stdout, stderr = communicate(supervisor, pipes, stdin, deadline, instance.subject)
-            discard(instance, supervisor)
+            status, stdout, stderr = yield from communicate(
+                supervisor, pipes, stdin, deadline, instance.subject
+            )
+            yield Work(partial(discard, instance, supervisor))
         except BaseException as error:
             # also after an interrupt in the middle of the removal: what is half done is done again
             clean_up(error, partial(discard, instance, supervisor), supervisor.close)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import select
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import Self
 
+from containerlib.engine.steps import Ready, Steps
 from containerlib.errors import Timeout, printable
 from containerlib.runtime import Stdio, Supervisor
 from containerlib.spec.status import ExitStatus
 
-__all__ = ["Pipes", "communicate", "log_tail", "patience", "read_or_end"]
+__all__ = ["Pipes", "communicate", "log_tail", "read_or_end"]
 
 _CHUNK = 65536
 _CAPACITY = 1 << 20
@@ -84,7 +84,7 @@ class Pipes:
 
 def communicate(
     supervisor: Supervisor, pipes: Pipes, data: bytes | None, deadline: float | None, subject: str
-) -> tuple[ExitStatus, bytes, bytes]:
+) -> Steps[tuple[ExitStatus, bytes, bytes]]:
     """Writes `data`, reads both streams to their end and waits for the program's: one loop, no thread.
 
     `deadline` is on time.monotonic()'s clock.
@@ -98,7 +98,7 @@ def communicate(
             raise Timeout(
                 f"{subject} did not end in the time allowed, and was killed", log_tail=log_tail(*pump.output)
             )
-        pump.turn(left)
+        pump.attend((yield pump.wants(left)))
     assert pump.status is not None  # noqa: S101 - for the type checker: busy until then
     stdout, stderr = pump.output
     return pump.status, stdout, stderr
@@ -121,10 +121,6 @@ class _Pump:
         self._read: dict[int, list[bytes]] = {pipes.stdout: [], pipes.stderr: []}
         self._streams = (pipes.stdout, pipes.stderr)
         self._open = set(self._streams)
-        self._poll = select.poll()
-        self._poll.register(supervisor.fileno(), select.POLLIN)
-        for stream in self._streams:
-            self._poll.register(stream, select.POLLIN)
         self._start_feeding()
 
     @property
@@ -136,15 +132,20 @@ class _Pump:
         stdout, stderr = (b"".join(self._read[stream]) for stream in self._streams)
         return stdout, stderr
 
-    def turn(self, timeout: float | None) -> None:
-        """Waits for something to happen, and sees to it."""
-        for descriptor, _ in self._poll.poll(patience(timeout)):
+    def wants(self, timeout: float | None) -> Ready:
+        """What may happen next."""
+        reading = [*self._open] if self.status is not None else [*self._open, self._supervisor.fileno()]
+        return Ready(reading, [self._pipes.stdin] if self._unsent else (), timeout)
+
+    def attend(self, ready: Collection[int]) -> None:
+        """Sees to what has happened."""
+        for descriptor in ready:
             if descriptor in self._open:
                 self._drain(descriptor)
             elif descriptor == self._pipes.stdin:
                 self._feed()
             else:
-                self._look()
+                self.status = self._supervisor.poll()
 
     def _start_feeding(self) -> None:
         if self._pipes.stdin < 0:
@@ -155,7 +156,6 @@ class _Pump:
         os.set_blocking(self._pipes.stdin, False)
         if len(self._unsent) > _CHUNK:
             _widen(self._pipes.stdin)
-        self._poll.register(self._pipes.stdin, select.POLLOUT)
 
     def _feed(self) -> None:
         try:
@@ -166,7 +166,6 @@ class _Pump:
             # The program does not want the rest: as in a shell pipe, that is its business.
             self._unsent = self._unsent[:0]
         if not self._unsent:
-            self._poll.unregister(self._pipes.stdin)
             self._stop_feeding()
 
     def _stop_feeding(self) -> None:
@@ -176,22 +175,7 @@ class _Pump:
         if data := read_or_end(stream, _CHUNK):
             self._read[stream].append(data)
         else:
-            self._poll.unregister(stream)
             self._open.discard(stream)
-
-    def _look(self) -> None:
-        self.status = self._supervisor.poll()
-        if self.status is not None:
-            self._poll.unregister(self._supervisor.fileno())
-
-
-def patience(timeout: float | None) -> int:
-    """Milliseconds for a poll in a loop that waits `timeout` seconds (None: for ever): a second at most.
-
-    A Ctrl-C that arrives between the interpreter's last look for signals and the system call does not interrupt the
-    call, and would be seen only when it ends.
-    """
-    return 1000 if timeout is None else min(int(timeout * 1000) + 1, 1000)
 
 
 def read_or_end(stream: int, size: int) -> bytes:

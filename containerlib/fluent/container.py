@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from containerlib.engine import archive, execute, listing, ready, start, stop, words
 from containerlib.engine.execute import ExecOptions
 from containerlib.engine.signals import parse_signal
+from containerlib.engine.steps import finish
 from containerlib.errors import NotFound
 from containerlib.fluent.image import Image, image_changes
 from containerlib.fluent.process import Process
@@ -170,7 +171,7 @@ class Container:
         options = _exec_options(argv, user, workdir, env, tty=tty)
         words.flag(check, field="check")
         data, limit = words.data(input), words.timeout(timeout)
-        return execute.execute(self._instance, options, stdin=data, must_succeed=check, timeout=limit)
+        return finish(execute.execute(self._instance, options, stdin=data, must_succeed=check, timeout=limit))
 
     def spawn(
         self,

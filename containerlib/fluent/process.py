@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from containerlib.engine import words
 from containerlib.engine.signals import parse_signal
+from containerlib.engine.steps import finish
 from containerlib.engine.undo import clean_up
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Process:
 
         Raises: Timeout.
         """
-        return self._attached.wait(words.timeout(timeout))
+        return finish(self._attached.wait(words.timeout(timeout)))
 
     def send_signal(self, signal: int | str) -> None:
         """Sends a signal, e.g. `"HUP"`; a program that has ended gets none.

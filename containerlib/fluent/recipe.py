@@ -11,6 +11,7 @@ from containerlib.engine import run, start, words
 from containerlib.engine.launch import Order
 from containerlib.engine.names import check_name
 from containerlib.engine.sources import HostSource, ImageSource, PullPolicy
+from containerlib.engine.steps import finish
 from containerlib.errors import InvalidArgument
 from containerlib.fluent.container import Container
 from containerlib.fluent.mounts import mount_option
@@ -194,7 +195,7 @@ class ContainerRecipe:
         """
         words.flag(check, field="check")
         order, data, limit = self._order(argv), words.data(input), words.timeout(timeout)
-        return run.run(self.engine.core, order, stdin=data, check=check, timeout=limit)
+        return finish(run.run(self.engine.core, order, stdin=data, check=check, timeout=limit))
 
     def spawn(self, *argv: str) -> Process:
         """Starts the container with pipes on its standard streams; it is removed when it has ended.

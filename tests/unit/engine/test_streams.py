@@ -14,6 +14,7 @@ from typing import cast
 
 import pytest
 
+from containerlib.engine.steps import finish
 from containerlib.engine.streams import Pipes, communicate, log_tail
 from containerlib.errors import Timeout
 from containerlib.runtime import Supervisor
@@ -61,7 +62,7 @@ def started(code: str, *, stdin: bool = False) -> Iterator[tuple[Supervisor, Pip
 def test_communicate_streams_kept_apart_and_whole() -> None:
     code = "import os\nfor n in range(3000): os.write(1, b'o' * 100); os.write(2, b'e' * 50)"
     with started(code) as (supervisor, pipes):
-        status, stdout, stderr = communicate(supervisor, pipes, None, None, "child")
+        status, stdout, stderr = finish(communicate(supervisor, pipes, None, None, "child"))
     assert (status.exit_code, stdout, stderr) == (0, b"o" * 300_000, b"e" * 150_000)
 
 
@@ -69,26 +70,26 @@ def test_communicate_input_larger_than_pipe_comes_back() -> None:
     data = os.urandom(5_000_000)
     code = "import shutil, sys; shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)"
     with started(code, stdin=True) as (supervisor, pipes):
-        status, stdout, _ = communicate(supervisor, pipes, data, None, "child")
+        status, stdout, _ = finish(communicate(supervisor, pipes, data, None, "child"))
     assert (status.exit_code, stdout == data) == (0, True)
 
 
 @pytest.mark.parametrize("data", [b"", b"x"])
 def test_communicate_input_ends(data: bytes) -> None:
     with started("import sys; print(sys.stdin.read(), end='')", stdin=True) as (supervisor, pipes):
-        assert communicate(supervisor, pipes, data, None, "child")[1] == data
+        assert finish(communicate(supervisor, pipes, data, None, "child"))[1] == data
 
 
 def test_communicate_program_that_does_not_read_is_no_failure() -> None:
     with started("import os; os.close(0)", stdin=True) as (supervisor, pipes):
-        status, _, _ = communicate(supervisor, pipes, b"x" * 1_000_000, None, "child")
+        status, _, _ = finish(communicate(supervisor, pipes, b"x" * 1_000_000, None, "child"))
     assert status.exit_code == 0
 
 
 def test_communicate_deadline_raises_with_last_lines() -> None:
     code = "import sys, time\nfor n in range(20): print('line', n, flush=True)\ntime.sleep(60)"
     with started(code) as (supervisor, pipes), pytest.raises(Timeout, match="container 'x'") as caught:
-        communicate(supervisor, pipes, None, time.monotonic() + 0.5, "container 'x'")
+        finish(communicate(supervisor, pipes, None, time.monotonic() + 0.5, "container 'x'"))
     assert caught.value.log_tail == tuple(f"line {n}" for n in range(10, 20))
 
 
@@ -98,7 +99,7 @@ def test_communicate_no_thread_is_started() -> None:
         seen: list[int] = []
         timer = threading.Timer(0.05, lambda: seen.append(threading.active_count()))
         timer.start()
-        communicate(supervisor, pipes, None, None, "child")
+        finish(communicate(supervisor, pipes, None, None, "child"))
         timer.join()
     assert seen == [before + 1]
 
