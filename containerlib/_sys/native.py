@@ -111,6 +111,18 @@ def write_files(files: Sequence[tuple[str, str]]) -> int:
     return int(lib.clib_write_files(_terminated([text for pair in files for text in pair]), len(files)))
 
 
+def remove_level(top: int, name: str, aside: str) -> tuple[int, int]:
+    """Removes what is in the directory `name` of `top`, but not below its own directories: those move into `top`.
+
+    Those with something in them, that is: they are called `aside` and a number, from 0 on.
+
+    Returns how many, and the bytes of the files that are no more. Raises: OSError.
+    """
+    size = ffi.new("uint64_t *")
+    moved = _checked(lib.clib_remove_level(top, os.fsencode(name), os.fsencode(aside), size), name)
+    return moved, int(size[0])
+
+
 def watch_growth(path: str) -> int:
     """A non-blocking descriptor that is readable when the file `path` has grown. Raises: OSError."""
     return _checked(lib.clib_watch_growth(os.fsencode(path)), path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from containerlib._sys.trees import remove_tree
+from containerlib._sys.trees import remove_trees
 from containerlib.images.content.leases import Lease, lease_of, sweep
 from containerlib.images.records import PruneReport
 from containerlib.images.root import ImageRoot
@@ -48,13 +48,7 @@ def clear_temporary(root: ImageRoot) -> PruneReport:
     ]
     live = sweep(root.leases, root.table)
     dead = [(directory, name) for directory, name in names if _is_dead(name, live)]
-    size = 0
-    for directory, name in dead:
-        path = os.path.join(directory, name)
-        try:
-            size += remove_tree(path)
-        except FileNotFoundError:  # another process clears as well
-            continue
+    size = remove_trees(os.path.join(directory, name) for directory, name in dead)
     return PruneReport(temporary=tuple(name for _, name in dead), reclaimed_bytes=size)
 
 
