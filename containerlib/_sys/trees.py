@@ -124,9 +124,9 @@ def _each(work: Callable[[_T], _R], items: Sequence[_T], threads: int) -> list[_
     """What `work` returns for each, in any order, by this thread and up to `threads` - 1 others.
 
     Without the others where none can be started: the interpreter is at its end, or there are too many.
-    Raises: OSError, the first of them; what nobody has begun is then left.
+    Raises: what `work` raised first; what nobody has begun is then left.
     """
-    waiting, done, failures = deque(items), list[_R](), list[OSError]()
+    waiting, done, failures = deque(items), list[_R](), list[Exception]()
 
     def work_off() -> None:
         while not failures:
@@ -136,7 +136,7 @@ def _each(work: Callable[[_T], _R], items: Sequence[_T], threads: int) -> list[_
                 return
             try:
                 done.append(work(item))
-            except OSError as error:
+            except Exception as error:
                 failures.append(error)
 
     helpers: list[threading.Thread] = []

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
-from containerlib._sys.trees import remove_tree
+import pytest
+
+from containerlib._sys import native
+from containerlib._sys.trees import remove_tree, remove_trees
 
 
 def test_remove_tree_missing_is_fine(tmp_path: Path) -> None:
@@ -107,3 +113,93 @@ def test_remove_tree_twice_at_once_both_end(tmp_path: Path) -> None:
         thread.join()
     remove_tree(str(top))
     assert not top.exists()
+
+
+def test_remove_tree_counts_more_than_four_gibibytes(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    (top / "a").mkdir(parents=True)
+    with (top / "a/sparse").open("wb") as file:
+        file.truncate(5 << 30)
+    assert remove_tree(str(top)) == 5 << 30
+
+
+def test_remove_trees_files_links_and_directories_gone(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    wide = filled(tmp_path / "wide", directories=30)
+    deep = filled(tmp_path / "deep/d/d/d", directories=2)
+    for number in range(20):
+        (tmp_path / f"file{number}").write_bytes(bytes(100))
+    (tmp_path / "link").symlink_to(outside)
+    (wide / "link").symlink_to(outside)
+    names = ["none", "wide", "deep", "link", *(f"file{number}" for number in range(20))]
+    assert remove_trees(str(tmp_path / name) for name in names) - len(str(outside)) * 2 == 20 * 100 + 32 * 10
+    assert not deep.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["outside"]
+    assert (outside / "kept").read_text() == "kept"
+
+
+def test_remove_trees_of_one_directory_is_shared_by_threads(tmp_path: Path) -> None:
+    top = filled(tmp_path / "top", directories=10)
+    names = set()
+
+    def note(_: object, event: str, function: object) -> None:
+        if event == "call":
+            names.add(threading.current_thread().name)
+
+    before = threading.getprofile()
+    threading.setprofile(note)
+    try:
+        remove_trees([str(top)])
+    finally:
+        threading.setprofile(before)
+    assert any("containerlib-remove" in name for name in names)
+    assert not top.exists()
+
+
+def test_remove_trees_raises_what_a_thread_met_and_leaves_none_running(tmp_path: Path) -> None:
+    paths = [str(tmp_path / ("x" * 300 + str(number))) for number in range(20)]
+    with pytest.raises(OSError) as caught:  # noqa: PT011 - the errno says it
+        remove_trees(paths)
+    assert caught.value.errno == errno.ENAMETOOLONG
+    assert not [each.name for each in threading.enumerate() if "containerlib-remove" in each.name]
+
+
+def test_remove_trees_at_the_end_of_the_interpreter_goes_on_without_threads(tmp_path: Path) -> None:
+    top = filled(tmp_path / "top", directories=5)
+    program = (
+        "import atexit, sys\n"
+        "from containerlib._sys.trees import remove_trees\n"
+        "atexit.register(remove_trees, sys.argv[1:])\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(top)], capture_output=True, text=True, check=True
+    )
+    assert ended.stderr == ""
+    assert not top.exists()
+
+
+def test_remove_level_moves_each_full_directory_up_once(tmp_path: Path) -> None:
+    top = filled(tmp_path / "top", directories=2000)
+    (top / "empty").mkdir()
+    (top / "file").write_bytes(bytes(7))
+    (top / "0").rename(top / os.fsdecode(b"\xff"))
+    directory = os.open(top, os.O_RDONLY)
+    try:
+        assert native.remove_level(directory, ".", ".aside-") == (2000, 7)
+        assert {path.name for path in top.iterdir()} == {f".aside-{number}" for number in range(2000)}
+        assert native.remove_level(directory, ".aside-0", ".more-") == (0, 10)
+        assert native.remove_level(directory, "none", ".more-") == (0, 0)
+        with pytest.raises(NotADirectoryError):
+            native.remove_level(directory, ".aside-1/file", ".more-")
+    finally:
+        os.close(directory)
+
+
+def filled(top: Path, *, directories: int) -> Path:
+    """With a file of ten bytes in each directory."""
+    for number in range(directories):
+        (top / str(number)).mkdir(parents=True)
+        (top / str(number) / "file").write_bytes(bytes(10))
+    return top
