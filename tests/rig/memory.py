@@ -15,3 +15,9 @@ class Memory:
 
     def write(self, chunk: bytes) -> None:
         self.data += chunk
+
+    def check(self) -> None:
+        """Its user looks at what came."""
+
+    def restart(self) -> None:
+        self.data.clear()

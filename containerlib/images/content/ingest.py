@@ -3,6 +3,7 @@
        download thread                         unpacking thread
     ingest.write(chunk) ...                  for chunk in ingest.chunks(): ...
     ingest.finish()      -- verified -->     the last chunk, then the end
+    ingest.restart()     ------------->      Restarted: what was read is not the blob
     ingest.fail(error)   ------------->      error
 
 The file is the buffer between the two: a slow unpacker does not hold up the download, and memory stays flat.
@@ -18,9 +19,13 @@ from containerlib.errors import RegistryError, StageError
 from containerlib.images.registry.sinks import check_digest
 from containerlib.spec.digest import Digest, Hasher
 
-__all__ = ["Ingest"]
+__all__ = ["Ingest", "Restarted"]
 
 _READ_SIZE = 256 * 1024
+
+
+class Restarted(Exception):
+    """What was read of the blob is not the blob: it is to be read again from its start."""
 
 
 class Ingest:
@@ -39,9 +44,11 @@ class Ingest:
         self.path = path
         self._on_write = on_write
         self.written = 0
+        self.restarts = 0
         self._expected = expected
         self._size = size
-        self._hasher = Hasher(expected.algorithm if expected else "sha256")
+        self._algorithm = expected.algorithm if expected else "sha256"
+        self._hasher = Hasher(self._algorithm)
         self._changed = threading.Condition()
         self._done = False
         self._error: BaseException | None = None
@@ -70,13 +77,32 @@ class Ingest:
             self._changed.notify_all()
         self._on_write(self.written)
 
-    def finish(self) -> Digest:
-        """Ends the blob and has it on disk. Raises: RegistryError for a wrong size or digest."""
+    def check(self) -> Digest:
+        """Holds what is there against what was promised. Raises: RegistryError for a wrong size or digest."""
         if self._size is not None and self.written != self._size:
             raise self._wrong_size(f"{self.written}")
         digest = self._hasher.digest()
         if self._expected is not None:
             check_digest(self._expected, digest)
+        return digest
+
+    def restart(self) -> None:
+        """Forgets what was written, for other bytes from elsewhere; readers get `Restarted`. Raises: StageError."""
+        with self._changed:
+            try:
+                os.ftruncate(self._fd, 0)
+                os.lseek(self._fd, 0, os.SEEK_SET)
+            except OSError as error:
+                raise StageError("content", error.errno or 0, self.path) from error
+            self._hasher = Hasher(self._algorithm)
+            self.written = 0
+            self.restarts += 1
+            self._changed.notify_all()
+        self._on_write(0)
+
+    def finish(self) -> Digest:
+        """Ends the blob and has it on disk. Raises: RegistryError for a wrong size or digest."""
+        digest = self.check()
         with self._changed:
             self._done = True
             self._changed.notify_all()
@@ -95,13 +121,23 @@ class Ingest:
             self._changed.notify_all()
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes from the start, as they come; ends only when the whole blob has been verified."""
-        offset = 0
+        """The bytes from the start, as they come; ends only when the whole blob has been verified.
+
+        Raises: Restarted; what it was failed with.
+        """
+        offset, restarts = 0, self.restarts
         while True:
             with self._changed:
                 self._changed.wait_for(
-                    lambda: self._done or self._error or self.written >= offset + _READ_SIZE  # noqa: B023
+                    lambda: (
+                        self._done
+                        or self._error
+                        or self.restarts != restarts
+                        or self.written >= offset + _READ_SIZE  # noqa: B023
+                    )
                 )
+                if self.restarts != restarts:
+                    raise Restarted
                 if self._error is not None:
                     raise self._error
                 # Under the lock, because `close` may come from another thread and the number be used again.

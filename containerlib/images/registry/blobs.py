@@ -50,6 +50,11 @@ class Sink(Protocol):
     @property
     def written(self) -> int: ...
     def write(self, chunk: bytes) -> None: ...
+    def check(self) -> object:
+        """Raises: RegistryError where what was written is not the blob."""
+
+    def restart(self) -> None:
+        """Forgets what was written: it was not the blob."""
 
 
 @frozen
@@ -137,10 +142,24 @@ class Blob:
 
 
 def download(blob: Blob, sink: Sink) -> None:
-    """Writes the blob into `sink` from where that is.
+    """Writes the blob into `sink` from where that is, and has it checked; other bytes do not stay there.
+
+    Where these began at another place, that one may have to answer for them, so this one is asked for all of them.
 
     Raises: NotFound, Unauthorized, Unavailable, RegistryError; what the sink raises.
     """
+    start = sink.written
+    _download(blob, sink)
+    try:
+        sink.check()
+    except RegistryError:
+        sink.restart()
+        if not start:
+            raise
+        download(blob, sink)
+
+
+def _download(blob: Blob, sink: Sink) -> None:
     if blob.size - sink.written >= PARALLEL_FROM:
         start, started = sink.written, time.monotonic()
         _copy(blob, sink, start + SEGMENT)

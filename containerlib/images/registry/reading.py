@@ -106,7 +106,9 @@ class Reading:
         return descriptor
 
     def fetch(self, repository: str, descriptor: Descriptor, sink: Sink) -> None:
-        """Writes the blob into `sink` from where that is, unverified: the sink is what hashes it.
+        """Writes the blob into `sink` from where that is, and has the sink check it.
+
+        A mirror that has other bytes under its digest is passed over like one that does not have it.
 
         What the registry does not have is fetched from the descriptor's `urls`, where foreign layers are allowed. What
         the sink raises ends it.

@@ -51,6 +51,15 @@ class FileSink:
             ) from error
         self.written += len(chunk)
 
+    def check(self) -> None:
+        check_digest(self._expected, self._hasher.digest())
+
+    def restart(self) -> None:
+        self._file.seek(0)
+        self._file.truncate()
+        self._hasher = Hasher(self._expected.algorithm)
+        self.written = 0
+
     def __enter__(self) -> FileSink:
         return self
 
@@ -60,7 +69,7 @@ class FileSink:
         self._file.close()
         try:
             if kind is None:
-                check_digest(self._expected, self._hasher.digest())
+                self.check()
                 os.replace(self._aside, self._path)
         finally:
             with suppress(OSError):  # it has its name

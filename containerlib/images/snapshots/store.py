@@ -100,10 +100,12 @@ class Drafts:
     def prepare(self, chain: Sequence[str]) -> Draft:
         """Begins the top layer of `chain` (the lowest first), on those below: whole, or reserved too.
 
-        Raises: StageError.
+        What was begun of it before is removed. Raises: StageError.
         """
         below = [self._path(chain_id) for chain_id in reversed(chain[:-1])]
-        path = self._path(chain[-1])
+        path = self._paths[chain[-1]]
+        if os.path.lexists(path):
+            remove_tree(path)
         return self.snapshotter.prepare(path, self.snapshotter.layers(below), self._opened)
 
     def done(self, chain_id: str, size: int) -> None:

@@ -158,7 +158,7 @@ def _unpack_one(
     chain = config.chain_ids()[: index + 1]
     size = unpack(
         transfer,
-        drafts.prepare(chain),
+        partial(drafts.prepare, chain),
         diff_id=Digest.parse(config.diff_ids[index]),
         compressed_size=manifest.layers[index].size,
         progress=partial(_report_unpacked, report, str(manifest.layers[index].digest)),

@@ -41,8 +41,10 @@ class Source(Protocol):
 
 
 class Transfer(Protocol):
-    """A blob that is here or coming."""
+    """A blob that is here or coming. `restarts`: how often it came wrong, and is coming again from its start."""
 
+    @property
+    def restarts(self) -> int: ...
     def chunks(self) -> Iterator[bytes]: ...
     def wait(self) -> None: ...
 
@@ -75,9 +77,8 @@ class Transfers:
     def read(self, descriptor: Descriptor) -> bytes:
         """A small blob, whole and verified."""
         transfer = self.start(descriptor)
-        data = b"".join(transfer.chunks())
         transfer.wait()
-        return data
+        return b"".join(transfer.chunks())
 
     def put(self, descriptor: Descriptor, data: bytes) -> None:
         """A small blob whose bytes are known."""
@@ -142,8 +143,14 @@ class _Download:
         self.wait = future.result
         self.chunks = ingest.chunks
 
+    @property
+    def restarts(self) -> int:
+        return self.ingest.restarts
+
 
 class _Present:
+    restarts = 0
+
     def __init__(self, content: ContentStore, digest: Digest) -> None:
         self._content = content
         self._digest = digest

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from containerlib.errors import InvalidArgument, RegistryError
+from containerlib.images.content.ingest import Restarted
 from containerlib.images.snapshots.snapshotter import Draft
 from containerlib.images.transfer.decoding import ahead, decoded
 from containerlib.images.transfer.transfers import Transfer
@@ -23,22 +24,57 @@ ALWAYS_ALLOWED_BYTES = 1024**3
 
 def unpack(
     transfer: Transfer,
-    draft: Draft,
+    prepare: Callable[[], Draft],
     *,
     diff_id: Digest,
     compressed_size: int,
-    progress: Callable[[int], None],
-    wait_for_lowers: Callable[[], None],
+    progress: Callable[[int], None] = lambda _: None,
+    wait_for_lowers: Callable[[], None] = lambda: None,
 ) -> int:
-    """Feeds a layer to `draft`, which it finishes and closes; returns the bytes of its files. Blocks until it has come.
+    """Feeds a layer to a draft, which it finishes and closes; returns the bytes of its files. Blocks until it has come.
 
-    `wait_for_lowers` returns when the layers below are finished, or raises what became of them.
+    A layer that comes again, because what came was not what its digest says, gets a new draft. `wait_for_lowers`
+    returns when the layers below are finished, or raises what became of them.
 
     Raises: InvalidArgument(field="layer") for a layer that is damaged, hostile or too large for its
     compressed size; RegistryError(code="DIGEST_INVALID") where it is not `diff_id`; StageError; what the
     transfer raises.
     """
-    hasher = Hasher(diff_id.algorithm)
+    while True:
+        restarts = transfer.restarts
+        try:
+            size, unpacked = _unpack(
+                transfer,
+                prepare(),
+                algorithm=diff_id.algorithm,
+                compressed_size=compressed_size,
+                progress=progress,
+                wait_for_lowers=wait_for_lowers,
+            )
+        except (InvalidArgument, Restarted):
+            transfer.wait()  # bytes that came wrong explain the rest, and that is for the transfer to say
+            if transfer.restarts == restarts:
+                raise
+        else:
+            break
+    if unpacked != diff_id:
+        raise RegistryError(
+            f"a layer unpacks to {unpacked}, and the image's config says {diff_id}: push it anew",
+            code="DIGEST_INVALID",
+        )
+    return size
+
+
+def _unpack(
+    transfer: Transfer,
+    draft: Draft,
+    *,
+    algorithm: str,
+    compressed_size: int,
+    progress: Callable[[int], None],
+    wait_for_lowers: Callable[[], None],
+) -> tuple[int, Digest]:
+    hasher = Hasher(algorithm)
     pieces = ahead(_decoded(transfer))
     try:
         for piece, total in _bounded(pieces, compressed_size):
@@ -46,19 +82,10 @@ def unpack(
             draft.feed(piece)
             progress(total)
         wait_for_lowers()
-        size = draft.finish()
-    except InvalidArgument:
-        transfer.wait()  # bytes that came wrong explain the rest, and that is for the transfer to say
-        raise
+        return draft.finish(), hasher.digest()
     finally:
         draft.close()
         pieces.close()
-    if hasher.digest() != diff_id:
-        raise RegistryError(
-            f"a layer unpacks to {hasher.digest()}, and the image's config says {diff_id}: push it anew",
-            code="DIGEST_INVALID",
-        )
-    return size
 
 
 def _bounded(pieces: Iterable[bytes], compressed_size: int) -> Iterator[tuple[bytes, int]]:

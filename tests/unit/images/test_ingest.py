@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from containerlib.errors import RegistryError, StageError
-from containerlib.images.content.ingest import Ingest
+from containerlib.images.content.ingest import Ingest, Restarted
 from containerlib.spec.digest import Digest
 
 DATA = os.urandom(1_000_000)
@@ -42,6 +42,19 @@ def test_reader_gets_the_failure_instead_of_the_end(ingest: Ingest) -> None:
         list(ingest.chunks())
     with pytest.raises(ConnectionError):
         ingest.write(b"")
+
+
+def test_reader_of_what_came_wrong_is_told_and_reads_again(ingest: Ingest) -> None:
+    ingest.write(bytes(len(DATA)))
+    reader = ingest.chunks()
+    next(reader)
+    ingest.restart()
+    with pytest.raises(Restarted):
+        next(reader)
+    ingest.write(DATA)
+    assert ingest.finish() == Digest.of(DATA)
+    assert b"".join(ingest.chunks()) == DATA
+    assert (ingest.restarts, Path(ingest.path).read_bytes()) == (1, DATA)
 
 
 @pytest.mark.parametrize(("data", "code"), [(DATA[1:], "SIZE_INVALID"), (bytes(len(DATA)), "DIGEST_INVALID")])

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
 
-from containerlib.errors import InvalidArgument, NotFound, Unavailable
+from containerlib.errors import InvalidArgument, NotFound, RegistryError, Unavailable
 from containerlib.images.registry.challenges import basic
 from containerlib.images.registry.client import Registry
 from containerlib.spec.auth import BasicAuth
 from containerlib.spec.image import Manifest
 from rig.mock_image import BLOB, DIGEST, LAYER, honest
-from rig.mock_server import MockServer, by_host, down
+from rig.mock_server import Handler, MockServer, by_host, down
 
 MIRRORED = """
 [[registry]]
@@ -89,6 +90,53 @@ def test_blob_that_breaks_off_at_a_mirror_goes_on_at_the_registry(connect: Calla
     with connect(server, MIRRORED) as registry:
         assert b"".join(registry.blob("acme/app", LAYER)) == BLOB
     assert server.requests[-1].headers["Range"] != "bytes=0-"
+
+
+def lies(request: httpx.Request) -> httpx.Response:
+    """Has other bytes under the blob's digest, as many as it should have."""
+    return httpx.Response(200, content=BLOB[::-1]) if "/blobs/" in request.url.path else honest(request)
+
+
+@pytest.mark.parametrize(("one", "two"), [(lies, honest), (404, lies), (lies, lies), (down, lies)])
+def test_blob_that_is_another_at_a_mirror_is_asked_for_at_the_next_place(
+    connect: Callable[..., Registry], tmp_path: Path, one: Handler | int, two: Handler | int
+) -> None:
+    with connect(by_host(one=one, two=two, registry=honest), MIRRORED) as registry:
+        registry.save("acme/app", LAYER, tmp_path / "blob")
+    assert (tmp_path / "blob").read_bytes() == BLOB
+    assert list(tmp_path.glob(".blob*")) == []
+
+
+def test_blob_that_began_wrong_at_a_mirror_is_asked_for_from_its_start(
+    connect: Callable[..., Registry], tmp_path: Path
+) -> None:
+    def breaks(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Content-Length": str(len(BLOB))}, content=iter([b"wrong"]))
+
+    def ranges(request: httpx.Request) -> httpx.Response:
+        first = int(request.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")[0])
+        headers = {"Content-Range": f"bytes {first}-{len(BLOB) - 1}/{len(BLOB)}"}
+        return httpx.Response(206 if first else 200, headers=headers, content=BLOB[first:])
+
+    server = by_host(one=breaks, two=404, registry=ranges)
+    with connect(server, MIRRORED) as registry:
+        registry.save("acme/app", LAYER, tmp_path / "blob")
+    assert (tmp_path / "blob").read_bytes() == BLOB
+    asked = [r.headers.get("Range") for r in server.requests if r.url.host == "registry.example"]
+    assert asked == [asked[0], None]
+    assert asked[0] is not None
+
+
+def test_blob_that_is_another_everywhere_is_refused_with_what_the_mirrors_had(
+    connect: Callable[..., Registry], tmp_path: Path
+) -> None:
+    with (
+        connect(by_host(one=lies, two=404, registry=lies), MIRRORED) as registry,
+        pytest.raises(RegistryError, match="other content") as caught,
+    ):
+        registry.save("acme/app", LAYER, tmp_path / "blob")
+    assert "the mirror one.example/cache/acme/app: the blob" in caught.value.__notes__[0]
+    assert list(tmp_path.glob("*blob*")) == []
 
 
 def test_mirror_that_serves_another_namespace_is_passed_over(connect: Callable[..., Registry]) -> None:
