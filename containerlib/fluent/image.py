@@ -279,12 +279,22 @@ class ImageCollection:
         )
         return prune_images(self.engine.core, policy)
 
-    def verify(self, *, repair: bool = False, auth: Auth | Credentials | None = None) -> VerifyReport:
+    def verify(
+        self,
+        *,
+        repair: bool = False,
+        auth: Auth | Credentials | None = None,
+        foreign_layers: bool = False,
+    ) -> VerifyReport:
         """Reads every blob and holds it against its digest; with `repair`, damaged ones are fetched again.
 
         Blocks for as long as reading all images takes. What cannot be repaired is in the report, and raises nothing.
         """
-        return self.engine.core.images.verify(repair=words.flag(repair, field="repair"), auth=auth)
+        return self.engine.core.images.verify(
+            repair=words.flag(repair, field="repair"),
+            auth=auth,
+            foreign_layers=words.flag(foreign_layers, field="foreign_layers"),
+        )
 
     def list(self) -> list[Image]:
         """All images that are here."""

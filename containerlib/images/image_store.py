@@ -292,7 +292,13 @@ class ImageStore:
         report = collect(self._root)
         return ImagesPruned(tuple(record.id for record in removed), report.reclaimed_bytes)
 
-    def verify(self, *, repair: bool = False, auth: Auth | Credentials | None = None) -> VerifyReport:
+    def verify(
+        self,
+        *,
+        repair: bool = False,
+        auth: Auth | Credentials | None = None,
+        foreign_layers: bool = False,
+    ) -> VerifyReport:
         """Reads every blob and holds it against its digest. `repair`: fetches damaged ones from their registries.
 
         Blocks for as long as reading everything takes. What cannot be repaired is in the report, and raises nothing.
@@ -304,7 +310,13 @@ class ImageStore:
         from containerlib.images.transfer.repair import repair as fetch_again  # noqa: PLC0415
 
         def connect(name: str) -> Registry:
-            return Registry(name, auth=auth, transport=self._transport, retry=self._retry)
+            return Registry(
+                name,
+                auth=auth,
+                foreign_layers=foreign_layers,
+                transport=self._transport,
+                retry=self._retry,
+            )
 
         repaired, failures = fetch_again(self._root, damaged, connect)
         return VerifyReport(checked, tuple(damaged), tuple(repaired), tuple(failures))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -124,6 +125,64 @@ def test_pull_of_all_platforms_of_what_is_no_index_is_the_image(
     record = images.pull(reference, all_platforms=True)
     assert images.pull(reference, all_platforms=True) == record
     assert images.push([record.id], registry.reference("again")) == OWN.blobs()[0].digest
+
+
+def test_manifest_that_an_index_names_by_sha512_is_pushed_under_that(root: Path) -> None:
+    fake, store = FakeRegistry(), Store(root)
+    entries, manifests = [], {}
+    for image in (OTHER, OWN):
+        manifest = image.blobs()[0]
+        name, machine = digest_of(manifest.data, "sha512"), image.machine or architecture()
+        platform = {"os": "linux", "architecture": machine}
+        entries.append({**manifest.descriptor, "digest": name, "platform": platform})
+        manifests[name] = (manifest.media_type, manifest.data)
+    index = encode({"schemaVersion": 2, "mediaType": MediaType.INDEX, "manifests": entries})
+    fake.manifests["multi"] = {**manifests, "latest": (MediaType.INDEX, index)}
+    fake.blobs["multi"] = {blob.digest: blob.data for blob in BELOW}
+    mocked = ImageStore(root, store, transport=MockServer(fake).transport)
+    record = mocked.pull("registry.example/multi", all_platforms=True)
+    assert mocked.push([record.id], "registry.example/pushed") == digest_of(index)
+    assert set(manifests) < set(fake.manifests["pushed"])
+    assert mocked.verify().is_whole
+    store.close()
+
+
+def test_manifests_of_many_platforms_are_fetched_several_at_once_and_not_all(root: Path) -> None:
+    many = ManyPlatforms(
+        (OWN, *(Image((Layer().file("n", str(i)).finish(),), machine=f"m{i}") for i in range(20)))
+    )
+    top, below = many.blobs()
+    fake, store = FakeRegistry(), Store(root)
+    fake.manifests["many"] = {blob.digest: (blob.media_type, blob.data) for blob in below}
+    fake.manifests["many"]["latest"] = (top.media_type, top.data)
+    fake.blobs["many"] = {blob.digest: blob.data for blob in below}
+    inside = Inside(at_least=3)
+    fake.fault = lambda request: inside() if "/manifests/sha256:" in request.url.path else None
+    mocked = ImageStore(root, store, transport=MockServer(fake).transport)
+    mocked.pull("registry.example/many", all_platforms=True)
+    assert 3 <= inside.most <= 6
+    assert blobs(root) == {blob.digest for blob in (top, *below)}
+    store.close()
+
+
+class Inside:
+    """Counts who is in it at the same time, and holds the first until `at_least` are."""
+
+    def __init__(self, at_least: int) -> None:
+        self._met = threading.Barrier(at_least, timeout=10.0)
+        self._lock = threading.Lock()
+        self._now = self._ever = self.most = 0
+
+    def __call__(self) -> None:
+        with self._lock:
+            self._now += 1
+            self._ever += 1
+            self.most = max(self.most, self._now)
+            waits = 1 < self._ever <= 1 + self._met.parties  # the first is the one that is unpacked
+        if waits:
+            self._met.wait()
+        with self._lock:
+            self._now -= 1
 
 
 def test_index_in_an_index_is_pulled_and_pushed_whole(
@@ -362,3 +421,31 @@ def test_pull_of_all_platforms_by_the_face(registry: Registry, reference: str, e
         engine.image(reference).pull(all_platforms="yes")  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument):
         engine.image(reference).pull(foreign_layers=1)  # type: ignore[arg-type]
+
+
+def test_pull_that_allows_foreign_layers_fetches_what_an_earlier_one_left(root: Path) -> None:
+    place = Elsewhere(root, own=False)
+    place.images.pull("registry.example/app", all_platforms=True)
+    left = blobs(root)
+    place.server.requests.clear()
+    place.images.pull("registry.example/app", all_platforms=True, foreign_layers=True)
+    assert blobs(root) == {*left, digest_of(place.layer)}
+    place.server.requests.clear()
+    place.images.pull("registry.example/app", all_platforms=True, foreign_layers=True)
+    place.images.pull("registry.example/app", all_platforms=True)
+    assert {path.rpartition("/")[2] for _, _, path in place.server.seen()} == {"latest"}
+    place.images.prune()
+    assert digest_of(place.layer) in blobs(root)
+    place.store.close()
+
+
+def test_verify_repairs_a_foreign_layer_where_that_is_allowed(root: Path) -> None:
+    place = Elsewhere(root, own=True)
+    place.images.pull("registry.example/app", foreign_layers=True)
+    path = root / "content/blobs/sha256" / digest_of(place.layer).removeprefix("sha256:")
+    path.write_bytes(b"rot")
+    (failure,) = place.images.verify(repair=True).failures
+    assert f"{ADDRESS}: allow that with foreign_layers=True" in failure
+    assert place.images.verify(repair=True, foreign_layers=True).is_whole
+    assert path.read_bytes() == place.layer
+    place.store.close()

@@ -181,30 +181,31 @@ def test_pull_fault_is_typed_leaves_nothing_and_can_be_repeated(
     assert_whole(images.pull(registry.reference))
 
 
-@pytest.mark.parametrize("wrong", ["bytes", "config", "one bit"])
-def test_pull_of_layers_that_are_others_at_a_mirror_goes_on_at_the_registry(
-    wrong: str,
-    registry: ScriptedRegistry,
-    images: ImageStore,
-    root: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Noise, and a gzip stream of the right files whose digest is another: a bit of its header differs."""
+@pytest.fixture
+def mirror(
+    registry: ScriptedRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ScriptedRegistry]:
+    """A mirror of the registry, with the same image, that registries.conf names."""
     with ScriptedRegistry(IMAGE) as mirror:
         conf = (
             f'[[registry]]\nlocation="{registry.address}"\n[[registry.mirror]]\nlocation="{mirror.address}"\n'
         )
-        (tmp_path / "registries.conf").write_text(f"{conf}insecure=true")
+        (tmp_path / "registries.conf").write_text(conf)
         monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(tmp_path / "registries.conf"))
-        names = set(mirror.blobs) - set(mirror.layers) if wrong == "config" else mirror.layers
-        for name in names:
-            data = mirror.blobs[name]
-            mirror.blobs[name] = data[:4] + b"\1" + data[5:] if wrong == "one bit" else bytes(len(data))
-        assert_whole(images.pull(registry.reference))
-        assert {request.path.partition("?")[0].rpartition("/")[2] for request in registry.requests} == set(
-            names
-        )
+        yield mirror
+
+
+@pytest.mark.parametrize("wrong", ["bytes", "config", "one bit"])
+def test_pull_of_blobs_that_are_others_at_a_mirror_goes_on_at_the_registry(
+    wrong: str, registry: ScriptedRegistry, mirror: ScriptedRegistry, images: ImageStore, root: Path
+) -> None:
+    """Noise, and a gzip stream of the right files whose digest is another: a bit of its header differs."""
+    names = set(mirror.blobs) - set(mirror.layers) if wrong == "config" else set(mirror.layers)
+    for name in names:
+        data = mirror.blobs[name]
+        mirror.blobs[name] = data[:4] + b"\1" + data[5:] if wrong == "one bit" else bytes(len(data))
+    assert_whole(images.pull(registry.reference))
+    assert {request.path.partition("?")[0].rpartition("/")[2] for request in registry.requests} == names
     assert images.verify().is_whole
     assert [name for name in left_over(root) if "tmp-" in name] == []
 

@@ -9,7 +9,7 @@ Spec: image-spec image-index.md: an index may be in an index.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from attrs import field, frozen
 
@@ -35,6 +35,8 @@ __all__ = [
 MAX_NESTING = 3
 """How many documents one may have to open to come to a manifest."""
 _MAX_DOCUMENTS = 1000
+_MAX_BYTES = 64 * 1024 * 1024
+"""Of all documents together: they are read into memory."""
 
 Document = Manifest | Index
 Read = Callable[[Descriptor], bytes]
@@ -54,34 +56,50 @@ class Tree:
         return self.documents[self.top.digest]
 
 
-def read_tree(top: Descriptor, read: Read, *, leave: Callable[[Descriptor], bool] = lambda _: False) -> Tree:
+def read_tree(
+    top: Descriptor,
+    read: Read,
+    *,
+    leave: Callable[[Descriptor], bool] = lambda _: False,
+    read_ahead: Callable[[Sequence[Descriptor]], None] = lambda _: None,
+) -> Tree:
     """All that `top` leads to, but the blobs that `leave` says are not wanted.
+
+    `read_ahead` is told what of an index will be read, before the first of it is.
 
     Raises: InvalidArgument for what is not as its descriptor says, nested too deep, or too much; as `read`.
     """
     tree, seen = Tree(top), dict[Digest, Descriptor]()
 
     def visit(descriptor: Descriptor, depth: int) -> None:
-        known = seen.setdefault(descriptor.digest, descriptor)
-        if known is not descriptor:
-            _check_same(known, descriptor, of_type=True)
-            return
-        if len(seen) > _MAX_DOCUMENTS:
-            raise InvalidArgument(f"more than {_MAX_DOCUMENTS} manifests are in it", field="index")
         document = read_document(descriptor, read)
         if isinstance(document, Index):
             if depth == MAX_NESTING:
                 raise too_deep()
+            _note(document.manifests, seen)
+            read_ahead(document.manifests)
             for entry in document.manifests:
-                visit(entry, depth + 1)
+                if entry.digest not in tree.documents:
+                    visit(entry, depth + 1)
         else:
             for blob in (document.config, *document.layers):
                 if not leave(blob):
                     _check_same(tree.blobs.setdefault(blob.digest, blob), blob)
         tree.documents[descriptor.digest] = document
 
+    _note((top,), seen)
     visit(top, 1)
     return tree
+
+
+def _note(entries: Iterable[Descriptor], seen: dict[Digest, Descriptor]) -> None:
+    """Raises: InvalidArgument where they do not agree with what is in `seen`, or are too much together with it."""
+    for entry in entries:
+        _check_same(seen.setdefault(entry.digest, entry), entry, of_type=True)
+    if len(seen) > _MAX_DOCUMENTS:
+        raise InvalidArgument(f"more than {_MAX_DOCUMENTS} manifests are in it", field="index")
+    if sum(entry.size for entry in seen.values()) > _MAX_BYTES:
+        raise InvalidArgument(f"its manifests have more than {_MAX_BYTES} bytes", field="index")
 
 
 def read_document(descriptor: Descriptor, read: Read) -> Document:

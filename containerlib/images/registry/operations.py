@@ -66,15 +66,20 @@ class Operations:
         sources = self._beside(place, [source], "source") if source else [""]
         return any(mount_blob(place.session, place.repository, _digest(digest), name) for name in sources)
 
-    def push_manifest(self, repository: str, document: Manifest | Index, *, tag: str = "") -> Descriptor:
+    def push_manifest(
+        self, repository: str, document: Manifest | Index, *, tag: str = "", digest: Digest | str = ""
+    ) -> Descriptor:
         """Puts the manifest under its digest and under `tag`. What it names must be there.
+
+        Its digest is of sha256, but without a tag `digest` may be another that it has: the one that an index names.
 
         If it has a subject, it is among the subject's referrers afterwards, whatever the registry supports.
         """
         if tag:
             check_tag(tag)
         place = self._place(repository)
-        return publishing.publish(place.session, place.repository, document, tag=tag)
+        name = _digest(digest) if digest else None
+        return publishing.publish(place.session, place.repository, document, tag=tag, digest=name)
 
     def push_artifact(
         self,

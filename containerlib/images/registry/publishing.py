@@ -11,6 +11,8 @@ Spec: distribution-spec spec.md#pushing-manifests, #deleting-manifests.
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from containerlib.errors import InvalidArgument, RegistryError, Unsupported
 from containerlib.images.registry import fallback
 from containerlib.images.registry.answers import bounded
@@ -27,12 +29,25 @@ __all__ = ["publish", "remove_blob", "remove_tag", "retract"]
 _ACCEPT = ", ".join((*MediaType.INDEXES, *MediaType.MANIFESTS))
 
 
-def publish(session: Session, repository: str, document: Manifest | Index, *, tag: str = "") -> Descriptor:
+def publish(
+    session: Session,
+    repository: str,
+    document: Manifest | Index,
+    *,
+    tag: str = "",
+    digest: Digest | None = None,
+) -> Descriptor:
     """Puts the manifest under its digest, and under `tag` if there is one, where all that it names is there already.
 
-    Raises: InvalidArgument for one of more than 4 MiB; as `Session.send`.
+    `digest` instead of its sha256, if there is no tag.
+
+    Raises: InvalidArgument for one of more than 4 MiB, or that has another digest; as `Session.send`.
     """
     descriptor, data = document.descriptor(), document.to_bytes()
+    if digest is not None:
+        if tag or not digest.matches(data):
+            raise InvalidArgument("it goes with no tag, and has to be that of the manifest", field="digest")
+        descriptor = evolve(descriptor, digest=digest)
     if len(data) > MAX_DOCUMENT:
         raise InvalidArgument(f"more than {MAX_DOCUMENT} bytes, which registries refuse", field="manifest")
     target = tag or descriptor.digest

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from attrs import frozen
 
 from containerlib.errors import InvalidArgument, RegistryError
 from containerlib.images.content.ingest import Ingest
-from containerlib.images.content.trees import Read, Tree, read_tree, top_of
+from containerlib.images.content.trees import Tree, read_document, read_tree, top_of
 from containerlib.images.records import Progress
 from containerlib.images.registry.client import Registry
 from containerlib.images.root import ImageRoot
@@ -20,6 +21,8 @@ from containerlib.spec.platform import Platform
 from containerlib.spec.reference import Reference
 
 __all__ = ["Request", "pull"]
+
+_AT_ONCE = 6
 
 
 @frozen
@@ -47,7 +50,7 @@ def pull(
     Where it is here and its tag still names the same, that is one request, a HEAD.
     """
     platforms = request.platforms
-    present = _present(root, registry, reference, platforms, all_platforms=request.all_platforms)
+    present = _present(root, registry, reference, request)
     if present is not None:
         report(Progress("done", present, 0, 0))
         return present
@@ -62,7 +65,7 @@ def pull(
             references=(str(reference),),
             report=report,
             resolved=_resolution(top.digest, platforms),
-            index=_index(root, top, documents.read, request),
+            index=_index(root, top, documents, request),
         )
     except InvalidArgument as error:
         if error.field.startswith("layer"):
@@ -108,34 +111,53 @@ class _Documents:
             self._known[digest] = answer.data
         return self._known[digest]
 
+    def read_ahead(self, descriptors: Sequence[Descriptor]) -> None:
+        """Asks for those that are not known yet, several at once. The first failure ends all of it."""
+        missing = {entry.digest: entry for entry in descriptors if entry.digest not in self._known}
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="containerlib-manifest") as pool:
+            try:
+                for _ in pool.map(lambda entry: read_document(entry, self.read), missing.values()):
+                    pass
+            except BaseException:
+                self._registry.stop()
+                pool.shutdown(cancel_futures=True)
+                raise
+
 
 def _resolution(digest: Digest, platforms: Sequence[Platform]) -> str:
     """What makes an image the one of a reference."""
     return " ".join([str(digest), *(str(platform) for platform in platforms)])
 
 
-def _present(
-    root: ImageRoot,
-    registry: Registry,
-    reference: Reference,
-    platforms: Sequence[Platform],
-    *,
-    all_platforms: bool,
-) -> str | None:
+def _present(root: ImageRoot, registry: Registry, reference: Reference, request: Request) -> str | None:
     """The id of the image that is here, whole, and that the registry still means by `reference`."""
     row = root.table.by_reference(str(reference))
     resolved = root.table.resolved(str(reference))
     if row is None or not resolved or not root.is_whole(row):
         return None
     digest = reference.digest or registry.resolve(reference).digest
-    if all_platforms and digest != top_of(row, str(reference)).digest:
+    if resolved != _resolution(digest, request.platforms):
         return None
-    return row.id if resolved == _resolution(digest, platforms) else None
+    top = top_of(row, str(reference))
+    if request.all_platforms and digest != top.digest:
+        return None
+    return None if request.foreign_layers and _lacks_foreign_layers(root, top) else row.id
 
 
-def _index(root: ImageRoot, top: Descriptor, read: Read, request: Request) -> Tree | None:
+def _lacks_foreign_layers(root: ImageRoot, top: Descriptor) -> bool:
+    """Whether a pull that fetched none of them left some of other platforms where they are."""
+    tree = read_tree(top, lambda descriptor: root.content.read(descriptor.digest))
+    return any(blob.is_foreign and not root.content.has(blob.digest) for blob in tree.blobs.values())
+
+
+def _index(root: ImageRoot, top: Descriptor, documents: _Documents, request: Request) -> Tree | None:
     """The index with all that is below it, where that is wanted, or is here already: it stays whole then."""
     if not (request.all_platforms or root.table.has_index(str(top.digest))):
         return None
-    tree = read_tree(top, read, leave=lambda blob: blob.is_foreign and not request.foreign_layers)
+    tree = read_tree(
+        top,
+        documents.read,
+        leave=lambda blob: blob.is_foreign and not request.foreign_layers,
+        read_ahead=documents.read_ahead,
+    )
     return tree if isinstance(tree.document, Index) else None

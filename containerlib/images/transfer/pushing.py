@@ -59,40 +59,44 @@ def push(
     if len(named) == 1:
         plan.add(top_of(*named[0]))
     else:
-        plan.documents.append(_index([plan.add(manifest_of(row)) for row in rows], content, form))
+        index = _index([plan.add(manifest_of(row)) for row in rows], content, form)
+        plan.documents[index.descriptor().digest] = index
     _push_blobs(plan, registry, target.repository, _sources(rows, target), report)
-    *parts, root = plan.documents
-    for part in parts:
-        registry.push_manifest(target.repository, part)
+    *parts, (_, root) = plan.documents.items()
+    for digest, part in parts:
+        registry.push_manifest(target.repository, part, digest=digest)
     pushed = registry.push_manifest(target.repository, root, tag=target.tag or "latest")
     report(Progress("done", str(pushed.digest), 0, 0))
     return pushed
 
 
 class _Plan:
-    """What is to be pushed: blobs in any order, and documents with those first that others name."""
+    """What is to be pushed: blobs in any order, and documents with those first that others name.
+
+    Each document under the digest that it is named by, which need not be the one that we would give it.
+    """
 
     def __init__(self, content: ContentStore, form: ManifestFormat | None) -> None:
         self._content = content
         self._form = form
         self.blobs: dict[Digest, Descriptor] = {}
-        self.documents: list[Document] = []
+        self.documents: dict[Digest, Document] = {}
 
     def add(self, descriptor: Descriptor) -> Document:
         """The document that `descriptor` names, noted after all that is below it."""
         tree = read_tree(descriptor, self._read, leave=lambda blob: blob.is_foreign)
         document = tree.document
         if self._form is None:
-            documents = list(tree.documents.values())
+            documents = tree.documents
         elif isinstance(document, Index):
             raise Unsupported(
                 "an index is not written in another form: pull it for one platform, and push that"
             )
         else:
             document = converted(document, self._form)
-            documents = [document]
+            documents = {document.descriptor().digest: document}
         self.blobs |= tree.blobs
-        self.documents += [document for document in documents if document not in self.documents]
+        self.documents |= documents
         return document
 
     def _read(self, descriptor: Descriptor) -> bytes:

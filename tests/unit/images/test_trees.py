@@ -68,7 +68,17 @@ def test_tree_of_too_many_manifests_is_refused_before_it_is_read(documents: Docu
     entries = [documents.add(Manifest(CONFIG, (), annotations={"n": str(number)})) for number in range(1001)]
     with pytest.raises(InvalidArgument, match="more than 1000 manifests"):
         read_tree(documents.add(Index(tuple(entries))), documents.read)
-    assert len(documents.reads) == 1000
+    assert len(documents.reads) == 1
+
+
+def test_tree_of_manifests_too_large_for_memory_is_refused_before_they_are_read(documents: Documents) -> None:
+    entries = [
+        evolve(documents.add(Manifest(CONFIG, (), annotations={"n": str(i)})), size=4_000_000)
+        for i in range(17)
+    ]
+    with pytest.raises(InvalidArgument, match="manifests have more than"):
+        read_tree(documents.add(Index(tuple(entries))), documents.read)
+    assert len(documents.reads) == 1
 
 
 @pytest.mark.parametrize("media_type", [MediaType.INDEX, MediaType.DOCKER_MANIFEST])
