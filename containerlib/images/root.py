@@ -8,10 +8,12 @@ from attrs import frozen
 
 from containerlib.errors import StageError
 from containerlib.images.content.leases import Lease
+from containerlib.images.content.stand_ins import named_in_layout, stand_in
 from containerlib.images.content.store import ContentStore
 from containerlib.images.content.trees import names_of, top_of
 from containerlib.images.snapshots.store import SnapshotStore
 from containerlib.spec.digest import Digest
+from containerlib.spec.image import Descriptor, Index
 from containerlib.spec.options import SnapshotterName
 from containerlib.store import ImageRow, ImageTable
 
@@ -63,8 +65,20 @@ class ImageRoot:
 
     def write_index(self) -> None:
         """Brings index.json up to the table. Inside the transaction that changed it."""
-        self.content.write_index(
-            top_of(row, reference).named(reference or "")
-            for row in self.table.list()
-            for reference in names_of(row)
-        )
+        entries = []
+        for row in self.table.list():
+            for reference in names_of(row):
+                top = top_of(row, reference)
+                index = self._stand_in(top)
+                if index is not None:
+                    self.content.put(index.descriptor().digest, index.to_bytes())
+                entries += [entry.named(reference or "") for entry in named_in_layout(top, index)]
+        self.content.write_index(entries)
+
+    def stand_ins(self) -> set[str]:
+        """The digests of the blobs that are there for index.json alone."""
+        tops = [top_of(row, reference) for row in self.table.list() for reference in names_of(row)]
+        return {str(index.descriptor().digest) for top in tops if (index := self._stand_in(top)) is not None}
+
+    def _stand_in(self, top: Descriptor) -> Index | None:
+        return stand_in(top, lambda descriptor: self.content.read(descriptor.digest))

@@ -197,6 +197,59 @@ def test_index_of_the_peers_is_pulled_whole_and_pushed_on_with_its_digest(
         assert json.loads(peers.skopeo(*inspected, f"docker://{again}"))["architecture"] == "s390x"
 
 
+@pytest.mark.parametrize("options", [(), ("--all",)], ids=["manifest", "list"])
+def test_image_with_dockers_types_is_read_by_skopeo_wherever_we_keep_it(
+    registry: Registry, images: ImageStore, peers: Peers, root: Path, options: tuple[str, ...]
+) -> None:
+    both = ManyPlatforms((IMAGE, Image((Layer().file("which", "other").finish(),), machine="s390x")))
+    layout = both.write_layout(peers.home / "both")
+    reference = registry.push(layout, "docker", "1", "--format", "v2s2", *options)
+    record = images.pull(reference, all_platforms=bool(options))
+    images.prune()
+    images.save([reference], str(peers.home / "saved"))
+    with (peers.home / "saved.tar").open("wb") as file:
+        images.save([reference], file)
+    manifest = next(
+        digest_of(data)
+        for path in (root / "content/blobs/sha256").iterdir()
+        if (data := path.read_bytes()).find(record.id.encode()) > 0
+        and MediaType.DOCKER_MANIFEST.encode() in data
+    )
+    for number, place in enumerate(
+        (
+            f"oci:{root}/content:{reference}",
+            f"oci:{peers.home}/saved:1",
+            f"oci-archive:{peers.home}/saved.tar:1",
+        )
+    ):
+        assert len(json.loads(peers.skopeo("inspect", place))["Layers"]) == 2
+        peers.skopeo("copy", "-q", place, f"dir:{peers.home}/{number}")
+        assert digest_of((peers.home / str(number) / "manifest.json").read_bytes()) == manifest
+        machine = ("--override-arch", "s390x") if options else ()
+        config = json.loads(peers.skopeo(*machine, "inspect", "--config", place))
+        assert (config["architecture"] == "s390x") is bool(options)
+
+
+@pytest.mark.parametrize("options", [(), ("--all",)], ids=["manifest", "list"])
+def test_image_with_dockers_types_is_saved_loaded_and_removed_as_it_is(
+    registry: Registry, images: ImageStore, peers: Peers, root: Path, options: tuple[str, ...]
+) -> None:
+    both = ManyPlatforms((IMAGE, Image((Layer().file("which", "other").finish(),), machine="s390x")))
+    layout = both.write_layout(peers.home / "both")
+    reference = registry.push(layout, "docker", "1", "--format", "v2s2", *options)
+    record = images.pull(reference, all_platforms=bool(options))
+    data = peers.raw(reference)
+    digest, kind = digest_of(data), json.loads(data)["mediaType"]
+    assert kind == (MediaType.DOCKER_LIST if options else MediaType.DOCKER_MANIFEST)
+    images.save([reference], str(peers.home / "saved"))
+    images.remove(reference)
+    assert list((root / "content/blobs/sha256").iterdir()) == []
+    (loaded,) = images.load(peers.home / "saved")
+    assert (loaded.id, loaded.references) == (record.id, (reference,))
+    assert images.push([reference], registry.reference("again")) == digest
+    assert images.verify().is_whole
+
+
 def test_index_in_the_content_store_is_copied_whole_by_skopeo(
     registry: Registry, images: ImageStore, peers: Peers, root: Path, tmp_path: Path
 ) -> None:

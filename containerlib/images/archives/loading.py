@@ -17,6 +17,7 @@ from attrs import frozen
 from containerlib.errors import InvalidArgument, NotFound
 from containerlib.images.archives.files import Files
 from containerlib.images.content.ingest import Ingest
+from containerlib.images.content.stand_ins import STANDS_FOR
 from containerlib.images.content.trees import Tree, read_tree
 from containerlib.images.records import Progress
 from containerlib.images.root import ImageRoot
@@ -90,7 +91,7 @@ def _from_layout(files: Files, platforms: Sequence[Platform]) -> list[_Found]:
     """The images of index.json that are for one of `platforms`, or do not say what they are for."""
     found = []
     entries = Document.parse(_small(files, "index.json"), "index").documents("manifests")
-    descriptors = [Descriptor.read(entry) for entry in entries]
+    descriptors = _without_stand_ins([Descriptor.read(entry) for entry in entries])
     tags = _docker_names(files, {descriptor.annotation(_CONTAINERD_NAME) for descriptor in descriptors})
     for descriptor in descriptors:
         if descriptor.platform is not None and choose(platforms, [descriptor.platform]) is None:
@@ -104,6 +105,12 @@ def _from_layout(files: Files, platforms: Sequence[Platform]) -> list[_Found]:
         named = tuple(name for name in names if name)
         found.append(_Found(manifest, {}, named, _index(files, descriptor)))
     return found
+
+
+def _without_stand_ins(descriptors: Sequence[Descriptor]) -> list[Descriptor]:
+    """Without those that are there for readers to whom Docker's media types say nothing."""
+    there = {str(descriptor.digest) for descriptor in descriptors}
+    return [descriptor for descriptor in descriptors if descriptor.annotation(STANDS_FOR) not in there]
 
 
 def _document(files: Files, descriptor: Descriptor) -> bytes:

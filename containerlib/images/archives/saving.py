@@ -17,12 +17,15 @@ import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO
 
+from attrs import evolve
+
 from containerlib.errors import AlreadyExists, StageError
 from containerlib.images.archives.tar import END, header, member, write_to
+from containerlib.images.content.stand_ins import named_in_layout, stand_in
 from containerlib.images.content.store import ContentStore
 from containerlib.images.content.trees import manifest_of, names_of, read_tree, top_of
 from containerlib.spec.digest import Digest
-from containerlib.spec.image import REF_NAME, Manifest, MediaType
+from containerlib.spec.image import Descriptor, Index, Manifest
 from containerlib.spec.reference import DEFAULT_REGISTRY, Reference
 from containerlib.store import ImageRow
 
@@ -76,8 +79,12 @@ def _blobs(content: ContentStore, rows: Sequence[ImageRow]) -> list[tuple[Digest
     return sorted(found.items())
 
 
+def _stand_in(content: ContentStore, top: Descriptor) -> Index | None:
+    return stand_in(top, lambda descriptor: content.read(descriptor.digest))
+
+
 def _algorithms(content: ContentStore, rows: Sequence[ImageRow]) -> list[str]:
-    return sorted({os.path.dirname(_name(digest)) for digest, _ in _blobs(content, rows)})
+    return sorted({"blobs/sha256", *(os.path.dirname(_name(digest)) for digest, _ in _blobs(content, rows))})
 
 
 def _documents(
@@ -86,22 +93,31 @@ def _documents(
     yield "oci-layout", _LAYOUT
     if docker:
         yield "manifest.json", _docker_manifest(content, rows)
-    yield "index.json", _index(rows)
+    entries, indexes = _entries(content, rows)
+    for index in indexes:
+        yield _name(index.descriptor().digest), index.to_bytes()
+    yield "index.json", Index(tuple(entries)).to_bytes()
 
 
-def _index(rows: Iterable[ImageRow]) -> bytes:
-    """Each manifest, or index that is here with all platforms, under each of its names, or once without."""
-    entries = []
+def _entries(content: ContentStore, rows: Iterable[ImageRow]) -> tuple[list[Descriptor], list[Index]]:
+    """Each manifest, or index that is here with all platforms, under each of its names, or once without.
+
+    And what stands in for those that have Docker's types.
+    """
+    entries: list[Descriptor] = []
+    indexes: list[Index] = []
     for row in rows:
         for reference in names_of(row):
-            entry = top_of(row, reference).to_json()
-            if reference:
-                tag = Reference.parse(reference).tag
-                entry["annotations"] = {_CONTAINERD_NAME: reference} | ({REF_NAME: tag} if tag else {})
-            entries.append(entry)
-    return json.dumps(
-        {"schemaVersion": 2, "mediaType": MediaType.INDEX, "manifests": entries}, separators=(",", ":")
-    ).encode()
+            top = top_of(row, reference)
+            names = {_CONTAINERD_NAME: reference} if reference else {}
+            tag = Reference.parse(reference).tag if reference else ""
+            index = _stand_in(content, top)
+            if index is not None and index not in indexes:
+                indexes.append(index)
+            for entry in named_in_layout(top, index):
+                named = entry.named(tag or "")
+                entries.append(evolve(named, annotations={**dict(named.annotations), **names}))
+    return entries, indexes
 
 
 def _docker_manifest(content: ContentStore, rows: Sequence[ImageRow]) -> bytes:

@@ -71,7 +71,7 @@ def _unname_snapshots(root: ImageRoot, lease: Lease) -> list[str]:
 
 
 def _unname_blobs(root: ImageRoot, lease: Lease) -> list[str]:
-    kept = root.table.kept("blob")
+    kept = root.table.kept("blob") | root.stand_ins()
     dropped = []
     for digest in root.content.digests():
         if str(digest) not in kept:

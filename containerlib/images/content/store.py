@@ -69,6 +69,11 @@ class ContentStore:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         os.rename(path, target)
 
+    def put(self, digest: Digest, data: bytes) -> None:
+        """Makes the small blob be there. Inside a transaction."""
+        if not self.has(digest):
+            self._replace(self.blob_path(digest), data)
+
     def digests(self) -> list[Digest]:
         """Every blob that is here."""
         return [
@@ -85,7 +90,7 @@ class ContentStore:
 
     def _replace(self, name: str, data: bytes) -> None:
         """Writes aside and renames; the transaction sees to it that nobody else is at it."""
-        aside = os.path.join(self.ingest, name)
+        aside = os.path.join(self.ingest, os.path.basename(name))
         try:
             with open(aside, "wb") as file:
                 file.write(data)
