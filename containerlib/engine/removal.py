@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from containerlib.engine.core import Core
     from containerlib.images import ImagesPruned
     from containerlib.images.content.pruning import PrunePolicy
+    from containerlib.images.content.verify import VerifyReport
+    from containerlib.spec.auth import Auth, Credentials
 
-__all__ = ["prune_images", "remove_image", "remove_volume"]
+__all__ = ["prune_images", "remove_image", "remove_volume", "verify_images"]
 
 
 def remove_image(core: Core, name_or_id: str) -> None:
@@ -27,6 +29,15 @@ def remove_image(core: Core, name_or_id: str) -> None:
 def prune_images(core: Core, policy: PrunePolicy) -> ImagesPruned:
     """Removes the images that `policy` names and no container was made from."""
     return core.images.discard(policy, in_use=partial(_is_used, core))
+
+
+def verify_images(
+    core: Core, *, repair: bool, auth: Auth | Credentials | None, foreign_layers: bool
+) -> VerifyReport:
+    """Every blob and snapshot, and what of them can be repaired without a container's losing its files."""
+    return core.images.verify(
+        repair=repair, auth=auth, foreign_layers=foreign_layers, in_use=partial(_is_used, core)
+    )
 
 
 def _is_used(core: Core, image_id: str) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from containerlib.engine import archive, words
-from containerlib.engine.removal import prune_images, remove_image
+from containerlib.engine.removal import prune_images, remove_image, verify_images
 from containerlib.engine.sources import check_reference
 from containerlib.errors import InvalidArgument
 from containerlib.images.archives.configs import ConfigChanges
@@ -286,11 +286,17 @@ class ImageCollection:
         auth: Auth | Credentials | None = None,
         foreign_layers: bool = False,
     ) -> VerifyReport:
-        """Reads every blob and holds it against its digest; with `repair`, damaged ones are fetched again.
+        """Holds every blob against its digest, and every layer on disk against what its blob unpacks to.
 
-        Blocks for as long as reading all images takes. What cannot be repaired is in the report, and raises nothing.
+        With `repair` damaged blobs are fetched again, foreign layers only with `foreign_layers`, and damaged layers are
+        unpacked again; those that are directories only where no container was made from their images. Blocks for as
+        long as reading and unpacking all images takes, in the space of their largest layer. What cannot be repaired is
+        in the report, and raises nothing.
+
+        Raises: Unsupported without root.
         """
-        return self.engine.core.images.verify(
+        return verify_images(
+            self.engine.core,
             repair=words.flag(repair, field="repair"),
             auth=auth,
             foreign_layers=words.flag(foreign_layers, field="foreign_layers"),

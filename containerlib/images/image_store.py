@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import httpx
 
     from containerlib.images.archives.configs import ConfigChanges, History
+    from containerlib.images.registry.client import Registry
     from containerlib.images.registry.retry import Retry
     from containerlib.spec.layer import Layer, LayerKind
     from containerlib.spec.options import Compression, ManifestFormat, SnapshotterName
@@ -88,19 +89,12 @@ class ImageStore:
         hostile layer; StageError for a full disk and the like; Unsupported without root. Nothing is left behind
         then.
         """
-        from containerlib.images.registry.client import Registry  # noqa: PLC0415
         from containerlib.images.transfer.pulling import Request, pull  # noqa: PLC0415 - httpx takes 100 ms to import
 
         parsed = Reference.parse(reference)
         request = Request(platforms_of(platform), all_platforms, foreign_layers)
         self._require_privilege()
-        connected = Registry(
-            parsed.registry,
-            auth=auth,
-            foreign_layers=foreign_layers,
-            transport=self._transport,
-            retry=self._retry,
-        )
+        connected = self._connect(parsed.registry, auth, foreign_layers=foreign_layers)
         with connected as registry, _Cleanup(self._root):
             image_id = pull(self._root, registry, parsed, request, report=_one_at_a_time(progress))
         return self._by_full_id(image_id)
@@ -145,12 +139,10 @@ class ImageStore:
 
         Raises: NotFound, InvalidArgument, Unauthorized, Unavailable, Unsupported, RegistryError.
         """
-        from containerlib.images.registry.client import Registry  # noqa: PLC0415
-        from containerlib.images.transfer.pushing import push  # noqa: PLC0415
+        from containerlib.images.transfer.pushing import push  # noqa: PLC0415 - httpx takes 100 ms to import
 
         target = tag_of(reference)
-        connected = Registry(target.registry, auth=auth, transport=self._transport, retry=self._retry)
-        with connected as registry, self._root.lease() as lease:
+        with self._connect(target.registry, auth) as registry, self._root.lease() as lease:
             rows = [self._row(name) for name in names]
             lease.keep(content for row in rows for content in self._table.contents(row.id))
             report, content = _one_at_a_time(progress), self._root.content
@@ -298,32 +290,47 @@ class ImageStore:
         repair: bool = False,
         auth: Auth | Credentials | None = None,
         foreign_layers: bool = False,
+        in_use: Callable[[str], bool] = lambda _: False,
     ) -> VerifyReport:
-        """Reads every blob and holds it against its digest. `repair`: fetches damaged ones from their registries.
+        """Holds every blob against its digest, and every snapshot against what its blob unpacks to.
 
-        Blocks for as long as reading everything takes. What cannot be repaired is in the report, and raises nothing.
+        `repair`: fetches damaged blobs from their registries, foreign layers only with `foreign_layers`, and unpacks
+        damaged snapshots again, but directories of an image that `in_use` says is in use. Blocks for as long as reading
+        and unpacking everything takes. What cannot be repaired is in the report, and raises nothing.
         """
+        from containerlib.images.transfer.checking import SnapshotCheck  # noqa: PLC0415 - what only this needs
+
         checked, damaged = damages(self._root)
-        if not damaged or not repair:
-            return VerifyReport(checked, tuple(damaged))
-        from containerlib.images.registry.client import Registry  # noqa: PLC0415
-        from containerlib.images.transfer.repair import repair as fetch_again  # noqa: PLC0415
+        repaired, failures = list[str](), list[str]()
+        if damaged and repair:
+            from containerlib.images.transfer.repair import repair as fetch_again  # noqa: PLC0415
 
-        def connect(name: str) -> Registry:
-            return Registry(
-                name,
-                auth=auth,
-                foreign_layers=foreign_layers,
-                transport=self._transport,
-                retry=self._retry,
-            )
-
-        repaired, failures = fetch_again(self._root, damaged, connect)
-        return VerifyReport(checked, tuple(damaged), tuple(repaired), tuple(failures))
+            connect = partial(self._connect, auth=auth, foreign_layers=foreign_layers)
+            repaired, failures = fetch_again(self._root, damaged, connect)
+        check = SnapshotCheck(self._root, repair=repair, in_use=in_use)
+        for row in self._table.list():
+            self._require_privilege()
+            check.image(row)
+        clear_temporary(self._root)
+        return VerifyReport(
+            checked + check.checked,
+            (*damaged, *check.damaged),
+            (*repaired, *check.repaired),
+            (*failures, *check.failures),
+        )
 
     def prune(self) -> PruneReport:
         """Clears away what killed processes left: temporary files, and contents that no image keeps."""
         return collect(self._root)
+
+    def _connect(
+        self, name: str, auth: Auth | Credentials | None, *, foreign_layers: bool = False
+    ) -> Registry:
+        from containerlib.images.registry.client import Registry  # noqa: PLC0415 - httpx takes 100 ms to import
+
+        return Registry(
+            name, auth=auth, foreign_layers=foreign_layers, transport=self._transport, retry=self._retry
+        )
 
     def _documents(self, name_or_id: str) -> tuple[Manifest, ImageConfig]:
         row = self._row(name_or_id)

@@ -39,15 +39,20 @@ _KINDS = {
 }
 
 
-def layer_tar(entries: Iterable[Entry], *, latest: int | None = None) -> Iterator[bytes]:
+def layer_tar(
+    entries: Iterable[Entry], *, latest: int | None = None, only_file_times: bool = False
+) -> Iterator[bytes]:
     """The archive in pieces of at most 1 MiB. `latest`: seconds since the epoch; later times become this one.
+
+    With `only_file_times` directories and deletions have none: theirs may be from when they were made here.
 
     Raises: StageError(stage="archive") where a file cannot be read.
     """
     links: dict[tuple[int, int], str] = {}
     for entry in entries:
+        timeless = only_file_times and (stat.S_ISDIR(entry.status.st_mode) or is_whiteout(entry.status))
         try:
-            yield from _entry(entry, links, latest)
+            yield from _entry(entry, links, 0 if timeless else latest)
         except FileNotFoundError:  # a running container removed it
             continue
         except OSError as error:

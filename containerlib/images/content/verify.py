@@ -1,5 +1,7 @@
 """Whether every blob is still what its name says: a disk may rot, and somebody may have been at the files.
 
+Snapshots are held against their blobs (transfer/checking.py).
+
 for damage in damages(root): print(damage.digest, damage.kind, damage.images)
 """
 
@@ -23,27 +25,31 @@ _PIECE = 1024 * 1024
 
 @frozen
 class Damage:
-    """A blob that is not what it should be: gone, or of other content. `images` are the ids of those that need it."""
+    """What is not as it should be: gone, or of other content. `images` are the ids of those that need it.
+
+    `digest` is a blob's, or the chain id of a snapshot, which is a layer as it is mounted.
+    """
 
     digest: str
     kind: Literal["missing", "changed"]
     images: tuple[str, ...]
+    what: Literal["blob", "snapshot"] = "blob"
 
 
 @frozen
 class VerifyReport:
-    """What a verification found: `checked` blobs, those that were damaged, and which of them are whole again."""
+    """What was found: blobs and snapshots, `checked` of them, those damaged, and the digests of what is whole again."""
 
     checked: int
     damaged: tuple[Damage, ...] = ()
     repaired: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
-    """Sentences on what could not be repaired."""
+    """Sentences on what could not be repaired, or not be checked."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether every blob is as it should be by now."""
-        return {damage.digest for damage in self.damaged} <= set(self.repaired)
+        """Whether everything is as it should be by now."""
+        return len(self.repaired) == len(self.damaged) and not self.failures
 
 
 def damages(root: ImageRoot) -> tuple[int, list[Damage]]:

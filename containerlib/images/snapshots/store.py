@@ -8,7 +8,7 @@ One that is here is whole exactly if the table says so. What a snapshotter does 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -73,15 +73,20 @@ class SnapshotStore:
 
 
 class Drafts:
-    """Snapshots in the making, under a lease's temporary names; gone after `with` unless adopted."""
+    """Snapshots in the making, under a lease's temporary names; gone after `with` unless adopted.
 
-    def __init__(self, snapshots: SnapshotStore, lease: Lease) -> None:
+    By the snapshotter that makes new ones, unless another is given.
+    """
+
+    def __init__(
+        self, snapshots: SnapshotStore, lease: Lease, snapshotter: Snapshotter | None = None
+    ) -> None:
         self._snapshots = snapshots
         self._lease = lease
         self._opened = OpenLayers()
         self._sizes: dict[str, int] = {}
         self._paths: dict[str, str] = {}
-        self.snapshotter = snapshots.snapshotter(lease)
+        self.snapshotter = snapshotter or snapshots.snapshotter(lease)
 
     @property
     def kind(self) -> LayerKind:
@@ -122,11 +127,25 @@ class Drafts:
         for chain_id, size in self._sizes.items():
             if self.has(chain_id):
                 continue
-            target = self._snapshots.path_of(chain_id, self.kind)
-            if os.path.exists(target):  # left by a process that was killed between the two steps below
-                os.rename(target, self._lease.temporary(self._snapshots.path))
-            os.rename(self._paths.pop(chain_id), target)
-            self._snapshots.table.put_snapshot(chain_id, self.kind, size)
+            self.replace(chain_id, size)  # of a process that was killed in the middle of that
+
+    def is_same(self, chain_id: str, same: Callable[[Layer, Layer], bool]) -> bool:
+        """What `same` says of the finished draft, and of what has its name."""
+        paths = (self._paths[chain_id], self._snapshots.path_of(chain_id, self.kind))
+        (draft,), (there,) = (self.snapshotter.layers([path]) for path in paths)
+        return same(draft, there)
+
+    def drop(self, chain_id: str) -> None:
+        """Removes the draft: what has its name is as good."""
+        remove_tree(self._paths.pop(chain_id))
+
+    def replace(self, chain_id: str, size: int) -> None:
+        """Gives the finished draft its name, which what was there loses. On disk by now, and inside a transaction."""
+        path, target = self._paths.pop(chain_id), self._snapshots.path_of(chain_id, self.kind)
+        if os.path.isdir(path) and os.path.lexists(target):  # a file takes its place in one step
+            os.rename(target, self._lease.temporary(self._snapshots.path))
+        os.rename(path, target)
+        self._snapshots.table.put_snapshot(chain_id, self.kind, size)
 
     def _path(self, chain_id: str) -> str:
         return self._paths.get(chain_id) or self._snapshots.path_of(chain_id, self.kind)

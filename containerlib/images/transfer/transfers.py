@@ -25,7 +25,7 @@ from containerlib.images.records import Progress
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import Descriptor
 
-__all__ = ["Source", "Transfer", "Transfers"]
+__all__ = ["Present", "Source", "Transfer", "Transfers"]
 
 _AT_ONCE = 3
 
@@ -60,7 +60,7 @@ class Transfers:
         self._source = source
         self._report = report
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="containerlib-download")
-        self._started: dict[Digest, _Download | _Present] = {}
+        self._started: dict[Digest, _Download | Present] = {}
 
     def start(self, descriptor: Descriptor) -> Transfer:
         """Begins to fetch the blob, or finds it here, or joins the transfer that there is."""
@@ -68,7 +68,7 @@ class Transfers:
         if digest not in self._started:
             self._lease.keep([("blob", str(digest))])
             if self._content.has(digest):
-                self._started[digest] = _Present(self._content, digest)
+                self._started[digest] = Present(self._content, digest)
             else:
                 ingest = self._ingest(descriptor)
                 self._started[digest] = _Download(ingest, self._pool.submit(self._run, descriptor, ingest))
@@ -148,7 +148,9 @@ class _Download:
         return self.ingest.restarts
 
 
-class _Present:
+class Present:
+    """A blob that is here, as a transfer."""
+
     restarts = 0
 
     def __init__(self, content: ContentStore, digest: Digest) -> None:
