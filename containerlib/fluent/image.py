@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from containerlib.images import ImageRecord, ImagesPruned, Progress
     from containerlib.images.content.verify import VerifyReport
     from containerlib.spec.auth import Auth, Credentials
+    from containerlib.spec.image_config import ImageConfig
     from containerlib.spec.options import Compression, ManifestFormat
 
 __all__ = ["HostImage", "Image", "ImageCollection", "ImageRecipe", "image_changes"]
@@ -110,6 +111,16 @@ class Image:
         """When it came here."""
         return self.record.created_at
 
+    @property
+    def digest(self) -> str:
+        """The digest of its manifest: in a registry that has the image, `"app@sha256:..."` is this one and no other."""
+        return self.record.digest
+
+    @property
+    def config(self) -> ImageConfig:
+        """What it runs by default, and what it says of itself: command, environment, labels, platform."""
+        return self.record.config
+
     def tag(self, reference: str) -> Image:
         """Gives the image one more name, which another image may lose by it.
 
@@ -186,13 +197,24 @@ class ImageCollection:
         name = words.text(name_or_id, field="name_or_id")
         return Image(self.engine, self.engine.core.images.get(name))
 
-    def load(self, path: str | os.PathLike[str]) -> list[Image]:
+    def load(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        platform: str | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> list[Image]:
         """The images in a `docker save` archive, or in an OCI layout (a directory or an archive of one).
+
+        `platform` and `progress`: as of `ImageRecipe.pull`.
 
         Raises: NotFound, InvalidArgument, StageError; Unsupported without root.
         """
         place = words.any_path(path, field="path")
-        return [Image(self.engine, record) for record in self.engine.core.images.load(place)]
+        if platform is not None:
+            words.text(platform, field="platform")
+        loaded = self.engine.core.images.load(place, platform=platform, progress=progress)
+        return [Image(self.engine, record) for record in loaded]
 
     def save(self, *images: str | Image, to: Target, layout: bool = False) -> None:
         """Writes several images, by handle, reference or id, as one archive or OCI layout: as `Image.save`.

@@ -366,6 +366,7 @@ class ImageStore:
             size_bytes=row.size_bytes,
             created_at=datetime.fromtimestamp(row.created_at, UTC),
             layers=self._root.snapshots.layers(row.chain, row.snapshot_kind),
+            digest=row.manifest_digest,
         )
 
     def _read_config(self, image_id: str) -> ImageConfig:

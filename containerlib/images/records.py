@@ -17,8 +17,8 @@ __all__ = ["ImageRecord", "ImagesPruned", "Progress", "PruneReport"]
 class ImageRecord:
     """An image that is here and unpacked.
 
-    `id` is the digest of its config, `size_bytes` that of its unpacked files, `created_at` when it came
-    here, and `layers` what its containers' roots are stacked of, the top one first: directories or files.
+    `id` is the digest of its config, `digest` that of its manifest, `size_bytes` that of its unpacked files,
+    `created_at` when it came here, and `layers` what its containers' roots are stacked of, the top one first: directories or files.
     """
 
     id: str
@@ -27,6 +27,7 @@ class ImageRecord:
     size_bytes: int
     created_at: datetime
     layers: tuple[Layer, ...] = field(repr=False)
+    digest: str = field(default="", repr=False)
 
 
 @frozen

@@ -14,6 +14,12 @@ EXAMPLES = sorted(ROOT.joinpath("examples").glob("*.py"))
 EXPECTED = {
     "demo.py": ["a command in a container of its own:", "exit code:", "ready / asked to stop"],
     "detached.py": ["[('counter', 'running')]", "stdout line 3", "ended by signal 9"],
+    "images.py": [
+        "hello from hello:1",
+        "C /app",
+        "hello from hello:2",
+        "back: ('docker.io/library/hello:2',)",
+    ],
     "isolation.py": ["links: ['lo']", "capabilities: 0000000000000000", "answer: 42"],
     "streams.py": ["over the pipe", "4 no such luck", "127 exec: /no/such/program: ENOENT"],
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import containerlib as cl
 from containerlib._sys.trees import remove_tree
 from containerlib.errors import InvalidArgument, NotFound, RegistryError
 from containerlib.images import ImageStore
@@ -188,3 +189,18 @@ def test_load_makes_a_snapshot_again_that_was_deleted_by_hand(images: ImageStore
     remove_tree(first.layers[0].path)
     (second,) = images.load(layout)
     assert text(second.layers[0], "b") == "2"
+
+
+def test_load_by_the_engine_for_a_platform_reports_progress_and_says_what_came(
+    engine: cl.Engine, tmp_path: Path
+) -> None:
+    image = Image(IMAGE.layers, IMAGE.config, machine="s390x")
+    layout = image.write_layout(tmp_path / "layout", tag="app:1")
+    with pytest.raises(NotFound, match="no image for linux/"):
+        engine.images.load(layout)
+    steps: list[cl.Progress] = []
+    (loaded,) = engine.images.load(layout, platform="linux/s390x", progress=steps.append)
+    assert {step.phase for step in steps} == {"download", "unpack", "done"}
+    assert loaded.digest == image.blobs()[0].digest
+    assert (loaded.config.cmd, dict(loaded.config.labels)) == (("/a",), {"x": "y"})
+    assert loaded.config.platform.architecture == "s390x"
