@@ -18,7 +18,8 @@ class ImageRecord:
     """An image that is here and unpacked.
 
     `id` is the digest of its config, `digest` that of its manifest, `size_bytes` that of its unpacked files,
-    `created_at` when it came here, and `layers` what its containers' roots are stacked of, the top one first: directories or files.
+    `created_at` when it came here, and `layers` what its containers' roots are stacked of, the top one first:
+    directories or files.
     """
 
     id: str
