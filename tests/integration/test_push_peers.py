@@ -264,6 +264,18 @@ def test_index_in_the_content_store_is_copied_whole_by_skopeo(
         assert entry["digest"] == both.blobs()[0].digest
 
 
+def test_content_store_and_saved_layout_are_unpacked_by_umoci(
+    images: ImageStore, layout: Path, peers: Peers, root: Path
+) -> None:
+    needs("umoci")
+    (record,) = images.load(layout)
+    reference = images.tag(record.id, "localhost/mine:1").references[0]
+    images.save([reference], str(peers.home / "saved"))
+    for number, place in enumerate((f"{root}/content:{reference}", f"{peers.home}/saved:1")):
+        peers.run("umoci", "unpack", "--image", place, f"{peers.home}/bundle-{number}")
+        assert (peers.home / f"bundle-{number}/rootfs/app").read_text() == "#!/bin/sh\n"
+
+
 def test_artifact_is_read_back_by_us_and_by_skopeo(registry: Registry, peers: Peers, tmp_path: Path) -> None:
     file = tmp_path / "sbom.json"
     file.write_text('{"packages": []}')
