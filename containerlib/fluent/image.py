@@ -13,6 +13,7 @@ from containerlib.engine import archive, words
 from containerlib.engine.removal import prune_images, remove_image, verify_images
 from containerlib.engine.sources import check_reference
 from containerlib.errors import InvalidArgument
+from containerlib.fluent.tables import images_table
 from containerlib.images.archives.configs import ConfigChanges
 from containerlib.images.content.pruning import PrunePolicy
 from containerlib.units import Size, parse_size
@@ -182,6 +183,9 @@ class Image:
         start = self.id[: len("sha256:") + 12]
         return f"<Image {' '.join((start, *self.references))}>"
 
+    def _repr_html_(self) -> str:
+        return images_table([self.record])
+
 
 @frozen
 class ImageCollection:
@@ -330,6 +334,9 @@ class ImageCollection:
 
     def __repr__(self) -> str:
         return f"<ImageCollection of {self.engine!r}>"
+
+    def _repr_html_(self) -> str:
+        return images_table(self.engine.core.images.list())
 
 
 def _names(images: Sequence[str | Image]) -> list[str]:

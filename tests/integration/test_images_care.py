@@ -44,6 +44,14 @@ def names(engine: cl.Engine) -> list[str]:
     )
 
 
+def test_images_in_a_notebook_are_a_table(engine: cl.Engine, load: Load) -> None:
+    load("one")
+    load("two")
+    html = engine.images._repr_html_()
+    assert html.count("<tr>") == 1 + 2
+    assert "docker.io/library/one:1" in html
+
+
 # ---- prune ----
 
 

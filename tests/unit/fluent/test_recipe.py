@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -160,6 +161,26 @@ def test_repr_of_an_image_has_the_start_of_its_id_and_its_references(tmp_path: P
     image = cl.Image(cl.Engine(root=tmp_path / "never-made"), record)
     assert repr(image) == "<Image sha256:5e29f13d62ae docker.io/library/alpine:3.20>"
     assert repr(cl.Image(image.engine, evolve(record, references=()))) == "<Image sha256:5e29f13d62ae>"
+
+
+def test_image_in_a_notebook_is_a_row_of_what_docker_images_shows_and_escaped(tmp_path: Path) -> None:
+    record = ImageRecord(
+        id=f"sha256:{'5e29f13d62ae':0<64}",
+        references=("docker.io/library/alpine:3.20", "<b>"),
+        config=ImageConfig.from_bytes(b'{"os": "linux", "architecture": "arm64"}'),
+        size_bytes=3 * 2**20,
+        created_at=datetime(2024, 5, 6, 7, 8, tzinfo=UTC),
+        layers=(),
+    )
+    html = cl.Image(cl.Engine(root=tmp_path / "never-made"), record)._repr_html_()
+    cells = re.findall(r"<td>(.*?)</td>", html)
+    assert cells[:4] == [
+        "docker.io/library/alpine:3.20, &lt;b&gt;",
+        "5e29f13d62ae",
+        "linux/arm64",
+        "3.0 MiB",
+    ]
+    assert cells[4].startswith("2024-05-0")
 
 
 def test_repr_of_a_volume_has_its_name_and_place(tmp_path: Path) -> None:
