@@ -68,10 +68,18 @@ def import_tree(
 
     Raises: NotFound; InvalidArgument(field="layer"); StageError; Unsupported without root.
     """
-    with _opened(source) as chunks:
-        return core.images.add_layer(
-            None, chunks, history=made, changes=changed, compression=compression, reference=reference
-        )
+    try:
+        with _opened(source) as chunks:
+            return core.images.add_layer(
+                None, chunks, history=made, changes=changed, compression=compression, reference=reference
+            )
+    except InvalidArgument as error:
+        if error.field != "layer":
+            raise
+        name = repr(os.fspath(source)) if isinstance(source, str | os.PathLike) else "what was read"
+        raise InvalidArgument(
+            f"{name} is no whole tar archive of a root file system ({error})", field="layer"
+        ) from error
 
 
 @contextmanager

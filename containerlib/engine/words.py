@@ -24,6 +24,7 @@ from containerlib.spec.options import (
 from containerlib.units import Size, check_kind, parse_size
 
 __all__ = [
+    "age",
     "any_path",
     "argv",
     "capabilities",
@@ -301,6 +302,14 @@ def seconds(value: float, *, field: str = "timeout") -> float:
 def timeout(value: float | None) -> float | None:
     """How long a verb may take; None: as long as it does."""
     return None if value is None else seconds(value)
+
+
+def age(value: float | None, *, field: str) -> float | None:
+    """How long ago, in seconds; None: whatever it is."""
+    check_kind(value, int, float, type(None), want="a number of seconds", field=field)
+    if value is not None and not value >= 0:
+        raise InvalidArgument(f"{value!r} is not a number of seconds from 0 on", field=field)
+    return value
 
 
 def moment(value: datetime | None, *, field: str) -> datetime | None:

@@ -299,7 +299,7 @@ class ImageCollection:
         """
         policy = PrunePolicy(
             named=words.flag(named, field="named"),
-            older_than=words.timeout(older_than),
+            older_than=words.age(older_than, field="older_than"),
             labels=tuple((labels or {}).items()),
             keep_bytes=None if keep is None else parse_size(keep, field="keep"),
         )

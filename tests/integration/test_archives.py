@@ -293,6 +293,12 @@ def test_import_of_what_is_no_archive_leaves_nothing(engine: cl.Engine, data: by
     assert list(Path(engine.root, "snapshots").iterdir()) == []
 
 
+def test_import_of_a_file_that_is_no_archive_says_which(engine: cl.Engine, tmp_path: Path) -> None:
+    tmp_path.joinpath("notes").write_text("no archive\n" * 100)
+    with pytest.raises(cl.InvalidArgument, match=r"notes' is no whole tar archive"):
+        engine.images.import_(tmp_path / "notes")
+
+
 def test_import_of_a_missing_file_names_it(engine: cl.Engine, tmp_path: Path) -> None:
     with pytest.raises(cl.NotFound, match=r"none\.tar"):
         engine.images.import_(tmp_path / "none.tar")

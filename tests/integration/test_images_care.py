@@ -91,6 +91,9 @@ def test_images_prune_of_a_size_that_is_none_is_refused(engine: cl.Engine) -> No
     with pytest.raises(cl.InvalidArgument) as caught:
         engine.images.prune(keep="much")
     assert caught.value.field == "keep"
+    with pytest.raises(cl.InvalidArgument, match="older_than: -1"):
+        engine.images.prune(older_than=-1)
+    assert engine.images.prune(older_than=365 * 86400.0).images == ()
 
 
 # ---- verify ----

@@ -449,3 +449,14 @@ def test_verify_repairs_a_foreign_layer_where_that_is_allowed(root: Path) -> Non
     assert place.images.verify(repair=True, foreign_layers=True).is_whole
     assert path.read_bytes() == place.layer
     place.store.close()
+
+
+def test_manifest_by_sha512_at_a_registry_that_knows_none_is_unsupported(
+    registry: Registry, reference: str
+) -> None:
+    with cl.Registry(registry.address) as client:
+        manifest = client.manifest(f"multi@{OWN.blobs()[0].digest}").parse()
+        with pytest.raises(Unsupported, match="takes no manifest by its sha512"):
+            client.push_manifest("multi", manifest, digest=digest_of(manifest.to_bytes(), "sha512"))
+        with pytest.raises(InvalidArgument, match="has to be that of the manifest"):
+            client.push_manifest("multi", manifest, digest=digest_of(b"other", "sha512"))

@@ -54,9 +54,18 @@ def publish(
     what = f"{session.name}/{repository}{':' if tag else '@'}{target}"
     path, headers = f"/v2/{repository}/manifests/{target}", {"Content-Type": descriptor.media_type}
     scope = Scope(repository, "pull,push")
-    with session.send("PUT", path, scope=scope, what=what, headers=headers, content=data) as response:
-        check_digest(session.name, response, descriptor.digest, what)
-        listed = "OCI-Subject" in response.headers
+    try:
+        with session.send("PUT", path, scope=scope, what=what, headers=headers, content=data) as response:
+            check_digest(session.name, response, descriptor.digest, what)
+            listed = "OCI-Subject" in response.headers
+    except RegistryError as error:
+        if error.code != "DIGEST_INVALID" or error.status != 400 or descriptor.digest.algorithm == "sha256":
+            raise
+        # distribution 2 holds every manifest against its sha256
+        raise Unsupported(
+            f"{session.name} takes no manifest by its {descriptor.digest.algorithm}, by which an index names it: "
+            "push to another registry, or an index that is made anew"
+        ) from error
     if document.subject is not None and not listed:
         fallback.add(session, repository, document.subject.digest, fallback.entry_of(document))
     return descriptor
