@@ -6,14 +6,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 import containerlib as cl
 from containerlib.errors import InvalidArgument, NotFound, Unsupported
 from containerlib.images import ImageStore
 from containerlib.spec.descriptor import MediaType
-from containerlib.spec.image import Index, Manifest
+from containerlib.spec.image import Index
 from containerlib.store import Store
 from rig.fake_registry import FakeRegistry, digest_of
 from rig.fault_proxy import FaultProxy
@@ -28,7 +27,6 @@ OTHER = Image((Layer().file("which", "other").finish(),), machine="s390x")
 MULTI = ManyPlatforms((OTHER, OWN))
 INDEX, BELOW = MULTI.blobs()
 ALL = {blob.digest for blob in (INDEX, *BELOW)}
-ADDRESS = "https://layers.example/base"
 
 
 @pytest.fixture
@@ -324,96 +322,6 @@ def test_layout_that_lacks_a_platform_is_loaded_as_the_image(
     assert images.push([loaded.id], registry.reference("app")) == OWN.blobs()[0].digest
 
 
-# ---- foreign layers ----
-
-
-def foreign_image(machine: str) -> tuple[bytes, bytes, dict[str, bytes]]:
-    """A manifest whose only layer is elsewhere, that layer, and what the registry has of it."""
-    layer = Layer().file("which", machine).finish()
-    config = Image((layer,), machine=machine).configuration
-    named = {"mediaType": MediaType.LAYER_FOREIGN_GZIP.removesuffix("+gzip"), "digest": digest_of(layer)}
-    manifest = encode(
-        {
-            "schemaVersion": 2,
-            "mediaType": MediaType.MANIFEST,
-            "config": {"mediaType": MediaType.CONFIG, "digest": digest_of(config), "size": len(config)},
-            "layers": [{**named, "size": len(layer), "urls": [ADDRESS]}],
-        }
-    )
-    return manifest, layer, {digest_of(config): config}
-
-
-class Elsewhere:
-    """A registry with an index of an image of this machine and one of another, whose layer is at ADDRESS."""
-
-    def __init__(self, root: Path, *, own: bool) -> None:
-        """`own`: this machine's has such a layer, and there is no other."""
-        self.registry = FakeRegistry()
-        manifest, self.layer, there = foreign_image(architecture() if own else "s390x")
-        machine = architecture() if own else "s390x"
-        entries = [
-            {
-                "mediaType": MediaType.MANIFEST,
-                "digest": digest_of(manifest),
-                "size": len(manifest),
-                "platform": {"os": "linux", "architecture": machine},
-            }
-        ]
-        documents = [(MediaType.MANIFEST, manifest)]
-        if not own:
-            ours, blobs = OWN.blobs()
-            entries.append({**ours.descriptor, "platform": {"os": "linux", "architecture": architecture()}})
-            documents.append((ours.media_type, ours.data))
-            there |= {blob.digest: blob.data for blob in blobs}
-        self.index = encode({"schemaVersion": 2, "mediaType": MediaType.INDEX, "manifests": entries})
-        named = {digest_of(data): (kind, data) for kind, data in documents}
-        self.registry.manifests["app"] = {**named, "latest": (MediaType.INDEX, self.index)}
-        self.registry.blobs["app"] = there
-        self.registry.fault = lambda request: (
-            httpx.Response(200, content=self.layer) if request.url.host == "layers.example" else None
-        )
-        self.store = Store(root)
-        self.server = MockServer(self.registry)
-        self.images = ImageStore(root, self.store, transport=self.server.transport)
-
-    @property
-    def was_asked(self) -> bool:
-        return "layers.example" in {request.url.host for request in self.server.requests}
-
-
-def test_pull_of_a_foreign_layer_is_refused_by_name_unless_it_is_allowed(root: Path) -> None:
-    place = Elsewhere(root, own=True)
-    with pytest.raises(NotFound, match=f"{ADDRESS}: allow that with foreign_layers=True"):
-        place.images.pull("registry.example/app")
-    assert not place.was_asked
-    record = place.images.pull("registry.example/app", foreign_layers=True)
-    assert place.was_asked
-    place.images.push([record.id], "registry.example/pushed")
-    pushed = Manifest.from_bytes(place.registry.manifests["pushed"]["latest"][1])
-    assert pushed.layers[0].urls == (ADDRESS,)
-    assert set(place.registry.blobs["pushed"]) == {record.id}
-    place.store.close()
-
-
-@pytest.mark.parametrize("allowed", [False, True])
-def test_foreign_layer_of_another_platform_stays_where_it_is_unless_it_is_allowed(
-    root: Path, other: ImageStore, tmp_path: Path, allowed: bool
-) -> None:
-    place = Elsewhere(root, own=False)
-    record = place.images.pull("registry.example/app", all_platforms=True, foreign_layers=allowed)
-    assert place.was_asked is allowed
-    assert (digest_of(place.layer) in blobs(root)) is allowed
-    assert place.images.push([record.id], "registry.example/pushed") == digest_of(place.index)
-    assert digest_of(place.layer) not in place.registry.blobs["pushed"]
-    place.images.save([record.id], str(tmp_path / "saved"))
-    other.load(tmp_path / "saved")
-    assert blobs(tmp_path / "other") == blobs(root)
-    place.store.close()
-
-
-# ---- the face ----
-
-
 def test_pull_of_all_platforms_by_the_face(registry: Registry, reference: str, engine: cl.Engine) -> None:
     image = engine.image(reference).pull(all_platforms=True)
     assert image.push(registry.reference("face")) == INDEX.digest
@@ -421,34 +329,6 @@ def test_pull_of_all_platforms_by_the_face(registry: Registry, reference: str, e
         engine.image(reference).pull(all_platforms="yes")  # type: ignore[arg-type]
     with pytest.raises(InvalidArgument):
         engine.image(reference).pull(foreign_layers=1)  # type: ignore[arg-type]
-
-
-def test_pull_that_allows_foreign_layers_fetches_what_an_earlier_one_left(root: Path) -> None:
-    place = Elsewhere(root, own=False)
-    place.images.pull("registry.example/app", all_platforms=True)
-    left = blobs(root)
-    place.server.requests.clear()
-    place.images.pull("registry.example/app", all_platforms=True, foreign_layers=True)
-    assert blobs(root) == {*left, digest_of(place.layer)}
-    place.server.requests.clear()
-    place.images.pull("registry.example/app", all_platforms=True, foreign_layers=True)
-    place.images.pull("registry.example/app", all_platforms=True)
-    assert {path.rpartition("/")[2] for _, _, path in place.server.seen()} == {"latest"}
-    place.images.prune()
-    assert digest_of(place.layer) in blobs(root)
-    place.store.close()
-
-
-def test_verify_repairs_a_foreign_layer_where_that_is_allowed(root: Path) -> None:
-    place = Elsewhere(root, own=True)
-    place.images.pull("registry.example/app", foreign_layers=True)
-    path = root / "content/blobs/sha256" / digest_of(place.layer).removeprefix("sha256:")
-    path.write_bytes(b"rot")
-    (failure,) = place.images.verify(repair=True).failures
-    assert f"{ADDRESS}: allow that with foreign_layers=True" in failure
-    assert place.images.verify(repair=True, foreign_layers=True).is_whole
-    assert path.read_bytes() == place.layer
-    place.store.close()
 
 
 def test_manifest_by_sha512_at_a_registry_that_knows_none_is_unsupported(
