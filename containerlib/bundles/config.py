@@ -16,20 +16,19 @@ from collections.abc import Sequence
 from containerlib.bundles.capabilities import capability_set
 from containerlib.bundles.host import HostFacts, host_devices
 from containerlib.bundles.mounts import mounts_of
+from containerlib.bundles.resources import resources_of
 from containerlib.bundles.seccomp import resolve
 from containerlib.bundles.users import ResolvedUser
 from containerlib.errors import InvalidArgument
 from containerlib.spec.image_config import ImageConfig
-from containerlib.spec.options import ContainerOptions, Limits
+from containerlib.spec.options import ContainerOptions
 from containerlib.spec.runtime import (
     Capabilities,
     Device,
-    DeviceRule,
     Linux,
     Mount,
     Namespace,
     Process,
-    Resources,
     Spec,
     User,
 )
@@ -38,8 +37,6 @@ __all__ = ["default_hostname", "make_config"]
 
 OCI_VERSION = "1.1.0"
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-CPU_PERIOD = 100_000
-"""Microseconds; Docker's and the kernel's default."""
 
 _MASKED = [
     "/proc/acpi",
@@ -62,33 +59,6 @@ _UMASK = 0o022
 """Docker's, whatever the caller's is."""
 # a network namespace of its own lets any user ping and bind low ports, as in Docker
 _NETWORK_SYSCTLS = {"net.ipv4.ping_group_range": "0 2147483647", "net.ipv4.ip_unprivileged_port_start": "0"}
-
-
-def _device_rule(kind: str, major: int | None, minor: int | None, access: str = "rwm") -> DeviceRule:
-    rule: DeviceRule = {"allow": True, "type": kind}
-    if major is not None:
-        rule["major"] = major
-    if minor is not None:
-        rule["minor"] = minor
-    return {**rule, "access": access}
-
-
-# every node may be made, the harmless ones be used
-_DEVICES: list[DeviceRule] = [
-    {"allow": False, "access": "rwm"},
-    _device_rule("c", None, None, "m"),
-    _device_rule("b", None, None, "m"),
-    _device_rule("c", 1, 3),  # null
-    _device_rule("c", 1, 5),  # zero
-    _device_rule("c", 1, 7),  # full
-    _device_rule("c", 1, 8),  # random
-    _device_rule("c", 1, 9),  # urandom
-    _device_rule("c", 5, 0),  # tty
-    _device_rule("c", 5, 1),  # console
-    _device_rule("c", 5, 2),  # ptmx
-    _device_rule("c", 136, None),  # pts/*
-]
-_ALL_DEVICES: list[DeviceRule] = [{"allow": True, "access": "rwm"}]
 
 
 def make_config(
@@ -146,7 +116,9 @@ def _process(
         "capabilities": _capabilities(capabilities, user),
         "noNewPrivileges": options.no_new_privileges,
     }
-    if shielded:
+    if options.oom_score_adj is not None:
+        process["oomScoreAdj"] = options.oom_score_adj
+    elif shielded:
         process["oomScoreAdj"] = 0
     if options.rlimits:
         process["rlimits"] = [
@@ -213,11 +185,14 @@ def _linux(
     linux: Linux = {
         "namespaces": _NAMESPACES if options.network == "host" else [*_NAMESPACES, _NETWORK],
         "cgroupsPath": cgroups_path,
-        "resources": _resources(options),
+        "resources": resources_of(options),
     }
     sysctl = _sysctl(options)
     if sysctl:
         linux["sysctl"] = sysctl
+    if options.memory_policy is not None:
+        mode, nodes, flags = options.memory_policy
+        linux["memoryPolicy"] = {"mode": mode, "nodes": nodes, "flags": list(flags)}
     if options.privileged:
         linux["devices"] = _host_devices()
         return linux
@@ -236,29 +211,3 @@ def _host_devices() -> list[Device]:
 def _sysctl(options: ContainerOptions) -> dict[str, str]:
     own = {} if options.network == "host" else _NETWORK_SYSCTLS
     return {**own, **dict(options.sysctls)} if options.sysctls else own
-
-
-def _resources(options: ContainerOptions) -> Resources:
-    devices = _ALL_DEVICES if options.privileged else _DEVICES
-    limits = options.limits
-    return {"devices": devices, **_limits(limits)} if limits != _NO_LIMITS else {"devices": devices}
-
-
-_NO_LIMITS = Limits()
-
-
-def _limits(limits: Limits) -> Resources:
-    """The runtime-spec's `swap` includes memory; without a word Docker allows as much swap as memory."""
-    resources: Resources = {}
-    if limits.memory_bytes is not None:
-        swap = limits.memory_bytes if limits.swap_bytes is None else limits.swap_bytes
-        resources["memory"] = {"limit": limits.memory_bytes, "swap": limits.memory_bytes + swap}
-    elif limits.swap_bytes is not None:
-        raise InvalidArgument("a limit on swap needs one on memory", field="limits")
-    if limits.cpus is not None:
-        if not limits.cpus > 0:
-            raise InvalidArgument(f"{limits.cpus} is not a number of CPUs", field="limits")
-        resources["cpu"] = {"quota": max(1000, round(limits.cpus * CPU_PERIOD)), "period": CPU_PERIOD}
-    if limits.pids is not None:
-        resources["pids"] = {"limit": limits.pids}
-    return resources

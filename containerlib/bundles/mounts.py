@@ -55,6 +55,8 @@ def mounts_of(options: ContainerOptions, extra: Sequence[Mount], kernel: tuple[i
     Raises: InvalidArgument(field="mounts").
     """
     defaults: Iterable[Mount] = _writable(_DEFAULT) if options.privileged else _DEFAULT
+    if options.shm_bytes is not None:
+        defaults = [_sized(mount, options.shm_bytes) for mount in defaults]
     if not options.mounts:
         return [*defaults, *extra]
     asked = [_mount(option, kernel) for option in options.mounts]
@@ -88,6 +90,16 @@ def check_target(target: str, *, field: str) -> str:
 
 def _is_hidden(destination: str, targets: set[str]) -> bool:
     return destination in targets or ("/dev" in targets and destination.startswith("/dev/"))
+
+
+def _sized(mount: Mount, size_bytes: int) -> Mount:
+    """The shared memory's mount with another size; any other as it is."""
+    if mount["destination"] != "/dev/shm":  # noqa: S108
+        return mount
+    return {
+        **mount,
+        "options": [*(o for o in mount["options"] if not o.startswith("size=")), f"size={size_bytes}"],
+    }
 
 
 def _writable(mounts: Iterable[Mount]) -> list[Mount]:

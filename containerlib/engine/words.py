@@ -17,11 +17,10 @@ from containerlib.spec.options import (
     MANIFEST_FORMATS,
     SNAPSHOTTERS,
     Compression,
-    Limits,
     ManifestFormat,
     SnapshotterName,
 )
-from containerlib.units import Size, check_kind, parse_size
+from containerlib.units import check_kind
 
 __all__ = [
     "age",
@@ -37,10 +36,8 @@ __all__ = [
     "flag",
     "host_path",
     "hostname",
-    "limits",
     "merge_pairs",
     "moment",
-    "rlimit",
     "seconds",
     "stop_signal",
     "terminal_side",
@@ -57,15 +54,7 @@ _CAPABILITIES = (
     "SETPCAP SETUID SYSLOG SYS_ADMIN SYS_BOOT SYS_CHROOT SYS_MODULE SYS_NICE SYS_PACCT SYS_PTRACE "
     "SYS_RAWIO SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG WAKE_ALARM"
 )
-_RLIMITS = (
-    "AS CORE CPU DATA FSIZE LOCKS MEMLOCK MSGQUEUE NICE NOFILE NPROC RSS RTPRIO RTTIME SIGPENDING STACK"
-)
 _HOST_LABEL = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?")
-_LARGEST = 2**64 - 1
-_MOST_PROCESSES = 2**22
-"""PID_MAX_LIMIT, as much as pids.max takes."""
-_MOST_PROCESSORS = 8192
-"""What a kernel can be built for (NR_CPUS)."""
 _LONGEST = 2**31 // 1000
 """Seconds in the milliseconds of poll(2): 24 days."""
 
@@ -235,60 +224,6 @@ def hostname(name: str) -> str:
     if len(name) > 63 or not all(_HOST_LABEL.fullmatch(label) for label in labels):
         raise InvalidArgument(f"{name!r} is not a host name of at most 63 characters", field="hostname")
     return name
-
-
-def limits(
-    old: Limits, *, memory: Size | None, swap: Size | None, cpus: float | None, pids: int | None
-) -> Limits:
-    """`old` with every value that is not None."""
-    return Limits(
-        memory_bytes=old.memory_bytes if memory is None else _positive_size(memory, "memory"),
-        swap_bytes=old.swap_bytes if swap is None else parse_size(swap, field="swap"),
-        cpus=old.cpus if cpus is None else _cpus(cpus),
-        pids=old.pids if pids is None else _pids(pids),
-    )
-
-
-def _positive_size(value: Size, field: str) -> int:
-    size_bytes = parse_size(value, field=field)
-    if size_bytes == 0:
-        raise InvalidArgument("a limit of 0 bytes lets nothing run", field=field)
-    return size_bytes
-
-
-def _cpus(value: float) -> float:
-    check_kind(value, int, float, want="a number of processors, e.g. 1.5", field="cpus")
-    # The kernel's smallest quota is 1 ms in a period of 100 ms.
-    if not 0.01 <= value <= _MOST_PROCESSORS:
-        raise InvalidArgument(f"{value!r} is not a number of processors: at least 0.01", field="cpus")
-    return float(value)
-
-
-def _pids(value: int) -> int:
-    check_kind(value, int, want="a number of processes, an int", field="pids")
-    if not 1 <= value <= _MOST_PROCESSES:
-        raise InvalidArgument(f"{value!r} processes: from 1 to {_MOST_PROCESSES}", field="pids")
-    return value
-
-
-def rlimit(name: str, soft: int, hard: int | None) -> tuple[str, int, int]:
-    """`("nofile", 1024, None)` as `("RLIMIT_NOFILE", 1024, 1024)`; -1 is no limit."""
-    short = text(name, field="rlimit").upper().removeprefix("RLIMIT_")
-    if short not in _RLIMITS.split():
-        raise InvalidArgument(f"{name!r} is not a resource limit: see getrlimit(2)", field="rlimit")
-    low, high = (_ceiling(value) for value in (soft, soft if hard is None else hard))
-    if low > high:
-        raise InvalidArgument(
-            f"the soft limit {soft} of {short} is above the hard limit {hard}", field="rlimit"
-        )
-    return (f"RLIMIT_{short}", low, high)
-
-
-def _ceiling(value: int) -> int:
-    check_kind(value, int, want="a limit: an int, or -1 for none", field="rlimit")
-    if not -1 <= value <= _LARGEST:
-        raise InvalidArgument(f"{value} is not a limit: 0 or more, or -1 for none", field="rlimit")
-    return _LARGEST if value == -1 else value
 
 
 def seconds(value: float, *, field: str = "timeout") -> float:

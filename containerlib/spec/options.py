@@ -12,6 +12,7 @@ __all__ = [
     "SNAPSHOTTERS",
     "Compression",
     "ContainerOptions",
+    "DeviceLimit",
     "Limits",
     "ManifestFormat",
     "MountOption",
@@ -46,14 +47,48 @@ class MountOption:
 
 
 @frozen
+class DeviceLimit:
+    """How much a container may read and write on the block device at the host's `path`. None: no ceiling."""
+
+    path: str
+    weight: int | None = None
+    """Its share of the device, from 10 to 1000, where others want it too."""
+    read_bps: int | None = None
+    write_bps: int | None = None
+    read_iops: int | None = None
+    write_iops: int | None = None
+
+
+@frozen
 class Limits:
-    """Ceilings on what the container may use. None: no ceiling."""
+    """What the container may use. None: no ceiling, and the kernel's default share."""
 
     memory_bytes: int | None = None
     swap_bytes: int | None = None
-    """Swap on top of memory, as cgroup v2 counts it."""
+    """Swap on top of memory, as cgroup v2 counts it; -1: as much as there is."""
     cpus: float | None = None
     pids: int | None = None
+    memory_reservation_bytes: int | None = None
+    """What is left to it when memory runs short on the host."""
+    swappiness: int | None = None
+    oom_kill_disable: bool = False
+    cpu_shares: int | None = None
+    """Its weight against other containers, where the kernel's own is 1024."""
+    cpu_quota: int | None = None
+    """Microseconds in each `cpu_period`; -1: no ceiling."""
+    cpu_period: int | None = None
+    cpu_rt_runtime: int | None = None
+    cpu_rt_period: int | None = None
+    cpuset: str = ""
+    """Processors by number, e.g. `"0-3,7"`."""
+    mems: str = ""
+    """Memory nodes by number, likewise."""
+    blkio_weight: int | None = None
+    devices: tuple[DeviceLimit, ...] = ()
+    hugepages: tuple[tuple[str, int], ...] = ()
+    """(page size such as `"2MB"`, bytes)"""
+    unified: tuple[tuple[str, str], ...] = ()
+    """Files of cgroup v2 and what is written to them."""
 
 
 @frozen
@@ -80,6 +115,11 @@ class ContainerOptions:
     network: Literal["none", "host"] = "none"
     mounts: tuple[MountOption, ...] = ()
     limits: Limits = field(factory=Limits)
+    shm_bytes: int | None = None
+    """The size of /dev/shm; None: Docker's 64 MiB."""
+    oom_score_adj: int | None = None
+    memory_policy: tuple[str, str, tuple[str, ...]] | None = None
+    """(MPOL_* mode, nodes such as `"0-1"`, MPOL_F_* flags)"""
     sysctls: tuple[tuple[str, str], ...] = ()
     rlimits: tuple[tuple[str, int, int], ...] = ()
     """(RLIMIT_* name, soft, hard)"""

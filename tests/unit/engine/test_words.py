@@ -6,7 +6,6 @@ import pytest
 
 from containerlib.engine import words
 from containerlib.errors import InvalidArgument
-from containerlib.spec.options import Limits
 
 
 @pytest.mark.parametrize(
@@ -73,35 +72,6 @@ def test_hostname_bad_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["a", "web-1", "db.example.org", "with_underscore", "x" * 63])
 def test_hostname_good_kept(name: str) -> None:
     assert words.hostname(name) == name
-
-
-def test_limits_given_values_replace_and_others_stay() -> None:
-    old = Limits(memory_bytes=1, cpus=2.0)
-    assert words.limits(old, memory="64MiB", swap=None, cpus=None, pids=7) == Limits(64 << 20, None, 2.0, 7)
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("memory", 0), ("memory", "many"), ("cpus", 0.0), ("cpus", float("nan")), ("pids", 0)],
-)
-def test_limits_impossible_refused(field: str, value: float) -> None:
-    given: dict[str, object] = {"memory": None, "swap": None, "cpus": None, "pids": None, field: value}
-    with pytest.raises(InvalidArgument) as caught:
-        words.limits(Limits(), **given)  # type: ignore[arg-type]
-    assert caught.value.field == field
-
-
-def test_rlimit_one_value_is_both() -> None:
-    assert words.rlimit("nofile", 1024, None) == ("RLIMIT_NOFILE", 1024, 1024)
-
-
-def test_rlimit_minus_one_is_no_limit() -> None:
-    assert words.rlimit("RLIMIT_CORE", 0, -1) == ("RLIMIT_CORE", 0, 2**64 - 1)
-
-
-def test_rlimit_soft_above_hard_refused() -> None:
-    with pytest.raises(InvalidArgument, match="above the hard limit"):
-        words.rlimit("nofile", 2, 1)
 
 
 def test_command_without_program_refused() -> None:
