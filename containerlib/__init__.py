@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from containerlib.engine.completed import Completed
+    from containerlib.engine.option_files import read_env_file
     from containerlib.engine.prune import PruneReport
     from containerlib.errors import (
         AlreadyExists,
@@ -89,6 +90,7 @@ __all__ = [
     "host_image",
     "image",
     "progress_bars",
+    "read_env_file",
     "tmpfs",
     "volume",
 ]
@@ -96,6 +98,7 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker sees the imports above, and would take any name for granted with this
     _HOMES = {
         "engine.completed": "Completed",
+        "engine.option_files": "read_env_file",
         "engine.prune": "PruneReport",
         "errors": (
             "AlreadyExists BuildError Conflict Error ExitError InvalidArgument NotFound RegistryError "

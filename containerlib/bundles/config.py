@@ -81,7 +81,7 @@ def make_config(
         options.cap_add, options.cap_drop, privileged=options.privileged, bounding=host.bounding
     )
     hostname = default_hostname(options, container_id)
-    return {
+    spec: Spec = {
         "ociVersion": OCI_VERSION,
         "process": _process(image, options, user, capabilities, hostname, shielded=host.shielded),
         "root": {"path": "rootfs", "readonly": options.read_only},
@@ -89,6 +89,11 @@ def make_config(
         "mounts": mounts_of(options, extra_mounts, host.kernel),
         "linux": _linux(options, capabilities, cgroups_path, host),
     }
+    if options.domainname is not None:
+        spec["domainname"] = options.domainname
+    if options.annotations:
+        spec["annotations"] = dict(options.annotations)
+    return spec
 
 
 def default_hostname(options: ContainerOptions, container_id: str) -> str:
@@ -109,7 +114,7 @@ def _process(
 ) -> Process:
     process: Process = {
         "terminal": options.tty,
-        "user": _user(user),
+        "user": _user(user, options),
         "args": _args(image, options),
         "env": _env(image, options, user, hostname),
         "cwd": _cwd(image, options),
@@ -127,8 +132,9 @@ def _process(
     return process
 
 
-def _user(user: ResolvedUser) -> User:
-    result: User = {"uid": user.uid, "gid": user.gid, "umask": _UMASK}
+def _user(user: ResolvedUser, options: ContainerOptions) -> User:
+    umask = _UMASK if options.umask is None else options.umask
+    result: User = {"uid": user.uid, "gid": user.gid, "umask": umask}
     if user.additional_gids:
         result["additionalGids"] = list(user.additional_gids)
     return result
@@ -190,6 +196,8 @@ def _linux(
     sysctl = _sysctl(options)
     if sysctl:
         linux["sysctl"] = sysctl
+    if options.personality is not None:
+        linux["personality"] = {"domain": options.personality}
     if options.memory_policy is not None:
         mode, nodes, flags = options.memory_policy
         linux["memoryPolicy"] = {"mode": mode, "nodes": nodes, "flags": list(flags)}

@@ -47,15 +47,19 @@ class _Group:
     members: tuple[str, ...]
 
 
-def resolve_user(text: str | None, layers: Sequence[str | Layer]) -> ResolvedUser:
+def resolve_user(
+    text: str | None, layers: Sequence[str | Layer], groups: tuple[str, ...] = ()
+) -> ResolvedUser:
     """The user that `text` (empty: root) names in the image whose layers, top first, are `layers`.
+
+    `groups` are more supplementary ones, by name or number.
 
     Raises: NotFound for a name that the image lacks; InvalidArgument(field="user") for a number that is out
     of range; StageError where the files cannot be read.
     """
     user, _, group = (text or "").partition(":")
     try:
-        return _resolve(user, group, *_files(layers))
+        return _resolve(user, group, groups, *_files(layers))
     except OSError as error:
         if isinstance(error, StageError):
             raise
@@ -78,7 +82,9 @@ _read_once = functools.lru_cache(maxsize=32)(_read)
 
 
 @functools.lru_cache(maxsize=32)
-def _resolve(user: str, group: str, passwd_file: bytes | None, group_file: bytes | None) -> ResolvedUser:
+def _resolve(
+    user: str, group: str, more: tuple[str, ...], passwd_file: bytes | None, group_file: bytes | None
+) -> ResolvedUser:
     """Kept by the files' content: a start parses nothing, and a changed file counts at once."""
     users, groups = list(_passwd(passwd_file)), list(_groups(group_file))
     wanted = user or "0"
@@ -87,14 +93,18 @@ def _resolve(user: str, group: str, passwd_file: bytes | None, group_file: bytes
     if entry is None:
         entry = _Passwd("", _number(wanted, "user", "/etc/passwd"), 0, "/")
     if group:
-        gid = None if _is_number(group) else next((g.gid for g in groups if g.name == group), None)
-        if gid is None:
-            gid = _number(group, "group", "/etc/group")
+        gid = _gid(group, groups)
         supplementary: list[int] = []
     else:
         gid = entry.gid
         supplementary = [g.gid for g in groups if entry.name and entry.name in g.members]
+    supplementary += [_gid(name, groups) for name in more]
     return ResolvedUser(entry.uid, gid, tuple(dict.fromkeys([gid, *supplementary])), entry.home or "/")
+
+
+def _gid(group: str, groups: Sequence[_Group]) -> int:
+    named = None if _is_number(group) else next((g.gid for g in groups if g.name == group), None)
+    return _number(group, "group", "/etc/group") if named is None else named
 
 
 def _is_number(text: str) -> bool:

@@ -24,11 +24,12 @@ from containerlib.bundles.write import write
 from containerlib.engine import words
 from containerlib.engine.instance import Instance, Memo
 from containerlib.engine.names import new_id, new_name
+from containerlib.engine.option_files import timezone, with_files
 from containerlib.engine.sources import HostSource, ImageSource, Resolved, resolve
 from containerlib.engine.stop import end_survivor, forget, remove_directory
 from containerlib.engine.undo import Undo, clean_up
 from containerlib.errors import AlreadyExists, NotFound, StageError
-from containerlib.networking import network, write_files
+from containerlib.networking import Names, network, write_files
 from containerlib.runtime import Stdio, Supervisor
 from containerlib.spec.layer import Layer
 from containerlib.spec.options import ContainerOptions, MountOption
@@ -36,7 +37,7 @@ from containerlib.store import ContainerRecord
 
 if TYPE_CHECKING:
     from containerlib.engine.core import Core
-    from containerlib.spec.runtime import Spec
+    from containerlib.spec.runtime import Mount, Spec
 
 __all__ = ["Order", "launch"]
 
@@ -73,6 +74,7 @@ def launch(
     raises.
     """
     require_capability(Capability.SYS_ADMIN)
+    order = evolve(order, options=with_files(order.options))
     image = resolve(core, order.source)
     options = _with_bound_volumes(core, order.options)
     instance = _draft(core, order, image)
@@ -202,15 +204,21 @@ def _write_bundle(instance: Instance, image: Resolved, options: ContainerOptions
     spec = make_config(
         image.config,
         options,
-        user=resolve_user(options.user or image.config.user, image.layers),
-        extra_mounts=write_files(
-            instance.directory, network(options.network), default_hostname(options, instance.id)
-        ),
+        user=resolve_user(options.user or image.config.user, image.layers, options.group_add),
+        extra_mounts=_files(instance, options),
         cgroups_path=instance.core.cgroup_path(instance.id),
         container_id=instance.id,
     )
     write(instance.directory, spec)
     return spec
+
+
+def _files(instance: Instance, options: ContainerOptions) -> list[Mount]:
+    """The files that the engine gives every container, as mounts."""
+    names = Names(options.hosts, options.dns, options.dns_search, options.dns_options)
+    hostname = default_hostname(options, instance.id)
+    mounts = write_files(instance.directory, network(options.network), hostname, names=names)
+    return mounts if options.timezone is None else [*mounts, timezone(options.timezone)]
 
 
 def _with_bound_volumes(core: Core, options: ContainerOptions) -> ContainerOptions:

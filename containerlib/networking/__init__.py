@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from containerlib.networking.files import HostNetwork, Network, NoNetwork, contents, network, write_files
+from containerlib.networking.files import (
+    HostNetwork,
+    Names,
+    Network,
+    NoNetwork,
+    contents,
+    network,
+    write_files,
+)
 
-__all__ = ["HostNetwork", "Network", "NoNetwork", "contents", "network", "write_files"]
+__all__ = ["HostNetwork", "Names", "Network", "NoNetwork", "contents", "network", "write_files"]

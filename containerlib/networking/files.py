@@ -17,7 +17,7 @@ from attrs import frozen
 from containerlib.errors import InvalidArgument, StageError
 from containerlib.spec.runtime import Mount, Namespace
 
-__all__ = ["HostNetwork", "Network", "NoNetwork", "contents", "network", "write_files"]
+__all__ = ["HostNetwork", "Names", "Network", "NoNetwork", "contents", "network", "write_files"]
 
 _MAX_BYTES = 1 << 20
 _FILES = ("hosts", "hostname", "resolv.conf")
@@ -53,6 +53,21 @@ class HostNetwork:
 Network = NoNetwork | HostNetwork
 
 
+@frozen
+class Names:
+    """Names that a container knows beside those of its network; what is empty is the host's."""
+
+    hosts: tuple[tuple[str, str], ...] = ()
+    """(name, address)"""
+    servers: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    """Domains; `"."` alone: none."""
+    options: tuple[str, ...] = ()
+
+
+_NO_NAMES = Names()
+
+
 def network(name: Literal["none", "host"]) -> Network:
     """The value of an option's word. Raises: InvalidArgument(field="network")."""
     values: Mapping[str, Network] = {"none": NoNetwork(), "host": HostNetwork()}
@@ -76,25 +91,58 @@ def read_host_file(name: str, directory: str = "/etc") -> bytes:
 
 
 def contents(
-    network: Network, hostname: str, read: Callable[[str], bytes] = read_host_file
+    network: Network,
+    hostname: str,
+    read: Callable[[str], bytes] = read_host_file,
+    names: Names = _NO_NAMES,
 ) -> Mapping[str, bytes]:
     """What each file holds, by its name in /etc. `read` gives the host's own."""
+    hosts = _LOCALHOST if isinstance(network, NoNetwork) else read("hosts") or _LOCALHOST
+    more = "".join(f"{address}\t{name}\n" for name, address in names.hosts).encode()
+    if more and not hosts.endswith(b"\n"):
+        more = b"\n" + more
     return {
-        "hosts": _LOCALHOST if isinstance(network, NoNetwork) else read("hosts") or _LOCALHOST,
+        "hosts": hosts + more,
         "hostname": f"{hostname}\n".encode(),
-        "resolv.conf": read("resolv.conf"),
+        "resolv.conf": _resolver(read("resolv.conf"), names),
     }
 
 
+def _resolver(host: bytes, names: Names) -> bytes:
+    """The host's resolv.conf, with the lines replaced that `names` has of its own. Spec: resolv.conf(5)"""
+    given = {
+        b"nameserver": [f"nameserver {server}" for server in names.servers],
+        b"search": [f"search {' '.join(names.search)}"] if names.search else [],
+        b"options": [f"options {' '.join(names.options)}"] if names.options else [],
+    }
+    replaced = {key for key, lines in given.items() if lines}
+    if not replaced:
+        return host
+    if names.search == (".",):
+        given[b"search"] = []
+    kept = [line for line in host.splitlines() if _keyword(line) not in replaced]
+    return b"\n".join([*kept, *(line.encode() for lines in given.values() for line in lines), b""])
+
+
+def _keyword(line: bytes) -> bytes:
+    """The first word; `domain` is the old name of `search`."""
+    word = (line.split() or [b""])[0]
+    return b"search" if word == b"domain" else word
+
+
 def write_files(
-    directory: str, network: Network, hostname: str, read: Callable[[str], bytes] = read_host_file
+    directory: str,
+    network: Network,
+    hostname: str,
+    read: Callable[[str], bytes] = read_host_file,
+    names: Names = _NO_NAMES,
 ) -> list[Mount]:
     """Writes the files into `directory`, and gives the binds that put them into the container.
 
     Raises: StageError(stage="network").
     """
     try:
-        for name, data in contents(network, hostname, read).items():
+        for name, data in contents(network, hostname, read, names).items():
             _write(f"{directory}/{name}", data)
     except OSError as error:
         raise StageError("network", error.errno or 0, str(error.filename or directory)) from error

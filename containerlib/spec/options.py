@@ -105,7 +105,23 @@ class ContainerOptions:
     user: str | None = None
     """`"name"`, `"uid"`, `"user:group"`, in any mix, resolved in the image's own /etc/passwd and /etc/group."""
     hostname: str | None = None
+    domainname: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
+    label_files: tuple[str, ...] = ()
+    annotations: tuple[tuple[str, str], ...] = ()
+    hosts: tuple[tuple[str, str], ...] = ()
+    """(name, address) for /etc/hosts"""
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    env_files: tuple[str, ...] = ()
+    group_add: tuple[str, ...] = ()
+    """Supplementary groups by name or number, beside those of the user."""
+    umask: int | None = None
+    timezone: str | None = None
+    """A name of the host's zoneinfo, or "local": the host's own."""
+    personality: str | None = None
+    """The runtime-spec's domain: LINUX or LINUX32."""
     tty: bool = False
     stdin: bool = False
     read_only: bool = False

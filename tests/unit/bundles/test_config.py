@@ -307,3 +307,19 @@ def test_one_config_does_not_change_another() -> None:
 def test_container_of_a_process_that_the_oom_killer_spares_is_not_spared() -> None:
     assert "oomScoreAdj" not in config()["process"]
     assert config(host=evolve(HOST, shielded=True))["process"]["oomScoreAdj"] == 0
+
+
+def test_identity_and_process_words_are_the_specs() -> None:
+    options = ContainerOptions(
+        domainname="example.org",
+        annotations=(("a", "b"),),
+        umask=0o77,
+        personality="LINUX32",
+        oom_score_adj=7,
+        memory_policy=("MPOL_BIND", "0", ()),
+    )
+    spec = config(options, host=evolve(HOST, shielded=True))
+    assert (spec["domainname"], spec["annotations"]) == ("example.org", {"a": "b"})
+    assert (spec["process"]["user"]["umask"], spec["process"]["oomScoreAdj"]) == (0o77, 7)
+    assert spec["linux"]["personality"] == {"domain": "LINUX32"}
+    assert spec["linux"]["memoryPolicy"] == {"mode": "MPOL_BIND", "nodes": "0", "flags": []}

@@ -164,3 +164,14 @@ def test_opaque_directory_hides_lower_layers(tmp_path: Path) -> None:
     os.setxattr(tmp_path / "upper" / "etc", "trusted.overlay.opaque", b"y")
     with pytest.raises(NotFound):
         resolve_user("redis", [str(tmp_path / "upper"), lower])
+
+
+def test_groups_beside_the_users_own_are_added(tmp_path: Path) -> None:
+    layers = [layer(tmp_path)]
+    assert resolve_user("redis", layers, ("4242", "bin", "video")).additional_gids == (1000, 44, 29, 4242, 1)
+    assert resolve_user("redis:video", layers, ("audio",)).additional_gids == (44, 29)
+
+
+def test_group_that_the_image_lacks_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="no group 'wheel'"):
+        resolve_user("redis", [layer(tmp_path)], ("wheel",))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from containerlib.errors import InvalidArgument, StageError
-from containerlib.networking import HostNetwork, Network, NoNetwork, contents, network, write_files
+from containerlib.networking import HostNetwork, Names, Network, NoNetwork, contents, network, write_files
 from containerlib.networking.files import read_host_file
 
 HOST = {"hosts": b"10.0.0.1 machine\n", "resolv.conf": b"nameserver 9.9.9.9\n"}
@@ -32,6 +32,25 @@ def test_host_without_files_still_has_localhost() -> None:
     files = contents(HostNetwork(), "x", lambda _: b"")
     assert b"localhost" in files["hosts"]
     assert files["resolv.conf"] == b""
+
+
+def test_names_of_its_own_follow_those_of_the_network() -> None:
+    files = contents(HostNetwork(), "x", lambda _: b"10.0.0.1 machine", Names(hosts=(("db", "10.0.0.2"),)))
+    assert files["hosts"] == b"10.0.0.1 machine\n10.0.0.2\tdb\n"
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (Names(servers=("1.1.1.1",)), b"search x\noptions a\nnameserver 1.1.1.1\n"),
+        (Names(search=("y", "z")), b"nameserver 9.9.9.9\noptions a\nsearch y z\n"),
+        (Names(search=(".",)), b"nameserver 9.9.9.9\noptions a\n"),
+        (Names(options=("b", "c")), b"nameserver 9.9.9.9\nsearch x\noptions b c\n"),
+    ],
+)
+def test_resolver_lines_that_are_given_replace_the_hosts(names: Names, text: bytes) -> None:
+    host = b"nameserver 9.9.9.9\nsearch x\noptions a\n"
+    assert contents(NoNetwork(), "x", lambda _: host, names)["resolv.conf"] == text
 
 
 @pytest.mark.parametrize(
