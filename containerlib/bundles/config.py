@@ -196,6 +196,8 @@ def _linux(
     sysctl = _sysctl(options)
     if sysctl:
         linux["sysctl"] = sysctl
+    if any(mount.propagation.endswith("shared") for mount in options.mounts):
+        linux["rootfsPropagation"] = "shared"
     if options.personality is not None:
         linux["personality"] = {"domain": options.personality}
     if options.memory_policy is not None:

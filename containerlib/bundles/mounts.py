@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Sequence
+from typing import cast
 
-from containerlib.errors import InvalidArgument
+from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime.plan.mounts import PROC_FILES
 from containerlib.spec.options import ContainerOptions, MountOption
-from containerlib.spec.runtime import Mount
+from containerlib.spec.runtime import IDMapping, Mount
 
 __all__ = ["check_target", "mounts_of"]
 
@@ -114,14 +115,32 @@ def _mount(option: MountOption, kernel: tuple[int, int]) -> Mount:
         raise InvalidArgument(
             f"{option.source!r}: the source of a bind is an absolute host path", field="mounts"
         )
-    options = ["rbind", "rprivate", *_access(option, kernel), *option.options]
-    return {"destination": target, "type": "bind", "source": option.source, "options": options}
+    recursive = "bind" if option.recursive is False else "rbind"
+    options = [recursive, option.propagation, *_access(option, kernel), *option.options]
+    mount: Mount = {"destination": target, "type": "bind", "source": option.source, "options": options}
+    if option.id_map is not None:
+        options.append("idmap")
+        if option.id_map:
+            ids = [
+                {"containerID": first, "hostID": host, "size": size} for first, host, size in option.id_map
+            ]
+            mount = {
+                **mount,
+                "uidMappings": cast(list[IDMapping], ids),
+                "gidMappings": cast(list[IDMapping], ids),
+            }
+    return mount
 
 
 def _access(option: MountOption, kernel: tuple[int, int]) -> tuple[str, ...]:
     if not option.read_only:
         return ("rw",)
-    return ("ro", "rro") if kernel >= _RECURSIVE_READ_ONLY else ("ro",)
+    able = kernel >= _RECURSIVE_READ_ONLY
+    if option.recursive == "readonly" and not able:
+        raise Unsupported(
+            f"a bind whose mounts below are read-only too takes Linux 5.12, for {option.target}"
+        )
+    return ("ro", "rro") if able and option.recursive in (True, "readonly") else ("ro",)
 
 
 def _tmpfs_options(option: MountOption) -> list[str]:

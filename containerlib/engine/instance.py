@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from attrs import define, field, fields, frozen
+from attrs import astuple, define, field, fields, frozen
 
 from containerlib import runtime
 from containerlib.errors import NotFound
@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from containerlib.engine.core import Core
     from containerlib.spec.layer import LayerKind
 
-__all__ = ["Instance", "Memo"]
+__all__ = ["Instance", "Memo", "Shared"]
+
+
+@frozen
+class Shared:
+    """A volume or host path that the container mounts: a `MountOption` without what others have no use for."""
+
+    kind: Literal["bind", "volume"]
+    target: str
+    source: str
+    read_only: bool
+    subpath: str = ""
 
 
 @frozen
@@ -35,6 +46,10 @@ class Memo:
     stop_timeout: float | None = None
     labels: tuple[tuple[str, str], ...] = ()
     volumes: tuple[str, ...] = ()
+    anonymous: tuple[str, ...] = ()
+    """Those of them that were made for it, and go with it."""
+    mounts: tuple[Shared, ...] = ()
+    """What `volumes_from` gives to others, and what is looked for again at each start."""
     driver: str = runtime.NATIVE
     layers: LayerKind = "overlay"
     """The form of the image's layers that it was made on; the image may be used in another by now."""
@@ -42,14 +57,17 @@ class Memo:
     def to_json(self) -> str:
         """Only what is not the default: most containers need no more than `{}`."""
         return json.dumps(
-            {f.name: value for f in fields(Memo) if (value := getattr(self, f.name)) != f.default}
+            {f.name: value for f in fields(Memo) if (value := getattr(self, f.name)) != f.default},
+            default=astuple,
         )
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         known: dict[str, Any] = json.loads(text)
         known["labels"] = tuple((name, value) for name, value in known.get("labels", ()))
-        known["volumes"] = tuple(known.get("volumes", ()))
+        for name in ("volumes", "anonymous"):
+            known[name] = tuple(known.get(name, ()))
+        known["mounts"] = tuple(Shared(*mount) for mount in known.get("mounts", ()))
         return cls(**known)
 
 

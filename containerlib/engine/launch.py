@@ -8,6 +8,7 @@ leaves something that reconcile finds: a record whose owner is dead, and under i
 
 from __future__ import annotations
 
+import contextlib
 import os
 from datetime import UTC, datetime
 from functools import partial
@@ -23,8 +24,11 @@ from containerlib.bundles.users import resolve_user
 from containerlib.bundles.write import write
 from containerlib.engine import words
 from containerlib.engine.instance import Instance, Memo
+from containerlib.engine.late import late_bound
+from containerlib.engine.mounting import bound, shared, whole
 from containerlib.engine.names import new_id, new_name
 from containerlib.engine.option_files import timezone, with_files
+from containerlib.engine.removal import remove_anonymous
 from containerlib.engine.sources import HostSource, ImageSource, Resolved, resolve
 from containerlib.engine.stop import end_survivor, forget, remove_directory
 from containerlib.engine.undo import Undo, clean_up
@@ -32,7 +36,7 @@ from containerlib.errors import AlreadyExists, NotFound, StageError
 from containerlib.networking import Names, network, write_files
 from containerlib.runtime import Stdio, Supervisor
 from containerlib.spec.layer import Layer
-from containerlib.spec.options import ContainerOptions, MountOption
+from containerlib.spec.options import ContainerOptions
 from containerlib.store import ContainerRecord
 
 if TYPE_CHECKING:
@@ -74,14 +78,15 @@ def launch(
     raises.
     """
     require_capability(Capability.SYS_ADMIN)
-    order = evolve(order, options=with_files(order.options))
     image = resolve(core, order.source)
-    options = _with_bound_volumes(core, order.options)
-    instance = _draft(core, order, image)
+    options, anonymous = whole(core, with_files(order.options), image)
+    instance = _draft(core, evolve(order, options=options), image, anonymous)
     with Undo() as undo:
         # Each undoing is noted before its step: an interrupt may come right after the step.
         undo.add(partial(forget, instance))
         _register(instance, order.options.name)
+        undo.add(partial(remove_anonymous, instance))
+        options = bound(instance, options, image)
         undo.add(partial(remove_directory, instance.directory))
         _make_directory(instance.directory, image, core.mountpoints)
         instance._spec = _write_bundle(instance, image, options)
@@ -98,27 +103,32 @@ def start_bundle(
     mountpoints, volatile = instance.core.mountpoints, instance.record.auto_remove
     undo.add(cgroup.remove)
     cgroup.create(spec.get("linux", {}).get("resources", {}))
-    try:
-        return instance.driver.create(
-            instance.directory,
-            directory=instance.directory,
-            root=image.root(instance.directory, mountpoints, volatile=volatile),
-            cgroup=cgroup,
-            owned=not instance.memo.detached,
-            stdio=stdio,
-            hold=hold,
-            spec=spec,
-            seccomp_cache=instance.core.seccomp_cache,
-            wait=wait,
-        )
-    except Exception:
-        raise
-    except BaseException as interrupt:
-        clean_up(interrupt, partial(end_survivor, instance))
-        raise
+    with contextlib.ExitStack() as stack:
+        late = late_bound(instance, spec, stack)
+        if late is not spec:  # what it names is held until the supervisor has used it
+            write(instance.directory, late)
+            spec, wait = late, True
+        try:
+            return instance.driver.create(
+                instance.directory,
+                directory=instance.directory,
+                root=image.root(instance.directory, mountpoints, volatile=volatile),
+                cgroup=cgroup,
+                owned=not instance.memo.detached,
+                stdio=stdio,
+                hold=hold,
+                spec=spec,
+                seccomp_cache=instance.core.seccomp_cache,
+                wait=wait,
+            )
+        except Exception:
+            raise
+        except BaseException as interrupt:
+            clean_up(interrupt, partial(end_survivor, instance))
+            raise
 
 
-def _draft(core: Core, order: Order, image: Resolved) -> Instance:
+def _draft(core: Core, order: Order, image: Resolved, anonymous: tuple[str, ...]) -> Instance:
     """The container as it will be; nothing is done yet."""
     options = order.options
     stop_signal = options.stop_signal or image.config.stop_signal
@@ -131,6 +141,8 @@ def _draft(core: Core, order: Order, image: Resolved) -> Instance:
         stop_timeout=options.stop_timeout,
         labels=options.labels,
         volumes=tuple(mount.source for mount in options.mounts if mount.kind == "volume"),
+        anonymous=anonymous,
+        mounts=shared(options),
         driver=core.driver.name,
         layers=image.kind,
     )
@@ -219,20 +231,3 @@ def _files(instance: Instance, options: ContainerOptions) -> list[Mount]:
     hostname = default_hostname(options, instance.id)
     mounts = write_files(instance.directory, network(options.network), hostname, names=names)
     return mounts if options.timezone is None else [*mounts, timezone(options.timezone)]
-
-
-def _with_bound_volumes(core: Core, options: ContainerOptions) -> ContainerOptions:
-    """`options` with every volume as a bind of its directory, made where it is not there yet."""
-    if not options.mounts:
-        return options
-    return evolve(options, mounts=tuple(_bound(core, mount) for mount in options.mounts))
-
-
-def _bound(core: Core, mount: MountOption) -> MountOption:
-    if mount.kind == "volume":
-        return evolve(mount, kind="bind", source=core.volumes.ensure(mount.source))
-    if mount.kind == "bind" and not os.path.lexists(mount.source):
-        raise NotFound(
-            f"the mount source {mount.source} (for {mount.target}) is not there: make it first, on the host"
-        )
-    return mount

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,11 @@ from attrs import frozen
 
 from containerlib._sys.trees import remove_tree
 from containerlib.engine.instance import Instance
+from containerlib.engine.mounting import ANONYMOUS
 from containerlib.engine.reconcile import is_left_over
+from containerlib.engine.removal import remove_volume
 from containerlib.engine.stop import discard
-from containerlib.errors import Error
+from containerlib.errors import Conflict, Error, NotFound
 from containerlib.runtime.cgroups.cgroup import ContainerCgroup
 from containerlib.runtime.cgroups.layout import Layout
 
@@ -33,7 +36,7 @@ class PruneReport:
     cgroups: tuple[str, ...]
     """Control groups that belonged to no container."""
     volumes: tuple[str, ...]
-    """Directories that belonged to no volume."""
+    """Directories that belonged to no volume, and unnamed volumes of containers that are gone."""
     images: ImagePruneReport
     failures: tuple[str, ...] = ()
 
@@ -51,7 +54,7 @@ def prune(core: Core) -> PruneReport:
         containers=tuple(containers),
         directories=tuple(_directories(core, directories - known, failures)),
         cgroups=tuple(_cgroups(core, groups, known, failures)),
-        volumes=tuple(core.volumes.prune()),
+        volumes=(*core.volumes.prune(), *_anonymous(core)),
         images=core.images.prune(),
         failures=tuple(failures),
     )
@@ -96,6 +99,21 @@ def _cgroups(core: Core, names: set[str], known: set[str], failures: list[str]) 
             failures.append(f"cgroup {group.path}: {error}")
         else:
             removed.append(group.path)
+    return removed
+
+
+def _anonymous(core: Core) -> list[str]:
+    """Volumes that were made for a container that is gone, and whose removal was cut short."""
+    volumes = [volume for volume in core.volumes.list() if dict(volume.labels).get(ANONYMOUS)]
+    known = {record.id: Instance.of(core, record) for record in core.store.containers.list()}
+    used = {name for instance in known.values() for name in instance.memo.volumes}
+    removed = []
+    for volume in volumes:
+        owner = dict(volume.labels)[ANONYMOUS]
+        if owner not in known and volume.name not in used:
+            with contextlib.suppress(NotFound, Conflict):
+                remove_volume(core, volume.name)
+                removed.append(volume.name)
     return removed
 
 

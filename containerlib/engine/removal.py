@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING
 
 from containerlib.engine.listing import list_all
+from containerlib.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
     from containerlib.engine.core import Core
+    from containerlib.engine.instance import Instance
     from containerlib.images import ImagesPruned
     from containerlib.images.content.pruning import PrunePolicy
     from containerlib.images.content.verify import VerifyReport
     from containerlib.spec.auth import Auth, Credentials
 
-__all__ = ["prune_images", "remove_image", "remove_volume", "verify_images"]
+__all__ = ["prune_images", "remove_anonymous", "remove_image", "remove_volume", "verify_images"]
 
 
 def remove_image(core: Core, name_or_id: str) -> None:
@@ -42,6 +45,13 @@ def verify_images(
 
 def _is_used(core: Core, image_id: str) -> bool:
     return any(record.image_id == image_id for record in core.store.containers.list())
+
+
+def remove_anonymous(instance: Instance) -> None:
+    """Removes the volumes that were made for the container, but for those that others have by now."""
+    for name in instance.memo.anonymous:
+        with contextlib.suppress(NotFound, Conflict):
+            remove_volume(instance.core, name)
 
 
 def remove_volume(core: Core, name: str) -> None:

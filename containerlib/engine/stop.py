@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from containerlib import runtime, shim
 from containerlib._sys.trees import remove_tree
 from containerlib.engine.lock import locked
+from containerlib.engine.removal import remove_anonymous
 from containerlib.engine.signals import hears
 from containerlib.engine.streams import log_tail
 from containerlib.engine.undo import clean_up
@@ -125,8 +126,10 @@ def resume(instance: Instance) -> None:
     instance.cgroup.thaw()
 
 
-def remove(instance: Instance, *, force: bool = False) -> None:
+def remove(instance: Instance, *, force: bool = False, volumes: bool = False) -> None:
     """Removes the container and all that it wrote; with `force`, also one that runs.
+
+    With `volumes` those go too that were made for it.
 
     Raises: NotFound where it has been removed; Conflict where it runs.
     """
@@ -143,6 +146,8 @@ def remove(instance: Instance, *, force: bool = False) -> None:
                 state=state.value,
             )
         _clear_away(instance, None)
+    if volumes:
+        remove_anonymous(instance)
 
 
 def discard(instance: Instance, supervisor: Supervisor | None = None) -> None:
@@ -156,6 +161,7 @@ def discard(instance: Instance, supervisor: Supervisor | None = None) -> None:
     except NotFound:  # its directory is gone: so may the rest be, or not yet
         instance.cgroup.remove()
         forget(instance)
+    remove_anonymous(instance)
 
 
 def _clear_away(instance: Instance, supervisor: Supervisor | None) -> None:

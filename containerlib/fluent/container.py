@@ -239,12 +239,15 @@ class Container:
         )
         return Image(self.engine, record)
 
-    def remove(self, *, force: bool = False) -> None:
+    def remove(self, *, force: bool = False, volumes: bool = False) -> None:
         """Removes it and all that it wrote; with `force`, also while it runs.
+
+        With `volumes` those that were made for it, as its image asks, go too, unless others have them.
 
         Raises: Conflict where it runs.
         """
-        stop.remove(self._instance, force=words.flag(force, field="force"))
+        words.flag(volumes, field="volumes")
+        stop.remove(self._instance, force=words.flag(force, field="force"), volumes=volumes)
 
     def __enter__(self) -> Self:
         return self

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from attrs import frozen
 
 from containerlib.bundles.mounts import check_target
-from containerlib.engine import words
+from containerlib.engine import words, words_mounts
+from containerlib.errors import InvalidArgument
 from containerlib.fluent.volume import Volume, VolumeRecipe
-from containerlib.spec.options import MountOption
+from containerlib.spec.options import MountOption, Recursion
 from containerlib.units import Size, check_kind, parse_size
 
 __all__ = ["MountSource", "Tmpfs", "mount_option", "tmpfs"]
+
+_UNSAID = {"propagation": "rprivate", "recursive": True, "id_map": None, "subpath": "", "copy": True}
 
 
 @frozen
@@ -21,30 +25,70 @@ class Tmpfs:
     """Memory as a file system, gone with the container. `size_bytes` None: half of the RAM."""
 
     size_bytes: int | None = None
+    options: tuple[str, ...] = ()
+    """As the kernel writes them."""
 
 
 MountSource: TypeAlias = str | os.PathLike[str] | Tmpfs | Volume | VolumeRecipe
 
 
-def tmpfs(*, size: Size | None = None) -> Tmpfs:
-    """A source for `.mount()`: memory as a file system, at most `size` (bytes or `"64MiB"`).
+def tmpfs(
+    *,
+    size: Size | None = None,
+    mode: int | None = None,
+    uid: int | None = None,
+    gid: int | None = None,
+    inodes: int | None = None,
+    exec: bool = False,  # noqa: A002 - mount(8)'s word
+    suid: bool = False,
+    dev: bool = False,
+) -> Tmpfs:
+    """A source for `.mount()`: memory as a file system, at most `size` (bytes or `"64MiB"`) in `inodes` files.
+
+    `mode`, `uid` and `gid` are those of its root (0o1777, root). Programs, set-uid ones and devices in it are of use
+    where `exec`, `suid` and `dev` say so.
 
     Raises: InvalidArgument.
     """
-    return Tmpfs(None if size is None else parse_size(size))
+    options = words_mounts.tmpfs_options(
+        mode=mode, uid=uid, gid=gid, inodes=inodes, exec=exec, suid=suid, dev=dev
+    )
+    return Tmpfs(None if size is None else parse_size(size), options)
 
 
-def mount_option(source: MountSource, *, at: str, read_only: bool) -> MountOption:
+def mount_option(
+    source: MountSource,
+    *,
+    at: str,
+    read_only: bool = False,
+    propagation: str = "rprivate",
+    recursive: Recursion = True,
+    id_map: bool | Sequence[tuple[int, int, int]] = False,
+    subpath: str | None = None,
+    copy: bool = True,
+) -> MountOption:
     """The mount of `source` on the container's path `at`.
 
-    Raises: InvalidArgument where a path is not absolute, and where `at` is no place for a mount.
+    Raises: InvalidArgument where a path is not absolute, where `at` is no place for a mount, and for words that are
+    another kind's.
     """
     target = check_target(words.container_path(at, field="at"), field="at")
     words.flag(read_only, field="read_only")
+    words.flag(copy, field="copy")
+    words_mounts.propagation(propagation)
+    recursive = words_mounts.recursion(recursive, read_only=read_only, propagation=propagation)
+    ids, part = words_mounts.id_map(id_map), words_mounts.subpath(subpath)
     if isinstance(source, Tmpfs):
-        return MountOption("tmpfs", target, read_only=read_only, size_bytes=source.size_bytes)
+        _refuse_foreign(
+            "a tmpfs", propagation=propagation, recursive=recursive, id_map=ids, subpath=part, copy=copy
+        )
+        return MountOption("tmpfs", target, "", read_only, source.size_bytes, source.options)
     if isinstance(source, str | os.PathLike):
-        return MountOption("bind", target, words.host_path(source, field="source"), read_only)
+        _refuse_foreign("a host path", subpath=part, copy=copy)
+        path = words.host_path(source, field="source")
+        return MountOption(
+            "bind", target, path, read_only, propagation=propagation, recursive=recursive, id_map=ids
+        )
     check_kind(
         source,
         Volume,
@@ -52,4 +96,12 @@ def mount_option(source: MountSource, *, at: str, read_only: bool) -> MountOptio
         want="a source: write a host path, engine.volume(...) or tmpfs()",
         field="source",
     )
-    return MountOption("volume", target, source.name, read_only)
+    _refuse_foreign("a volume", propagation=propagation, recursive=recursive)
+    return MountOption("volume", target, source.name, read_only, id_map=ids, subpath=part, copy=copy)
+
+
+def _refuse_foreign(kind: str, **given: object) -> None:
+    """Raises: InvalidArgument for the first word that is not as it is without a word."""
+    for name, value in given.items():
+        if value != _UNSAID[name]:
+            raise InvalidArgument(f"{name} is no word of a mount of {kind}", field=name)

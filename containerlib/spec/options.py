@@ -16,6 +16,7 @@ __all__ = [
     "Limits",
     "ManifestFormat",
     "MountOption",
+    "Recursion",
     "SnapshotterName",
 ]
 
@@ -28,6 +29,10 @@ MANIFEST_FORMATS: tuple[ManifestFormat, ...] = ("oci", "docker")
 SnapshotterName = Literal["auto", "erofs", "overlay", "fuse-overlayfs", "copy"]
 """How layers are kept, and stacked for a container."""
 SNAPSHOTTERS: tuple[SnapshotterName, ...] = ("auto", "erofs", "overlay", "fuse-overlayfs", "copy")
+
+
+Recursion = bool | Literal["writable", "readonly"]
+"""Whether a bind shows the mounts below its source; "writable": these stay so; "readonly": these must be so too."""
 
 
 @frozen
@@ -44,6 +49,14 @@ class MountOption:
     read_only: bool = False
     size_bytes: int | None = None
     options: tuple[str, ...] = ()
+    propagation: str = "rprivate"
+    recursive: Recursion = True
+    id_map: tuple[tuple[int, int, int], ...] | None = None
+    """(id in the source, id on the host that it becomes, how many); empty: as the container's user namespace."""
+    subpath: str = ""
+    """What of a volume is shown."""
+    copy: bool = True
+    """An empty volume gets what the image has at `target`."""
 
 
 @frozen
@@ -130,6 +143,8 @@ class ContainerOptions:
     privileged: bool = False
     network: Literal["none", "host"] = "none"
     mounts: tuple[MountOption, ...] = ()
+    volumes_from: tuple[tuple[str, bool], ...] = ()
+    """(container's name or id, whether read-only)"""
     limits: Limits = field(factory=Limits)
     shm_bytes: int | None = None
     """The size of /dev/shm; None: Docker's 64 MiB."""

@@ -61,14 +61,37 @@ class VolumeStore:
         with self._locked():
             return self._create(name, labels or {})
 
-    def ensure(self, name: str) -> str:
-        """The directory of the volume, made if it is not there. Raises: as `create`."""
+    def ensure(self, name: str, labels: Mapping[str, str] | None = None) -> str:
+        """The directory of the volume, made (with `labels`) if it is not there. Raises: as `create`."""
         with contextlib.suppress(NotFound):
             return self.get(name).path
         with self._locked():
             with contextlib.suppress(NotFound):
                 return self.get(name).path
-            return self._create(name, {}).path
+            return self._create(name, labels or {}).path
+
+    def fill(self, name: str, write: Callable[[str], bool], in_use: InUse = lambda name: ()) -> bool:  # noqa: ARG005
+        """Gives the volume what `write` puts into the empty directory that it is handed: all of it, or nothing.
+
+        False where the volume is not empty, where `in_use` names containers, and where `write` says so.
+
+        Raises: NotFound; StageError(stage="volume"); what `write` raises.
+        """
+        with self._locked():
+            path = self.get(name).path
+            with _stage(Path(path)):
+                if os.listdir(path) or in_use(name):  # noqa: PTH208
+                    return False
+            made = f"{_TRASH}{os.urandom(8).hex()}"
+            with _stage(self._directory / made):
+                (self._directory / made).mkdir(mode=0o755)
+                try:
+                    if not write(str(self._directory / made)):
+                        return False
+                    (self._directory / made).rename(path)
+                finally:
+                    self._discard(made)
+            return True
 
     def get(self, name: str) -> Volume:
         """Raises: NotFound, InvalidArgument(field="volume")."""

@@ -32,6 +32,7 @@ __all__ = ["Entry", "MergedTree", "is_opaque", "is_whiteout"]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
+_MAX_LINKS = 40
 _NONE = frozenset({errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM})
 
 
@@ -97,6 +98,38 @@ class MergedTree:
         with self._directories(path) as directories:
             found = self._names(directories)
             return [name for name in found if self._look_up(name, name, directories) is not None]
+
+    def resolve(self, path: str) -> str | None:
+        """`path` with the symbolic links in it followed, none of which leads out; None where nothing is."""
+        done: list[str] = []
+        todo, links = _parts(path), 0
+        while todo:
+            name = todo.pop(0)
+            if name == "..":
+                done = done[:-1]
+                continue
+            with self._directories("/".join(done)) as directories:
+                entry = self._look_up(name, name, directories)
+                if entry is None:
+                    return None
+                target = entry.link() if stat.S_ISLNK(entry.status.st_mode) else None
+            if target is None:
+                done.append(name)
+                continue
+            links += 1
+            if links > _MAX_LINKS:
+                return None
+            done = [] if target.startswith("/") else done
+            todo = _parts(target) + todo
+        return "/".join(done)
+
+    @contextmanager
+    def below(self, path: str) -> Iterator[MergedTree | None]:
+        """The directory `path`, no links followed, as a tree of its own; None where there is none."""
+        with self._directories(path) as directories:
+            tree = MergedTree((), hide_whiteouts=self._hide)
+            tree._roots = list(directories)
+            yield tree if directories else None
 
     @contextmanager
     def _directories(self, path: str) -> Iterator[list[int]]:
@@ -179,6 +212,10 @@ class MergedTree:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]
 
 
 def is_whiteout(status: os.stat_result) -> bool:

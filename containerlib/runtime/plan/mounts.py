@@ -59,6 +59,7 @@ _WITHOUT_DEVICE = frozenset(
 )
 """Their one superblock may be shared with others: read-only is the mount, not the file system."""
 _ID = re.compile("[0-9]{1,10}")
+_DESCRIPTOR = re.compile(r"/proc/[0-9]+/fd/[0-9]+")
 _LONGEST_VALUE = 255
 """Of fsconfig(2), in bytes."""
 _SUPERBLOCK_FLAGS = {
@@ -157,12 +158,13 @@ def _setting(entries: Sequence[MountEntry], linux: Linux) -> _Setting:
         frozenset(kind for kind, joined in kinds if joined),
         linux.get("gidMappings") or (),
         0 if after == mount_options.PROPAGATION["shared"] else before,
-        tuple(
-            f"{entry.normal}/"
-            for entry in entries
-            if entry.fstype == "proc" or _is_below(entry.source, "/proc")
-        ),
+        tuple(f"{entry.normal}/" for entry in entries if entry.fstype == "proc" or _is_procfs(entry.source)),
     )
+
+
+def _is_procfs(source: str) -> bool:
+    """Whether a bind of it shows a procfs: what a descriptor is of is what was opened, and no part of /proc."""
+    return _is_below(source, "/proc") and not _DESCRIPTOR.fullmatch(source)
 
 
 def _is_below(path: str, directory: str) -> bool:
@@ -228,7 +230,8 @@ def _tree(entry: MountEntry, setting: _Setting) -> Sequence[Op]:
     mapped = options.mapped or bool(uids)
     if options.remount or (options.copy_symlink and not mapped):
         return ()
-    if not mapped and not setting.user and setting.propagation:
+    # what a descriptor is of is mounted in the namespace that it was opened in, and can be cloned only there
+    if not (mapped or setting.user or _DESCRIPTOR.fullmatch(entry.source)) and setting.propagation:
         return ()
     if mapped and not uids and not setting.user:
         raise entry.wrong(

@@ -281,6 +281,40 @@ def test_read_only_bind_on_an_old_kernel_is_not_recursive() -> None:
 
 
 @pytest.mark.parametrize(
+    ("option", "options"),
+    [
+        (MountOption("bind", "/x", "/srv", recursive=False), ["bind", "rprivate", "rw"]),
+        (MountOption("bind", "/x", "/srv", True, recursive=False), ["bind", "rprivate", "ro"]),
+        (MountOption("bind", "/x", "/srv", True, recursive="writable"), ["rbind", "rprivate", "ro"]),
+        (MountOption("bind", "/x", "/srv", True, recursive="readonly"), ["rbind", "rprivate", "ro", "rro"]),
+        (MountOption("bind", "/x", "/srv", propagation="rslave"), ["rbind", "rslave", "rw"]),
+        (MountOption("bind", "/x", "/srv", id_map=()), ["rbind", "rprivate", "rw", "idmap"]),
+    ],
+)
+def test_bind_words_are_the_specs(option: MountOption, options: list[str]) -> None:
+    assert config(ContainerOptions(mounts=(option,)))["mounts"][-1]["options"] == options
+
+
+def test_bind_read_only_throughout_on_an_old_kernel_is_refused() -> None:
+    options = ContainerOptions(mounts=(MountOption("bind", "/x", "/srv", True, recursive="readonly"),))
+    with pytest.raises(Unsupported, match=r"Linux 5\.12"):
+        config(options, host=evolve(HOST, kernel=(5, 11)))
+
+
+def test_bind_with_ids_of_its_own_maps_users_and_groups() -> None:
+    mount = config(ContainerOptions(mounts=(MountOption("bind", "/x", "/srv", id_map=((0, 7, 2),)),)))[
+        "mounts"
+    ][-1]
+    assert mount["uidMappings"] == mount["gidMappings"] == [{"containerID": 0, "hostID": 7, "size": 2}]
+
+
+def test_shared_bind_makes_the_root_shared() -> None:
+    options = ContainerOptions(mounts=(MountOption("bind", "/x", "/srv", propagation="rshared"),))
+    assert config(options)["linux"]["rootfsPropagation"] == "shared"
+    assert "rootfsPropagation" not in config()["linux"]
+
+
+@pytest.mark.parametrize(
     "mounts",
     [
         (MountOption("bind", "relative", "/x"),),

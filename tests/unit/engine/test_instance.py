@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from containerlib.engine.instance import Memo
+from containerlib.engine.instance import Memo, Shared
 
 
 def test_memo_default_is_an_empty_object() -> None:
@@ -15,6 +15,8 @@ def test_memo_survives_json() -> None:
         stop_timeout=0.5,
         labels=(("a", "b"), ("c", "")),
         volumes=("www",),
+        anonymous=("0123",),
+        mounts=(Shared("volume", "/x", "www", True, "a/b"),),
     )
     assert Memo.from_json(memo.to_json()) == memo
 

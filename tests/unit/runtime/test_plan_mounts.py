@@ -185,6 +185,17 @@ def test_what_is_put_into_a_procfs_at_another_place_may_lie_on_proc(words: tuple
     assert op.numbers[1] & ops.MOUNT_ON_PROC
 
 
+def test_bind_of_a_descriptor_is_opened_by_the_shim_and_shows_no_procfs() -> None:
+    """It may show anything, a link into the container's /proc among it."""
+    held = "/proc/41/fd/7"
+    handover, tree, bind, below = planned(
+        entry("/x", "bind", held, "rbind"), entry("/x/y", "bind", "/s", "bind")
+    )
+    assert handover.kind == ops.handover(tree)[0].kind
+    assert (tree.texts[0], bind.numbers[1] & ops.MOUNT_TREE) == (held, ops.MOUNT_TREE)
+    assert not below.numbers[1] & ops.MOUNT_ON_PROC
+
+
 # ---- new file systems ----
 
 

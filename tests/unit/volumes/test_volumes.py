@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -121,3 +121,36 @@ def test_root_without_room_is_a_stage_error(tmp_path: Path, store: Store) -> Non
     with pytest.raises(StageError) as caught:
         VolumeStore(tmp_path, store).create("www")
     assert caught.value.stage == "volume"
+
+
+def put(name: str) -> Callable[[str], bool]:
+    def write(directory: str) -> bool:
+        Path(directory, name).touch()
+        return True
+
+    return write
+
+
+def test_volume_that_is_empty_is_filled_once(volumes: VolumeStore) -> None:
+    path = Path(volumes.create("www").path)
+    assert volumes.fill("www", put("first"))
+    assert not volumes.fill("www", put("second"))
+    assert [entry.name for entry in path.iterdir()] == ["first"]
+
+
+def test_volume_that_somebody_has_is_not_filled(volumes: VolumeStore) -> None:
+    path = Path(volumes.create("www").path)
+    assert not volumes.fill("www", put("first"), lambda _: ["web"])
+    assert list(path.iterdir()) == []
+
+
+def test_volume_whose_filling_fails_stays_empty(volumes: VolumeStore, tmp_path: Path) -> None:
+    def fail(directory: str) -> bool:
+        Path(directory, "half").touch()
+        raise ValueError("no space")
+
+    path = Path(volumes.create("www").path)
+    with pytest.raises(ValueError, match="no space"):
+        volumes.fill("www", fail)
+    assert list(path.iterdir()) == []
+    assert sorted(entry.name for entry in (tmp_path / "volumes").iterdir()) == [".lock", "www"]

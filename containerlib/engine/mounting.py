@@ -1,0 +1,111 @@
+"""Which volumes and host paths a container mounts, and what is in them when it begins.
+
+whole(core, options, image, ...)      before the record: what is mounted, other containers' and unnamed volumes too
+bound(instance, options, image)       after it, when nobody can remove the volumes: each as a bind of its directory
+Held(instance).spec(spec)             at each start: what must not change between a look and the mount, by descriptor
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from functools import partial
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from containerlib.bundles.mounts import check_target
+from containerlib.engine.instance import Shared
+from containerlib.engine.listing import find, list_all
+from containerlib.errors import NotFound
+from containerlib.images.snapshots.copying import copy_directory
+from containerlib.spec.options import ContainerOptions, MountOption
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from containerlib.engine.core import Core
+    from containerlib.engine.instance import Instance
+    from containerlib.engine.sources import Resolved
+
+__all__ = ["ANONYMOUS", "bound", "shared", "whole"]
+
+ANONYMOUS = "containerlib.anonymous"
+"""The label of a volume that has no name but was made for a container: that container's id."""
+
+
+def whole(core: Core, options: ContainerOptions, image: Resolved) -> tuple[ContainerOptions, tuple[str, ...]]:
+    """`options` with the mounts of other containers and of the image, and the names of the volumes that are new.
+
+    What the recipe says itself counts more than what another container has, and that more than the image.
+
+    Raises: NotFound for another container; InvalidArgument for an image's volume that cannot be one.
+    """
+    if not options.volumes_from and not image.config.volumes:
+        return options, ()
+    mounts = list(options.mounts)
+    taken = {mount.target for mount in mounts}
+    for name, read_only in options.volumes_from:
+        for mount in find(core, name).memo.mounts:
+            if mount.target not in taken:
+                taken.add(mount.target)
+                mounts.append(_taken_over(mount, read_only))
+    anonymous = []
+    for path in image.config.volumes:
+        target = check_target(path, field="image")
+        if target not in taken:
+            taken.add(target)
+            anonymous.append(secrets.token_hex(32))
+            mounts.append(MountOption("volume", target, anonymous[-1]))
+    return evolve(options, mounts=tuple(mounts)), tuple(anonymous)
+
+
+def shared(options: ContainerOptions) -> tuple[Shared, ...]:
+    """What a container keeps in mind of its mounts."""
+    return tuple(
+        Shared(mount.kind, mount.target, mount.source, mount.read_only, mount.subpath)
+        for mount in options.mounts
+        if mount.kind != "tmpfs"
+    )
+
+
+def bound(instance: Instance, options: ContainerOptions, image: Resolved) -> ContainerOptions:
+    """`options` with every volume as a bind of its directory, made and filled where that is still to be done.
+
+    Raises: NotFound for a host path; StageError(stage="volume").
+    """
+    if not options.mounts:
+        return options
+    return evolve(options, mounts=tuple(_bound(instance, mount, image) for mount in options.mounts))
+
+
+def _bound(instance: Instance, mount: MountOption, image: Resolved) -> MountOption:
+    if mount.kind == "volume":
+        core = instance.core
+        labels = {ANONYMOUS: instance.id} if mount.source in instance.memo.anonymous else {}
+        path = core.volumes.ensure(mount.source, labels)
+        if mount.copy and not image.private and not os.listdir(path):  # noqa: PTH208 - a str
+            write = partial(copy_directory, image.layers, mount.target)
+            core.volumes.fill(mount.source, write, partial(_others, instance))
+        return evolve(mount, kind="bind", source=path)
+    if mount.kind == "bind" and not os.path.lexists(mount.source):
+        raise NotFound(
+            f"the mount source {mount.source} (for {mount.target}) is not there: make it first, on the host"
+        )
+    return mount
+
+
+def _others(instance: Instance, volume: str) -> Sequence[str]:
+    every = list_all(instance.core)
+    return [other.record.name for other in every if volume in other.memo.volumes and other.id != instance.id]
+
+
+def _taken_over(mount: Shared, read_only: bool) -> MountOption:
+    return MountOption(
+        mount.kind,
+        mount.target,
+        mount.source,
+        mount.read_only or read_only,
+        subpath=mount.subpath,
+        copy=False,
+    )
