@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from containerlib.bundles.capabilities import capability_set
 from containerlib.bundles.host import HostFacts, host_devices
 from containerlib.bundles.mounts import mounts_of
+from containerlib.bundles.namespaces import check_sharing, namespaces_of
 from containerlib.bundles.resources import resources_of
 from containerlib.bundles.seccomp import resolve
 from containerlib.bundles.users import ResolvedUser
@@ -27,7 +28,6 @@ from containerlib.spec.runtime import (
     Device,
     Linux,
     Mount,
-    Namespace,
     Process,
     Spec,
     User,
@@ -53,8 +53,6 @@ _MASKED = [
     "/sys/devices/virtual/powercap",
 ]
 _READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
-_NAMESPACES: list[Namespace] = [{"type": kind} for kind in ("pid", "mount", "uts", "ipc", "cgroup")]
-_NETWORK: Namespace = {"type": "network"}
 _UMASK = 0o022
 """Docker's, whatever the caller's is."""
 # a network namespace of its own lets any user ping and bind low ports, as in Docker
@@ -77,6 +75,7 @@ def make_config(
     that this process cannot give.
     """
     host = host or HostFacts.current()
+    check_sharing(options)
     capabilities = capability_set(
         options.cap_add, options.cap_drop, privileged=options.privileged, bounding=host.bounding
     )
@@ -100,7 +99,7 @@ def default_hostname(options: ContainerOptions, container_id: str) -> str:
     """The name that was asked for, else the host's own on its network, else the id's first twelve digits."""
     if options.hostname:
         return options.hostname
-    return os.uname().nodename if options.network == "host" else container_id[:12]
+    return os.uname().nodename if "host" in (options.network, options.uts) else container_id[:12]
 
 
 def _process(
@@ -189,7 +188,7 @@ def _linux(
     options: ContainerOptions, capabilities: Sequence[str], cgroups_path: str, host: HostFacts
 ) -> Linux:
     linux: Linux = {
-        "namespaces": _NAMESPACES if options.network == "host" else [*_NAMESPACES, _NETWORK],
+        "namespaces": namespaces_of(options),
         "cgroupsPath": cgroups_path,
         "resources": resources_of(options),
     }
@@ -219,5 +218,5 @@ def _host_devices() -> list[Device]:
 
 
 def _sysctl(options: ContainerOptions) -> dict[str, str]:
-    own = {} if options.network == "host" else _NETWORK_SYSCTLS
+    own = _NETWORK_SYSCTLS if options.network == "none" else {}
     return {**own, **dict(options.sysctls)} if options.sysctls else own

@@ -45,6 +45,13 @@ _DEFAULT: tuple[Mount, ...] = (
     },
 )
 
+_HOST_SHM: Mount = {
+    "destination": "/dev/shm",  # noqa: S108
+    "type": "bind",
+    "source": "/dev/shm",  # noqa: S108
+    "options": ["rbind", "rprivate", "rw", *_SAFE],
+}
+
 
 def mounts_of(options: ContainerOptions, extra: Sequence[Mount], kernel: tuple[int, int]) -> list[Mount]:
     """All mounts, in the order in which they are to be made.
@@ -56,6 +63,9 @@ def mounts_of(options: ContainerOptions, extra: Sequence[Mount], kernel: tuple[i
     Raises: InvalidArgument(field="mounts").
     """
     defaults: Iterable[Mount] = _writable(_DEFAULT) if options.privileged else _DEFAULT
+    if options.ipc in ("host", "none"):
+        shared = [_HOST_SHM] if options.ipc == "host" else []
+        defaults = [*(mount for mount in defaults if mount["destination"] != "/dev/shm"), *shared]  # noqa: S108
     if options.shm_bytes is not None:
         defaults = [_sized(mount, options.shm_bytes) for mount in defaults]
     if not options.mounts:

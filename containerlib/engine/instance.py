@@ -50,6 +50,9 @@ class Memo:
     """Those of them that were made for it, and go with it."""
     mounts: tuple[Shared, ...] = ()
     """What `volumes_from` gives to others, and what is looked for again at each start."""
+    ipc: str = "private"
+    joined: tuple[tuple[str, str], ...] = ()
+    """(kind of namespace, id of the container that it is of)"""
     driver: str = runtime.NATIVE
     layers: LayerKind = "overlay"
     """The form of the image's layers that it was made on; the image may be used in another by now."""
@@ -64,7 +67,8 @@ class Memo:
     @classmethod
     def from_json(cls, text: str) -> Self:
         known: dict[str, Any] = json.loads(text)
-        known["labels"] = tuple((name, value) for name, value in known.get("labels", ()))
+        for name in ("labels", "joined"):
+            known[name] = tuple((key, value) for key, value in known.get(name, ()))
         for name in ("volumes", "anonymous"):
             known[name] = tuple(known.get(name, ()))
         known["mounts"] = tuple(Shared(*mount) for mount in known.get("mounts", ()))

@@ -15,11 +15,12 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from containerlib._sys.paths import open_in_root
+from containerlib.engine.joining import namespace_of
 from containerlib.errors import NotFound, StageError
 
 if TYPE_CHECKING:
     from containerlib.engine.instance import Instance, Shared
-    from containerlib.spec.runtime import Mount, Spec
+    from containerlib.spec.runtime import Mount, Namespace, Spec
 
 __all__ = ["late_bound"]
 
@@ -27,13 +28,25 @@ __all__ = ["late_bound"]
 def late_bound(instance: Instance, spec: Spec, stack: ExitStack) -> Spec:
     """`spec` with descriptors that `stack` closes. Raises: NotFound; StageError."""
     parts = {mount.target: mount for mount in instance.memo.mounts if mount.subpath}
-    if not parts:
+    joined = dict(instance.memo.joined)
+    if not parts and not joined:
         return spec
     mounts = [
         _part(instance, mount, parts[mount["destination"]], stack) if mount["destination"] in parts else mount
         for mount in spec["mounts"]
     ]
-    return {**spec, "mounts": mounts}
+    namespaces = [
+        _joined(instance, namespace, joined[namespace["type"]], stack)
+        if namespace["type"] in joined
+        else namespace
+        for namespace in spec["linux"]["namespaces"]
+    ]
+    return {**spec, "mounts": mounts, "linux": {**spec["linux"], "namespaces": namespaces}}
+
+
+def _joined(instance: Instance, namespace: Namespace, other: str, stack: ExitStack) -> Namespace:
+    descriptor = namespace_of(instance.core, other, namespace["type"], stack)
+    return {**namespace, "path": held(descriptor, stack)}
 
 
 def _part(instance: Instance, mount: Mount, part: Shared, stack: ExitStack) -> Mount:

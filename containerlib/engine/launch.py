@@ -24,6 +24,7 @@ from containerlib.bundles.users import resolve_user
 from containerlib.bundles.write import write
 from containerlib.engine import words
 from containerlib.engine.instance import Instance, Memo
+from containerlib.engine.joining import with_ids
 from containerlib.engine.late import late_bound
 from containerlib.engine.mounting import bound, shared, whole
 from containerlib.engine.names import new_id, new_name
@@ -33,7 +34,7 @@ from containerlib.engine.sources import HostSource, ImageSource, Resolved, resol
 from containerlib.engine.stop import end_survivor, forget, remove_directory
 from containerlib.engine.undo import Undo, clean_up
 from containerlib.errors import AlreadyExists, NotFound, StageError
-from containerlib.networking import Names, network, write_files
+from containerlib.networking import Names, file_mounts, network, write_files
 from containerlib.runtime import Stdio, Supervisor
 from containerlib.spec.layer import Layer
 from containerlib.spec.options import ContainerOptions
@@ -79,7 +80,7 @@ def launch(
     """
     require_capability(Capability.SYS_ADMIN)
     image = resolve(core, order.source)
-    options, anonymous = whole(core, with_files(order.options), image)
+    options, anonymous = whole(core, with_ids(core, with_files(order.options)), image)
     instance = _draft(core, evolve(order, options=options), image, anonymous)
     with Undo() as undo:
         # Each undoing is noted before its step: an interrupt may come right after the step.
@@ -143,6 +144,8 @@ def _draft(core: Core, order: Order, image: Resolved, anonymous: tuple[str, ...]
         volumes=tuple(mount.source for mount in options.mounts if mount.kind == "volume"),
         anonymous=anonymous,
         mounts=shared(options),
+        ipc=options.ipc,
+        joined=options.joined,
         driver=core.driver.name,
         layers=image.kind,
     )
@@ -226,8 +229,12 @@ def _write_bundle(instance: Instance, image: Resolved, options: ContainerOptions
 
 
 def _files(instance: Instance, options: ContainerOptions) -> list[Mount]:
-    """The files that the engine gives every container, as mounts."""
-    names = Names(options.hosts, options.dns, options.dns_search, options.dns_options)
-    hostname = default_hostname(options, instance.id)
-    mounts = write_files(instance.directory, network(options.network), hostname, names=names)
+    """The files that the engine gives every container, as mounts; those of another one whose network it shares."""
+    other = dict(options.joined).get("network")
+    if other is not None:
+        mounts = file_mounts(instance.core.directory(other))
+    else:
+        names = Names(options.hosts, options.dns, options.dns_search, options.dns_options)
+        hostname = default_hostname(options, instance.id)
+        mounts = write_files(instance.directory, network(options.network), hostname, names=names)
     return mounts if options.timezone is None else [*mounts, timezone(options.timezone)]

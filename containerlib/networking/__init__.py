@@ -8,8 +8,18 @@ from containerlib.networking.files import (
     Network,
     NoNetwork,
     contents,
+    file_mounts,
     network,
     write_files,
 )
 
-__all__ = ["HostNetwork", "Names", "Network", "NoNetwork", "contents", "network", "write_files"]
+__all__ = [
+    "HostNetwork",
+    "Names",
+    "Network",
+    "NoNetwork",
+    "contents",
+    "file_mounts",
+    "network",
+    "write_files",
+]

@@ -10,14 +10,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Literal
 
 from attrs import frozen
 
 from containerlib.errors import InvalidArgument, StageError
 from containerlib.spec.runtime import Mount, Namespace
 
-__all__ = ["HostNetwork", "Names", "Network", "NoNetwork", "contents", "network", "write_files"]
+__all__ = [
+    "HostNetwork",
+    "Names",
+    "Network",
+    "NoNetwork",
+    "contents",
+    "file_mounts",
+    "network",
+    "write_files",
+]
 
 _MAX_BYTES = 1 << 20
 _FILES = ("hosts", "hostname", "resolv.conf")
@@ -68,7 +76,7 @@ class Names:
 _NO_NAMES = Names()
 
 
-def network(name: Literal["none", "host"]) -> Network:
+def network(name: str) -> Network:
     """The value of an option's word. Raises: InvalidArgument(field="network")."""
     values: Mapping[str, Network] = {"none": NoNetwork(), "host": HostNetwork()}
     if name not in values:
@@ -146,6 +154,11 @@ def write_files(
             _write(f"{directory}/{name}", data)
     except OSError as error:
         raise StageError("network", error.errno or 0, str(error.filename or directory)) from error
+    return file_mounts(directory)
+
+
+def file_mounts(directory: str) -> list[Mount]:
+    """The binds of the files that `write_files` has written into `directory`."""
     return [
         {
             "destination": f"/etc/{name}",

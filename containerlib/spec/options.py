@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 __all__ = [
     "COMPRESSIONS",
+    "JOIN",
     "MANIFEST_FORMATS",
     "SNAPSHOTTERS",
     "Compression",
@@ -31,6 +32,8 @@ SnapshotterName = Literal["auto", "erofs", "overlay", "fuse-overlayfs", "copy"]
 SNAPSHOTTERS: tuple[SnapshotterName, ...] = ("auto", "erofs", "overlay", "fuse-overlayfs", "copy")
 
 
+JOIN = "container:"
+"""Begins the word of a namespace that is another container's, whose name or id follows."""
 Recursion = bool | Literal["writable", "readonly"]
 """Whether a bind shows the mounts below its source; "writable": these stay so; "readonly": these must be so too."""
 
@@ -141,7 +144,12 @@ class ContainerOptions:
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
     privileged: bool = False
-    network: Literal["none", "host"] = "none"
+    network: Literal["none", "host"] | str = "none"
+    """"none", "host", or `"container:ID"`, as for the namespaces below."""
+    pid: Literal["private", "host"] | str = "private"
+    ipc: Literal["private", "host", "none", "shareable"] | str = "private"
+    uts: Literal["private", "host"] | str = "private"
+    cgroupns: Literal["private", "host"] = "private"
     mounts: tuple[MountOption, ...] = ()
     volumes_from: tuple[tuple[str, bool], ...] = ()
     """(container's name or id, whether read-only)"""
@@ -159,3 +167,9 @@ class ContainerOptions:
     no_new_privileges: bool = False
     stop_signal: str | None = None
     stop_timeout: float | None = None
+
+    @property
+    def joined(self) -> tuple[tuple[str, str], ...]:
+        """(the runtime-spec's kind of namespace, the container that it is of) for each that is another container's."""
+        chosen = (("network", self.network), ("pid", self.pid), ("ipc", self.ipc), ("uts", self.uts))
+        return tuple((kind, word.removeprefix(JOIN)) for kind, word in chosen if word.startswith(JOIN))

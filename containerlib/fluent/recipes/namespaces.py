@@ -4,19 +4,54 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
+from containerlib.engine.words import text
 from containerlib.errors import InvalidArgument
+from containerlib.fluent.container import Container
 from containerlib.fluent.recipes.base import Words
+from containerlib.spec.options import JOIN
 
 __all__ = ["NamespaceWords"]
 
 
 class NamespaceWords(Words):
-    """Namespaces that are the host's."""
+    """Namespaces that are the container's own, the host's, or another container's.
+
+    Another container is given by its handle. It must run when this one starts, each time.
+    """
 
     __slots__ = ()
 
-    def network(self, kind: Literal["none", "host"], /) -> Self:
-        """`"none"`: a loopback device alone. `"host"`: the host's network."""
-        if kind not in ("none", "host"):
-            raise InvalidArgument(f'{kind!r} is not a network: "none" or "host"', field="network")
-        return self._with(network=kind)
+    def network(self, kind: Literal["none", "host"] | Container, /) -> Self:
+        """`"none"`: a loopback device alone. `"host"`: the host's network. A container: its network, and its names."""
+        return self._with(network=_word(kind, "none", "host", field="network"))
+
+    def pid(self, kind: Literal["private", "host"] | Container, /) -> Self:
+        """Whose processes it sees: its own, all of the host, or those of another container."""
+        return self._with(pid=_word(kind, "private", "host", field="pid"))
+
+    def ipc(self, kind: Literal["private", "shareable", "host", "none"] | Container, /) -> Self:
+        """Whose shared memory and message queues it has: its own, those of the host, or those of another container.
+
+        Others may have those of one that is `"shareable"`, but for /dev/shm, which is each container's own; with
+        `"none"` there is no /dev/shm.
+        """
+        return self._with(ipc=_word(kind, "private", "shareable", "host", "none", field="ipc"))
+
+    def uts(self, kind: Literal["private", "host"] | Container, /) -> Self:
+        """Whose host name it has and may change: its own, the host's, or another container's."""
+        return self._with(uts=_word(kind, "private", "host", field="uts"))
+
+    def cgroupns(self, kind: Literal["private", "host"], /) -> Self:
+        """Whether its cgroup is the root of what it sees, or the whole of the host's is seen."""
+        if kind not in ("private", "host"):
+            raise InvalidArgument(f'{kind!r} is neither "private" nor "host"', field="cgroupns")
+        return self._with(cgroupns=kind)
+
+
+def _word(value: Container | str, *known: str, field: str) -> str:
+    if isinstance(value, Container):
+        return f"{JOIN}{value.id}"
+    if text(value, field=field) not in known:
+        choice = ", ".join(f'"{each}"' for each in known)
+        raise InvalidArgument(f"{value!r} is none of {choice}, nor a container's handle", field=field)
+    return value
