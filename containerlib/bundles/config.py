@@ -14,7 +14,8 @@ import os
 from collections.abc import Sequence
 
 from containerlib.bundles.capabilities import capability_set
-from containerlib.bundles.host import HostFacts, host_devices
+from containerlib.bundles.devices import devices_of
+from containerlib.bundles.host import HostFacts
 from containerlib.bundles.mounts import mounts_of
 from containerlib.bundles.namespaces import check_sharing, namespaces_of
 from containerlib.bundles.resources import resources_of
@@ -25,7 +26,6 @@ from containerlib.spec.image_config import ImageConfig
 from containerlib.spec.options import ContainerOptions
 from containerlib.spec.runtime import (
     Capabilities,
-    Device,
     Linux,
     Mount,
     Process,
@@ -202,8 +202,9 @@ def _linux(
     if options.memory_policy is not None:
         mode, nodes, flags = options.memory_policy
         linux["memoryPolicy"] = {"mode": mode, "nodes": nodes, "flags": list(flags)}
+    if devices := devices_of(options):
+        linux["devices"] = devices
     if options.privileged:
-        linux["devices"] = _host_devices()
         return linux
     linux["maskedPaths"] = _MASKED
     linux["readonlyPaths"] = _READ_ONLY
@@ -211,10 +212,6 @@ def _linux(
         profile = None if options.seccomp == "default" else options.seccomp
         linux["seccomp"] = resolve(profile, frozenset(capabilities), host.architecture, host.kernel)
     return linux
-
-
-def _host_devices() -> list[Device]:
-    return host_devices("/dev")
 
 
 def _sysctl(options: ContainerOptions) -> dict[str, str]:

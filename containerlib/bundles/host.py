@@ -16,7 +16,7 @@ from containerlib.bundles.capabilities import names_of
 from containerlib.runtime.kernel import release
 from containerlib.spec.runtime import Device
 
-__all__ = ["HostFacts", "host_devices"]
+__all__ = ["HostFacts", "device_at", "host_devices"]
 
 _GO_ARCHITECTURES = {
     "x86_64": "amd64",
@@ -75,13 +75,14 @@ def host_devices(directory: str = "/dev") -> list[Device]:
             d for d in directories if d not in _SKIPPED_DIRECTORIES and not d.startswith(".")
         )
         for name in sorted(files):
-            device = _device(f"{current}/{name}")
+            device = device_at(f"{current}/{name}")
             if device is not None and name not in _MADE_ANYWAY:
                 found.append(device)
     return found
 
 
-def _device(path: str) -> Device | None:
+def device_at(path: str) -> Device | None:
+    """The block or character device at `path`, None where there is none; a link is not followed."""
     try:
         status = os.lstat(path)
     except OSError:  # gone since it was listed

@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Callable
 
+from containerlib.bundles.devices import rules_of
 from containerlib.errors import InvalidArgument, NotFound, StageError
 from containerlib.spec.options import ContainerOptions, DeviceLimit, Limits
 from containerlib.spec.runtime import CPU, BlockIO, DeviceRule, Memory, Resources, ThrottleDevice
@@ -68,6 +69,8 @@ def block_device(path: str) -> tuple[int, int]:
 def resources_of(options: ContainerOptions, find: BlockDevice = block_device) -> Resources:
     """Raises: InvalidArgument for limits that contradict each other; what `find` raises."""
     devices = _ALL_DEVICES if options.privileged else _DEVICES
+    if rules := rules_of(options):
+        devices = [*devices, *rules]
     limits = options.limits
     if limits == _NO_LIMITS:
         return {"devices": devices}

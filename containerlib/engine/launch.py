@@ -224,8 +224,18 @@ def _write_bundle(instance: Instance, image: Resolved, options: ContainerOptions
         cgroups_path=instance.core.cgroup_path(instance.id),
         container_id=instance.id,
     )
+    if options.cdi or options.gpus is not None:
+        spec = _with_cdi(spec, options)
     write(instance.directory, spec)
     return spec
+
+
+def _with_cdi(spec: Spec, options: ContainerOptions) -> Spec:
+    from containerlib.bundles import cdi, cdi_edits  # noqa: PLC0415 - few need it
+
+    gpus = () if options.gpus is None else cdi.find_gpus(options.gpus, options.cdi_directories)
+    names = tuple(dict.fromkeys((*options.cdi, *gpus)))
+    return cdi_edits.edited(spec, cdi.find(names, options.cdi_directories))
 
 
 def _files(instance: Instance, options: ContainerOptions) -> list[Mount]:

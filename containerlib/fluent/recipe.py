@@ -14,6 +14,7 @@ from containerlib.engine.steps import finish
 from containerlib.errors import InvalidArgument
 from containerlib.fluent.container import Container
 from containerlib.fluent.process import Process
+from containerlib.fluent.recipes.devices import DeviceWords
 from containerlib.fluent.recipes.identity import IdentityWords
 from containerlib.fluent.recipes.mounts import MountWords
 from containerlib.fluent.recipes.namespaces import NamespaceWords
@@ -33,7 +34,9 @@ _DEFAULTS = ContainerOptions()
 
 
 @frozen
-class ContainerRecipe(IdentityWords, ProcessWords, ResourceWords, MountWords, NamespaceWords, SecurityWords):
+class ContainerRecipe(
+    IdentityWords, ProcessWords, ResourceWords, MountWords, NamespaceWords, DeviceWords, SecurityWords
+):
     """What a container is to be. Every word returns a new recipe; a verb makes the container.
 
     Words that are not used leave the image's value, or Docker's default. Recipes are equal, hash and pickle

@@ -14,6 +14,7 @@ __all__ = [
     "Compression",
     "ContainerOptions",
     "DeviceLimit",
+    "DeviceOption",
     "Limits",
     "ManifestFormat",
     "MountOption",
@@ -60,6 +61,15 @@ class MountOption:
     """What of a volume is shown."""
     copy: bool = True
     """An empty volume gets what the image has at `target`."""
+
+
+@frozen
+class DeviceOption:
+    """A device node of the host, or a directory with such."""
+
+    path: str
+    target: str
+    access: str = "rwm"
 
 
 @frozen
@@ -144,6 +154,15 @@ class ContainerOptions:
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
     privileged: bool = False
+    devices: tuple[DeviceOption, ...] = ()
+    device_rules: tuple[tuple[str, int | None, int | None, str], ...] = ()
+    """(a, b or c; major; minor; of "rwm") beyond the devices; None: any number"""
+    cdi: tuple[str, ...] = ()
+    """Devices by their qualified names, `"vendor/class=name"`."""
+    cdi_directories: tuple[str, ...] = ("/etc/cdi", "/var/run/cdi")
+    """Where their specifications are; what is in a later one counts more."""
+    gpus: int | None = None
+    """How many of NVIDIA's, by CDI; -1: all."""
     network: Literal["none", "host"] | str = "none"
     """"none", "host", or `"container:ID"`, as for the namespaces below."""
     pid: Literal["private", "host"] | str = "private"
