@@ -124,6 +124,10 @@ def _process(
         process["oomScoreAdj"] = options.oom_score_adj
     elif shielded:
         process["oomScoreAdj"] = 0
+    if options.apparmor is not None:
+        process["apparmorProfile"] = options.apparmor
+    if options.selinux is not None:
+        process["selinuxLabel"] = options.selinux
     if options.rlimits:
         process["rlimits"] = [
             {"type": name, "soft": soft, "hard": hard} for name, soft, hard in options.rlimits
@@ -197,6 +201,8 @@ def _linux(
         linux["sysctl"] = sysctl
     if any(mount.propagation.endswith("shared") for mount in options.mounts):
         linux["rootfsPropagation"] = "shared"
+    if options.mount_label is not None:
+        linux["mountLabel"] = options.mount_label
     if options.personality is not None:
         linux["personality"] = {"domain": options.personality}
     if options.memory_policy is not None:
@@ -206,12 +212,22 @@ def _linux(
         linux["devices"] = devices
     if options.privileged:
         return linux
-    linux["maskedPaths"] = _MASKED
-    linux["readonlyPaths"] = _READ_ONLY
+    linux["maskedPaths"] = [*_covered(_MASKED, options), *options.masked]
+    linux["readonlyPaths"] = _covered(_READ_ONLY, options)
     if options.seccomp != "unconfined":
         profile = None if options.seccomp == "default" else options.seccomp
         linux["seccomp"] = resolve(profile, frozenset(capabilities), host.architecture, host.kernel)
     return linux
+
+
+def _covered(paths: list[str], options: ContainerOptions) -> list[str]:
+    """`paths` without those that were unmasked, and what is below them."""
+    shown = options.unmasked
+    if not shown:
+        return paths
+    if "ALL" in shown:
+        return []
+    return [path for path in paths if not any(path == each or path.startswith(f"{each}/") for each in shown)]
 
 
 def _sysctl(options: ContainerOptions) -> dict[str, str]:

@@ -11,9 +11,9 @@ import stat
 from containerlib.bundles.host import device_at, host_devices
 from containerlib.errors import NotFound, StageError
 from containerlib.spec.options import ContainerOptions, DeviceOption
-from containerlib.spec.runtime import Device, DeviceRule
+from containerlib.spec.runtime import Device, DeviceRule, Mount, Spec
 
-__all__ = ["devices_of", "rule_of", "rules_of"]
+__all__ = ["bound_elsewhere", "devices_of", "rule_of", "rules_of"]
 
 
 def devices_of(options: ContainerOptions) -> list[Device]:
@@ -22,6 +22,27 @@ def devices_of(options: ContainerOptions) -> list[Device]:
     for option in options.devices:
         found.update((device["path"], device) for device in _nodes(option))
     return list(found.values())
+
+
+def bound_elsewhere(spec: Spec, options: ContainerOptions) -> Spec:
+    """`spec` with the devices bound that have another path than on the host: root of a user namespace makes none.
+
+    Those with the same path the runtime binds by itself.
+    """
+    moved = {
+        option.target + source.removeprefix(option.path): source
+        for option in options.devices
+        if option.target != option.path
+        for source in (node["path"].replace(option.target, option.path, 1) for node in _nodes(option))
+    }
+    devices = [device for device in spec["linux"].get("devices", ()) if device["path"] not in moved]
+    binds: list[Mount] = [
+        {"destination": target, "type": "bind", "source": source, "options": ["bind", "rprivate"]}
+        for target, source in moved.items()
+    ]
+    if not binds:
+        return spec
+    return {**spec, "mounts": [*spec["mounts"], *binds], "linux": {**spec["linux"], "devices": devices}}
 
 
 def rules_of(options: ContainerOptions) -> list[DeviceRule]:

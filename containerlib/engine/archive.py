@@ -153,6 +153,10 @@ def _files(instance: Instance) -> tuple[str | Layer, ...]:
 
 def _upper(instance: Instance) -> str:
     path = f"{instance.directory}/upper"
+    if instance.memo.ids == "mapped":
+        raise Unsupported(
+            f"{instance.subject} has a user namespace, and its files have that one's ids: copy them from inside"
+        )
     if instance.memo.layers == "copy":
         raise Unsupported(
             f"{instance.subject} has a copy of its image's files, and nobody knows which it changed: the other "

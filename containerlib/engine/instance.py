@@ -18,6 +18,7 @@ from containerlib.store import ContainerRecord
 
 if TYPE_CHECKING:
     from containerlib.engine.core import Core
+    from containerlib.engine.ids import IdKind
     from containerlib.spec.layer import LayerKind
 
 __all__ = ["Instance", "Memo", "Shared"]
@@ -51,6 +52,8 @@ class Memo:
     mounts: tuple[Shared, ...] = ()
     """What `volumes_from` gives to others, and what is looked for again at each start."""
     ipc: str = "private"
+    ids: IdKind = ""
+    """Whether it has a user namespace, and there other ids than the host's."""
     joined: tuple[tuple[str, str], ...] = ()
     """(kind of namespace, id of the container that it is of)"""
     driver: str = runtime.NATIVE

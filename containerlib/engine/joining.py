@@ -19,7 +19,7 @@ from containerlib._sys.wire import Kind
 from containerlib.engine.listing import find
 from containerlib.errors import Conflict, NotFound
 from containerlib.spec.lifecycle import State
-from containerlib.spec.options import JOIN, ContainerOptions
+from containerlib.spec.options import JOIN, ContainerOptions, UserNamespace
 
 if TYPE_CHECKING:
     from containerlib.engine.core import Core
@@ -46,6 +46,10 @@ def with_ids(core: Core, options: ContainerOptions) -> ContainerOptions:
             state=ipc.state.value,
         )
     words: dict[str, Any] = {kind: f"{JOIN}{instance.id}" for kind, instance in found.items()}
+    user = found.get("user")
+    if user is not None:
+        del words["user"]
+        words["userns"] = UserNamespace(f"{JOIN}{user.id}" if user.memo.ids else "host")
     return evolve(options, **words)
 
 

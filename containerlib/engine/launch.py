@@ -23,6 +23,7 @@ from containerlib.bundles.config import default_hostname, make_config
 from containerlib.bundles.users import resolve_user
 from containerlib.bundles.write import write
 from containerlib.engine import words
+from containerlib.engine.ids import give, in_namespace, kind_of, maps_of
 from containerlib.engine.instance import Instance, Memo
 from containerlib.engine.joining import with_ids
 from containerlib.engine.late import late_bound
@@ -41,6 +42,7 @@ from containerlib.spec.options import ContainerOptions
 from containerlib.store import ContainerRecord
 
 if TYPE_CHECKING:
+    from containerlib.bundles.ids import IdMaps
     from containerlib.engine.core import Core
     from containerlib.spec.runtime import Mount, Spec
 
@@ -87,10 +89,13 @@ def launch(
         undo.add(partial(forget, instance))
         _register(instance, order.options.name)
         undo.add(partial(remove_anonymous, instance))
+        maps = maps_of(instance, options)
         options = bound(instance, options, image)
         undo.add(partial(remove_directory, instance.directory))
         _make_directory(instance.directory, image, core.mountpoints)
-        instance._spec = _write_bundle(instance, image, options)
+        if not image.private and image.kind != "copy":
+            give(maps, f"{instance.directory}/upper")
+        instance._spec = _write_bundle(instance, image, options, maps)
         supervisor = start_bundle(instance, image, stdio, hold=order.hold, wait=wait, undo=undo)
     return instance, supervisor
 
@@ -113,7 +118,9 @@ def start_bundle(
             return instance.driver.create(
                 instance.directory,
                 directory=instance.directory,
-                root=image.root(instance.directory, mountpoints, volatile=volatile),
+                root=image.root(
+                    instance.directory, mountpoints, volatile=volatile, mapped=instance.memo.ids == "mapped"
+                ),
                 cgroup=cgroup,
                 owned=not instance.memo.detached,
                 stdio=stdio,
@@ -145,6 +152,7 @@ def _draft(core: Core, order: Order, image: Resolved, anonymous: tuple[str, ...]
         anonymous=anonymous,
         mounts=shared(options),
         ipc=options.ipc,
+        ids=kind_of(core, options, image),
         joined=options.joined,
         driver=core.driver.name,
         layers=image.kind,
@@ -215,17 +223,23 @@ def _make_upper(directory: str, top: str | Layer) -> None:
         os.chown(upper, root.st_uid, root.st_gid)
 
 
-def _write_bundle(instance: Instance, image: Resolved, options: ContainerOptions) -> Spec:
+def _write_bundle(
+    instance: Instance, image: Resolved, options: ContainerOptions, maps: IdMaps | None
+) -> Spec:
+    files = _files(instance, options)
     spec = make_config(
         image.config,
         options,
         user=resolve_user(options.user or image.config.user, image.layers, options.group_add),
-        extra_mounts=_files(instance, options),
+        extra_mounts=files,
         cgroups_path=instance.core.cgroup_path(instance.id),
         container_id=instance.id,
     )
     if options.cdi or options.gpus is not None:
         spec = _with_cdi(spec, options)
+    spec = in_namespace(
+        spec, options, maps, [mount for mount in files if mount["source"].startswith(instance.directory)]
+    )
     write(instance.directory, spec)
     return spec
 

@@ -87,7 +87,8 @@ def _bound(instance: Instance, mount: MountOption, image: Resolved) -> MountOpti
         if mount.copy and not image.private and not os.listdir(path):  # noqa: PTH208 - a str
             write = partial(copy_directory, image.layers, mount.target)
             core.volumes.fill(mount.source, write, partial(_others, instance))
-        return evolve(mount, kind="bind", source=path)
+        ids = () if mount.id_map is None and instance.memo.ids == "mapped" else mount.id_map
+        return evolve(mount, kind="bind", source=path, id_map=ids)
     if mount.kind == "bind" and not os.path.lexists(mount.source):
         raise NotFound(
             f"the mount source {mount.source} (for {mount.target}) is not there: make it first, on the host"

@@ -42,6 +42,8 @@ def read_env_file(path: str | os.PathLike[str], /) -> dict[str, str]:
 
 def with_files(options: ContainerOptions) -> ContainerOptions:
     """`options` with what their files hold; what the recipe says itself counts more. Raises: as `read_env_file`."""
+    if options.seccomp_file is not None:
+        options = evolve(options, seccomp=_read(options.seccomp_file).decode(errors="replace"))
     if not options.env_files and not options.label_files:
         return options
     env: dict[str, str] = {}

@@ -66,15 +66,16 @@ class Resolved:
         top = self.layers[0] if self.layers else ""
         return "overlay" if isinstance(top, str) else top.kind
 
-    def root(self, directory: str, mountpoints: str, *, volatile: bool = False) -> Root:
+    def root(self, directory: str, mountpoints: str, *, volatile: bool = False, mapped: bool = False) -> Root:
         """The root of the container whose directory is `directory`, with the layer `mountpoints` below the image's.
 
-        `volatile`: nobody sees it again when the container has ended.
+        `volatile`: nobody sees it again when the container has ended. `mapped`: the ids of its layers are those of the
+        container's user namespace.
 
         Raises: NotFound where the program that stacks the layers is no longer installed.
         """
         if self.private:
-            return OverlayRoot(lowers=self.layers, upper=None, work=None)
+            return OverlayRoot(lowers=self.layers, upper=None, work=None, mapped=mapped)
         if self.kind == "copy":
             return BindRoot(f"{directory}/rootfs")
         upper, work = f"{directory}/upper", f"{directory}/work"
@@ -84,7 +85,7 @@ class Resolved:
 
             paths = (layer if isinstance(layer, str) else layer.path for layer in (*self.layers, *below))
             return FuseRoot(tuple(paths), upper, work, fuse_overlayfs())
-        return OverlayRoot((*self.layers, *below), upper, work, volatile=volatile)
+        return OverlayRoot((*self.layers, *below), upper, work, mapped=mapped, volatile=volatile)
 
 
 def check_reference(reference: str) -> str:

@@ -20,6 +20,7 @@ __all__ = [
     "MountOption",
     "Recursion",
     "SnapshotterName",
+    "UserNamespace",
 ]
 
 Compression = Literal["gzip", "zstd", "none"]
@@ -118,6 +119,21 @@ class Limits:
 
 
 @frozen
+class UserNamespace:
+    """Whose ids a container has.
+
+    `kind` "host": the host's; "auto": a range of `size` ids of its own; "keep-id": a namespace in which they are the
+    host's; "maps": those of `uids` and `gids`, each (first id in the container, on the host, how many); or
+    `"container:ID"`.
+    """
+
+    kind: Literal["host", "auto", "keep-id", "maps"] | str = "host"
+    size: int = 65_536
+    uids: tuple[tuple[int, int, int], ...] = ()
+    gids: tuple[tuple[int, int, int], ...] = ()
+
+
+@frozen
 class ContainerOptions:
     """Every word of a container recipe but its image. None or empty: the image's value, else Docker's default."""
 
@@ -183,12 +199,30 @@ class ContainerOptions:
     """(RLIMIT_* name, soft, hard)"""
     seccomp: Literal["default", "unconfined"] | str = "default"
     """"default", "unconfined", or the JSON text of a profile in Docker's or the runtime-spec's form."""
+    seccomp_file: str | None = None
+    """A file that has such a profile."""
     no_new_privileges: bool = False
+    apparmor: str | None = None
+    selinux: str | None = None
+    """The label of its processes."""
+    mount_label: str | None = None
+    """SELinux's of its files."""
+    masked: tuple[str, ...] = ()
+    """Paths that it cannot see, beyond the default ones."""
+    unmasked: tuple[str, ...] = ()
+    """Default paths that it can see and write after all; "ALL": each."""
+    userns: UserNamespace = UserNamespace()
     stop_signal: str | None = None
     stop_timeout: float | None = None
 
     @property
     def joined(self) -> tuple[tuple[str, str], ...]:
         """(the runtime-spec's kind of namespace, the container that it is of) for each that is another container's."""
-        chosen = (("network", self.network), ("pid", self.pid), ("ipc", self.ipc), ("uts", self.uts))
+        chosen = (
+            ("user", self.userns.kind),
+            ("network", self.network),
+            ("pid", self.pid),
+            ("ipc", self.ipc),
+            ("uts", self.uts),
+        )
         return tuple((kind, word.removeprefix(JOIN)) for kind, word in chosen if word.startswith(JOIN))

@@ -14,6 +14,7 @@ from pathlib import Path
 from containerlib.errors import StageError
 from containerlib.store.containers import ContainerRecord, ContainerTable
 from containerlib.store.database import Database
+from containerlib.store.ids import IdTable
 from containerlib.store.images import Content, ImageRow, ImageTable, IndexRow, Kind
 from containerlib.store.volumes import VolumeRecord, VolumeTable
 
@@ -55,6 +56,7 @@ class Store:
         self.containers = ContainerTable(self.database)
         self.images = ImageTable(self.database)
         self.volumes = VolumeTable(self.database)
+        self.ids = IdTable(self.database)
 
     def close(self) -> None:
         """Closes the database."""

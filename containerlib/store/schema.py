@@ -90,4 +90,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (index_digest, key)
         ) WITHOUT ROWID""",
     ),
+    (
+        # Ids that a container's user namespace has for itself.
+        """CREATE TABLE id_ranges (
+            container_id TEXT PRIMARY KEY REFERENCES containers(id) ON DELETE CASCADE,
+            first INTEGER NOT NULL,
+            size INTEGER NOT NULL
+        ) WITHOUT ROWID""",
+    ),
 )

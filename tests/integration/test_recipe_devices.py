@@ -67,7 +67,7 @@ def test_cdi_device_is_what_its_specification_says(box: cl.ContainerRecipe, tmp_
     done = recipe.run("sh", "-c", show, check=False)
     assert done.text.splitlines() == ["1 0", "the driver", "0 4242", "read"]
     assert b"Read-only" in done.stderr
-    assert json.loads((tmp_path / "state").read_text())["status"] == "created"
+    assert json.loads((tmp_path / "state").read_text())["status"] == "creating"
 
 
 def test_cdi_device_that_nobody_describes_says_where_it_was_sought(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Self
+import os
+from collections.abc import Mapping, Sequence
+from typing import Literal, Self
 
-from containerlib.engine import words
+from containerlib.engine import words, words_security
+from containerlib.fluent.container import Container
 from containerlib.fluent.recipes.base import Words
+from containerlib.spec.options import JOIN, UserNamespace
 
 __all__ = ["SecurityWords"]
 
@@ -30,9 +33,50 @@ class SecurityWords(Words):
         """All capabilities and devices, nothing masked, no seccomp: as good as root on the host."""
         return self._with(privileged=words.flag(enabled, field="privileged"))
 
-    def seccomp(self, profile: str, /) -> Self:
-        """`"default"`, `"unconfined"`, or a profile's JSON text in Docker's or the runtime-spec's form."""
-        return self._with(seccomp=words.text(profile, field="seccomp"))
+    def seccomp(self, profile: str | os.PathLike[str] | Mapping[str, object], /) -> Self:
+        """`"default"`, `"unconfined"`, or a profile in Docker's or the runtime-spec's form.
+
+        A profile is JSON's text, the value that it stands for, or a Path, which is read when the container is made.
+        """
+        return self._with(**words_security.seccomp(profile))
+
+    def apparmor(self, profile: str, /) -> Self:
+        """An AppArmor profile that is loaded, or `"unconfined"`, as without a word."""
+        return self._with(apparmor=words_security.apparmor(profile))
+
+    def selinux(self, label: str, /, *, mount_label: str | None = None) -> Self:
+        """The SELinux label of its processes, `"user:role:type:level"`, and of its files. Without it, none is set."""
+        files = None if mount_label is None else words_security.label(mount_label, field="mount_label")
+        return self._with(selinux=words_security.label(label, field="selinux"), mount_label=files)
+
+    def mask(self, *paths: str) -> Self:
+        """Paths that it cannot look into, beside those of /proc and /sys that no container sees."""
+        return self._with(masked=words_security.paths((*self.options.masked, *paths), field="mask"))
+
+    def unmask(self, *paths: str) -> Self:
+        """Paths of /proc and /sys that it may see and write after all, or `"ALL"` of them."""
+        return self._with(unmasked=words_security.paths((*self.options.unmasked, *paths), field="unmask"))
+
+    def userns(
+        self,
+        kind: Literal["host", "auto", "keep-id", "maps"] | Container = "maps",
+        /,
+        *,
+        size: int | None = None,
+        uids: Sequence[tuple[int, int, int]] | None = None,
+        gids: Sequence[tuple[int, int, int]] | None = None,
+    ) -> Self:
+        """Whose user and group ids it has, and so whether its root is the host's.
+
+        `"host"` (without a word): the host's. `"auto"`: `size` ids (65536) that no other container of this engine has;
+        they come from the lines of "containers" or "root" in /etc/subuid and /etc/subgid, or from 1879048192 on.
+        `"keep-id"`: a user namespace in which every id is what it is outside. `uids=[(0, 100000, 65536)]`: the first id
+        in the container, that on the host, and how many; `gids` are the same unless they are given. Another container:
+        the same as that one has. Files of the image and of volumes have their own ids in it.
+        """
+        if isinstance(kind, Container):
+            return self._with(userns=UserNamespace(f"{JOIN}{kind.id}"))
+        return self._with(userns=words_security.user_namespace(kind, size=size, uids=uids, gids=gids))
 
     def no_new_privileges(self, enabled: bool = True, /) -> Self:
         """Set-uid programs and file capabilities give nothing."""

@@ -357,3 +357,30 @@ def test_identity_and_process_words_are_the_specs() -> None:
     assert (spec["process"]["user"]["umask"], spec["process"]["oomScoreAdj"]) == (0o77, 7)
     assert spec["linux"]["personality"] == {"domain": "LINUX32"}
     assert spec["linux"]["memoryPolicy"] == {"mode": "MPOL_BIND", "nodes": "0", "flags": []}
+
+
+def test_security_words_are_the_specs() -> None:
+    spec = config(
+        ContainerOptions(apparmor="mine", selinux="u:r:t:s0", mount_label="u:o:f:s0", masked=("/proc/x",))
+    )
+    assert (spec["process"]["apparmorProfile"], spec["process"]["selinuxLabel"]) == ("mine", "u:r:t:s0")
+    assert spec["linux"]["mountLabel"] == "u:o:f:s0"
+    assert spec["linux"]["maskedPaths"][-1] == "/proc/x"
+
+
+@pytest.mark.parametrize(
+    ("unmasked", "masked", "read_only"),
+    [
+        (("ALL",), set(), set()),
+        (("/proc/kcore",), {"/proc/acpi"}, {"/proc/sys"}),
+        (("/proc/sys", "/sys"), {"/proc/kcore"}, {"/proc/fs"}),
+    ],
+)
+def test_unmasked_paths_are_seen_and_written(
+    unmasked: tuple[str, ...], masked: set[str], read_only: set[str]
+) -> None:
+    linux = config(ContainerOptions(unmasked=unmasked))["linux"]
+    paths = {*linux["maskedPaths"], *linux["readonlyPaths"]}
+    assert masked | read_only <= paths
+    assert not paths & set(unmasked)
+    assert ("/sys/firmware" in paths) is not bool({"/sys", "ALL"} & set(unmasked))

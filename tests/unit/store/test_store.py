@@ -15,7 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from containerlib.errors import AlreadyExists, InvalidArgument, NotFound, StageError, Unavailable, Unsupported
+from containerlib.errors import (
+    AlreadyExists,
+    Conflict,
+    InvalidArgument,
+    NotFound,
+    StageError,
+    Unavailable,
+    Unsupported,
+)
 from containerlib.store import ContainerRecord, Store
 from containerlib.store.schema import MIGRATIONS
 
@@ -205,3 +213,15 @@ def test_snapshots_of_the_first_release_are_those_of_overlay(tmp_path: Path) -> 
         assert store.images.has_snapshot("sha256:a", "erofs")
         store.images.delete_snapshot("sha256:a", "overlay")
         assert store.images.snapshot_sizes() == {("sha256:a", "erofs"): 8}
+
+
+def test_ids_are_nobody_elses_until_their_container_goes(store: Store) -> None:
+    for number, name in enumerate("abcd"):
+        store.containers.add(record(number, name))
+    ids = [record(number, "").id for number in range(4)]
+    free = [(100, 25), (500, 10)]
+    assert [store.ids.lease(ids[n], 10, free) for n in range(3)] == [100, 110, 500]
+    with pytest.raises(Conflict, match="no 10 ids are left"):
+        store.ids.lease(ids[3], 10, free)
+    store.containers.remove(ids[0])
+    assert store.ids.lease(ids[3], 5, free) == 100

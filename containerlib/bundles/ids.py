@@ -1,0 +1,133 @@
+"""The ids of a container's user namespace: where they come from, and how they are written.
+
+Spec: runtime-spec config-linux.md#user-namespace-mappings; user_namespaces(7), subuid(5)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from containerlib.errors import Unsupported
+from containerlib.spec.runtime import IDMapping, Linux, Namespace, Spec
+
+__all__ = ["IdMaps", "Range", "identity", "joined_spec", "mapped_spec", "ranges", "root_place"]
+
+Range = tuple[int, int]
+"""(first id, how many)"""
+DEFAULT: Range = (0x7000_0000, 0x0FFF_0000)
+"""What neither distributions nor systemd give to anybody, below 2**31."""
+_OWNERS = ("containers", "root")
+_PLACES = ("/mnt", "/srv", "/media", "/opt", "/home")
+_PING = "net.ipv4.ping_group_range"
+
+
+@frozen
+class IdMaps:
+    """(first id in the container, on the host, how many) each."""
+
+    uids: tuple[tuple[int, int, int], ...]
+    gids: tuple[tuple[int, int, int], ...]
+
+    def on_host(self, uid: int, gid: int) -> tuple[int, int]:
+        """The host's numbers of the container's; root's where one is not mapped."""
+        return _outer(self.uids, uid), _outer(self.gids, gid)
+
+
+def ranges(read: Callable[[str], str] | None = None) -> Sequence[Range]:
+    """Ids that may be given to containers as users and as groups: what subuid and subgid agree on."""
+    read = read or _read
+    users, groups = (_lines(read(path)) for path in ("/etc/subuid", "/etc/subgid"))
+    for owner in _OWNERS:
+        common = [_common(a, b) for a in users.get(owner, ()) for b in groups.get(owner, ())]
+        found = [each for each in common if each[1] > 0]
+        if found:
+            return found
+    return [DEFAULT]
+
+
+def identity(read: Callable[[str], str] | None = None) -> IdMaps:
+    """Every id that this process knows, as itself."""
+    read = read or _read
+
+    def same(path: str) -> tuple[tuple[int, int, int], ...]:
+        rows = [tuple(map(int, line.split())) for line in read(path).splitlines()]
+        return tuple((inside, inside, size) for inside, _, size in rows)
+
+    return IdMaps(same("/proc/self/uid_map"), same("/proc/self/gid_map"))
+
+
+def mapped_spec(spec: Spec, maps: IdMaps, place: str) -> Spec:
+    """`spec` with a new user namespace of these ids; `place`: where its root can mount its root."""
+    linux: Linux = {
+        **spec["linux"],
+        "namespaces": [*spec["linux"]["namespaces"], {"type": "user"}],
+        "uidMappings": [_entry(each) for each in maps.uids],
+        "gidMappings": [_entry(each) for each in maps.gids],
+    }
+    return _without_ping({**spec, "root": {**spec["root"], "path": place}, "linux": linux})
+
+
+def joined_spec(spec: Spec, word: str, place: str) -> Spec:
+    """`spec` in another container's user namespace, which is found at the start."""
+    user: Namespace = {"type": "user", "path": word}
+    namespaces = [*spec["linux"]["namespaces"], user]
+    linux: Linux = {**spec["linux"], "namespaces": namespaces}
+    return _without_ping({**spec, "root": {**spec["root"], "path": place}, "linux": linux})
+
+
+def root_place(places: Sequence[str] = _PLACES) -> str:
+    """A directory of the host that everybody may pass to: the root is mounted on it, in the container's own mounts.
+
+    The container's own directory is root's alone: were it open, every user of the host could run a set-uid program of
+    an image (CVE-2021-41091). Raises: Unsupported.
+    """
+    for place in places:
+        if os.path.isdir(place) and os.stat(place).st_mode & 0o001:  # noqa: PTH112, PTH116
+            return place
+    raise Unsupported(
+        f"a container with a user namespace is put together on a directory that all may enter, and none of "
+        f"{', '.join(places)} is one: make one of them"
+    )
+
+
+def _without_ping(spec: Spec) -> Spec:
+    """The groups that may ping are all there are: in a user namespace they have no numbers."""
+    sysctl = {key: value for key, value in spec["linux"].get("sysctl", {}).items() if key != _PING}
+    return {**spec, "linux": {**spec["linux"], "sysctl": sysctl}}
+
+
+def _entry(each: tuple[int, int, int]) -> IDMapping:
+    return {"containerID": each[0], "hostID": each[1], "size": each[2]}
+
+
+def _outer(entries: Sequence[tuple[int, int, int]], number: int) -> int:
+    for wanted in (number, 0):
+        for inside, outside, size in entries:
+            if inside <= wanted < inside + size:
+                return outside + wanted - inside
+    return number
+
+
+def _lines(text: str) -> dict[str, list[Range]]:
+    found: dict[str, list[Range]] = {}
+    for line in text.splitlines():
+        fields = line.strip().split(":")
+        if len(fields) == 3 and fields[1].isdecimal() and fields[2].isdecimal():
+            found.setdefault(fields[0], []).append((int(fields[1]), int(fields[2])))
+    return found
+
+
+def _common(one: Range, other: Range) -> Range:
+    first, last = max(one[0], other[0]), min(sum(one), sum(other))
+    return first, last - first
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""
