@@ -115,6 +115,9 @@ enum clib_op_kind {
     CLIB_OP_HOLD, /* CREATED, and waits for START; t0 and t1 as of the EXEC to come, whose file must be there
                    */
     CLIB_OP_DESCRIPTORS, /* what the program is given beyond its stdio goes to its numbers, from 3 on */
+    CLIB_OP_INIT, /* what follows is done by a child; this process hands signals on, reaps, and ends as that
+                   * does
+                   */
     CLIB_OP_EXEC, /* t0 file or name sought in t1 (a PATH), n0 argc, n1 envc, size = argc + envc strings at t2
                    */
     /* after the end, by the shim */

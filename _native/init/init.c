@@ -167,6 +167,8 @@ int init_run_op(struct init *init, const struct clib_op *op) {
         return op_hold(init, op_text(plan, op, 0), op_text(plan, op, 1));
     case CLIB_OP_DESCRIPTORS:
         return op_descriptors(init);
+    case CLIB_OP_INIT:
+        return op_init(init);
     case CLIB_OP_EXEC:
         return op_exec(init, op);
     case CLIB_OP_ID_MAP:

@@ -130,6 +130,9 @@ int op_memory_policy(const struct init *init, const struct clib_op *op);
 int labels_open(void);
 int op_label(const struct init *init, const char *file, const char *text);
 
+/* reaper.c: returns in the child, which goes on with the plan */
+int op_init(const struct init *init);
+
 /* exec.c */
 int op_hold(struct init *init, const char *name, const char *search);
 /* from here on nothing has to be opened */

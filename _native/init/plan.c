@@ -61,6 +61,7 @@ static enum payload payload_of(uint32_t kind) {
     case CLIB_OP_UMASK:
     case CLIB_OP_NO_NEW_PRIVS:
     case CLIB_OP_DESCRIPTORS:
+    case CLIB_OP_INIT:
     case CLIB_OP_CAP_BOUNDING:
     case CLIB_OP_CHDIR:
     case CLIB_OP_PARENT_DEATH:
@@ -130,6 +131,7 @@ static uint32_t needed_texts(uint32_t kind) {
     case CLIB_OP_UMASK:
     case CLIB_OP_NO_NEW_PRIVS:
     case CLIB_OP_DESCRIPTORS:
+    case CLIB_OP_INIT:
     case CLIB_OP_SECCOMP:
     case CLIB_OP_CAP_BOUNDING:
     case CLIB_OP_USER:

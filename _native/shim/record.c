@@ -32,6 +32,7 @@ void process_facts(int pid, struct process_facts *facts) {
     const char *end = stat + (size > 0 ? size : 0), *at = end;
     while (at > stat && *at != ')')
         at--;
+    facts->is_init = end - at > 1 && at - stat >= 5 && memcmp(at - 5, "(init", 5) == 0;
     facts->has_execed = !(skip_fields(&at, end, TO_FLAGS) & PF_FORKNOEXEC);
     facts->start_time = (int64_t)skip_fields(&at, end, TO_START_TIME);
 }

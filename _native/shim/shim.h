@@ -79,6 +79,7 @@ void record_init(struct shim *shim);
 struct process_facts {
     int64_t start_time; /* clock ticks since boot; 0 where it is not known */
     int has_execed;
+    int is_init; /* or stays as the init of a plan with CLIB_OP_INIT, which names it so */
 };
 void process_facts(int pid, struct process_facts *facts);
 

@@ -51,6 +51,7 @@ class Memo:
     """Those of them that were made for it, and go with it."""
     mounts: tuple[Shared, ...] = ()
     """What `volumes_from` gives to others, and what is looked for again at each start."""
+    init: bool = False
     ipc: str = "private"
     ids: IdKind = ""
     """Whether it has a user namespace, and there other ids than the host's."""

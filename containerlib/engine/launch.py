@@ -128,6 +128,7 @@ def start_bundle(
                 spec=spec,
                 seccomp_cache=instance.core.seccomp_cache,
                 wait=wait,
+                reaper=instance.memo.init,
             )
         except Exception:
             raise
@@ -151,6 +152,7 @@ def _draft(core: Core, order: Order, image: Resolved, anonymous: tuple[str, ...]
         volumes=tuple(mount.source for mount in options.mounts if mount.kind == "volume"),
         anonymous=anonymous,
         mounts=shared(options),
+        init=options.init,
         ipc=options.ipc,
         ids=kind_of(core, options, image),
         joined=options.joined,

@@ -81,6 +81,7 @@ def create(
     preserve: Sequence[int] = (),
     pivot: bool = True,
     keyring: bool = True,
+    reaper: bool = False,
     mapper: Mapper | None = None,
     files: KernelFiles = HOST_FILES,
 ) -> Supervisor:
@@ -93,6 +94,7 @@ def create(
     this process. `terminal`: rows and columns. `spec` saves reading config.json. `unsupervised`: the helper ends with
     this call, the process is for others to reap, and its streams are those of `stdio`. `preserve`: the program's
     descriptors from 3 on. `pivot`: False where "/" is the initial ramdisk. `keyring`: it gets a session keyring.
+    `reaper`: its first process is an init of ours that hands signals on and reaps; the program is the init's child.
     `mapper`: who maps a user namespace for a caller without privilege. Needs root, or a user namespace; Linux 5.12.
 
     Raises: StageError, Unsupported, InvalidArgument, NotFound.
@@ -122,6 +124,7 @@ def create(
                 supervised=not unsupervised,
                 pivot=pivot,
                 keyring=keyring,
+                reaper=reaper,
                 bundle=bundle,
                 mapper=mapper,
             ),

@@ -159,6 +159,8 @@ class ContainerOptions:
     env_files: tuple[str, ...] = ()
     group_add: tuple[str, ...] = ()
     """Supplementary groups by name or number, beside those of the user."""
+    init: bool = False
+    """Its first process hands signals on and reaps, and the program is that one's child."""
     umask: int | None = None
     timezone: str | None = None
     """A name of the host's zoneinfo, or "local": the host's own."""

@@ -39,6 +39,13 @@ class ProcessWords(Words):
         """More groups of the program, by number or by their name in the image's /etc/group."""
         return self._with(group_add=words_names.groups((*self.options.group_add, *groups)))
 
+    def init(self, enabled: bool = True, /) -> Self:
+        """Puts an init before the program, which hands signals on to it and reaps the processes that lose their parent.
+
+        It ends with the program's exit code, or 128 and the number of the signal that ended the program.
+        """
+        return self._with(init=words.flag(enabled, field="init"))
+
     def umask(self, mask: int, /) -> Self:
         """Permissions that the program's new files lack, e.g. 0o027. Without it, 0o022."""
         return self._with(umask=words_names.umask(mask))

@@ -50,6 +50,7 @@ class Driver(Protocol):
         hold: bool = False,
         seccomp_cache: str | None = None,
         wait: bool = True,
+        reaper: bool = False,
     ) -> Supervisor:
         """A container, as `runtime.create` makes it."""
 

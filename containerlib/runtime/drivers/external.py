@@ -81,8 +81,13 @@ class ExternalRuntime:
         hold: bool = False,
         seccomp_cache: str | None = None,  # noqa: ARG002 - the runtime compiles its own
         wait: bool = True,  # noqa: ARG002 - it is slow anyway, and what it says is to be read
+        reaper: bool = False,
     ) -> Supervisor:
         require_kernel()
+        if reaper:
+            raise Unsupported(
+                f"init() takes the native driver: with {self.name!r} let the image's entrypoint be an init, e.g. tini"
+            )
         refuse_config(spec, self.facts, self.name)
         if isinstance(root, OverlayRoot) and not layers_one_by_one():
             root = evolve(root, classic=True)

@@ -61,6 +61,8 @@ class Manner:
     """It has a session keyring of its own."""
     pivot: bool = True
     """By pivot_root(2), which the kernel refuses where "/" is the initial ramdisk."""
+    reaper: bool = False
+    """The first process is an init of ours, and the program its child."""
     bundle: str = ""
     """What hooks are told."""
     mapper: Mapper | None = None
@@ -135,6 +137,7 @@ def container_plan(
             keep_groups="user" in new and denies_groups(linux, manner.mapper),
             listener=_listener(spec, container_id, manner.bundle),
             last=(*_hold(process, manner), *hooks("startContainer")),
+            reaper=manner.reaper,
         ),
     ]
     supervised = manner.supervised

@@ -349,6 +349,11 @@ def descriptors() -> Op:
     return Op(lib.CLIB_OP_DESCRIPTORS, "the descriptors from 3 on")
 
 
+@functools.lru_cache(_CACHED)
+def init() -> Op:
+    return Op(lib.CLIB_OP_INIT, "the container's init")
+
+
 def exec_(args: Sequence[str], env: Sequence[str], path: str) -> Op:
     """`path`: the directories that a name without a slash is sought in."""
     return Op(lib.CLIB_OP_EXEC, args[0], (len(args), len(env), 0), (args[0], path), (*args, *env))

@@ -81,11 +81,12 @@ def process_ops(
     keep_groups: bool = False,
     listener: Op | None = None,
     last: Sequence[Op] = (),
+    reaper: bool = False,
 ) -> Iterator[Op]:
     """Ends with the exec, and `last` before it. `seccomp`: the compiled `profile`.
 
     `make_cwd`: a missing working directory is made. `keep_groups`: setgroups(2) is denied here. `listener`: tells the
-    seccomp agent.
+    seccomp agent. `reaper`: as for `final_ops`.
     """
     user = process.get("user", {})
     no_new_privileges = process.get("noNewPrivileges", False)
@@ -118,14 +119,19 @@ def process_ops(
     if no_new_privileges:
         yield from filters
     yield from last
-    yield from final_ops(process)
+    yield from final_ops(process, reaper=reaper)
 
 
-def final_ops(process: Process) -> Iterator[Op]:
-    """What is left when nothing has to be opened any more: a small limit of open files, and the exec."""
+def final_ops(process: Process, *, reaper: bool = False) -> Iterator[Op]:
+    """What is left when nothing has to be opened any more: a small limit of open files, and the exec.
+
+    `reaper`: this process stays as the container's init, and the program is its child.
+    """
     env = process.get("env", [])
     yield ops.descriptors()
     yield from (_rlimit_op(limit) for limit in process.get("rlimits") or () if _is_few_files(limit))
+    if reaper:
+        yield ops.init()
     yield ops.exec_(process["args"], env, search_path(env))
 
 

@@ -159,3 +159,12 @@ def test_adapted_recursive_options_are_of_all_in_a_sandbox() -> None:
     assert other["mounts"][0]["options"] == ["rbind", "ro", "rprivate"]
     assert spec["mounts"][0]["options"] == ["rbind", "rro", "rprivate"]
     assert adapted(other, "/c/rootfs") is None
+
+
+def test_init_is_the_native_drivers_alone(tmp_path: Path) -> None:
+    driver = ExternalRuntime("runc", "/runc", ask=Said("runc version 1.2.0"))
+    nothing: Any = object()
+    with pytest.raises(Unsupported, match="tini"):
+        driver.create(
+            "/b", directory="/b", root=nothing, cgroup=nothing, owned=True, spec=cast(Spec, {}), reaper=True
+        )

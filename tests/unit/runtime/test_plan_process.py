@@ -48,6 +48,11 @@ def order(ops: list[Op]) -> list[str]:
     return [op.name for op in ops]
 
 
+def test_init_comes_right_before_the_program_and_in_no_exec() -> None:
+    assert order(container_ops(spec_of(), manner=Manner(reaper=True)))[-2:] == ["init", "exec"]
+    assert "init" not in order(container_ops(spec_of())) + order(exec_ops(spec_of()))
+
+
 # ---- scheduling ----
 
 
