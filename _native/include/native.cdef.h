@@ -75,14 +75,15 @@ enum clib_op_kind {
                           argc, n1 envc, size = argc + envc strings at t2; a mount that the next ROOT_BIND
                           takes */
     /* the new root is known, the host's tree is still visible; root paths resolve inside the new root */
-    CLIB_OP_MOUNT, /* t0 fstype, t1 root target, size "key\0value\0" pairs at t2 ("" value: flag), n0
-                      MOUNT_ATTR_* to set and << 32 to clear by a remount, n1 clib_mount_flag, n2 MS_*
-                      propagation, with MS_* of the superblock where CLASSIC */
-    CLIB_OP_BIND,  /* t0 host source, t1 root target, n0 MOUNT_ATTR_* to set and << 32 to clear, n1
-                      clib_mount_flag and << 32 MOUNT_ATTR_* to set below too, n2 MS_* propagation and << 32
-                      MOUNT_ATTR_* to clear below too */
-    CLIB_OP_MKNOD, /* t1 root path, n0 mode with type, n1 dev_t (kernel's new_encode_dev), n2 uid << 32 | gid
-                    */
+    CLIB_OP_MOUNT,  /* t0 fstype, t1 root target, size "key\0value\0" pairs at t2 ("" value: flag), n0
+                       MOUNT_ATTR_* to set and << 32 to clear by a remount, n1 clib_mount_flag, n2 MS_*
+                       propagation, with MS_* of the superblock where CLASSIC */
+    CLIB_OP_BIND,   /* t0 host source, t1 root target, n0 MOUNT_ATTR_* to set and << 32 to clear, n1
+                       clib_mount_flag and << 32 MOUNT_ATTR_* to set below too, n2 MS_* propagation and << 32
+                       MOUNT_ATTR_* to clear below too */
+    CLIB_OP_MKNOD,  /* t1 root path, n0 mode with type, n1 dev_t (kernel's new_encode_dev), n2 uid << 32 | gid
+                     */
+    CLIB_OP_SECRET, /* t1 root path of a new file, which lies on a tmpfs; n0 mode, n2 uid << 32 | gid, data */
     CLIB_OP_SYMLINK, /* t0 text, t1 root path; an existing entry stays */
     CLIB_OP_CONSOLE, /* a pty of the root's devpts becomes stdio, its master goes to the shim; n0 1 = bind it
                         on /dev/console, n2 uid << 32 | gid */

@@ -114,6 +114,8 @@ int init_run_op(struct init *init, const struct clib_op *op) {
         return op_bind(init, op);
     case CLIB_OP_MKNOD:
         return op_mknod(init, op);
+    case CLIB_OP_SECRET:
+        return op_secret(init, op);
     case CLIB_OP_SYMLINK:
         return op_symlink(init, op_text(plan, op, 0), op_text(plan, op, 1));
     case CLIB_OP_CONSOLE:

@@ -100,6 +100,8 @@ int op_readonly(struct init *init, const char *path);
 
 /* nodes.c */
 int op_mknod(struct init *init, const struct clib_op *op);
+/* secret.c */
+int op_secret(const struct init *init, const struct clib_op *op);
 int op_symlink(struct init *init, const char *text, const char *path);
 int op_sysctl(struct init *init, const char *path, const char *value);
 /* standard streams on the host's /dev/null go to the one below root */

@@ -26,6 +26,7 @@ static enum payload payload_of(uint32_t kind) {
     case CLIB_OP_CPU_AFFINITY:
     case CLIB_OP_MEMORY_POLICY:
     case CLIB_OP_TREE:
+    case CLIB_OP_SECRET:
         return PAYLOAD_BYTES;
     case CLIB_OP_NONE:
     case CLIB_OP_REBIRTH:
@@ -98,6 +99,7 @@ static uint32_t needed_texts(uint32_t kind) {
     case CLIB_OP_CGROUP_REMOVE:
         return 1;
     case CLIB_OP_MKNOD:
+    case CLIB_OP_SECRET:
     case CLIB_OP_MASK:
     case CLIB_OP_READONLY:
         return 2;

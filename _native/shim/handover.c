@@ -177,6 +177,7 @@ static int run_op(struct shim *shim, const struct clib_op *op, int number, int *
     case CLIB_OP_MOUNT:
     case CLIB_OP_BIND:
     case CLIB_OP_MKNOD:
+    case CLIB_OP_SECRET:
     case CLIB_OP_SYMLINK:
     case CLIB_OP_CONSOLE:
     case CLIB_OP_MASK:

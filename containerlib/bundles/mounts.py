@@ -12,12 +12,15 @@ from typing import cast
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime.plan.mounts import PROC_FILES
 from containerlib.spec.options import ContainerOptions, MountOption
-from containerlib.spec.runtime import IDMapping, Mount
+from containerlib.spec.runtime import IDMapping, Mount, Spec
+from containerlib.spec.secret import DIRECTORY
 
-__all__ = ["check_target", "mounts_of"]
+__all__ = ["check_target", "mounts_of", "with_secrets"]
 
 _RECURSIVE_READ_ONLY = (5, 12)
 """mount_setattr(2), which a read-only bind needs to cover the mounts below its source too."""
+_NO_SWAP = (6, 4)
+"""A tmpfs's option."""
 _SAFE = ("nosuid", "noexec", "nodev")
 
 _DEFAULT: tuple[Mount, ...] = (
@@ -78,6 +81,18 @@ def mounts_of(options: ContainerOptions, extra: Sequence[Mount], kernel: tuple[i
     hidden = set(targets)
     kept = [m for m in (*defaults, *extra) if not _is_hidden(m["destination"], hidden)]
     return [*kept, *sorted(asked, key=lambda mount: mount["destination"].count("/"))]
+
+
+def with_secrets(spec: Spec, options: ContainerOptions, kernel: tuple[int, int]) -> Spec:
+    """`spec` with the tmpfs that secrets are made in, above all other mounts; not swapped, where the kernel can."""
+    if any(mount["destination"] == DIRECTORY for mount in spec["mounts"]):
+        raise InvalidArgument(f"{DIRECTORY} has a mount: secrets have their own there", field="secret")
+    bytes_needed = sum(len(secret.value) + 4096 for secret in options.secrets) + 65_536
+    words = [*_SAFE, "ro", "mode=755", f"size={bytes_needed}"]
+    if kernel >= _NO_SWAP and options.userns.kind == "host":
+        words.append("noswap")
+    mount: Mount = {"destination": DIRECTORY, "type": "tmpfs", "source": "tmpfs", "options": words}
+    return {**spec, "mounts": [*spec["mounts"], mount]}
 
 
 def check_target(target: str, *, field: str) -> str:

@@ -52,6 +52,8 @@ class Memo:
     mounts: tuple[Shared, ...] = ()
     """What `volumes_from` gives to others, and what is looked for again at each start."""
     init: bool = False
+    secrets: tuple[str, ...] = ()
+    """Their names; what they are is kept nowhere."""
     ipc: str = "private"
     ids: IdKind = ""
     """Whether it has a user namespace, and there other ids than the host's."""
@@ -73,7 +75,7 @@ class Memo:
         known: dict[str, Any] = json.loads(text)
         for name in ("labels", "joined"):
             known[name] = tuple((key, value) for key, value in known.get(name, ()))
-        for name in ("volumes", "anonymous"):
+        for name in ("volumes", "anonymous", "secrets"):
             known[name] = tuple(known.get(name, ()))
         known["mounts"] = tuple(Shared(*mount) for mount in known.get("mounts", ()))
         return cls(**known)

@@ -20,6 +20,8 @@ from containerlib._sys.copies import copy_tree
 from containerlib._sys.opening import root_status
 from containerlib._sys.privilege import Capability, require_capability
 from containerlib.bundles.config import default_hostname, make_config
+from containerlib.bundles.host import HostFacts
+from containerlib.bundles.mounts import with_secrets
 from containerlib.bundles.users import resolve_user
 from containerlib.bundles.write import write
 from containerlib.engine import words
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from containerlib.bundles.ids import IdMaps
     from containerlib.engine.core import Core
     from containerlib.spec.runtime import Mount, Spec
+    from containerlib.spec.secret import Secret
 
 __all__ = ["Order", "launch"]
 
@@ -96,12 +99,21 @@ def launch(
         if not image.private and image.kind != "copy":
             give(maps, f"{instance.directory}/upper")
         instance._spec = _write_bundle(instance, image, options, maps)
-        supervisor = start_bundle(instance, image, stdio, hold=order.hold, wait=wait, undo=undo)
+        supervisor = start_bundle(
+            instance, image, stdio, hold=order.hold, wait=wait, undo=undo, secrets=options.secrets
+        )
     return instance, supervisor
 
 
 def start_bundle(
-    instance: Instance, image: Resolved, stdio: Stdio | None, *, hold: bool, wait: bool = True, undo: Undo
+    instance: Instance,
+    image: Resolved,
+    stdio: Stdio | None,
+    *,
+    hold: bool,
+    wait: bool = True,
+    undo: Undo,
+    secrets: tuple[Secret, ...] = (),
 ) -> Supervisor:
     """Starts what the container's directory describes, in a new cgroup."""
     spec = instance.spec
@@ -129,6 +141,7 @@ def start_bundle(
                 seccomp_cache=instance.core.seccomp_cache,
                 wait=wait,
                 reaper=instance.memo.init,
+                secrets=secrets,
             )
         except Exception:
             raise
@@ -153,6 +166,7 @@ def _draft(core: Core, order: Order, image: Resolved, anonymous: tuple[str, ...]
         anonymous=anonymous,
         mounts=shared(options),
         init=options.init,
+        secrets=tuple(secret.name for secret in options.secrets),
         ipc=options.ipc,
         ids=kind_of(core, options, image),
         joined=options.joined,
@@ -239,6 +253,8 @@ def _write_bundle(
     )
     if options.cdi or options.gpus is not None:
         spec = _with_cdi(spec, options)
+    if options.secrets:
+        spec = with_secrets(spec, options, HostFacts.current().kernel)
     spec = in_namespace(
         spec, options, maps, [mount for mount in files if mount["source"].startswith(instance.directory)]
     )

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from containerlib.engine import words
+from containerlib.engine.words_security import MAX_SECRET
 from containerlib.errors import InvalidArgument, NotFound, StageError
 from containerlib.spec.options import ContainerOptions
+from containerlib.spec.secret import Secret
+from containerlib.spec.values import evolve as evolve_value
 
 if TYPE_CHECKING:
     from containerlib.spec.runtime import Mount
@@ -42,6 +45,8 @@ def read_env_file(path: str | os.PathLike[str], /) -> dict[str, str]:
 
 def with_files(options: ContainerOptions) -> ContainerOptions:
     """`options` with what their files hold; what the recipe says itself counts more. Raises: as `read_env_file`."""
+    if any(secret.source for secret in options.secrets):
+        options = evolve(options, secrets=tuple(_secret(secret) for secret in options.secrets))
     if options.seccomp_file is not None:
         options = evolve(options, seccomp=_read(options.seccomp_file).decode(errors="replace"))
     if not options.env_files and not options.label_files:
@@ -53,6 +58,17 @@ def with_files(options: ContainerOptions) -> ContainerOptions:
     for path in options.label_files:
         labels.update((name, value or "") for name, value in _lines(path))
     return evolve(options, env=_under(env, options.env), labels=_under(labels, options.labels))
+
+
+def _secret(secret: Secret) -> Secret:
+    if secret.source is None:
+        return secret
+    value = _read(secret.source)
+    if len(value) > MAX_SECRET:
+        raise InvalidArgument(
+            f"{secret.source} has more than {MAX_SECRET} bytes: mount() it instead", field="secret"
+        )
+    return evolve_value(secret, value=value, source=None)
 
 
 def timezone(name: str, zones: str = _ZONES) -> Mount:

@@ -66,6 +66,12 @@ def restart(instance: Instance) -> None:
 
 def _start_again(instance: Instance) -> None:
     require_capability(Capability.SYS_ADMIN)
+    if instance.memo.secrets:
+        raise Conflict(
+            f"cannot start {instance.subject} again: nobody knows its secrets any more "
+            f"({', '.join(instance.memo.secrets)}); start a new one from its recipe",
+            state=State.STOPPED.value,
+        )
     core = instance.core
     image = resolve_again(
         core, instance.record.image_id, instance.record.image_reference, instance.memo.layers

@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from containerlib.engine.words import container_path, text
 from containerlib.engine.words_mounts import id_map
@@ -17,12 +18,17 @@ from containerlib.engine.words_names import file_path
 from containerlib.engine.words_resources import number
 from containerlib.errors import InvalidArgument
 from containerlib.spec.options import UserNamespace
+from containerlib.spec.secret import DIRECTORY, Secret
 
-__all__ = ["apparmor", "label", "paths", "seccomp", "user_namespace"]
+__all__ = ["apparmor", "label", "paths", "seccomp", "secret", "user_namespace"]
 
 _PROFILE = re.compile(r"[^\s\0]{1,255}")
 _LABEL = re.compile(r"[A-Za-z0-9_.]+:[A-Za-z0-9_.]+:[A-Za-z0-9_.]+(:[A-Za-z0-9_.:,-]+)?")
+_SECRET = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 _LARGEST_NAMESPACE = 2**30
+
+MAX_SECRET = 500 * 1024
+"""Bytes, as in Docker."""
 
 Seccomp = str | os.PathLike[str] | Mapping[str, object]
 
@@ -36,6 +42,35 @@ def seccomp(profile: Seccomp) -> dict[str, str | None]:
             raise InvalidArgument("a seccomp profile says at least its defaultAction", field="seccomp")
         return {"seccomp": json.dumps(profile, sort_keys=True), "seccomp_file": None}
     return {"seccomp": text(profile, field="seccomp"), "seccomp_file": None}
+
+
+def secret(
+    name: str, value: bytes | os.PathLike[str], *, at: str | None, mode: int, uid: int, gid: int
+) -> Secret:
+    """A file that is in memory only."""
+    if not _SECRET.fullmatch(text(name, field="secret")):
+        raise InvalidArgument(f"{name!r} is not a name of letters, digits, '_', '.' and '-'", field="secret")
+    path = f"{DIRECTORY}/{name}" if at is None else container_path(at, field="at")
+    if not path.startswith(f"{DIRECTORY}/"):
+        raise InvalidArgument(
+            f"secrets are below {DIRECTORY}, where nothing is on a disk, and not at {path}", field="at"
+        )
+    numbers: dict[str, Any] = {
+        "mode": number(mode, field="mode", least=0, most=0o777),
+        "uid": number(uid, field="uid", least=0, most=2**32 - 2),
+        "gid": number(gid, field="gid", least=0, most=2**32 - 2),
+    }
+    if isinstance(value, os.PathLike):
+        return Secret(name, path, source=file_path(value, field="secret"), **numbers)
+    if not isinstance(value, bytes):  # not shown: it may be the secret
+        raise InvalidArgument(
+            "its value is bytes, or the Path of a file: encode text, e.g. with .encode()", field="secret"
+        )
+    if len(value) > MAX_SECRET:
+        raise InvalidArgument(
+            f"{len(value)} bytes are more than {MAX_SECRET}: mount() a file instead", field="secret"
+        )
+    return Secret(name, path, value, **numbers)
 
 
 def apparmor(profile: str) -> str | None:

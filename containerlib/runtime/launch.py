@@ -51,6 +51,7 @@ from containerlib.spec.values import evolve
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from containerlib.spec.runtime import Process, Spec
+    from containerlib.spec.secret import Secret
 
 __all__ = [
     "create",
@@ -82,6 +83,7 @@ def create(
     pivot: bool = True,
     keyring: bool = True,
     reaper: bool = False,
+    secrets: tuple[Secret, ...] = (),
     mapper: Mapper | None = None,
     files: KernelFiles = HOST_FILES,
 ) -> Supervisor:
@@ -95,6 +97,7 @@ def create(
     this call, the process is for others to reap, and its streams are those of `stdio`. `preserve`: the program's
     descriptors from 3 on. `pivot`: False where "/" is the initial ramdisk. `keyring`: it gets a session keyring.
     `reaper`: its first process is an init of ours that hands signals on and reaps; the program is the init's child.
+    `secrets`: files that are made in the tmpfs that `spec` mounts for them; they go by the plan, in memory alone.
     `mapper`: who maps a user namespace for a caller without privilege. Needs root, or a user namespace; Linux 5.12.
 
     Raises: StageError, Unsupported, InvalidArgument, NotFound.
@@ -125,6 +128,7 @@ def create(
                 pivot=pivot,
                 keyring=keyring,
                 reaper=reaper,
+                secrets=secrets,
                 bundle=bundle,
                 mapper=mapper,
             ),

@@ -6,6 +6,8 @@ from typing import Literal
 
 from attrs import field, frozen
 
+from containerlib.spec.secret import Secret
+
 __all__ = [
     "COMPRESSIONS",
     "JOIN",
@@ -159,6 +161,7 @@ class ContainerOptions:
     env_files: tuple[str, ...] = ()
     group_add: tuple[str, ...] = ()
     """Supplementary groups by name or number, beside those of the user."""
+    secrets: tuple[Secret, ...] = ()
     init: bool = False
     """Its first process hands signals on and reaps, and the program is that one's child."""
     umask: int | None = None

@@ -40,6 +40,28 @@ class SecurityWords(Words):
         """
         return self._with(**words_security.seccomp(profile))
 
+    def secret(
+        self,
+        name: str,
+        value: bytes | os.PathLike[str],
+        /,
+        *,
+        at: str | None = None,
+        mode: int = 0o400,
+        uid: int = 0,
+        gid: int = 0,
+    ) -> Self:
+        """A file with `value`, or what a Path has when the container is made: /run/secrets/NAME, or another below that.
+
+        It is on a tmpfs of the container that nobody can write. Its content is in no file of the host, in no log and in
+        no `repr`; so a container that has stopped cannot be started again, as nobody knows it any more.
+        """
+        made = words_security.secret(name, value, at=at, mode=mode, uid=uid, gid=gid)
+        others = tuple(
+            each for each in self.options.secrets if made.name != each.name and made.path != each.path
+        )
+        return self._with(secrets=(*others, made))
+
     def apparmor(self, profile: str, /) -> Self:
         """An AppArmor profile that is loaded, or `"unconfined"`, as without a word."""
         return self._with(apparmor=words_security.apparmor(profile))

@@ -20,6 +20,7 @@ from containerlib.runtime.order import Stdio
 from containerlib.runtime.plan.roots import Root
 from containerlib.runtime.supervisor import Supervisor
 from containerlib.spec.runtime import Process, Spec
+from containerlib.spec.secret import Secret
 
 __all__ = ["NATIVE", "Driver", "NativeDriver", "find_driver"]
 
@@ -51,6 +52,7 @@ class Driver(Protocol):
         seccomp_cache: str | None = None,
         wait: bool = True,
         reaper: bool = False,
+        secrets: tuple[Secret, ...] = (),
     ) -> Supervisor:
         """A container, as `runtime.create` makes it."""
 

@@ -36,6 +36,7 @@ from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.plan.roots import OverlayRoot, Root
 from containerlib.runtime.supervisor import Supervisor
 from containerlib.spec.runtime import Process, Spec
+from containerlib.spec.secret import Secret
 from containerlib.spec.values import evolve
 
 __all__ = ["ExternalRuntime", "find_external"]
@@ -82,8 +83,11 @@ class ExternalRuntime:
         seccomp_cache: str | None = None,  # noqa: ARG002 - the runtime compiles its own
         wait: bool = True,  # noqa: ARG002 - it is slow anyway, and what it says is to be read
         reaper: bool = False,
+        secrets: tuple[Secret, ...] = (),
     ) -> Supervisor:
         require_kernel()
+        if secrets:
+            raise Unsupported(f"secret() takes the native driver: {self.name!r} would need them on a disk")
         if reaper:
             raise Unsupported(
                 f"init() takes the native driver: with {self.name!r} let the image's entrypoint be an init, e.g. tini"

@@ -31,6 +31,7 @@ from containerlib.runtime.plan.sysctls import check_sysctl
 from containerlib.runtime.plan.time_offsets import time_ops
 from containerlib.runtime.plan.unmounted import check_unmounted, directory_op, is_unmounted
 from containerlib.runtime.plan.user import Mapper, denies_groups, root_ops, user_ops
+from containerlib.spec.secret import Secret
 from containerlib.spec.values import frozen
 
 TYPE_CHECKING = False
@@ -63,6 +64,8 @@ class Manner:
     """By pivot_root(2), which the kernel refuses where "/" is the initial ramdisk."""
     reaper: bool = False
     """The first process is an init of ours, and the program its child."""
+    secrets: tuple[Secret, ...] = ()
+    """Files that are made on a tmpfs of its mounts; the plan is the only place that has them."""
     bundle: str = ""
     """What hooks are told."""
     mapper: Mapper | None = None
@@ -112,6 +115,7 @@ def container_plan(
         ),
         *labelled_mounts(mount_ops(mounts, linux, groups, private_cgroups="cgroup" in new), linux),
         *device_ops(spec, mounts, bound=namespaces.have_user),
+        *(ops.secret(s.path, s.value, mode=s.mode, uid=s.uid, gid=s.gid) for s in manner.secrets),
         *read_only_ops(mounts),
         *_sysctls(linux, kinds),
         *(ops.mask(path, f"linux.maskedPaths {path}") for path in linux.get("maskedPaths", ())),

@@ -13,13 +13,20 @@ from containerlib._sys.native import lib
 from containerlib._sys.wire import Blob, pack_op, pack_plan
 from containerlib.spec.values import NamedTuple
 
-__all__ = ["Op", "Plan"]
+__all__ = ["Hidden", "Op", "Plan"]
 
 _PREFIX = "CLIB_OP_"
 NAMES: dict[int, str] = {
     getattr(lib, name): name.removeprefix(_PREFIX).lower() for name in dir(lib) if name.startswith(_PREFIX)
 }
 """Op kind to the word that a StageError names it by."""
+
+
+class Hidden(bytes):
+    """Data of an op that nobody is to read by accident."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} bytes>"
 
 
 class Op(NamedTuple):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from containerlib._sys.native import lib
 from containerlib.errors import InvalidArgument
-from containerlib.runtime.plan.op import Op
+from containerlib.runtime.plan.op import Hidden, Op
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -241,6 +241,16 @@ def mknod(
     """Spec: the kernel's new_encode_dev: twelve bits of major between the minor's low eight and high twelve."""
     device = (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
     return Op(lib.CLIB_OP_MKNOD, origin or f"device {path}", (mode, device, uid << 32 | gid), (None, path))
+
+
+def secret(path: str, content: bytes, *, mode: int, uid: int, gid: int) -> Op:
+    return Op(
+        lib.CLIB_OP_SECRET,
+        f"secret {path}",
+        (mode, 0, uid << 32 | gid),
+        (None, path),
+        data=Hidden(content),
+    )
 
 
 @functools.lru_cache(_CACHED)

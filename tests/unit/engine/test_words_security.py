@@ -12,6 +12,7 @@ from containerlib.engine import words_security as words
 from containerlib.errors import InvalidArgument
 from containerlib.spec.options import UserNamespace
 
+FILE: dict[str, Any] = {"at": None, "mode": 0o400, "uid": 0, "gid": 0}
 NOTHING: dict[str, Any] = {"size": None, "uids": None, "gids": None}
 
 
@@ -28,6 +29,9 @@ def userns(kind: str, **given: Any) -> UserNamespace:
         ("selinux", lambda: words.label("container_t", field="selinux")),
         ("mask", lambda: words.paths(("ALL",), field="mask")),
         ("unmask", lambda: words.paths(("proc",), field="unmask")),
+        ("secret", lambda: words.secret("a/b", b"", **FILE)),
+        ("secret", lambda: words.secret("a", b"x" * (words.MAX_SECRET + 1), **FILE)),
+        ("at", lambda: words.secret("a", b"", **{**FILE, "at": "/run/secrets"})),
         ("userns", lambda: userns("private")),
         ("uids", lambda: userns("maps")),
         ("uids", lambda: userns("auto", uids=[(0, 1, 1)])),

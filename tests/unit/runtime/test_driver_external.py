@@ -14,6 +14,7 @@ from containerlib.runtime.drivers.driver import NativeDriver, find_driver
 from containerlib.runtime.drivers.external import ExternalRuntime
 from containerlib.runtime.drivers.refusals import Facts, refuse_config, refuse_process
 from containerlib.spec.runtime import Process, Spec
+from containerlib.spec.secret import Secret
 
 
 class Said:
@@ -161,10 +162,13 @@ def test_adapted_recursive_options_are_of_all_in_a_sandbox() -> None:
     assert adapted(other, "/c/rootfs") is None
 
 
-def test_init_is_the_native_drivers_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "text"), [({"reaper": True}, "tini"), ({"secrets": (Secret("a", "/a"),)}, "on a disk")]
+)
+def test_init_and_secrets_are_the_native_drivers_alone(words: dict[str, Any], text: str) -> None:
     driver = ExternalRuntime("runc", "/runc", ask=Said("runc version 1.2.0"))
     nothing: Any = object()
-    with pytest.raises(Unsupported, match="tini"):
+    with pytest.raises(Unsupported, match=text):
         driver.create(
-            "/b", directory="/b", root=nothing, cgroup=nothing, owned=True, spec=cast(Spec, {}), reaper=True
+            "/b", directory="/b", root=nothing, cgroup=nothing, owned=True, spec=cast(Spec, {}), **words
         )

@@ -13,6 +13,7 @@ from containerlib.runtime.plan.container import Manner, container_plan, exec_pla
 from containerlib.runtime.plan.groups import Groups
 from containerlib.runtime.plan.op import Op
 from containerlib.spec.runtime import Process, Spec
+from containerlib.spec.secret import Secret
 
 V1 = Groups(join_files=("/cg/cpu/c/tasks",), directories=("/cg/cpu/c",), hierarchies={"cpu": "/cg/cpu/c"})
 V2 = Groups(directories=("/cg/c",))
@@ -51,6 +52,22 @@ def order(ops: list[Op]) -> list[str]:
 def test_init_comes_right_before_the_program_and_in_no_exec() -> None:
     assert order(container_ops(spec_of(), manner=Manner(reaper=True)))[-2:] == ["init", "exec"]
     assert "init" not in order(container_ops(spec_of())) + order(exec_ops(spec_of()))
+
+
+def test_secrets_are_made_before_their_mount_is_read_only_and_are_in_no_repr() -> None:
+    spec = spec_of()
+    spec["mounts"] = [{"destination": "/run/secrets", "type": "tmpfs", "source": "tmpfs", "options": ["ro"]}]
+    secret = Secret("key", "/run/secrets/key", b"battery", mode=0o440, uid=5, gid=6)
+    made = container_ops(spec, manner=Manner(secrets=(secret,)))
+    names = order(made)
+    (op,) = named(made, "secret")
+    assert (op.texts, op.numbers, op.data) == (
+        (None, "/run/secrets/key"),
+        (0o440, 0, 5 << 32 | 6),
+        b"battery",
+    )
+    assert names.index("mount") < names.index("secret") < names.index("bind") < names.index("pivot")
+    assert "battery" not in repr(made) + repr(secret)
 
 
 # ---- scheduling ----
