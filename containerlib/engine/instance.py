@@ -51,6 +51,8 @@ class Memo:
     """Those of them that were made for it, and go with it."""
     mounts: tuple[Shared, ...] = ()
     """What `volumes_from` gives to others, and what is looked for again at each start."""
+    images: tuple[tuple[str, str, LayerKind], ...] = ()
+    """(where it is mounted, the image's id, the form of its layers)"""
     init: bool = False
     secrets: tuple[str, ...] = ()
     """Their names; what they are is kept nowhere."""
@@ -77,6 +79,7 @@ class Memo:
             known[name] = tuple((key, value) for key, value in known.get(name, ()))
         for name in ("volumes", "anonymous", "secrets"):
             known[name] = tuple(known.get(name, ()))
+        known["images"] = tuple((at, image, kind) for at, image, kind in known.get("images", ()))
         known["mounts"] = tuple(Shared(*mount) for mount in known.get("mounts", ()))
         return cls(**known)
 

@@ -29,7 +29,7 @@ from containerlib.engine.ids import give, in_namespace, kind_of, maps_of
 from containerlib.engine.instance import Instance, Memo
 from containerlib.engine.joining import with_ids
 from containerlib.engine.late import late_bound
-from containerlib.engine.mounting import bound, shared, whole
+from containerlib.engine.mounting import bound, image_roots, images_of, shared, whole
 from containerlib.engine.names import new_id, new_name
 from containerlib.engine.option_files import timezone, with_files
 from containerlib.engine.removal import remove_anonymous
@@ -38,7 +38,7 @@ from containerlib.engine.stop import end_survivor, forget, remove_directory
 from containerlib.engine.undo import Undo, clean_up
 from containerlib.errors import AlreadyExists, NotFound, StageError
 from containerlib.networking import Names, file_mounts, network, write_files
-from containerlib.runtime import Stdio, Supervisor
+from containerlib.runtime import Root, Stdio, Supervisor
 from containerlib.spec.layer import Layer
 from containerlib.spec.options import ContainerOptions
 from containerlib.store import ContainerRecord
@@ -118,7 +118,6 @@ def start_bundle(
     """Starts what the container's directory describes, in a new cgroup."""
     spec = instance.spec
     cgroup = instance.cgroup
-    mountpoints, volatile = instance.core.mountpoints, instance.record.auto_remove
     undo.add(cgroup.remove)
     cgroup.create(spec.get("linux", {}).get("resources", {}))
     with contextlib.ExitStack() as stack:
@@ -130,9 +129,7 @@ def start_bundle(
             return instance.driver.create(
                 instance.directory,
                 directory=instance.directory,
-                root=image.root(
-                    instance.directory, mountpoints, volatile=volatile, mapped=instance.memo.ids == "mapped"
-                ),
+                root=_root(instance, image),
                 cgroup=cgroup,
                 owned=not instance.memo.detached,
                 stdio=stdio,
@@ -142,12 +139,22 @@ def start_bundle(
                 wait=wait,
                 reaper=instance.memo.init,
                 secrets=secrets,
+                images=image_roots(instance),
             )
         except Exception:
             raise
         except BaseException as interrupt:
             clean_up(interrupt, partial(end_survivor, instance))
             raise
+
+
+def _root(instance: Instance, image: Resolved) -> Root:
+    return image.root(
+        instance.directory,
+        instance.core.mountpoints,
+        volatile=instance.record.auto_remove,
+        mapped=instance.memo.ids == "mapped",
+    )
 
 
 def _draft(core: Core, order: Order, image: Resolved, anonymous: tuple[str, ...]) -> Instance:
@@ -165,6 +172,7 @@ def _draft(core: Core, order: Order, image: Resolved, anonymous: tuple[str, ...]
         volumes=tuple(mount.source for mount in options.mounts if mount.kind == "volume"),
         anonymous=anonymous,
         mounts=shared(options),
+        images=images_of(core, options),
         init=options.init,
         secrets=tuple(secret.name for secret in options.secrets),
         ipc=options.ipc,
@@ -210,8 +218,11 @@ def _add(instance: Instance) -> None:
     """
     store, record = instance.core.store, instance.record
     with store.database.transaction():
-        if not instance.memo.host and not store.images.by_id(record.image_id):
-            raise NotFound(f"the image {record.image_reference} was removed at this moment: pull it again")
+        wanted = [image for _, image, _ in instance.memo.images]
+        for image in wanted if instance.memo.host else (record.image_id, *wanted):
+            if not store.images.by_id(image):
+                name = record.image_reference if image == record.image_id else image
+                raise NotFound(f"the image {name} was removed at this moment: pull it again")
         store.containers.add(record)
 
 

@@ -17,8 +17,10 @@ from attrs import evolve
 from containerlib.bundles.mounts import check_target
 from containerlib.engine.instance import Shared
 from containerlib.engine.listing import find, list_all
-from containerlib.errors import NotFound
+from containerlib.engine.sources import StoredSource, resolve
+from containerlib.errors import InvalidArgument, NotFound
 from containerlib.images.snapshots.copying import copy_directory
+from containerlib.runtime import OverlayRoot
 from containerlib.spec.options import ContainerOptions, MountOption
 
 if TYPE_CHECKING:
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
     from containerlib.engine.core import Core
     from containerlib.engine.instance import Instance
     from containerlib.engine.sources import Resolved
+    from containerlib.spec.layer import LayerKind
 
-__all__ = ["ANONYMOUS", "bound", "shared", "whole"]
+__all__ = ["ANONYMOUS", "bound", "image_roots", "images_of", "shared", "whole"]
 
 ANONYMOUS = "containerlib.anonymous"
 """The label of a volume that has no name but was made for a container: that container's id."""
@@ -63,9 +66,15 @@ def whole(core: Core, options: ContainerOptions, image: Resolved) -> tuple[Conta
 def shared(options: ContainerOptions) -> tuple[Shared, ...]:
     """What a container keeps in mind of its mounts."""
     return tuple(
-        Shared(mount.kind, mount.target, mount.source, mount.read_only, mount.subpath)
+        Shared(
+            mount.kind,
+            mount.target,
+            mount.source,
+            mount.read_only,
+            mount.subpath,
+        )
         for mount in options.mounts
-        if mount.kind != "tmpfs"
+        if mount.kind in ("bind", "volume")
     )
 
 
@@ -76,7 +85,37 @@ def bound(instance: Instance, options: ContainerOptions, image: Resolved) -> Con
     """
     if not options.mounts:
         return options
-    return evolve(options, mounts=tuple(_bound(instance, mount, image) for mount in options.mounts))
+    own = (mount for mount in options.mounts if mount.kind != "image")
+    return evolve(options, mounts=tuple(_bound(instance, mount, image) for mount in own))
+
+
+def images_of(core: Core, options: ContainerOptions) -> tuple[tuple[str, str, LayerKind], ...]:
+    """The images that are mounted, pulled where they are missing, each with its place and the form of its layers.
+
+    Raises: NotFound; what a pull raises; InvalidArgument where another mount would be hidden by one.
+    """
+    found = []
+    for mount in options.mounts:
+        if mount.kind != "image":
+            continue
+        below = [other.target for other in options.mounts if other.target.startswith(f"{mount.target}/")]
+        if below:
+            raise InvalidArgument(
+                f"an image is mounted on {mount.target} after all else, and would hide {below[0]}",
+                field="mounts",
+            )
+        image = resolve(core, StoredSource(mount.source))
+        found.append((mount.target, image.id, image.kind))
+    return tuple(found)
+
+
+def image_roots(instance: Instance) -> tuple[tuple[str, OverlayRoot], ...]:
+    """What is mounted of images. Raises: NotFound."""
+    mapped = instance.memo.ids == "mapped"
+    return tuple(
+        (target, OverlayRoot(instance.core.images.layers(image, kind), None, None, mapped=mapped))
+        for target, image, kind in instance.memo.images
+    )
 
 
 def _bound(instance: Instance, mount: MountOption, image: Resolved) -> MountOption:

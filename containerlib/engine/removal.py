@@ -6,6 +6,7 @@ import contextlib
 from functools import partial
 from typing import TYPE_CHECKING
 
+from containerlib.engine.instance import Memo
 from containerlib.engine.listing import list_all
 from containerlib.errors import Conflict, NotFound
 
@@ -44,7 +45,13 @@ def verify_images(
 
 
 def _is_used(core: Core, image_id: str) -> bool:
-    return any(record.image_id == image_id for record in core.store.containers.list())
+    records = core.store.containers.list()
+    return any(image_id in (record.image_id, *_mounted(record.options_json)) for record in records)
+
+
+def _mounted(memo: str) -> list[str]:
+    """Images that a container mounts; most have none, and their memo is not read."""
+    return [image for _, image, _ in Memo.from_json(memo).images] if '"images"' in memo else []
 
 
 def remove_anonymous(instance: Instance) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from attrs import frozen
 
 from containerlib.bundles.mounts import check_target
 from containerlib.engine import words, words_mounts
 from containerlib.errors import InvalidArgument
+from containerlib.fluent.image import Image, ImageRecipe
 from containerlib.fluent.volume import Volume, VolumeRecipe
 from containerlib.spec.options import MountOption, Recursion
 from containerlib.units import Size, check_kind, parse_size
@@ -29,7 +30,7 @@ class Tmpfs:
     """As the kernel writes them."""
 
 
-MountSource: TypeAlias = str | os.PathLike[str] | Tmpfs | Volume | VolumeRecipe
+MountSource: TypeAlias = str | os.PathLike[str] | Tmpfs | Volume | VolumeRecipe | Image | ImageRecipe
 
 
 def tmpfs(
@@ -76,32 +77,35 @@ def mount_option(
     words.flag(read_only, field="read_only")
     words.flag(copy, field="copy")
     words_mounts.propagation(propagation)
-    recursive = words_mounts.recursion(recursive, read_only=read_only, propagation=propagation)
-    ids, part = words_mounts.id_map(id_map), words_mounts.subpath(subpath)
+    given = {
+        "propagation": propagation,
+        "recursive": words_mounts.recursion(recursive, read_only=read_only, propagation=propagation),
+        "id_map": words_mounts.id_map(id_map),
+        "subpath": words_mounts.subpath(subpath),
+        "copy": copy,
+    }
+    return _option(source, target, read_only=read_only, given=given)
+
+
+def _option(source: MountSource, target: str, *, read_only: bool, given: dict[str, Any]) -> MountOption:
     if isinstance(source, Tmpfs):
-        _refuse_foreign(
-            "a tmpfs", propagation=propagation, recursive=recursive, id_map=ids, subpath=part, copy=copy
-        )
+        _refuse_foreign("a tmpfs", given)
         return MountOption("tmpfs", target, "", read_only, source.size_bytes, source.options)
+    if isinstance(source, Image | ImageRecipe):
+        _refuse_foreign("an image", given)
+        name = source.id if isinstance(source, Image) else source.reference
+        return MountOption("image", target, name, read_only=True)
     if isinstance(source, str | os.PathLike):
-        _refuse_foreign("a host path", subpath=part, copy=copy)
-        path = words.host_path(source, field="source")
-        return MountOption(
-            "bind", target, path, read_only, propagation=propagation, recursive=recursive, id_map=ids
-        )
-    check_kind(
-        source,
-        Volume,
-        VolumeRecipe,
-        want="a source: write a host path, engine.volume(...) or tmpfs()",
-        field="source",
-    )
-    _refuse_foreign("a volume", propagation=propagation, recursive=recursive)
-    return MountOption("volume", target, source.name, read_only, id_map=ids, subpath=part, copy=copy)
+        _refuse_foreign("a host path", given, "subpath", "copy")
+        return MountOption("bind", target, words.host_path(source, field="source"), read_only, **given)
+    want = "a source: write a host path, engine.volume(...), engine.image(...) or tmpfs()"
+    check_kind(source, Volume, VolumeRecipe, want=want, field="source")
+    _refuse_foreign("a volume", given, "propagation", "recursive")
+    return MountOption("volume", target, source.name, read_only, **given)
 
 
-def _refuse_foreign(kind: str, **given: object) -> None:
-    """Raises: InvalidArgument for the first word that is not as it is without a word."""
-    for name, value in given.items():
-        if value != _UNSAID[name]:
+def _refuse_foreign(kind: str, given: dict[str, Any], *foreign: str) -> None:
+    """Raises: InvalidArgument for the first word, of those named or of all, that is not as it is without a word."""
+    for name in foreign or given:
+        if given[name] != _UNSAID[name]:
             raise InvalidArgument(f"{name} is no word of a mount of {kind}", field=name)

@@ -84,6 +84,7 @@ def create(
     keyring: bool = True,
     reaper: bool = False,
     secrets: tuple[Secret, ...] = (),
+    images: Sequence[tuple[str, OverlayRoot]] = (),
     mapper: Mapper | None = None,
     files: KernelFiles = HOST_FILES,
 ) -> Supervisor:
@@ -98,6 +99,7 @@ def create(
     descriptors from 3 on. `pivot`: False where "/" is the initial ramdisk. `keyring`: it gets a session keyring.
     `reaper`: its first process is an init of ours that hands signals on and reaps; the program is the init's child.
     `secrets`: files that are made in the tmpfs that `spec` mounts for them; they go by the plan, in memory alone.
+    `images`: more roots that are mounted, read-only, on these paths.
     `mapper`: who maps a user namespace for a caller without privilege. Needs root, or a user namespace; Linux 5.12.
 
     Raises: StageError, Unsupported, InvalidArgument, NotFound.
@@ -129,6 +131,7 @@ def create(
                 keyring=keyring,
                 reaper=reaper,
                 secrets=secrets,
+                images=_one_by_one(images),
                 bundle=bundle,
                 mapper=mapper,
             ),
@@ -146,6 +149,11 @@ def create(
         supervisor = start_helper(plan, fds, order, directory, wait=wait)
         undo.pop_all()
         return supervisor
+
+
+def _one_by_one(images: Sequence[tuple[str, OverlayRoot]]) -> tuple[tuple[str, OverlayRoot], ...]:
+    """As the kernel can mount them."""
+    return tuple((at, root if layers_one_by_one() else evolve(root, classic=True)) for at, root in images)
 
 
 def execute(

@@ -47,10 +47,11 @@ class MountOption:
     """One mount beyond the default ones.
 
     `kind` "bind": `source` is an absolute host path; "tmpfs": no source, `size_bytes` bounds it; "volume": `source` is
-    the volume's name, which the engine turns into a bind of its directory.
+    the volume's name, which the engine turns into a bind of its directory; "image": `source` is an image's reference or
+    id, whose files are shown.
     """
 
-    kind: Literal["bind", "tmpfs", "volume"]
+    kind: Literal["bind", "tmpfs", "volume", "image"]
     target: str
     source: str = ""
     read_only: bool = False

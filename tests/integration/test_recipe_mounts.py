@@ -185,3 +185,42 @@ def test_tmpfs_has_its_options(box: cl.ContainerRecipe) -> None:
     assert "size=1024k,nr_inodes=10," in line
     assert "nosuid" in line
     assert "noexec" not in line
+
+
+def test_image_is_mounted_to_be_read(data: cl.ContainerRecipe, box: cl.ContainerRecipe) -> None:
+    image = cl.Image(box.engine, box.engine.core.images.get(data.image.reference))  # type: ignore[union-attr]
+    recipe = box.mount(image, at="/srv/image")
+    assert recipe.run("sh", "-c", "ls /srv/image/data; cat /srv/image/data/kept").text.split() == [
+        "kept",
+        "link",
+        "new",
+        "twin",
+        "old",
+    ]
+    assert b"Read-only" in recipe.run("touch", "/srv/image/x", check=False).stderr
+    assert recipe.userns("auto").run("stat", "-c", "%u:%g", "/srv/image/data").text == "7:8\n"
+
+
+def test_image_that_is_mounted_is_not_removed(data: cl.ContainerRecipe, box: cl.ContainerRecipe) -> None:
+    (image,) = [each for each in box.engine.images.list() if each.id == data.image.reference]  # type: ignore[union-attr]
+    container = box.mount(image, at="/image").start("cat", "/image/data/new", detach=True)
+    container.wait(30.0)
+    with pytest.raises(cl.Conflict):
+        image.remove()
+    container.start()
+    container.wait(30.0)
+    assert [record.text for record in container.logs()] == ["newnew"]
+    container.remove()
+    image.remove()
+
+
+def test_image_hides_no_other_mount(data: cl.ContainerRecipe, box: cl.ContainerRecipe) -> None:
+    (image,) = [each for each in box.engine.images.list() if each.id == data.image.reference]  # type: ignore[union-attr]
+    with pytest.raises(cl.InvalidArgument, match="/image/x"):
+        box.mount(image, at="/image").mount(cl.tmpfs(), at="/image/x").run("true")
+
+
+def test_image_that_is_nowhere_is_not_found(box: cl.ContainerRecipe) -> None:
+    with pytest.raises(cl.Error):
+        box.mount(box.engine.image("127.0.0.1:1/none:1"), at="/image").run("true")
+    assert box.engine.containers.list() == []

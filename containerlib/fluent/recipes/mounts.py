@@ -36,7 +36,8 @@ class MountWords(Words):
     ) -> Self:
         """Shows `source` at the container's absolute path `at`.
 
-        `source` is an absolute path on the host, a volume (`engine.volume("www")`), or `tmpfs(size="64MiB")`.
+        `source` is an absolute path on the host, a volume (`engine.volume("www")`), `tmpfs(size="64MiB")`, or an image
+        (`engine.image("data:1")`), whose files can only be read.
 
         Of a host path: `propagation` says whether later mounts spread from and to it (`"rslave"`, `"rshared"`, ...);
         with `recursive=False` the mounts below it are not seen, with `"writable"` a read-only one leaves them writable,

@@ -12,12 +12,13 @@ behind. Only the container's processes are another program's, and what that cann
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Protocol
 
 from containerlib.runtime import launch
 from containerlib.runtime.cgroups.cgroup import ContainerCgroup
 from containerlib.runtime.order import Stdio
-from containerlib.runtime.plan.roots import Root
+from containerlib.runtime.plan.roots import OverlayRoot, Root
 from containerlib.runtime.supervisor import Supervisor
 from containerlib.spec.runtime import Process, Spec
 from containerlib.spec.secret import Secret
@@ -53,6 +54,7 @@ class Driver(Protocol):
         wait: bool = True,
         reaper: bool = False,
         secrets: tuple[Secret, ...] = (),
+        images: Sequence[tuple[str, OverlayRoot]] = (),
     ) -> Supervisor:
         """A container, as `runtime.create` makes it."""
 

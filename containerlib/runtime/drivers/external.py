@@ -84,10 +84,15 @@ class ExternalRuntime:
         wait: bool = True,  # noqa: ARG002 - it is slow anyway, and what it says is to be read
         reaper: bool = False,
         secrets: tuple[Secret, ...] = (),
+        images: Sequence[tuple[str, OverlayRoot]] = (),
     ) -> Supervisor:
         require_kernel()
         if secrets:
             raise Unsupported(f"secret() takes the native driver: {self.name!r} would need them on a disk")
+        if images:
+            raise Unsupported(
+                f"an image as a mount takes the native driver: {self.name!r} cannot stack its layers"
+            )
         if reaper:
             raise Unsupported(
                 f"init() takes the native driver: with {self.name!r} let the image's entrypoint be an init, e.g. tini"

@@ -26,7 +26,7 @@ from containerlib.runtime.plan.net_devices import net_device_ops
 from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.plan.process import final_ops, joining_ops, process_ops, search_path
 from containerlib.runtime.plan.root_mounts import root_mount_ops
-from containerlib.runtime.plan.roots import Root
+from containerlib.runtime.plan.roots import OverlayRoot, Root
 from containerlib.runtime.plan.sysctls import check_sysctl
 from containerlib.runtime.plan.time_offsets import time_ops
 from containerlib.runtime.plan.unmounted import check_unmounted, directory_op, is_unmounted
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 __all__ = ["Manner", "after_ops", "container_plan", "exec_plan", "late_ops"]
 
 _NOTIFY = "SCMP_ACT_NOTIFY"
+_IMAGE_ATTRIBUTES = 0x1 | 0x2 | 0x4
+"""MOUNT_ATTR_RDONLY, NOSUID, NODEV."""
 _KEYRING = 0x3F1B0000
 """What the kernel gives, and KEY_USR_SEARCH: its user finds it."""
 _KEYRING_FOR_OTHERS = 0x00000008
@@ -64,6 +66,8 @@ class Manner:
     """By pivot_root(2), which the kernel refuses where "/" is the initial ramdisk."""
     reaper: bool = False
     """The first process is an init of ours, and the program its child."""
+    images: tuple[tuple[str, OverlayRoot], ...] = ()
+    """Roots that are mounted read-only, above its mounts: (path, root)."""
     secrets: tuple[Secret, ...] = ()
     """Files that are made on a tmpfs of its mounts; the plan is the only place that has them."""
     bundle: str = ""
@@ -114,6 +118,7 @@ def container_plan(
             )
         ),
         *labelled_mounts(mount_ops(mounts, linux, groups, private_cgroups="cgroup" in new), linux),
+        *(op for at, image in manner.images for op in _image(rootfs, at, image)),
         *device_ops(spec, mounts, bound=namespaces.have_user),
         *(ops.secret(s.path, s.value, mode=s.mode, uid=s.uid, gid=s.gid) for s in manner.secrets),
         *read_only_ops(mounts),
@@ -192,6 +197,12 @@ def exec_plan(
         ),
     ]
     return Plan(tuple(before))
+
+
+def _image(rootfs: str, at: str, root: OverlayRoot) -> Iterator[Op]:
+    """An image's files, which the shim stacks, and the container has at `at`: its devices are none."""
+    yield from ops.handover(ops.root_overlay(rootfs, root))
+    yield ops.bind("image", at, f"image on {at}", attributes=_IMAGE_ATTRIBUTES, flags=ops.MOUNT_TREE)
 
 
 def late_ops(spec: Spec) -> Sequence[Op]:

@@ -163,9 +163,14 @@ def test_adapted_recursive_options_are_of_all_in_a_sandbox() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "text"), [({"reaper": True}, "tini"), ({"secrets": (Secret("a", "/a"),)}, "on a disk")]
+    ("words", "text"),
+    [
+        ({"reaper": True}, "tini"),
+        ({"secrets": (Secret("a", "/a"),)}, "on a disk"),
+        ({"images": ((),)}, "image"),
+    ],
 )
-def test_init_and_secrets_are_the_native_drivers_alone(words: dict[str, Any], text: str) -> None:
+def test_init_secrets_and_images_are_the_native_drivers_alone(words: dict[str, Any], text: str) -> None:
     driver = ExternalRuntime("runc", "/runc", ask=Said("runc version 1.2.0"))
     nothing: Any = object()
     with pytest.raises(Unsupported, match=text):

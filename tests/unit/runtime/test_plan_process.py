@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from containerlib.errors import InvalidArgument, Unsupported
-from containerlib.runtime import BindRoot
+from containerlib.runtime import BindRoot, OverlayRoot
 from containerlib.runtime.plan.container import Manner, container_plan, exec_plan
 from containerlib.runtime.plan.groups import Groups
 from containerlib.runtime.plan.op import Op
@@ -68,6 +68,15 @@ def test_secrets_are_made_before_their_mount_is_read_only_and_are_in_no_repr() -
     )
     assert names.index("mount") < names.index("secret") < names.index("bind") < names.index("pivot")
     assert "battery" not in repr(made) + repr(secret)
+
+
+def test_images_are_stacked_by_the_shim_and_mounted_to_be_read() -> None:
+    made = container_ops(spec_of(), manner=Manner(images=(("/data", OverlayRoot(("/layer",), None, None)),)))
+    names = order(made)
+    at = names.index("root_overlay")
+    assert names[at - 1 : at + 2] == ["handover", "root_overlay", "bind"]
+    assert made[at + 1].texts == ("image", "/data")
+    assert made[at + 1].numbers[0] == 7
 
 
 # ---- scheduling ----
