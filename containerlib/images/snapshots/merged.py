@@ -138,9 +138,11 @@ class MergedTree:
                 level.close()
             return None
         if level.directories is None:
-            level.directories = self._reach(level.path)
+            self._open_again(levels)
         path = f"{level.path}/{name}" if level.path else name
-        return self._look_up(path, name, level.directories)  # None: deleted, or gone since it was listed
+        return self._look_up(
+            path, name, level.directories or ()
+        )  # None: deleted, or gone since it was listed
 
     def _descend(self, entry: Entry, levels: list[_Level]) -> None:
         """Into the directory. A few levels are held open, as a tree may be deeper than a process has descriptors."""
@@ -149,6 +151,14 @@ class MergedTree:
         levels[-1].names = iter(self._names(levels[-1].directories or ()))
         if len(levels) > _HELD + 1:
             levels[-_HELD - 1].close()
+
+    def _open_again(self, levels: list[_Level]) -> None:
+        """The innermost levels, from the root on: as many as are held, so that this is not done for each of them."""
+        for number in range(1, len(levels)):
+            level, outer = levels[number], levels[number - 1]
+            level.directories = self._below(level.path.rpartition("/")[2], outer.directories or ())
+            if 1 < number <= len(levels) - _HELD:
+                outer.close()
 
     def status(self, path: str) -> os.stat_result | None:
         """What is at `path`, symbolic links in it not followed; None where nothing is."""
