@@ -16,7 +16,7 @@ from containerlib.images.transfer.decoding import ahead, decoded
 from containerlib.images.transfer.transfers import Transfer
 from containerlib.spec.digest import Digest, Hasher
 
-__all__ = ["unpack"]
+__all__ = ["Count", "bounded", "unpack"]
 
 MAX_RATIO = 200
 ALWAYS_ALLOWED_BYTES = 1024**3
@@ -77,7 +77,7 @@ def _unpack(
     wait_for_lowers: Callable[[], None],
 ) -> tuple[int, Digest]:
     hasher = Hasher(algorithm)
-    received = _Count()
+    received = Count()
     pieces = ahead(_decoded(transfer, received))
     try:
         for piece, total in bounded(pieces, compressed_size, received):
@@ -91,7 +91,7 @@ def _unpack(
         pieces.close()
 
 
-class _Count:
+class Count:
     """How many bytes have come."""
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ class _Count:
             yield chunk
 
 
-def bounded(pieces: Iterable[bytes], compressed_size: int, received: _Count) -> Iterator[tuple[bytes, int]]:
+def bounded(pieces: Iterable[bytes], compressed_size: int, received: Count) -> Iterator[tuple[bytes, int]]:
     """Each piece with the bytes up to its end. Raises: InvalidArgument beyond what so few bytes may unpack to.
 
     `compressed_size` is what a manifest says, and only until so many bytes would have come is it known to be a lie.
@@ -121,6 +121,6 @@ def bounded(pieces: Iterable[bytes], compressed_size: int, received: _Count) -> 
         yield piece, total
 
 
-def _decoded(transfer: Transfer, received: _Count) -> Iterator[bytes]:
+def _decoded(transfer: Transfer, received: Count) -> Iterator[bytes]:
     """Decoding from its first byte on in the thread that asks for the first piece."""
     yield from decoded(received.of(transfer.chunks()))
