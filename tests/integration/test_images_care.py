@@ -155,13 +155,13 @@ def test_verify_says_which_registry_cannot_be_reached(engine: cl.Engine, tmp_pat
 
 def test_prune_of_a_root_that_cannot_be_read_is_a_stage_error(engine: cl.Engine, load: Load) -> None:
     load("kept")
-    leases = Path(engine.root, "leases")
-    leases.rename(Path(engine.root, "elsewhere"))
-    leases.touch()
+    snapshots = Path(engine.root, "snapshots")
+    snapshots.rename(Path(engine.root, "elsewhere"))
+    snapshots.touch()
     with pytest.raises(cl.StageError, match="ENOTDIR"):
         engine.images.prune()
-    leases.unlink()
-    Path(engine.root, "elsewhere").rename(leases)
+    snapshots.unlink()
+    Path(engine.root, "elsewhere").rename(snapshots)
 
 
 def test_prune_leaves_what_is_no_blob_beside_the_blobs(engine: cl.Engine, load: Load) -> None:
