@@ -121,6 +121,8 @@ enum clib_op_kind {
     CLIB_OP_OOM_RECORD,    /* t0 host file with an "oom_kill N" line */
     CLIB_OP_CGROUP_KILL,   /* t0 host cgroup directory whose processes are ended */
     CLIB_OP_CGROUP_REMOVE, /* t0 host cgroup directory */
+    CLIB_OP_LOG, /* how the log is kept, from the start on: n0 bytes in a file or 0 (no bound), n1 files, of
+                    which 0 is no log, n2 1 = a full disk makes the container wait */
     CLIB_OP_KINDS
 };
 

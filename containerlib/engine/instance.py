@@ -13,6 +13,7 @@ from containerlib.errors import NotFound
 from containerlib.runtime import ContainerCgroup, Driver
 from containerlib.runtime.config.read import read_config
 from containerlib.spec.lifecycle import State
+from containerlib.spec.log import ALL_IN_ONE, LogOptions
 from containerlib.spec.runtime import Spec
 from containerlib.store import ContainerRecord
 
@@ -38,11 +39,13 @@ class Memo:
     driver: str = runtime.NATIVE
     layers: LayerKind = "overlay"
     """The form of the image's layers that it was made on; the image may be used in another by now."""
+    log: LogOptions = ALL_IN_ONE
 
     def to_json(self) -> str:
         """Only what is not the default: most containers need no more than `{}`."""
         return json.dumps(
-            {f.name: value for f in fields(Memo) if (value := getattr(self, f.name)) != f.default}
+            {f.name: value for f in fields(Memo) if (value := getattr(self, f.name)) != f.default},
+            default=lambda value: {name: getattr(value, name) for name in value.__slots__},
         )
 
     @classmethod
@@ -50,6 +53,7 @@ class Memo:
         known: dict[str, Any] = json.loads(text)
         known["labels"] = tuple((name, value) for name, value in known.get("labels", ()))
         known["volumes"] = tuple(known.get("volumes", ()))
+        known["log"] = LogOptions(**known.get("log", {}))
         return cls(**known)
 
 

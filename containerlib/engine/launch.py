@@ -108,6 +108,7 @@ def start_bundle(
             spec=spec,
             seccomp_cache=instance.core.seccomp_cache,
             wait=wait,
+            log=instance.memo.log,
         )
     except Exception:
         raise
@@ -131,6 +132,7 @@ def _draft(core: Core, order: Order, image: Resolved) -> Instance:
         volumes=tuple(mount.source for mount in options.mounts if mount.kind == "volume"),
         driver=core.driver.name,
         layers=image.kind,
+        log=options.log,
     )
     record = ContainerRecord(
         id=new_id(),

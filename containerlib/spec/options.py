@@ -6,6 +6,8 @@ from typing import Literal
 
 from attrs import field, frozen
 
+from containerlib.spec.log import ALL_IN_ONE, LogOptions
+
 __all__ = [
     "COMPRESSIONS",
     "MANIFEST_FORMATS",
@@ -88,3 +90,4 @@ class ContainerOptions:
     no_new_privileges: bool = False
     stop_signal: str | None = None
     stop_timeout: float | None = None
+    log: LogOptions = ALL_IN_ONE

@@ -19,6 +19,7 @@ from containerlib.runtime.cgroups.cgroup import ContainerCgroup
 from containerlib.runtime.order import Stdio
 from containerlib.runtime.plan.roots import Root
 from containerlib.runtime.supervisor import Supervisor
+from containerlib.spec.log import ALL_IN_ONE, LogOptions
 from containerlib.spec.runtime import Process, Spec
 
 __all__ = ["NATIVE", "Driver", "NativeDriver", "find_driver"]
@@ -50,6 +51,7 @@ class Driver(Protocol):
         hold: bool = False,
         seccomp_cache: str | None = None,
         wait: bool = True,
+        log: LogOptions | None = ALL_IN_ONE,
     ) -> Supervisor:
         """A container, as `runtime.create` makes it."""
 
