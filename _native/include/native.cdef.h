@@ -288,7 +288,8 @@ int clib_write_files(const char *pairs, int count);
  * no more. How many were moved, or -errno. Somebody else may remove the same at the same time. */
 int clib_remove_level(int top, const char *name, const char *aside, uint64_t *size);
 
-/* A descriptor that is readable when the file at path has been written to (inotify). Or -errno. */
+/* A descriptor that is readable when a file in the directory at path has been written to, or has come
+ * (inotify). Or -errno. */
 int clib_watch_growth(const char *path);
 
 /* 0: the kernel has that type of file system, whose module is loaded where it is one. Or -errno: -ENODEV */

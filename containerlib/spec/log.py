@@ -8,6 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal
 
+    LogFull = Literal["drop", "block"]
+
 __all__ = ["ALL_IN_ONE", "LogOptions"]
 
 
@@ -19,7 +21,7 @@ class LogOptions:
     """Of one file; 0: no bound."""
     max_files: int = 1
     """With the one that is written; 0: no log is kept."""
-    full: Literal["drop", "block"] = "drop"
+    full: LogFull = "drop"
     """What a full disk stops: the log, which says so later, or the container's writing."""
 
 
