@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -71,13 +72,16 @@ def latency(bench: Bench) -> Iterator[Row]:
         os.mkfifo(path)
         return path
 
-    def sample(path: Path, take: Callable[[], object]) -> Sample:
-        writer = open(path, "wb", buffering=0)  # noqa: SIM115 - `undo` closes it
+    def sample(path: Path, take: Callable[[], str]) -> Sample:
+        writer = open(path, "w", buffering=1)  # noqa: SIM115 - `undo` closes it
         undo.append(writer.close)
+        numbers = itertools.count()
 
         def one() -> None:
-            writer.write(LINE)
-            take()
+            line = f"{next(numbers):099}"
+            writer.write(f"{line}\n")
+            while take().rstrip() != line:
+                continue
 
         return timed(one)
 
@@ -86,13 +90,13 @@ def latency(bench: Bench) -> Iterator[Row]:
         container = bench.recipe.mount(path, at="/lines").start("cat", "/lines")
         undo.append(lambda: container.remove(force=True))
         records = container.logs(follow=True)
-        return sample(path, lambda: next(records))
+        return sample(path, lambda: next(records).text)
 
     def conmon() -> Sample:
         path = gate("their-gate")
         bench.podman.start_logged(IMAGE, NAME, path, "cat", "/lines")
         undo.append(lambda: bench.podman.remove(NAME))
-        follower = subprocess.Popen(bench.podman.follow(NAME), stdout=subprocess.PIPE)
+        follower = subprocess.Popen(bench.podman.follow(NAME), stdout=subprocess.PIPE, text=True)
         undo.append(follower.communicate)
         undo.append(follower.kill)
         assert follower.stdout is not None
