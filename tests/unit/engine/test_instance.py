@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from containerlib.engine.instance import Memo
+from containerlib.spec.log import LogOptions
 
 
 def test_memo_default_is_an_empty_object() -> None:
@@ -15,6 +16,7 @@ def test_memo_survives_json() -> None:
         stop_timeout=0.5,
         labels=(("a", "b"), ("c", "")),
         volumes=("www",),
+        log=LogOptions(1 << 20, 3, "block"),
     )
     assert Memo.from_json(memo.to_json()) == memo
 
