@@ -239,18 +239,20 @@ static void mend(struct log *log) {
     if (!size || !log_is_ready(log) ||
         sys(pread64, log->fd, log->buffer, size, log->size - size) != (long)size)
         return;
+    int begins_anywhere = size < log->size;
     size_t whole = whole_records(log->buffer, size);
     if (whole < size && sys(ftruncate, log->fd, log->size - (size - whole)) == 0)
         log->size -= size - whole;
     const char *at = log->buffer, *end = log->buffer + whole;
-    if (size < log->size) /* it begins anywhere */
+    if (begins_anywhere)
         at = record_end(at, end);
+    static const char newline[8] = "\n"; /* that many are read */
     int open[LOG_STREAMS] = {0};
     for (; at + RECORD_PREFIX < end; at = record_end(at, end))
         open[stream_of(at)] = at[RECORD_TAG] == 'P';
     for (int stream = 0; stream < LOG_STREAMS; stream++)
         if (open[stream])
-            log_append(log, (enum log_stream)stream, "\n", 1);
+            log_append(log, (enum log_stream)stream, newline, 1);
     log_release(log);
 }
 

@@ -99,6 +99,7 @@ void pump_release(struct pump *pump);
 int log_open(struct shim *shim);
 /* can it take what is read now? */
 int log_is_ready(struct log *log);
+/* what is behind the bytes may be read too, as record_copy says */
 void log_append(struct log *log, enum log_stream stream, const char *bytes, size_t size);
 /* once more after a full disk; `last`: the container has ended, and this is not done for ever */
 void log_retry(struct log *log, int last);
