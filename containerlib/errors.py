@@ -213,7 +213,7 @@ class StageError(Error, OSError):
 
     def __init__(self, stage: str, errno: int, detail: str = "", *, advice: str = "") -> None:
         reason = f"{_errno.errorcode.get(errno, errno)} ({os.strerror(errno)})" if errno else ""
-        message = ": ".join(part for part in (stage, detail, reason) if part)
+        message = ": ".join(part for part in (stage, printable(detail), reason) if part)
         super().__init__(errno, f"{message}; {advice}" if advice else message)
         self.stage = stage
         self.detail = detail

@@ -1,4 +1,4 @@
-/* inotify(7), for readers of a log that grows. */
+/* inotify(7), for readers of a log that grows, and is rotated. */
 #include "ext.h"
 
 #include <errno.h>
@@ -9,7 +9,7 @@ int clib_watch_growth(const char *path) {
     int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     if (fd < 0)
         return -errno;
-    if (inotify_add_watch(fd, path, IN_MODIFY) >= 0)
+    if (inotify_add_watch(fd, path, IN_MODIFY | IN_CREATE | IN_MOVED_TO) >= 0)
         return fd;
     int result = -errno;
     close(fd);

@@ -125,6 +125,8 @@ enum clib_op_kind {
     CLIB_OP_OOM_RECORD,    /* t0 host file with an "oom_kill N" line */
     CLIB_OP_CGROUP_KILL,   /* t0 host cgroup directory whose processes are ended */
     CLIB_OP_CGROUP_REMOVE, /* t0 host cgroup directory */
+    CLIB_OP_LOG, /* how the log is kept, from the start on: n0 bytes in a file or 0 (no bound), n1 files, of
+                    which 0 is no log, n2 1 = a full disk makes the container wait */
     CLIB_OP_KINDS
 };
 
@@ -290,7 +292,8 @@ int clib_write_files(const char *pairs, int count);
  * no more. How many were moved, or -errno. Somebody else may remove the same at the same time. */
 int clib_remove_level(int top, const char *name, const char *aside, uint64_t *size);
 
-/* A descriptor that is readable when the file at path has been written to (inotify). Or -errno. */
+/* A descriptor that is readable when a file in the directory at path has been written to, or has come
+ * (inotify). Or -errno. */
 int clib_watch_growth(const char *path);
 
 /* 0: the kernel has that type of file system, whose module is loaded where it is one. Or -errno: -ENODEV */

@@ -182,7 +182,8 @@ int init_run_op(struct init *init, const struct clib_op *op) {
     case CLIB_OP_ROOT_FUSE:
     case CLIB_OP_OOM_RECORD:
     case CLIB_OP_CGROUP_KILL:
-    case CLIB_OP_CGROUP_REMOVE: /* the shim's */
+    case CLIB_OP_CGROUP_REMOVE:
+    case CLIB_OP_LOG: /* the shim's */
     case CLIB_OP_NONE:
     case CLIB_OP_KINDS:
         return -EINVAL;

@@ -69,6 +69,7 @@ static enum payload payload_of(uint32_t kind) {
     case CLIB_OP_OOM_RECORD:
     case CLIB_OP_CGROUP_KILL:
     case CLIB_OP_CGROUP_REMOVE:
+    case CLIB_OP_LOG:
     case CLIB_OP_KINDS:
         return PAYLOAD_NONE;
     }
@@ -139,6 +140,7 @@ static uint32_t needed_texts(uint32_t kind) {
     case CLIB_OP_USER:
     case CLIB_OP_CAPABILITIES:
     case CLIB_OP_PARENT_DEATH:
+    case CLIB_OP_LOG:
     case CLIB_OP_KINDS:
         return 0;
     }

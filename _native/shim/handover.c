@@ -209,6 +209,7 @@ static int run_op(struct shim *shim, const struct clib_op *op, int number, int *
     case CLIB_OP_OOM_RECORD:
     case CLIB_OP_CGROUP_KILL:
     case CLIB_OP_CGROUP_REMOVE:
+    case CLIB_OP_LOG:
     case CLIB_OP_KINDS:
         return -EINVAL;
     }

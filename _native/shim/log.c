@@ -1,97 +1,303 @@
-/* The log, in CRI's format: "2006-01-02T15:04:05.000000000Z stdout F text\n". F is a whole line; P is a part
- * of one, to which the stream's next record belongs. So the bytes that were written can be had back exactly,
- * newlines included. */
+/* The log: whole records in files of a bounded size and number, whatever the disk has to say.
+ *
+ *     log.2   log.1   log        the newest is the one without a number
+ *
+ * A file ends where a record ends, and where it can, where a line does. */
 #include "shim.h"
 
-#include <linux/time.h>
-#include <linux/time_types.h>
-#include <linux/uio.h>
+#include <linux/mman.h>
 
-enum { PREFIX_SIZE = 64, VECTORS = 510, SECONDS_PER_DAY = 86400 };
+enum {
+    PROT_RW = 3,
+    SEEK_END_ = 2,
+    PIECE = 1 << 18,                                             /* is written at once */
+    CAPACITY = SHIM_BUFFER * (RECORD_PREFIX + 1) + PIECE + 4096, /* every byte may be a line */
+    RECENT = 1 << 20,
+    NAME_SIZE = 32,
+    NOTE_SIZE = 512,
+    TRIES = 10,
+};
 
-static char *put_number(char *to, uint64_t value, int width) {
-    for (int i = width - 1; i >= 0; i--, value /= 10)
-        to[i] = (char)('0' + value % 10);
-    return to + width;
+static void put_text(char **to, const char *text) {
+    size_t length = text_length(text);
+    memcpy(*to, text, length);
+    *to += length;
 }
 
-/* days since 1970 to a civil date, by counting eras of 400 years that start in March */
-static char *put_date(char *to, uint64_t days) {
-    days += 719468;
-    uint64_t era = days / 146097, day = days % 146097;
-    uint64_t year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
-    uint64_t yearday = day - (365 * year + year / 4 - year / 100);
-    uint64_t month = (5 * yearday + 2) / 153;
-    uint64_t civil_month = month < 10 ? month + 3 : month - 9;
-    to = put_number(to, year + era * 400 + (civil_month <= 2), 4);
-    *to++ = '-';
-    to = put_number(to, civil_month, 2);
-    *to++ = '-';
-    return put_number(to, yearday - (153 * month + 2) / 5 + 1, 2);
+/* "log" for 0, or "log.3" */
+static const char *name_of(char *name, int number) {
+    char *to = name;
+    put_text(&to, "log");
+    if (number) {
+        *to++ = '.';
+        to += format_decimal(to, (uint64_t)number);
+    }
+    *to = 0;
+    return name;
 }
 
-/* writes "TIME STREAM ? " and returns the place of the "?" */
-static char *put_prefix(char *to, const char *stream) {
-    struct __kernel_timespec now;
-    sys(clock_gettime, CLOCK_REALTIME, &now);
-    uint64_t second = (uint64_t)now.tv_sec % SECONDS_PER_DAY;
-    to = put_date(to, (uint64_t)now.tv_sec / SECONDS_PER_DAY);
-    *to++ = 'T';
-    to = put_number(to, second / 3600, 2);
-    *to++ = ':';
-    to = put_number(to, second / 60 % 60, 2);
-    *to++ = ':';
-    to = put_number(to, second % 60, 2);
-    *to++ = '.';
-    to = put_number(to, (uint64_t)now.tv_nsec, 9);
-    *to++ = 'Z';
-    *to++ = ' ';
-    size_t length = text_length(stream);
-    memcpy(to, stream, length);
-    to += length;
-    *to++ = ' ';
-    return to;
+static const char *record_end(const char *from, const char *end) {
+    return find_byte(from, end, '\n') + 1;
 }
 
-/* A disk that is full costs whole records, never a torn one: what was written of a batch is taken back. */
-static void write_batch(int log, struct iovec *vectors, size_t count) {
-    long size = 0;
-    for (size_t i = 0; i < count; i++)
-        size += (long)vectors[i].iov_len;
-    long written = sys(writev, log, vectors, count);
-    if (written > 0 && written < size) {
-        long end = sys(lseek, log, 0, 2 /* SEEK_END */);
+static enum log_stream stream_of(const char *record) {
+    return record[RECORD_STREAM] == 'e' ? LOG_STDERR : LOG_STDOUT;
+}
+
+/* how much of the bytes is whole records */
+static size_t whole_records(const char *bytes, size_t size) {
+    while (size && bytes[size - 1] != '\n')
+        size--;
+    return size;
+}
+
+int log_is_ready(struct log *log) {
+    if (log->fd < 0 || log->buffer)
+        return !log->stuck;
+    long memory = sys(mmap, 0, CAPACITY, PROT_RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory < 0 && memory > -4096)
+        return 0;
+    log->buffer = (char *)memory;
+    return 1;
+}
+
+/* The new file is there before the old one gets its number. Where even that takes room, the oldest gives it.
+ */
+static int rotate(struct log *log) {
+    char from[NAME_SIZE], to[NAME_SIZE];
+    const int flags = O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC;
+    int next = (int)sys(openat, log->directory, "log.next", flags, 0600);
+    if ((next == -ENOSPC || next == -EDQUOT) && log->files > 1) {
+        sys(unlinkat, log->directory, name_of(to, log->files - 1), 0);
+        next = (int)sys(openat, log->directory, "log.next", flags, 0600);
+    }
+    if (next < 0)
+        return next;
+    for (int number = log->files - 1; number > 0; number--)
+        sys(renameat2, log->directory, name_of(from, number - 1), log->directory, name_of(to, number), 0);
+    long result = sys(renameat2, log->directory, "log.next", log->directory, "log", 0);
+    if (result < 0) {
+        close_fd(&next);
+        return (int)result;
+    }
+    close_fd(&log->fd);
+    log->fd = next;
+    log->size = 0;
+    return 0;
+}
+
+/* Writes records, and takes back what is torn of one. Returns the bytes that are in the file, or -errno. */
+static long write_records(struct log *log, const char *bytes, size_t size) {
+    long written = sys(write, log->fd, bytes, size);
+    if (written < 0)
+        return written;
+    long whole = (long)size;
+    if (written < (long)size) {
+        whole = (long)whole_records(bytes, (size_t)written);
+        long end = sys(lseek, log->fd, 0, SEEK_END_);
         if (end >= written)
-            sys(ftruncate, log, end - written);
+            sys(ftruncate, log->fd, end - (written - whole));
+    }
+    log->size += (uint64_t)whole;
+    return whole ? whole : -ENOSPC;
+}
+
+/* How much of what is to be written has its place in this file; 0: none. A line that has begun here may make
+ * the file up to twice as long, to end here. */
+static size_t fitting(const struct log *log) {
+    const char *bytes = log->buffer + log->start;
+    size_t size = log->end - log->start;
+    if (!log->limit || log->size + size <= log->limit)
+        return size;
+    size_t room = log->size < log->limit ? (size_t)(log->limit - log->size) : 0;
+    size_t whole = whole_records(bytes, room);
+    int has_begun = log->stream[LOG_STDOUT].open || log->stream[LOG_STDERR].open;
+    if (!whole && (!log->size || (has_begun && log->size < 2 * log->limit)))
+        return (size_t)(record_end(bytes, bytes + size) - bytes);
+    return whole;
+}
+
+static int write_some(struct log *log) {
+    size_t size = fitting(log);
+    if (!size)
+        return rotate(log);
+    long written = write_records(log, log->buffer + log->start, size);
+    if (written < 0)
+        return (int)written;
+    log->start += (size_t)written;
+    log->stream[log->owner].open = log->start == log->end && log->ends_in_part;
+    return 0;
+}
+
+/* says how much is missing, where it is, and ends the lines that are cut there */
+static int write_note(struct log *log) {
+    char note[NOTE_SIZE], *to = note;
+    for (int stream = 0; stream < LOG_STREAMS; stream++) {
+        if (!log->stream[stream].cut && !(stream == LOG_STDERR && log->stream[stream].open))
+            continue;
+        record_prefix(to, (enum log_stream)stream);
+        to += RECORD_PREFIX;
+        *to++ = '\n';
+    }
+    record_prefix(to, LOG_STDERR);
+    to += RECORD_PREFIX;
+    put_text(&to, "containerlib: ");
+    to += format_decimal(to, log->lost_lines);
+    put_text(&to, " lines (");
+    to += format_decimal(to, log->lost_bytes);
+    put_text(&to, " bytes) are missing here: the log could not be written (errno ");
+    to += format_decimal(to, (uint64_t)log->lost_to);
+    put_text(&to, ")\n");
+    long size = to - note, written = sys(write, log->fd, note, (size_t)size);
+    if (written != size) {
+        long end = sys(lseek, log->fd, 0, SEEK_END_);
+        if (written > 0 && end >= written)
+            sys(ftruncate, log->fd, end - written);
+        return written < 0 ? (int)written : -ENOSPC;
+    }
+    log->size += (uint64_t)size;
+    log->lost_lines = log->lost_bytes = 0;
+    log->stream[LOG_STDERR].open = 0;
+    for (int stream = 0; stream < LOG_STREAMS; stream++)
+        if (log->stream[stream].cut)
+            log->stream[stream].cut = log->stream[stream].open = 0;
+    return 0;
+}
+
+/* what is to be written is lost, whole records of it */
+static void lose(struct log *log, int error) {
+    const char *at = log->buffer + log->start, *end = log->buffer + log->end;
+    if (at == end)
+        return;
+    log->lost_to = -error;
+    while (at < end) {
+        const char *next = record_end(at, end);
+        int is_line = at[RECORD_TAG] == 'F';
+        log->lost_lines += (uint64_t)is_line;
+        log->lost_bytes += (uint64_t)(next - at) - RECORD_PREFIX - !is_line;
+        at = next;
+    }
+    log->stream[log->owner].cut |= log->stream[log->owner].open;
+    log->stream[log->owner].skips = log->ends_in_part;
+    log->start = log->end = 0;
+}
+
+static void flush(struct log *log) {
+    int result = log->lost_bytes ? write_note(log) : 0;
+    while (result == 0 && log->start < log->end)
+        result = write_some(log);
+    log->stuck = 0;
+    if (result == 0)
+        log->start = log->end = 0;
+    else if (log->blocks && (result == -ENOSPC || result == -EDQUOT))
+        log->stuck = 1;
+    else
+        lose(log, result);
+}
+
+/* the rest of a line whose beginning is lost */
+static const char *pass_over(struct log *log, enum log_stream stream, const char *bytes, const char *end) {
+    const char *newline = find_byte(bytes, end, '\n');
+    log->stream[stream].skips = newline == end;
+    log->lost_lines += newline < end;
+    const char *next = newline < end ? newline + 1 : end;
+    log->lost_bytes += (uint64_t)(next - bytes);
+    return next;
+}
+
+void log_append(struct log *log, enum log_stream stream, const char *bytes, size_t size) {
+    const char *end = bytes + size;
+    char prefix[RECORD_PREFIX];
+    if (log->fd < 0)
+        return;
+    if (log->stream[stream].skips)
+        bytes = pass_over(log, stream, bytes, end);
+    record_prefix(prefix, stream);
+    log->owner = stream;
+    log->ends_in_part = 0;
+    while (bytes < end) {
+        char *record = log->buffer + log->end, *to = record + RECORD_PREFIX;
+        __builtin_memcpy(record, prefix, RECORD_PREFIX);
+        bytes = record_copy(&to, bytes, end);
+        if (to[-1] != '\n') {
+            record[RECORD_TAG] = 'P';
+            *to++ = '\n';
+            log->ends_in_part = 1;
+        }
+        log->end = (size_t)(to - log->buffer);
+        if (log->end - log->start >= PIECE && !log->stuck)
+            flush(log);
+    }
+    if (!log->stuck)
+        flush(log);
+}
+
+/* A record that a killed supervisor has left torn goes: the next one would be taken for its rest. And a line
+ * that an earlier run did not end ends. */
+static void mend(struct log *log) {
+    size_t size = log->size < RECENT ? (size_t)log->size : RECENT;
+    if (!size || !log_is_ready(log) ||
+        sys(pread64, log->fd, log->buffer, size, log->size - size) != (long)size)
+        return;
+    int begins_anywhere = size < log->size;
+    size_t whole = whole_records(log->buffer, size);
+    if (whole < size && sys(ftruncate, log->fd, log->size - (size - whole)) == 0)
+        log->size -= size - whole;
+    const char *at = log->buffer, *end = log->buffer + whole;
+    if (begins_anywhere)
+        at = record_end(at, end);
+    static const char newline[8] = "\n"; /* that many are read */
+    int open[LOG_STREAMS] = {0};
+    for (; at + RECORD_PREFIX < end; at = record_end(at, end))
+        open[stream_of(at)] = at[RECORD_TAG] == 'P';
+    for (int stream = 0; stream < LOG_STREAMS; stream++)
+        if (open[stream])
+            log_append(log, (enum log_stream)stream, newline, 1);
+    log_release(log);
+}
+
+int log_open(struct shim *shim) {
+    struct log *log = &shim->log;
+    const struct clib_plan *header = shim->plan.header;
+    log->directory = shim->directory;
+    log->files = 1;
+    const struct clib_op *op = shim->plan.ops + header->before_count + header->started_count;
+    for (const struct clib_op *end = op + header->after_count; op < end; op++)
+        if (op->kind == CLIB_OP_LOG) {
+            log->limit = op->number[0];
+            log->files = (int)op->number[1];
+            log->blocks = op->number[2] == 1;
+        }
+    if (log->files <= 0)
+        return 0;
+    log->fd = (int)sys(openat, log->directory, "log", O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (log->fd < 0)
+        return log->fd;
+    long size = sys(lseek, log->fd, 0, SEEK_END_);
+    log->size = size > 0 ? (uint64_t)size : 0;
+    mend(log);
+    return 0;
+}
+
+void log_retry(struct log *log, int last) {
+    flush(log);
+    if (!log->stuck || !last || ++log->tries < TRIES)
+        return;
+    log->blocks = log->stuck = 0;
+    lose(log, -ENOSPC);
+}
+
+void log_release(struct log *log) {
+    if (log->buffer && log->start == log->end) {
+        sys(munmap, log->buffer, CAPACITY);
+        log->buffer = NULL;
     }
 }
 
-void log_write(int log, const char *stream, const char *bytes, size_t size) {
-    char whole[PREFIX_SIZE], part[PREFIX_SIZE];
-    char *tag = put_prefix(whole, stream);
-    size_t length = (size_t)(tag - whole) + 2;
-    tag[0] = 'F';
-    tag[1] = ' ';
-    memcpy(part, whole, length);
-    part[length - 2] = 'P';
-    struct iovec vectors[VECTORS];
-    size_t count = 0;
-    for (const char *at = bytes, *end = bytes + size; at < end;) {
-        const char *newline = find_byte(at, end, '\n');
-        if (newline == end) {
-            vectors[count++] = (struct iovec){part, length};
-            vectors[count++] = (struct iovec){(char *)(uintptr_t)at, (size_t)(end - at)};
-            vectors[count++] = (struct iovec){"\n", 1};
-            break;
-        }
-        vectors[count++] = (struct iovec){whole, length};
-        vectors[count++] = (struct iovec){(char *)(uintptr_t)at, (size_t)(newline + 1 - at)};
-        at = newline + 1;
-        if (count + 3 > VECTORS) {
-            write_batch(log, vectors, count);
-            count = 0;
-        }
-    }
-    if (count)
-        write_batch(log, vectors, count);
+void log_close(struct log *log) {
+    if (log->fd >= 0 && log->lost_bytes)
+        write_note(log);
+    log_release(log);
+    close_fd(&log->fd);
+    log->fd = -1;
 }

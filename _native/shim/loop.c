@@ -15,7 +15,12 @@ enum {
     SLOT_PUMPS,
     SLOT_CLIENTS = SLOT_PUMPS + SHIM_PUMPS
 };
-enum { SLOTS = SLOT_CLIENTS + SHIM_CLIENTS, IDLE_NS = 500000000, SIGNAL_INFO_SIZE = 128 };
+enum {
+    SLOTS = SLOT_CLIENTS + SHIM_CLIENTS,
+    IDLE_NS = 500000000,
+    RETRY_NS = 100000000, /* a full disk is looked at again */
+    SIGNAL_INFO_SIZE = 128
+};
 
 /* polls; returns how many descriptors are ready */
 static long wait_for_events(const struct shim *shim, struct pollfd *slots, int may_sleep) {
@@ -23,16 +28,16 @@ static long wait_for_events(const struct shim *shim, struct pollfd *slots, int m
     slots[SLOT_LISTENER] = (struct pollfd){control_vacancy(shim) < 0 ? -1 : shim->listener, POLLIN, 0};
     slots[SLOT_OWNER] = (struct pollfd){shim->owner, POLLIN, 0};
     slots[SLOT_SYNC] = (struct pollfd){shim->sync, POLLIN, 0};
-    int buffers = 0;
+    int buffers = shim->log.buffer != NULL;
     for (int i = 0; i < SHIM_PUMPS; i++) {
         struct pollfd *slot = &slots[SLOT_PUMPS + i];
         slot->revents = 0;
-        slot->fd = pump_wants(&shim->pumps[i], &slot->events);
+        slot->fd = pump_wants(shim, &shim->pumps[i], &slot->events);
         buffers += shim->pumps[i].buffer != NULL;
     }
     for (int i = 0; i < shim->client_count; i++)
         slots[SLOT_CLIENTS + i] = (struct pollfd){shim->clients[i].fd, POLLIN, 0};
-    struct __kernel_timespec now = {0}, idle = {.tv_nsec = IDLE_NS};
+    struct __kernel_timespec now = {0}, idle = {.tv_nsec = shim->log.stuck ? RETRY_NS : IDLE_NS};
     return sys(ppoll, slots, SLOT_CLIENTS + shim->client_count,
                !may_sleep ? &now
                : buffers  ? &idle
@@ -227,16 +232,21 @@ static void serve(struct shim *shim, const struct pollfd *slots) {
 
 void loop_run(struct shim *shim) {
     struct pollfd slots[SLOTS];
-    while (!shim->released && (shim->phase != PHASE_ENDING || streams_open(shim))) {
+    while (!shim->released && (shim->phase != PHASE_ENDING || streams_open(shim) || shim->log.stuck)) {
         int ending = shim->phase == PHASE_ENDING;
         /* output that a client has still to take is waited for; what else holds the pipe is not */
-        int stuck = 0;
+        int stuck = shim->log.stuck;
         for (int i = 0; i < 2; i++)
             stuck |= shim->pumps[i].start < shim->pumps[i].end;
         long ready = wait_for_events(shim, slots, !ending || stuck);
+        if (shim->log.stuck)
+            log_retry(&shim->log, ending && ready == 0);
         if (ready > 0)
             serve(shim, slots);
+        if (ready == 0)
+            log_release(&shim->log);
         for (int i = 0; ready == 0 && i < SHIM_PUMPS; i++)
             ending && !stuck ? pump_close(&shim->pumps[i]) : pump_release(&shim->pumps[i]);
     }
+    log_close(&shim->log);
 }

@@ -30,7 +30,7 @@ static struct shim new_shim(void) {
         .target = -1,
         .cgroup = -1,
         .stdio = {-1, -1, -1},
-        .log = -1,
+        .log = {.fd = -1},
         .listener = -1,
         .start_listener = -1,
         .signals = -1,
@@ -41,7 +41,7 @@ static struct shim new_shim(void) {
         .guard = -1,
     };
     for (int i = 0; i < SHIM_PUMPS; i++)
-        shim.pumps[i] = (struct pump){.from = -1, .to = -1};
+        shim.pumps[i] = (struct pump){.from = -1, .to = -1, .stream = LOG_NONE};
     shim.clients[shim.client_count++] = (struct client){.fd = CLIB_CONTROL_FD, .waiting = 1};
     return shim;
 }

@@ -7,16 +7,41 @@
 #include "channel.h"
 #include "plan.h"
 
-enum { SHIM_CLIENTS = 512, SHIM_PUMPS = 3, SHIM_BUFFER = 65536 };
+enum { SHIM_CLIENTS = 512, SHIM_PUMPS = 3, SHIM_BUFFER = 1 << 18 };
+
+enum log_stream { LOG_STDOUT, LOG_STDERR, LOG_STREAMS, LOG_NONE = LOG_STREAMS };
+
+/* The container's log: records of one append at a time on their way from `buffer` to the file. */
+struct log {
+    int fd; /* -1: none is kept */
+    int directory;
+    int files;             /* how many there are at most */
+    int blocks;            /* a full disk makes the container wait */
+    int stuck;             /* it waits */
+    int tries;             /* in vain since the container's end */
+    uint64_t size, limit;  /* of the file that is written */
+    char *buffer;          /* mapped while needed */
+    size_t start, end;     /* records that are still to be written */
+    enum log_stream owner; /* of these records */
+    int ends_in_part;      /* the last of them does not end its line */
+    struct {
+        int open;  /* the file has the beginning of a line, whose rest is to come */
+        int cut;   /* that rest is lost */
+        int skips; /* the beginning of a line is lost, and so its rest is */
+    } stream[LOG_STREAMS];
+    uint64_t lost_lines, lost_bytes;
+    int lost_to; /* the errno */
+};
 
 /* one direction of stdio: bytes come in at `from`, go to the log under a stream's name, and on to `to` */
 struct pump {
     int from;
     int to;
-    const char *stream; /* "stdout", "stderr", or NULL: not logged */
-    int shared;         /* the caller's O_NONBLOCK decides whether an end of it waits */
-    char *buffer;       /* SHIM_BUFFER bytes, mapped while needed */
-    size_t start, end;  /* what `to` has still to take */
+    enum log_stream stream; /* LOG_NONE: not logged */
+    int shared;             /* the caller's O_NONBLOCK decides whether an end of it waits */
+    int wide;               /* `from` is a pipe that holds more than usual */
+    char *buffer;           /* SHIM_BUFFER bytes, mapped while needed */
+    size_t start, end;      /* what `to` has still to take */
 };
 
 struct client {
@@ -39,7 +64,8 @@ struct shim {
     int recorded; /* `started` is on disk: an end needs its record too */
     int directory, owner, target, cgroup;
     int stdio[3];
-    int log, listener, signals, sync, terminal;
+    int listener, signals, sync, terminal;
+    struct log log;
     int start_listener; /* for the first process, where nobody stays with it */
     int preserved_count;
     int preserved[CLIB_MAX_FDS];
@@ -63,13 +89,30 @@ int launch_start(struct shim *shim, enum clib_stage *stage);
 /* stdio.c */
 int stdio_open(struct shim *shim, int child[3]);
 void stdio_attach_terminal(struct shim *shim, int master);
-int pump_wants(const struct pump *pump, short *events); /* the descriptor to poll, or -1 */
+/* the descriptor to poll, or -1 */
+int pump_wants(const struct shim *shim, const struct pump *pump, short *events);
 void pump_run(struct shim *shim, struct pump *pump);
 void pump_close(struct pump *pump);
 void pump_release(struct pump *pump);
 
 /* log.c */
-void log_write(int log, const char *stream, const char *bytes, size_t size);
+int log_open(struct shim *shim);
+/* can it take what is read now? */
+int log_is_ready(struct log *log);
+/* what is behind the bytes may be read too, as record_copy says */
+void log_append(struct log *log, enum log_stream stream, const char *bytes, size_t size);
+/* once more after a full disk; `last`: the container has ended, and this is not done for ever */
+void log_retry(struct log *log, int last);
+void log_release(struct log *log);
+void log_close(struct log *log);
+
+/* record_format.c: one line of the log */
+enum { RECORD_PREFIX = 40, RECORD_STREAM = 34 /* std[e]rr, std[o]ut */, RECORD_TAG = 38 };
+/* writes "TIME STREAM F " */
+void record_prefix(char *to, enum log_stream stream);
+/* Copies up to the end of a line or of the bytes, 8 at a time: up to 7 more are read, and written. Returns
+ * what is left of them; *to is behind the copy. */
+const char *record_copy(char **to, const char *from, const char *end);
 
 /* record.c */
 int record_write(const struct shim *shim, const char *name, const struct clib_message *message);

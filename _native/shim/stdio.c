@@ -6,7 +6,13 @@
 #include <asm/termios.h>
 #include <linux/mman.h>
 
-enum { PROT_RW = 3, PIPE_PIECE = 4096 /* PIPE_BUF: what a pipe that is ready takes without waiting */ };
+enum {
+    PROT_RW = 3,
+    PIPE_PIECE = 4096, /* PIPE_BUF: what a pipe that is ready takes without waiting */
+    PIPE_USUAL = 65536,
+    PIPE_WIDE = 1 << 20,
+    SLACK = 4096, /* a line is copied by words */
+};
 
 static void set_nonblocking(int fd) {
     long flags = sys(fcntl, fd, F_GETFL);
@@ -42,7 +48,7 @@ static int part_from_caller(int *fd, int access) {
 }
 
 /* a pump from a new pipe whose write end the container gets in *child */
-static int open_pipe(struct shim *shim, int number, const char *stream, int *child) {
+static int open_pipe(struct shim *shim, int number, enum log_stream stream, int *child) {
     int ends[2];
     int result = (int)sys(pipe2, ends, O_CLOEXEC);
     if (result < 0)
@@ -59,9 +65,9 @@ static int open_pipe(struct shim *shim, int number, const char *stream, int *chi
 
 int stdio_open(struct shim *shim, int child[3]) {
     if (shim->flags & CLIB_LAUNCH_LOG) {
-        shim->log = (int)sys(openat, shim->directory, "log", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-        if (shim->log < 0)
-            return shim->log;
+        int opened = log_open(shim);
+        if (opened < 0)
+            return opened;
     }
     if (shim->flags & CLIB_LAUNCH_TERMINAL)
         return 0;
@@ -71,32 +77,42 @@ int stdio_open(struct shim *shim, int child[3]) {
         child[2] = take_fd(&shim->stdio[2]);
         return 0;
     }
-    int result = open_pipe(shim, 0, "stdout", &child[1]);
-    return result < 0 ? result : open_pipe(shim, 1, "stderr", &child[2]);
+    int result = open_pipe(shim, 0, LOG_STDOUT, &child[1]);
+    return result < 0 ? result : open_pipe(shim, 1, LOG_STDERR, &child[2]);
 }
 
 void stdio_attach_terminal(struct shim *shim, int master) {
     shim->terminal = master;
     set_nonblocking(master);
-    shim->pumps[0] = (struct pump){.from = master, .to = take_fd(&shim->stdio[1]), .stream = "stdout"};
+    shim->pumps[0] = (struct pump){.from = master, .to = take_fd(&shim->stdio[1]), .stream = LOG_STDOUT};
     shim->pumps[0].shared = part_from_caller(&shim->pumps[0].to, O_WRONLY);
     int keyboard = take_fd(&shim->stdio[0]);
     if (keyboard >= 0) {
         int out = (int)sys(fcntl, master, F_DUPFD_CLOEXEC, 0);
         int shared = part_from_caller(&keyboard, O_RDONLY);
-        shim->pumps[2] = (struct pump){.from = keyboard, .to = out, .shared = shared};
+        shim->pumps[2] = (struct pump){.from = keyboard, .to = out, .stream = LOG_NONE, .shared = shared};
     }
 }
 
-int pump_wants(const struct pump *pump, short *events) {
+int pump_wants(const struct shim *shim, const struct pump *pump, short *events) {
     *events = pump->start < pump->end ? 4 /* POLLOUT */ : 1 /* POLLIN */;
-    return pump->start < pump->end ? pump->to : pump->from;
+    if (pump->start < pump->end)
+        return pump->to;
+    return shim->log.stuck && pump->stream != LOG_NONE ? -1 : pump->from;
+}
+
+/* of a program that fills its pipe faster than it is drained, for as long as it does */
+static void widen(struct pump *pump, int size) {
+    sys(fcntl, pump->from, F_SETPIPE_SZ, size);
+    pump->wide = size == PIPE_WIDE;
 }
 
 void pump_release(struct pump *pump) {
     if (pump->buffer && pump->start == pump->end) {
-        sys(munmap, pump->buffer, SHIM_BUFFER);
+        sys(munmap, pump->buffer, SHIM_BUFFER + SLACK);
         pump->buffer = NULL;
+        if (pump->wide && pump->from >= 0)
+            widen(pump, PIPE_USUAL);
     }
 }
 
@@ -142,7 +158,7 @@ static void pass_on(struct pump *pump) {
 static int ensure_buffer(struct pump *pump) {
     if (pump->buffer)
         return 0;
-    long memory = sys(mmap, 0, SHIM_BUFFER, PROT_RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    long memory = sys(mmap, 0, SHIM_BUFFER + SLACK, PROT_RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory < 0 && memory > -4096)
         return (int)memory;
     pump->buffer = (char *)memory;
@@ -155,6 +171,8 @@ void pump_run(struct shim *shim, struct pump *pump) {
     /* what may have to be waited for is only touched when it is ready, and once */
     if (pump->start < pump->end || (behind && pump->shared) || ensure_buffer(pump) < 0)
         return;
+    if (pump->stream != LOG_NONE && !log_is_ready(&shim->log))
+        return;
     long got = take(pump);
     if (got == -EAGAIN)
         return;
@@ -162,8 +180,10 @@ void pump_run(struct shim *shim, struct pump *pump) {
         pump_close(pump);
         return;
     }
-    if (pump->stream)
-        log_write(shim->log, pump->stream, pump->buffer, (size_t)got);
+    if (got >= PIPE_USUAL && !pump->wide)
+        widen(pump, PIPE_WIDE);
+    if (pump->stream != LOG_NONE)
+        log_append(&shim->log, pump->stream, pump->buffer, (size_t)got);
     if (pump->to >= 0) {
         pump->start = 0;
         pump->end = (size_t)got;

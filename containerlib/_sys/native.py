@@ -124,7 +124,10 @@ def remove_level(top: int, name: str, aside: str) -> tuple[int, int]:
 
 
 def watch_growth(path: str) -> int:
-    """A non-blocking descriptor that is readable when the file `path` has grown. Raises: OSError."""
+    """A non-blocking descriptor that is readable when a file in the directory `path` has grown, or come.
+
+    Raises: OSError.
+    """
     return _checked(lib.clib_watch_growth(os.fsencode(path)), path)
 
 

@@ -15,7 +15,7 @@ from containerlib.errors import InvalidArgument, NotFound, StageError, Unsupport
 from containerlib.images import ImageRecord
 from containerlib.images.archives.changes import Change, changes
 from containerlib.images.archives.configs import ConfigChanges, History
-from containerlib.images.archives.layer import layer_tar, source_date_epoch
+from containerlib.images.archives.layer import layer_entries, layer_tar, source_date_epoch
 from containerlib.images.archives.tar import write_to
 from containerlib.images.snapshots.merged import MergedTree
 from containerlib.images.transfer.decoding import decoded
@@ -91,7 +91,7 @@ def _opened(source: Source) -> Iterator[Iterable[bytes]]:
     path = words.any_path(source, field="source")
     if os.path.isdir(path):  # noqa: PTH112
         with MergedTree([path], hide_whiteouts=False) as tree:
-            yield layer_tar(tree.walk(), latest=source_date_epoch())
+            yield layer_tar(layer_entries(tree.walk()), latest=source_date_epoch())
         return
     try:
         file = open(path, "rb", buffering=0)  # noqa: SIM115
@@ -117,7 +117,9 @@ def commit(
     with _held(instance, pause), MergedTree([upper], hide_whiteouts=False) as tree:
         return instance.core.images.add_layer(
             instance.record.image_id,
-            layer_tar((entry for entry in tree.walk() if entry.path), latest=source_date_epoch()),
+            layer_tar(
+                layer_entries(entry for entry in tree.walk() if entry.path), latest=source_date_epoch()
+            ),
             history=made,
             changes=changed,
             compression=compression,

@@ -6,13 +6,14 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from attrs import astuple, define, field, fields, frozen
+from attrs import define, field, fields, frozen
 
 from containerlib import runtime
 from containerlib.errors import NotFound
 from containerlib.runtime import ContainerCgroup, Driver
 from containerlib.runtime.config.read import read_config
 from containerlib.spec.lifecycle import State
+from containerlib.spec.log import ALL_IN_ONE, LogOptions
 from containerlib.spec.runtime import Spec
 from containerlib.store import ContainerRecord
 
@@ -64,12 +65,15 @@ class Memo:
     driver: str = runtime.NATIVE
     layers: LayerKind = "overlay"
     """The form of the image's layers that it was made on; the image may be used in another by now."""
+    log: LogOptions = ALL_IN_ONE
 
     def to_json(self) -> str:
         """Only what is not the default: most containers need no more than `{}`."""
         return json.dumps(
             {f.name: value for f in fields(Memo) if (value := getattr(self, f.name)) != f.default},
-            default=astuple,
+            default=lambda value: {
+                name: getattr(value, name) for name in value.__slots__ if name != "__weakref__"
+            },
         )
 
     @classmethod
@@ -80,7 +84,8 @@ class Memo:
         for name in ("volumes", "anonymous", "secrets"):
             known[name] = tuple(known.get(name, ()))
         known["images"] = tuple((at, image, kind) for at, image, kind in known.get("images", ()))
-        known["mounts"] = tuple(Shared(*mount) for mount in known.get("mounts", ()))
+        known["mounts"] = tuple(Shared(**mount) for mount in known.get("mounts", ()))
+        known["log"] = LogOptions(**known.get("log", {}))
         return cls(**known)
 
 

@@ -137,6 +137,7 @@ def start_bundle(
                 spec=spec,
                 seccomp_cache=instance.core.seccomp_cache,
                 wait=wait,
+                log=instance.memo.log,
                 reaper=instance.memo.init,
                 secrets=secrets,
                 images=image_roots(instance),
@@ -180,6 +181,7 @@ def _draft(core: Core, order: Order, image: Resolved, anonymous: tuple[str, ...]
         joined=options.joined,
         driver=core.driver.name,
         layers=image.kind,
+        log=options.log,
     )
     record = ContainerRecord(
         id=new_id(),

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from containerlib import shim
 from containerlib.engine.instance import Instance
+from containerlib.errors import Unsupported
 from containerlib.spec.status import LogRecord
 
 if TYPE_CHECKING:
     from containerlib.engine.core import Core
+    from containerlib.engine.log_words import Stream
 
-__all__ = ["find", "list_all", "logs"]
+__all__ = ["find", "list_all", "logs", "require_log"]
 
 
 def find(core: Core, name_or_id: str) -> Instance:
@@ -29,10 +31,29 @@ def list_all(core: Core) -> list[Instance]:
     return [Instance.of(core, record) for record in core.store.containers.list()]
 
 
-def logs(instance: Instance, *, follow: bool, since: datetime | None) -> Iterator[LogRecord]:
+def logs(
+    instance: Instance,
+    *,
+    follow: bool,
+    since: datetime | None,
+    until: datetime | None,
+    tail: int | None,
+    stream: Stream | None,
+) -> Iterator[LogRecord]:
     """The lines that the container wrote; with `follow`, also those to come until it ends.
 
-    Raises: NotFound where the container has been removed.
+    Raises: NotFound where the container has been removed; Unsupported where its log is not kept.
     """
     _ = instance.state
-    return shim.read_log(instance.directory, follow=follow, since=since)
+    require_log(instance)
+    return shim.read_log(
+        instance.directory, follow=follow, since=since, until=until, tail=tail, stream=stream
+    )
+
+
+def require_log(instance: Instance) -> None:
+    """Raises Unsupported where the recipe says that no log is kept."""
+    if instance.memo.log.max_files == 0:
+        raise Unsupported(
+            f"{instance.subject} keeps no log: its recipe says .log(None); leave that word out to have one"
+        )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from containerlib import shim
 from containerlib.engine.execute import ExecOptions, execute
+from containerlib.engine.listing import require_log
 from containerlib.engine.steps import finish
 from containerlib.engine.stop import tail
 from containerlib.errors import Conflict, Timeout, with_log
@@ -27,10 +28,11 @@ def wait_for(instance: Instance, *, log: str | None, command: ExecOptions | None
     """Waits until a line of the log contains `log`, and then until `command` exits with 0 in the container.
 
     Raises: Timeout after `timeout` seconds in all; Conflict where the container ends first; StageError where
-    the command cannot be started.
+    the command cannot be started; Unsupported for the log of one that keeps none.
     """
     limit = time.monotonic() + timeout
     if log is not None:
+        require_log(instance)
         _wait_for_log(instance, log, limit)
     if command is not None:
         _wait_for_exec(instance, command, limit)

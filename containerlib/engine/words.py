@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from containerlib.engine.signals import parse_signal
 from containerlib.errors import InvalidArgument
@@ -247,9 +247,11 @@ def age(value: float | None, *, field: str) -> float | None:
     return value
 
 
-def moment(value: datetime | None, *, field: str) -> datetime | None:
-    """A point in time that is the same everywhere."""
-    check_kind(value, datetime, type(None), want="a datetime", field=field)
+def moment(value: datetime | timedelta | None, *, field: str) -> datetime | None:
+    """A point in time that is the same everywhere; a timedelta is so long ago."""
+    check_kind(value, datetime, timedelta, type(None), want="a datetime or timedelta", field=field)
+    if isinstance(value, timedelta):
+        return datetime.now(UTC) - value
     if value is not None and value.utcoffset() is None:
         raise InvalidArgument(
             f"{value.isoformat()} has no time zone: write e.g. datetime.now(UTC), or .astimezone()",

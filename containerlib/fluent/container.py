@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-from containerlib.engine import archive, execute, listing, ready, start, stop, words
+from containerlib.engine import archive, execute, listing, log_words, ready, start, stop, words
 from containerlib.engine.execute import ExecOptions
 from containerlib.engine.signals import parse_signal
 from containerlib.engine.steps import finish
@@ -143,13 +143,32 @@ class Container:
         """
         stop.resume(self._instance)
 
-    def logs(self, *, follow: bool = False, since: datetime | None = None) -> Iterator[LogRecord]:
-        """The lines that it wrote, in order; with `follow`, also those to come, until it ends.
+    def logs(
+        self,
+        *,
+        follow: bool = False,
+        since: datetime | timedelta | None = None,
+        until: datetime | timedelta | None = None,
+        tail: int | None = None,
+        stream: Literal["stdout", "stderr"] | None = None,
+    ) -> Iterator[LogRecord]:
+        """The lines that it wrote, in order; with `follow`, also those to come, until it ends or `until` is over.
 
-        `since` is a datetime with a time zone: lines whose writing began before it are left out.
+        `since` and `until` are datetimes with a time zone, or how long ago: of a line it counts when its writing began.
+        `tail`: the last so many of these lines, which are looked for from the end. Times are the clock's when a line
+        came: one that is set back shows. A line of more than a MiB is several records, `partial` but for the last.
+
+        Raises: Unsupported where the recipe says `.log(None)`.
         """
         words.flag(follow, field="follow")
-        return listing.logs(self._instance, follow=follow, since=words.moment(since, field="since"))
+        return listing.logs(
+            self._instance,
+            follow=follow,
+            since=words.moment(since, field="since"),
+            until=words.moment(until, field="until"),
+            tail=log_words.line_count(tail, field="tail"),
+            stream=log_words.log_stream(stream),
+        )
 
     def exec(
         self,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self
 
 from attrs import evolve, field, fields, frozen
 
 from containerlib.engine import run, start, words
 from containerlib.engine.launch import Order
+from containerlib.engine.log_words import log_options
 from containerlib.engine.sources import HostSource, ImageSource, PullPolicy
 from containerlib.engine.steps import finish
 from containerlib.errors import InvalidArgument
@@ -26,6 +27,7 @@ from containerlib.spec.options import ContainerOptions
 if TYPE_CHECKING:
     from containerlib.engine.completed import Completed
     from containerlib.fluent.engine import Engine
+    from containerlib.units import Size
 
 __all__ = ["ContainerRecipe"]
 
@@ -48,6 +50,26 @@ class ContainerRecipe(
     options: ContainerOptions = field(default=_DEFAULTS)
 
     # words
+
+    def log(
+        self,
+        keep: Literal["file", "none"] | None = "file",
+        /,
+        *,
+        max_size: Size | None = None,
+        max_files: int | None = None,
+        full: Literal["drop", "block"] | None = None,
+    ) -> Self:
+        """How what the program writes is kept: without this word all of it, in one file. `None`: not at all.
+
+        `max_size` (bytes, or e.g. `"10MiB"`) bounds a file of the log, and `max_files` (5) how many there are: then the
+        oldest one goes. A file is up to twice as large where a line would be torn. `full`: when the disk is full,
+        `"drop"` lets the program go on, and the log says how much of it is missing as soon as there is room; `"block"`
+        lets it wait for room. What is not given stays as it was.
+        """
+        return self._with(
+            log=log_options(self.options.log, keep=keep, max_size=max_size, max_files=max_files, full=full)
+        )
 
     def pull(self, policy: PullPolicy, /) -> ContainerRecipe:
         """When the image is fetched: `"missing"` (the default), `"never"` or `"always"`."""

@@ -46,6 +46,7 @@ from containerlib.runtime.records import read_record
 from containerlib.runtime.seccomp import filters as seccomp
 from containerlib.runtime.supervisor import Supervisor, connect_in
 from containerlib.spec.lifecycle import State
+from containerlib.spec.log import ALL_IN_ONE, LogOptions
 from containerlib.spec.values import evolve
 
 TYPE_CHECKING = False
@@ -72,7 +73,7 @@ def create(
     cgroup: ContainerCgroup | None,
     owned: bool,
     stdio: Stdio | None = None,
-    log: bool = True,
+    log: LogOptions | None = ALL_IN_ONE,
     terminal: tuple[int, int] | None = None,
     hold: bool = False,
     spec: Spec | None = None,
@@ -94,13 +95,14 @@ def create(
 
     `directory` takes its socket, log and records. `cgroup` exists, or is None for a container without groups of its
     own; the shim removes it when the container has ended, also when this call fails. `owned`: the container dies with
-    this process. `terminal`: rows and columns. `spec` saves reading config.json. `unsupervised`: the helper ends with
-    this call, the process is for others to reap, and its streams are those of `stdio`. `preserve`: the program's
-    descriptors from 3 on. `pivot`: False where "/" is the initial ramdisk. `keyring`: it gets a session keyring.
-    `reaper`: its first process is an init of ours that hands signals on and reaps; the program is the init's child.
-    `secrets`: files that are made in the tmpfs that `spec` mounts for them; they go by the plan, in memory alone.
-    `images`: more roots that are mounted, read-only, on these paths.
-    `mapper`: who maps a user namespace for a caller without privilege. Needs root, or a user namespace; Linux 5.12.
+    this process. `log`: None for a program whose streams are those of `stdio` themselves. `terminal`: rows and columns.
+    `spec` saves reading config.json. `unsupervised`: the helper ends with this call, the process is for others to reap,
+    and its streams are those of `stdio`. `preserve`: the program's descriptors from 3 on. `pivot`: False
+    where "/" is the initial ramdisk. `keyring`: it gets a session keyring. `reaper`: its first process is an init of
+    ours that hands signals on and reaps; the program is the init's child. `secrets`: files that are made in the tmpfs
+    that `spec` mounts for them; they go by the plan, in memory alone. `images`: more roots that are mounted, read-only,
+    on these paths. `mapper`: who maps a user namespace for a caller without privilege. Needs root, or a user namespace;
+    Linux 5.12.
 
     Raises: StageError, Unsupported, InvalidArgument, NotFound.
     """
@@ -134,6 +136,7 @@ def create(
                 images=_one_by_one(images),
                 bundle=bundle,
                 mapper=mapper,
+                log=log or ALL_IN_ONE,
             ),
         )
         forget(directory)
@@ -144,7 +147,7 @@ def create(
         }
         if cgroup is not None and cgroup.v2_directory:
             fds[Launch.CGROUP] = open_directory(stack, cgroup.v2_directory)
-        flags = Launch.LOG if log and not unsupervised else 0
+        flags = Launch.LOG if log is not None and not unsupervised else 0
         order = Order(flags | _unsupervised(unsupervised), terminal_size(spec["process"], terminal), preserve)
         supervisor = start_helper(plan, fds, order, directory, wait=wait)
         undo.pop_all()

@@ -6,6 +6,7 @@ from typing import Literal
 
 from attrs import field, frozen
 
+from containerlib.spec.log import ALL_IN_ONE, LogOptions
 from containerlib.spec.secret import Secret
 
 __all__ = [
@@ -220,6 +221,7 @@ class ContainerOptions:
     userns: UserNamespace = UserNamespace()
     stop_signal: str | None = None
     stop_timeout: float | None = None
+    log: LogOptions = ALL_IN_ONE
 
     @property
     def joined(self) -> tuple[tuple[str, str], ...]:

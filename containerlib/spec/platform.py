@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from containerlib.errors import InvalidArgument
+from containerlib.errors import InvalidArgument, printable
 from containerlib.spec.document import Document
 
 __all__ = ["Platform", "choose"]
@@ -139,7 +139,7 @@ class Platform:
     def __str__(self) -> str:
         options = "".join([self.os_version, *(f"+{feature}" for feature in self.os_features)])
         system = f"{self.os}({options})" if options else self.os
-        return "/".join(part for part in (system, self.architecture, self.variant) if part)
+        return printable("/".join(part for part in (system, self.architecture, self.variant) if part))
 
 
 def choose(wanted: Sequence[Platform], offered: Iterable[Platform | None]) -> int | None:

@@ -27,8 +27,13 @@ class ExitStatus:
 
 @frozen
 class LogRecord:
-    """One line that a container wrote, without its newline."""
+    """One line that a container wrote, without its newline.
+
+    `partial`: the line has no end here: the stream's next record has more of one that is longer than a MiB, or there is
+    no newline yet.
+    """
 
     time: datetime
     stream: Literal["stdout", "stderr"]
     text: str
+    partial: bool = False

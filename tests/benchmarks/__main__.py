@@ -11,7 +11,20 @@ from pathlib import Path
 from benchmarks.bench import Bench
 from benchmarks.measure import HEADINGS, Row, Skip, table
 
-NAMES = ("run", "exec", "caller", "many", "memory", "import", "pull", "push", "layer", "layers", "oci")
+NAMES = (
+    "run",
+    "exec",
+    "caller",
+    "many",
+    "memory",
+    "logs",
+    "import",
+    "pull",
+    "push",
+    "layer",
+    "layers",
+    "oci",
+)
 
 
 def main() -> None:

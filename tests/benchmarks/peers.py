@@ -112,6 +112,19 @@ class Podman:
     def start(self, image: str, name: str) -> float:
         return self._call("run", "--detach", "--name", name, *self._isolation, image, "sleep", "1000")
 
+    def start_logged(self, image: str, name: str, source: Path, *argv: str) -> float:
+        """With `source` at /lines, and a log in CRI's format, which conmon writes."""
+        log = ("--log-driver", "k8s-file", "--log-opt", f"path={self._directory / name}.log")
+        shown = ("--volume", f"{source}:/lines")
+        return self._call("run", "--detach", "--name", name, *self._isolation, *log, *shown, image, *argv)
+
+    def wait(self, name: str) -> float:
+        return self._call("wait", "--interval", "1ms", name)
+
+    def follow(self, name: str) -> Sequence[str]:
+        """The command that prints its log as it grows."""
+        return (*self._command, "logs", "--follow", name)
+
     def execute(self, name: str) -> float:
         return self._call("exec", name, "true")
 

@@ -151,3 +151,23 @@ def test_verify_says_which_registry_cannot_be_reached(engine: cl.Engine, tmp_pat
     blobs(engine)[-1].unlink()
     (failure,) = engine.images.verify(repair=True).failures
     assert "127.0.0.1:1 cannot be reached" in failure
+
+
+def test_prune_of_a_root_that_cannot_be_read_is_a_stage_error(engine: cl.Engine, load: Load) -> None:
+    load("kept")
+    snapshots = Path(engine.root, "snapshots")
+    snapshots.rename(Path(engine.root, "elsewhere"))
+    snapshots.touch()
+    with pytest.raises(cl.StageError, match="ENOTDIR"):
+        engine.images.prune()
+    snapshots.unlink()
+    Path(engine.root, "elsewhere").rename(snapshots)
+
+
+def test_prune_leaves_what_is_no_blob_beside_the_blobs(engine: cl.Engine, load: Load) -> None:
+    image = load("kept")
+    stranger = Path(engine.root, "content/blobs/.stranger")
+    stranger.touch()
+    engine.images.prune()
+    assert stranger.exists()
+    assert engine.container(image).run("cat", "/name").text == "kept"

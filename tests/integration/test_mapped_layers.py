@@ -162,7 +162,7 @@ container = create(
     cgroup=None,
     owned=True,
     spec=spec,
-    log=False,
+    log=None,
     stdio=Stdio(stdout=1, stderr=2),
 )
 status = container.wait(20.0)

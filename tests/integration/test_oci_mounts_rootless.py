@@ -28,7 +28,7 @@ from containerlib.runtime.plan.user import Mapper
 bundle = sys.argv[1]
 try:
     container = create(bundle, directory=bundle, root=BindRoot(bundle + "/rootfs"), cgroup=None, owned=True,
-                       log=False, stdio=Stdio(stdout=1, stderr=2), mapper=Mapper())
+                       log=None, stdio=Stdio(stdout=1, stderr=2), mapper=Mapper())
 except StageError as error:
     sys.exit(str(error))
 status = container.wait(20.0)

@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from attrs import frozen
 
 import containerlib as cl
 from containerlib.errors import Unauthorized, Unsupported
 from containerlib.images import ImageStore
 from containerlib.images.registry.fallback import tag_of
-from containerlib.spec.image import Manifest, MediaType
+from containerlib.images.registry.retry import Retry
+from containerlib.spec.image import EMPTY, Manifest, MediaType
 from rig.certificates import htpasswd_line
 from rig.images import Image, Layer, ManyPlatforms
 from rig.registry import Registry, without_proxies
@@ -343,6 +345,26 @@ def test_referrers_of_many_writers_are_all_kept_under_the_fallback_tag(
         client.delete_manifest("app", pushed[0])
         left = client.referrers("app", subject, artifact_type="text/note")
         assert sorted(str(entry.digest) for entry in left) == pushed[1:]
+
+
+def test_manifest_of_a_blob_whose_link_is_being_written_is_put_again(
+    registry: Registry,
+) -> None:
+    """distribution writes such a file in place, for each client that pushes the blob: it is empty for a moment."""
+    with cl.Registry(registry.address) as client:
+        blob = client.push_blob("linked", b"{}")
+    (link,) = (path for path in registry.directory.rglob("link") if blob.digest.hex in str(path))
+    content = link.read_text()
+
+    @frozen
+    class Mending(Retry):
+        def delay(self, attempt: int, asked: float = 0.0) -> float | None:
+            link.write_text(content)
+            return super().delay(attempt, asked)
+
+    link.write_text("")
+    with cl.Registry(registry.address, retry=Mending(first_delay=0.0)) as client:
+        client.push_manifest("linked", Manifest(EMPTY, (EMPTY,), artifact_type="text/note"))
 
 
 def test_deletes_on_a_real_registry(registry: Registry, layout: Path, tmp_path: Path) -> None:

@@ -209,7 +209,7 @@ def test_image_that_is_mounted_is_not_removed(data: cl.ContainerRecipe, box: cl.
         image.remove()
     container.start()
     container.wait(30.0)
-    assert [record.text for record in container.logs()] == ["newnew"]
+    assert [record.text for record in container.logs()] == ["new", "new"]
     container.remove()
     image.remove()
 

@@ -162,7 +162,7 @@ def test_run_interrupt_removes_the_container(
     box: cl.ContainerRecipe, left_nothing: Callable[[], None]
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        _run_interrupted(box, 0.5)
+        _run_interrupted(box, 0.5, [])
     left_nothing()
 
 

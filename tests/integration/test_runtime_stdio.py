@@ -35,7 +35,7 @@ def log_of(container: Bundled) -> bytes:
 def test_stdout_of_64_mib_arrives_whole_at_a_slow_reader(rack: Rack) -> None:
     size = 64 << 20
     read_end, write_end = os.pipe()
-    container = rack.create("head", "-c", str(size), "/dev/zero", stdio=Stdio(stdout=write_end), log=False)
+    container = rack.create("head", "-c", str(size), "/dev/zero", stdio=Stdio(stdout=write_end), log=None)
     os.close(write_end)
     with open(read_end, "rb", buffering=0) as stream:
         time.sleep(0.1)

@@ -253,7 +253,7 @@ OWN = st.one_of(
     st.builds(lambda n: Op(native.lib.CLIB_OP_HANDOVER, "", (n, 0, 0)), numbers),
     st.lists(SHIMS, min_size=1, max_size=4).map(lambda given: ops.handover(*given)),
 )
-LATER = st.one_of(hooks(), op("OOM_RECORD"), op("CGROUP_REMOVE"), op("CGROUP_KILL"))
+LATER = st.one_of(hooks(), op("OOM_RECORD"), op("CGROUP_REMOVE"), op("CGROUP_KILL"), op("LOG"))
 
 
 def begin(sound: bool) -> tuple[Op, ...]:

@@ -127,7 +127,7 @@ def test_container_cannot_change_the_hosts_null_through_its_stdio(
     rack: Rack, null_restored: int, fd: int
 ) -> None:
     """The sticky bit means nothing on a device, so that a success harms nobody."""
-    rack.run("chmod", "1666", f"/proc/self/fd/{fd}", log=False)
+    rack.run("chmod", "1666", f"/proc/self/fd/{fd}", log=None)
     assert mode_of_null() == null_restored
 
 

@@ -105,7 +105,7 @@ def test_streams_on_null_are_not_reopened_through_a_link_of_the_image(
     script = "echo escaped; echo escaped >&2; echo escaped >&0; exit 0"
     words: dict[str, Any] = {"lowers": (layer,), "change": without_dev, "user": user}
     if verb == "run":
-        rack.run("sh", "-c", script, log=False, **words)
+        rack.run("sh", "-c", script, log=None, **words)
     else:
         with rack.create("sleep", "60", **words).execute("sh", "-c", script) as supervisor:
             supervisor.wait(10.0)

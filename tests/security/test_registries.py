@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ import pytest
 from containerlib.errors import Error, RegistryError, Unauthorized
 from containerlib.images import ImageStore
 from containerlib.images.registry import Registry
+from containerlib.images.registry.retry import Retry
 from containerlib.spec.auth import BasicAuth
 from containerlib.spec.descriptor import Descriptor, MediaType
 from containerlib.spec.digest import Digest
@@ -162,3 +166,121 @@ def test_credentials_do_not_go_to_the_url_of_a_foreign_layer() -> None:
     shown = [header for host, header in server.shown() if host == "evil.example"]
     assert shown
     assert set(shown) == {None}
+
+
+@pytest.mark.parametrize("lead", ["tags", "referrers"])
+def test_list_without_an_end_is_refused(lead: str) -> None:
+    body = encode({"schemaVersion": 2, "manifests": [], "tags": ["a" * 128] * 30_000})
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        number = int(request.url.params.get("last", "0")) + 1
+        return httpx.Response(
+            200, content=body, headers={"Link": f'<{request.url.path}?last={number}>; rel="next"'}
+        )
+
+    server = MockServer(serve)
+    with Registry("registry.example", transport=server.transport) as registry:
+        with pytest.raises(RegistryError, match="no honest list") as caught:
+            registry.tags("app") if lead == "tags" else registry.referrers("app", f"sha256:{'0' * 64}")
+    assert caught.value.code == "SIZE_INVALID"
+    assert len(server.requests) < 30
+
+
+def test_platforms_of_an_index_do_not_drive_the_terminal_of_who_pulls(tmp_path: Path) -> None:
+    entry = {"mediaType": MediaType.MANIFEST, "digest": f"sha256:{'0' * 64}", "size": 1}
+    entries = [
+        {**entry, "platform": {"os": "\x1b[2J", "architecture": f"{number:0200}"}} for number in range(1000)
+    ]
+    fake = FakeRegistry()
+    index = encode({"schemaVersion": 2, "mediaType": MediaType.INDEX, "manifests": entries})
+    fake.manifests["app"] = {"latest": (MediaType.INDEX, index)}
+    message = str(pull(MockServer(fake), tmp_path))
+    assert "there is: " in message
+    assert message.isprintable()
+    assert len(message) < 10_000
+
+
+@pytest.mark.parametrize(
+    "pause",
+    [
+        "Mon, 99999999999999999999 Jan 2020 00:00:00 GMT",
+        "Mon, 01 Jan 2020 99999999999999999999:00:00 GMT",
+        "Mon, 01 Jan 2020 00:00:00 +99999999999999",
+    ],
+)
+def test_pause_that_no_clock_knows_is_none(pause: str) -> None:
+    server = MockServer(lambda _: httpx.Response(503, headers={"Retry-After": pause}))
+    retry = Retry(attempts=2, first_delay=0.0)
+    with Registry("registry.example", transport=server.transport, retry=retry) as registry:
+        with pytest.raises(RegistryError, match="503"):
+            registry.resolve("app")
+    assert len(server.requests) == 2
+
+
+def test_redirects_do_not_drive_the_terminal_of_who_follows_them() -> None:
+    def serve(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(307, headers=[(b"Location", b"/\xc2\x9b2J%d" % len(server.requests))])
+
+    server = MockServer(serve)
+    with Registry("registry.example", transport=server.transport) as registry:
+        with pytest.raises(RegistryError, match="too many redirects") as caught:
+            registry.resolve("app")
+    assert str(caught.value).isprintable()
+
+
+FOREIGN_LAYER = """
+import socket, sys, threading
+from containerlib.errors import Error
+from containerlib.images.registry import Registry
+from containerlib.images.registry.retry import Retry
+from containerlib.images.registry.retry import Retry
+from containerlib.spec.descriptor import Descriptor
+from containerlib.spec.digest import Digest
+from rig.scripted_server import Answer, ScriptedServer
+
+class Nothing(ScriptedServer):
+    def answer(self, request):
+        return Answer(404)
+
+metadata = socket.create_server(("169.254.169.254", 443))
+said = []
+def listen():
+    said.append(metadata.accept()[0].recv(100))
+thread = threading.Thread(target=listen)
+thread.start()
+layer = Descriptor(
+    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", Digest.of(b""), 4, urls=("https://2852039166/x",)
+)
+with Nothing() as server, Registry(server.address, foreign_layers=True, retry=Retry(attempts=1)) as registry:
+    try:
+        list(registry.blob("app", layer))
+    except Error as error:
+        print(error)
+thread.join()
+print(said)
+"""
+
+
+def test_foreign_layer_whose_host_leads_to_a_metadata_service_is_not_fetched() -> None:
+    """The image's author names the host, and not the caller: a name is not allowed to lead where its address is not."""
+    prepare = "ip link set lo up && ip address add 169.254.169.254/32 dev lo"
+    command = [
+        "unshare",
+        "--net",
+        "sh",
+        "-c",
+        f'{prepare} && exec "$0" -c "$1"',
+        sys.executable,
+        FOREIGN_LAYER,
+    ]
+    rig = str(Path(__file__).parent.parent)
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": rig},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "leads to 169.254.169.254, a link-local address" in done.stdout, done.stderr
+    assert done.stdout.splitlines()[-1] == "[b'']", "nothing was said to it"

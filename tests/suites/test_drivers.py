@@ -56,6 +56,14 @@ def test_lifecycle_created_started_stopped_started_again(box: cl.ContainerRecipe
         assert container.state is cl.State.RUNNING
 
 
+def test_log_is_rotated_whoever_makes_the_process(box: cl.ContainerRecipe) -> None:
+    with box.log(max_size="4KiB", max_files=2).start("seq", "1", "1000") as container:
+        container.wait(20.0)
+        texts = [record.text for record in container.logs()]
+        assert texts == [str(n) for n in range(1001 - len(texts), 1001)]
+        assert 50 < len(texts) < 250
+
+
 def test_lifecycle_wrong_verbs_are_conflicts(box: cl.ContainerRecipe) -> None:
     with box.start("sleep", "600") as container:
         with pytest.raises(cl.Conflict, match="running"):

@@ -51,6 +51,7 @@ def containers(engine: cl.Engine, recipe: cl.ContainerRecipe) -> None:
         assert_type(container.stop(1.0), cl.ExitStatus)
         assert_type(container.wait(), cl.ExitStatus)
         assert_type(container.logs(follow=True), Iterator[cl.LogRecord])
+        assert_type(container.logs(tail=10, stream="stderr"), Iterator[cl.LogRecord])
     assert_type(engine.containers.get("a"), cl.Container)
     assert_type(engine.containers.list(), list[cl.Container])
 

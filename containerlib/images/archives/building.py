@@ -16,7 +16,7 @@ from attrs import frozen
 from containerlib.errors import Conflict, InvalidArgument
 from containerlib.images.archives.compression import compressed, media_type
 from containerlib.images.archives.configs import ConfigChanges, History, child_config
-from containerlib.images.archives.layer import layer_tar
+from containerlib.images.archives.layer import layer_entries, layer_tar
 from containerlib.images.content.ingest import Ingest
 from containerlib.images.records import Progress
 from containerlib.images.root import ImageRoot
@@ -106,7 +106,7 @@ def squash(
         return add_layer(
             root,
             Base(config.to_bytes()),
-            layer_tar(tree.walk()),
+            layer_tar(layer_entries(tree.walk())),
             history=history,
             changes=ConfigChanges(),
             compression=compression,

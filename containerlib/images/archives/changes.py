@@ -13,6 +13,7 @@ from typing import Literal
 
 from attrs import frozen
 
+from containerlib.errors import StageError, printable
 from containerlib.images.snapshots.merged import Entry, MergedTree, is_whiteout
 from containerlib.spec.layer import Layer
 
@@ -21,21 +22,27 @@ __all__ = ["Change", "changes"]
 
 @frozen
 class Change:
-    """One file: `kind` is "A" (added), "C" (changed) or "D" (deleted), `path` absolute in the container."""
+    """One file: `kind` is "A" (added), "C" (changed) or "D" (deleted), `path` absolute in the container.
+
+    `str` of it has control characters escaped: the container named the file.
+    """
 
     kind: Literal["A", "C", "D"]
     path: str
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.path}"
+        return f"{self.kind} {printable(self.path)}"
 
 
 def changes(upper: str, lowers: Sequence[str | Layer]) -> Iterator[Change]:
-    """The changes of the layer `upper` over `lowers` (top first), by path."""
+    """The changes of the layer `upper` over `lowers` (top first), by path. Raises: StageError."""
     with MergedTree([upper], hide_whiteouts=False) as layer, MergedTree(lowers) as below:
         for entry in layer.walk():
-            if entry.path:
-                yield from _change(entry, below)
+            try:
+                if entry.path:
+                    yield from _change(entry, below)
+            except OSError as error:
+                raise StageError("diff", error.errno or 0, f"/{entry.path}") from error
 
 
 def _change(entry: Entry, below: MergedTree) -> Iterator[Change]:
@@ -52,7 +59,10 @@ def _change(entry: Entry, below: MergedTree) -> Iterator[Change]:
 
 def _hidden(entry: Entry, below: MergedTree) -> Iterator[Change]:
     """What was in a directory that was removed and made again, and is not in the new one."""
-    descriptor = entry.open(os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        descriptor = entry.open(os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:  # a running container removed it
+        return
     try:
         now = set(os.listdir(descriptor))
     finally:

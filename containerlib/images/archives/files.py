@@ -10,10 +10,12 @@ import os
 import posixpath
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Protocol
 
+from containerlib._sys.paths import open_in_root
 from containerlib.errors import InvalidArgument, NotFound, StageError
+from containerlib.images.archives.members import members
 from containerlib.images.transfer.decoding import decoded
 from containerlib.images.transfer.unpacking import ALWAYS_ALLOWED_BYTES, MAX_RATIO
 
@@ -31,6 +33,9 @@ class Files(Protocol):
     def size(self, name: str) -> int | None:
         """The file's bytes; None where there is no such file."""
 
+    def identity(self, name: str) -> Hashable:
+        """What is equal for two names of one file; None where there is no such file."""
+
     def chunks(self, name: str) -> Iterator[bytes]:
         """Raises: NotFound."""
 
@@ -38,27 +43,51 @@ class Files(Protocol):
 
 
 class DirectoryFiles:
-    """A directory."""
+    """A directory. Names, and links in it, lead nowhere else: what is loaded may be a stranger's."""
 
     def __init__(self, path: str) -> None:
         self._path = path
+        try:
+            self._directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise StageError("load", error.errno or 0, path) from error
 
     def size(self, name: str) -> int | None:
+        status = self._status(name)
+        return status.st_size if status else None
+
+    def identity(self, name: str) -> Hashable:
+        status = self._status(name)
+        return (status.st_dev, status.st_ino) if status else None
+
+    def _status(self, name: str) -> os.stat_result | None:
         try:
-            status = os.stat(os.path.join(self._path, name))
+            descriptor = open_in_root(self._directory, name, os.O_PATH)
         except (OSError, ValueError):
             return None
-        return status.st_size if stat.S_ISREG(status.st_mode) else None
+        try:
+            status = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+        return status if stat.S_ISREG(status.st_mode) else None
 
     def chunks(self, name: str) -> Iterator[bytes]:
         if self.size(name) is None:
-            raise NotFound(f"{self._path} has no file {name!r}: it is not a whole image layout")
-        with open(os.path.join(self._path, name), "rb", buffering=0) as file:
-            while chunk := file.read(_PIECE):
-                yield chunk
+            raise NotFound(
+                f"{self._path} has no file {name!r}, or a link that leads out of it: it is not a whole image layout"
+            )
+        try:
+            # not blocking: what is a file now may have been exchanged for a pipe
+            with open(
+                open_in_root(self._directory, name, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0
+            ) as file:
+                while chunk := file.read(_PIECE):
+                    yield chunk
+        except OSError as error:
+            raise StageError("load", error.errno or 0, f"{self._path}/{name}") from error
 
     def close(self) -> None:
-        """Nothing is held."""
+        os.close(self._directory)
 
 
 class ArchiveFiles:
@@ -71,28 +100,35 @@ class ArchiveFiles:
         self._links: dict[str, str] = {}
         try:
             self._scan()
-        except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
+        except (tarfile.TarError, ValueError) as error:
             os.close(fd)
             raise InvalidArgument(f"{path} is not a whole tar archive: {error}", field="path") from error
+        except BaseException:
+            os.close(fd)
+            raise
 
     def _scan(self) -> None:
-        os.lseek(self._fd, 0, os.SEEK_SET)
-        with open(self._fd, "rb", closefd=False) as file, tarfile.open(fileobj=file, mode="r:") as archive:
-            for count, member in enumerate(archive):
-                if count >= _MAX_MEMBERS:
-                    raise ValueError(f"more than {_MAX_MEMBERS} members")
-                name = posixpath.normpath(member.name)
-                if member.isreg() and not member.issparse():
-                    self._members[name] = (member.offset_data, member.size)
-                elif member.issym():
-                    target = posixpath.join(posixpath.dirname(name), member.linkname)
-                    self._links[name] = posixpath.normpath(target)
-                elif member.islnk():
-                    self._links[name] = posixpath.normpath(member.linkname)
+        count = 0
+        for count, member in enumerate(members(self._fd), 1):
+            if count > _MAX_MEMBERS:
+                raise ValueError(f"more than {_MAX_MEMBERS} members")
+            name = posixpath.normpath(member.name)
+            if member.is_file:
+                self._members[name] = (member.offset, member.size)
+            elif member.kind == tarfile.SYMTYPE:
+                target = posixpath.join(posixpath.dirname(name), member.link)
+                self._links[name] = posixpath.normpath(target)
+            elif member.kind == tarfile.LNKTYPE:
+                self._links[name] = posixpath.normpath(member.link)
+        if not count:
+            raise ValueError("there is nothing in it")
 
     def size(self, name: str) -> int | None:
         place = self._place(name)
         return place[1] if place else None
+
+    def identity(self, name: str) -> Hashable:
+        return self._place(name)
 
     def chunks(self, name: str) -> Iterator[bytes]:
         place = self._place(name)
@@ -128,27 +164,37 @@ def open_files(path: str, scratch: str) -> Files:
     """
     if os.path.isdir(path):
         return DirectoryFiles(path)
+    fd = _open(path)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        if os.pread(fd, 4, 0).startswith(_COMPRESSED):
+            fd = decompress(fd, scratch)
+    except OSError as error:
+        raise StageError("load", error.errno or 0, scratch, advice="free some space there") from error
+    return ArchiveFiles(fd, path)
+
+
+def _open(path: str) -> int:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe may have no other end
+    except ValueError as error:
+        raise InvalidArgument(f"{path!r} is no path", field="path") from error
     except FileNotFoundError as error:
         raise NotFound(f"there is no file or directory {path!r} to load an image from") from error
     except OSError as error:
         raise StageError("load", error.errno or 0, path) from error
-    if os.pread(fd, 4, 0).startswith(_COMPRESSED):
-        try:
-            fd = decompress(fd, scratch)
-        except OSError as error:
-            raise StageError("load", error.errno or 0, scratch, advice="free some space there") from error
-    return ArchiveFiles(fd, path)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise InvalidArgument(f"{path!r} is no file: write what comes from it to one first", field="path")
 
 
 def decompress(fd: int, scratch: str) -> int:
     """The decompressed content of `fd`, which it closes, in a nameless file beside `scratch`; its descriptor."""
     limit = max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * os.fstat(fd).st_size)
-    target = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.unlink(scratch)  # the descriptor keeps it, and whatever happens nothing is left
-        with open(fd, "rb", buffering=0) as source:
+    with open(fd, "rb", buffering=0) as source:
+        target = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.unlink(scratch)  # the descriptor keeps it, and whatever happens nothing is left
             size = 0
             for piece in decoded(iter(lambda: source.read(_PIECE), b"")):
                 size += len(piece)
@@ -157,7 +203,7 @@ def decompress(fd: int, scratch: str) -> int:
                 view = memoryview(piece)
                 while view:
                     view = view[os.write(target, view) :]
-    except BaseException:
-        os.close(target)
-        raise
+        except BaseException:
+            os.close(target)
+            raise
     return target

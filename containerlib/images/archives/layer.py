@@ -17,11 +17,11 @@ import stat
 import tarfile
 from collections.abc import Iterable, Iterator
 
-from containerlib.errors import InvalidArgument, StageError
+from containerlib.errors import InvalidArgument, StageError, printable
 from containerlib.images.archives.tar import END, header, member
 from containerlib.images.snapshots.merged import Entry, is_whiteout
 
-__all__ = ["layer_tar", "source_date_epoch"]
+__all__ = ["layer_entries", "layer_tar", "source_date_epoch"]
 
 _PIECE = 1024 * 1024
 _WHITEOUT = ".wh."
@@ -29,6 +29,8 @@ _OPAQUE = ".wh..wh..opq"
 _XATTR = "SCHILY.xattr."
 _OWN = ("trusted.overlay.", "user.overlay.")
 """What overlayfs keeps for itself is no part of a layer."""
+_LAST_SECOND = 253_402_300_799
+"""Of the year 9999: a config's dates have four digits for it."""
 _KINDS = {
     stat.S_IFREG: tarfile.REGTYPE,
     stat.S_IFDIR: tarfile.DIRTYPE,
@@ -37,6 +39,21 @@ _KINDS = {
     stat.S_IFBLK: tarfile.BLKTYPE,
     stat.S_IFIFO: tarfile.FIFOTYPE,
 }
+
+
+def layer_entries(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """The same entries, of which a layer is to be made.
+
+    Raises: InvalidArgument(field="layer") for a file whose name would delete another where the layer is unpacked.
+    """
+    for entry in entries:
+        if entry.name.startswith(_WHITEOUT):
+            raise InvalidArgument(
+                f"/{printable(entry.path)} cannot be in a layer, where such a name stands for a deletion: "
+                "remove it, or rename it",
+                field="layer",
+            )
+        yield entry
 
 
 def layer_tar(
@@ -65,8 +82,10 @@ def source_date_epoch() -> int | None:
     text = os.environ.get("SOURCE_DATE_EPOCH", "")
     if not text:
         return None
-    if not (text.isascii() and text.isdecimal()):
-        raise InvalidArgument(f"{text!r} is no number of seconds", field="SOURCE_DATE_EPOCH")
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= _LAST_SECOND):
+        raise InvalidArgument(
+            f"{text[:100]!r} is no number of seconds up to the year 9999", field="SOURCE_DATE_EPOCH"
+        )
     return int(text)
 
 
@@ -79,16 +98,14 @@ def _entry(entry: Entry, links: dict[tuple[int, int], str], latest: int | None) 
         return
     info = _info(entry, latest)
     if stat.S_ISREG(status.st_mode):
-        first = (
-            links.setdefault((status.st_dev, status.st_ino), entry.path)
-            if status.st_nlink > 1
-            else entry.path
-        )
-        if first != entry.path:
+        first = links.get((status.st_dev, status.st_ino))
+        if first is not None:
             info.type, info.linkname = tarfile.LNKTYPE, first
             yield header(info)
             return
         yield from _file(entry, info)
+        if status.st_nlink > 1:
+            links[status.st_dev, status.st_ino] = entry.path
         return
     _add_xattrs(entry, info)
     yield header(info)
@@ -116,12 +133,12 @@ def _set_time(info: tarfile.TarInfo, status: os.stat_result, latest: int | None)
     if latest is not None and seconds >= latest:
         seconds, nanoseconds = latest, 0
     info.mtime = seconds
-    if nanoseconds:
+    if nanoseconds and seconds >= 0:  # before 1970 the fraction would count the other way
         info.pax_headers = {"mtime": f"{seconds}.{nanoseconds:09}".rstrip("0")}
 
 
 def _file(entry: Entry, info: tarfile.TarInfo) -> Iterator[bytes]:
-    descriptor = entry.open()
+    descriptor = entry.open_file()
     try:
         info.size = os.fstat(descriptor).st_size
         _add_xattrs(entry, info, descriptor)
@@ -147,14 +164,23 @@ def _add_xattrs(entry: Entry, info: tarfile.TarInfo, descriptor: int = -1) -> No
         if error.errno != errno.EOPNOTSUPP:
             raise
         return
-    values = {
-        _XATTR + name: os.getxattr(place, name, follow_symlinks=descriptor >= 0).decode(
+    values: dict[str, str] = {
+        _Keyword(_XATTR + name): os.getxattr(place, name, follow_symlinks=descriptor >= 0).decode(
             "utf-8", "surrogateescape"
         )
         for name in sorted(names)
-        if not name.startswith(_OWN)
+        if not name.startswith(_OWN) and "=" not in name  # it would be read as another's name and value
     }
     info.pax_headers = {**info.pax_headers, **values}
+
+
+class _Keyword(str):
+    """A name as the kernel has it: bytes, which need not be text. tarfile asks for its bytes in UTF-8."""
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:  # noqa: ARG002 - of str
+        return super().encode(encoding, "surrogateescape")
 
 
 def _marker(entry: Entry, name: str, latest: int | None) -> bytes:

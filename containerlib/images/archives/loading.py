@@ -9,7 +9,7 @@ Spec: image-spec image-layout.md; Docker image specification v1.2, combined imag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 
 from attrs import frozen
@@ -26,12 +26,15 @@ from containerlib.images.transfer.selection import choose_manifest
 from containerlib.spec.digest import Digest, Hasher
 from containerlib.spec.document import MAX_DOCUMENT, Document, parse_json
 from containerlib.spec.image import Descriptor, ImageConfig, Index, Manifest, MediaType
+from containerlib.spec.layer import MAX_LAYERS
 from containerlib.spec.platform import Platform, choose
 from containerlib.spec.reference import Reference
 
 __all__ = ["load"]
 
 _CONTAINERD_NAME = "io.containerd.image.name"
+_MAX_DOCUMENTS = 128 * 1024 * 1024
+"""Bytes of manifests, indexes and configs that a bundle is read for in all: of a thousand images they are a tenth."""
 
 
 @frozen
@@ -43,6 +46,33 @@ class _Found:
     names: tuple[str, ...]
     index: Tree | None = None
     """What the manifest is a part of, if all of that is in the bundle."""
+
+
+class _Documents:
+    """What is read whole of a bundle: so much of it in all, however often it names the same."""
+
+    def __init__(self, files: Files) -> None:
+        self.files = files
+        self.layers: dict[Hashable, Descriptor] = {}
+        """What has been hashed, by what it is: an archive may name one file a thousand times."""
+        self._left = _MAX_DOCUMENTS
+
+    def read(self, name: str) -> bytes:
+        size = self.files.size(name) or 0
+        self._left -= size
+        if size > MAX_DOCUMENT or self._left < 0:
+            limit = (
+                f"more than {MAX_DOCUMENT}"
+                if size > MAX_DOCUMENT
+                else f"with others more than {_MAX_DOCUMENTS}"
+            )
+            raise InvalidArgument(f"{name!r} has {limit} bytes: no honest document", field="path")
+        data = bytearray()
+        for chunk in self.files.chunks(name):
+            data += chunk
+            if len(data) > size:  # somebody writes to it
+                raise InvalidArgument(f"{name!r} grows while it is read", field="path")
+        return bytes(data)
 
 
 @frozen
@@ -74,7 +104,10 @@ def load(
             f"{path!r} is no image: it has neither index.json (an OCI layout) nor manifest.json (docker save)",
             field="path",
         )
-    found = _from_docker(files) if files.size("index.json") is None else _from_layout(files, platforms)
+    documents = _Documents(files)
+    found = (
+        _from_docker(documents) if files.size("index.json") is None else _from_layout(documents, platforms)
+    )
     if not found:
         raise NotFound(f"there is no image for {platforms[0]} in {path!r}")
     ids = []
@@ -87,23 +120,23 @@ def load(
     return ids
 
 
-def _from_layout(files: Files, platforms: Sequence[Platform]) -> list[_Found]:
+def _from_layout(documents: _Documents, platforms: Sequence[Platform]) -> list[_Found]:
     """The images of index.json that are for one of `platforms`, or do not say what they are for."""
     found = []
-    entries = Document.parse(_small(files, "index.json"), "index").documents("manifests")
+    entries = Document.parse(documents.read("index.json"), "index").documents("manifests")
     descriptors = _without_stand_ins([Descriptor.read(entry) for entry in entries])
-    tags = _docker_names(files, {descriptor.annotation(_CONTAINERD_NAME) for descriptor in descriptors})
+    tags = _docker_names(documents, {descriptor.annotation(_CONTAINERD_NAME) for descriptor in descriptors})
     for descriptor in descriptors:
         if descriptor.platform is not None and choose(platforms, [descriptor.platform]) is None:
             continue
-        manifest = choose_manifest(descriptor, partial(_document, files), platforms, "the layout")
+        manifest = choose_manifest(descriptor, partial(_document, documents), platforms, "the layout")
         names = [
             descriptor.annotation(_CONTAINERD_NAME),
             _full_name(descriptor.name),
             *tags.get(manifest.config.digest, ()),
         ]
         named = tuple(name for name in names if name)
-        found.append(_Found(manifest, {}, named, _index(files, descriptor)))
+        found.append(_Found(manifest, {}, named, _index(documents, descriptor)))
     return found
 
 
@@ -113,22 +146,22 @@ def _without_stand_ins(descriptors: Sequence[Descriptor]) -> list[Descriptor]:
     return [descriptor for descriptor in descriptors if descriptor.annotation(STANDS_FOR) not in there]
 
 
-def _document(files: Files, descriptor: Descriptor) -> bytes:
-    data = _small(files, _blob(descriptor.digest))
+def _document(documents: _Documents, descriptor: Descriptor) -> bytes:
+    data = documents.read(_blob(descriptor.digest))
     if not descriptor.digest.matches(data):
         raise InvalidArgument(f"the manifest is not what its name {descriptor.digest} says", field="index")
     return data
 
 
-def _index(files: Files, top: Descriptor) -> Tree | None:
+def _index(documents: _Documents, top: Descriptor) -> Tree | None:
     """The index, if all platforms of it are here: `docker save` names those too that it has not."""
 
     def is_here(blob: Descriptor) -> bool:
-        return files.size(_blob(blob.digest)) is not None
+        return documents.files.size(_blob(blob.digest)) is not None
 
     try:
         tree = read_tree(
-            top, partial(_document, files), leave=lambda blob: blob.is_foreign and not is_here(blob)
+            top, partial(_document, documents), leave=lambda blob: blob.is_foreign and not is_here(blob)
         )
     except NotFound:
         return None
@@ -136,22 +169,24 @@ def _index(files: Files, top: Descriptor) -> Tree | None:
     return tree if whole else None
 
 
-def _from_docker(files: Files) -> list[_Found]:
+def _from_docker(documents: _Documents) -> list[_Found]:
     """The images of manifest.json: configs and layers are named by path, and there are no manifests."""
-    return [_docker_image(files, entry) for entry in _docker_entries(files)]
+    return [_docker_image(documents, entry) for entry in _docker_entries(documents)]
 
 
-def _docker_image(files: Files, entry: Document) -> _Found:
+def _docker_image(documents: _Documents, entry: Document) -> _Found:
     config_path = entry.text("Config")
-    config_data = _small(files, config_path)
+    config_data = documents.read(config_path)
     config = ImageConfig.from_bytes(config_data)
     paths = entry.texts("Layers")
+    if len(paths) > MAX_LAYERS:
+        raise InvalidArgument(f"more than {MAX_LAYERS} layers cannot be stacked", field="manifest.json")
     if len(paths) != len(config.diff_ids):
         raise InvalidArgument(
             f"{len(config.diff_ids)} layers, and the archive lists {len(paths)}", field="manifest.json"
         )
     config_descriptor = Descriptor(MediaType.CONFIG, Digest.of(config_data), len(config_data))
-    layers = tuple(_layer(files, path) for path in paths)
+    layers = tuple(_layer(documents, path) for path in paths)
     places = {layer.digest: path for layer, path in zip(layers, paths, strict=True)}
     return _Found(
         Manifest(config_descriptor, layers),
@@ -160,34 +195,37 @@ def _docker_image(files: Files, entry: Document) -> _Found:
     )
 
 
-def _layer(files: Files, path: str) -> Descriptor:
+def _layer(documents: _Documents, path: str) -> Descriptor:
     """Reads the layer once for its digest: the archive's paths say nothing to be relied on."""
+    identity = documents.files.identity(path)
+    if identity in documents.layers:
+        return documents.layers[identity]
     hasher, size, head = Hasher(), 0, b""
-    for chunk in files.chunks(path):
+    for chunk in documents.files.chunks(path):
         hasher.update(chunk)
         size += len(chunk)
         head = head or chunk[:2]
     media_type = MediaType.LAYER_GZIP if head == b"\x1f\x8b" else MediaType.LAYER
-    return Descriptor(media_type, hasher.digest(), size)
+    return documents.layers.setdefault(identity, Descriptor(media_type, hasher.digest(), size))
 
 
-def _docker_names(files: Files, known: set[str]) -> dict[Digest, tuple[str, ...]]:
+def _docker_names(documents: _Documents, known: set[str]) -> dict[Digest, tuple[str, ...]]:
     """The full names that manifest.json has for each config, as far as it is there, and that are not `known`.
 
     Two entries of index.json may be around the same config, and each has its own names.
     """
-    if files.size("manifest.json") is None:
+    if documents.files.size("manifest.json") is None:
         return {}
     names: dict[Digest, tuple[str, ...]] = {}
-    for entry in _docker_entries(files):
-        digest = Digest.of(_small(files, entry.text("Config")))
+    for entry in _docker_entries(documents):
+        digest = Digest.of(documents.read(entry.text("Config")))
         others = [name for name in entry.texts("RepoTags") if str(Reference.parse(name)) not in known]
         names[digest] = (*names.get(digest, ()), *others)
     return names
 
 
-def _docker_entries(files: Files) -> list[Document]:
-    value = parse_json(_small(files, "manifest.json"), "manifest.json")
+def _docker_entries(documents: _Documents) -> list[Document]:
+    value = parse_json(documents.read("manifest.json"), "manifest.json")
     if not isinstance(value, list):
         raise InvalidArgument("a list is needed", field="manifest.json")
     return [Document(item, f"manifest.json[{i}]") for i, item in enumerate(value)]
@@ -200,10 +238,3 @@ def _full_name(name: str) -> str:
 
 def _blob(digest: Digest) -> str:
     return f"blobs/{digest.algorithm}/{digest.hex}"
-
-
-def _small(files: Files, name: str) -> bytes:
-    size = files.size(name)
-    if size is not None and size > MAX_DOCUMENT:
-        raise InvalidArgument(f"{name} has more than {MAX_DOCUMENT} bytes: no honest document", field="path")
-    return b"".join(files.chunks(name))

@@ -161,7 +161,7 @@ def _member(name: str, size: int, chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 def _write(path: str, chunks: Iterable[bytes]) -> None:
     try:
-        with open(path, "wb") as file:
+        with open(path, "xb") as file:  # nobody may have put a link there meanwhile
             write_to(file, chunks)
             file.flush()
             os.fsync(file.fileno())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from containerlib._sys.trees import remove_trees
+from containerlib.errors import Error, StageError
 from containerlib.images.content.leases import Lease, lease_of, sweep
 from containerlib.images.records import PruneReport
 from containerlib.images.root import ImageRoot
@@ -19,7 +21,7 @@ def collect(root: ImageRoot) -> PruneReport:
     A snapshot is forgotten before it loses its name: a kill in between leaves a layer that no row knows, which the
     next collection takes, and never a row without its layer. The slow removal comes after both transactions.
     """
-    with root.lease() as lease:
+    with _typed(root), root.lease() as lease:
         sweep(root.leases, root.table)
         with root.table.transaction():
             root.table.forget_indexes()
@@ -40,16 +42,30 @@ def collect(root: ImageRoot) -> PruneReport:
 
 def clear_temporary(root: ImageRoot) -> PruneReport:
     """Removes temporary files and directories whose lease has ended."""
-    # Listed before the living leases are: what is made in between is in neither list or in both.
-    names = [
-        (directory, name)
-        for directory in (root.content.ingest, root.snapshots.path)
-        for name in _in(directory)
-    ]
-    live = sweep(root.leases, root.table)
-    dead = [(directory, name) for directory, name in names if _is_dead(name, live)]
-    size = remove_trees(os.path.join(directory, name) for directory, name in dead)
+    with _typed(root):
+        # Listed before the living leases are: what is made in between is in neither list or in both.
+        names = [
+            (directory, name)
+            for directory in (root.content.ingest, root.snapshots.path)
+            for name in _in(directory)
+        ]
+        live = sweep(root.leases, root.table)
+        dead = [(directory, name) for directory, name in names if _is_dead(name, live)]
+        size = remove_trees(os.path.join(directory, name) for directory, name in dead)
     return PruneReport(temporary=tuple(name for _, name in dead), reclaimed_bytes=size)
+
+
+@contextmanager
+def _typed(root: ImageRoot) -> Iterator[None]:
+    """What the disk refuses, as this library's error. Raises: StageError(stage="state")."""
+    try:
+        yield
+    except Error:
+        raise
+    except OSError as error:
+        path = str(error.filename or root.content.path)
+        advice = "see to it that this can be read and written, and prune again"
+        raise StageError("state", error.errno or 0, path, advice=advice) from error
 
 
 def _forget_snapshots(root: ImageRoot) -> None:

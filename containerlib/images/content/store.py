@@ -79,6 +79,7 @@ class ContentStore:
         return [
             Digest(algorithm, name)
             for algorithm in os.listdir(self._blobs)
+            if os.path.isdir(os.path.join(self._blobs, algorithm))
             for name in os.listdir(os.path.join(self._blobs, algorithm))
         ]
 

@@ -35,8 +35,8 @@ __all__ = [
 MAX_NESTING = 3
 """How many documents one may have to open to come to a manifest."""
 _MAX_DOCUMENTS = 1000
-_MAX_BYTES = 64 * 1024 * 1024
-"""Of all documents together: they are read into memory."""
+_MAX_BYTES = 32 * 1024 * 1024
+"""Of all documents, which are in memory together."""
 
 Document = Manifest | Index
 Read = Callable[[Descriptor], bytes]

@@ -32,7 +32,7 @@ _MAX_ERROR = 64 * 1024
 def request_line(method: str, url: str) -> str:
     """The request for an error's text: without the query, where signed URLs have their secrets."""
     parts = urlsplit(url)
-    return f"{method} {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return printable(f"{method} {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
 
 
 def bounded(response: httpx.Response, limit: int) -> bytes:

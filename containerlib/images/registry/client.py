@@ -106,6 +106,7 @@ class Registry(Reading, Operations):
                 timeout=self._timeout,
                 transport=self._transport,
                 retry=self._retry,
+                chosen=False,  # but by whoever made the image
             )
         )
 

@@ -20,8 +20,8 @@ from attrs import evolve
 
 from containerlib.errors import InvalidArgument, RegistryError, Unsupported
 from containerlib.images.registry.answers import bounded
+from containerlib.images.registry.manifests import put_manifest
 from containerlib.images.registry.session import SUCCESS, Scope, Session
-from containerlib.images.registry.uploads import check_digest
 from containerlib.spec.descriptor import Descriptor, MediaType
 from containerlib.spec.digest import Digest
 from containerlib.spec.document import MAX_DOCUMENT
@@ -92,12 +92,14 @@ def _change(session: Session, repository: str, subject: Digest, change: Callable
         if changed == entries:
             return
         try:
-            _write(session, repository, subject, changed)
+            put_manifest(session, repository, Index(changed), tag=tag_of(subject))
         except RegistryError as error:
             there = tuple(entry for entry in changed if _exists(session, repository, entry))
             if not 400 <= error.status < 500 or there == changed:
                 raise
-            _write(session, repository, subject, there)  # without what somebody deleted and left in the list
+            put_manifest(
+                session, repository, Index(there), tag=tag_of(subject)
+            )  # without what somebody deleted and left in the list
         taken = time.monotonic() - start
         session.wait(max(_LEAST_WAIT, taken * _WAIT) * random.uniform(1.0, 2.0))  # noqa: S311 - spreads clients
     raise RegistryError(
@@ -111,12 +113,3 @@ def _exists(session: Session, repository: str, entry: Descriptor) -> bool:
     headers, scope, accept = {"Accept": entry.media_type}, Scope(repository), SUCCESS | {404}
     with session.send("HEAD", path, scope=scope, what=what, headers=headers, accept=accept) as response:
         return response.is_success
-
-
-def _write(session: Session, repository: str, subject: Digest, entries: Entries) -> None:
-    tag, index = tag_of(subject), Index(entries)
-    what, path = f"{session.name}/{repository}:{tag}", f"/v2/{repository}/manifests/{tag}"
-    headers, scope = {"Content-Type": MediaType.INDEX}, Scope(repository, "pull,push")
-    content = index.to_bytes()
-    with session.send("PUT", path, scope=scope, what=what, headers=headers, content=content) as response:
-        check_digest(session.name, response, index.descriptor().digest, what)

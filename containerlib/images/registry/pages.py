@@ -20,10 +20,12 @@ from containerlib.spec.document import MAX_DOCUMENT
 __all__ = ["Page", "next_link", "pages"]
 
 _MAX_PAGES = 10_000
+_MAX_BYTES = 64 * 1024 * 1024
+"""Of all pages: a million tags have less."""
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - HTTP's word for a word
 _PARAMETER = rf'\s*;\s*(?:{_TOKEN})(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^",;\s]*))?'
 _LINK = re.compile(rf"\s*<(?P<url>[^<>]*)>(?P<parameters>(?:{_PARAMETER})*)\s*,?")
-_NEXT = re.compile(r';\s*rel\s*=\s*(?:"(?:[^"]*\s)?next(?:\s[^"]*)?"|next)\s*(?:;|$)', re.IGNORECASE)
+_RELATION = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^",;\s]*))', re.IGNORECASE)
 
 
 @frozen
@@ -42,7 +44,7 @@ def pages(
 
     Raises: as `Session.send`; RegistryError for a link that leaves the registry, or goes on without end.
     """
-    url, seen = path, {path}
+    url, seen, size = path, {path}, 0
     while True:
         with session.send("GET", url, scope=scope, what=what, accept=accept) as response:
             data = bounded(response, MAX_DOCUMENT)
@@ -65,6 +67,13 @@ def pages(
                 request=request_line("GET", here),
             )
         seen.add(url)
+        size += len(data)
+        if size > _MAX_BYTES:
+            raise RegistryError(
+                f"more than {_MAX_BYTES} bytes came for {what}, which is no honest list",
+                code="SIZE_INVALID",
+                request=request_line("GET", here),
+            )
 
 
 def _beside(here: str, link: str) -> str:
@@ -82,6 +91,7 @@ def next_link(headers: Iterable[str]) -> str:
         position = 0
         while match := _LINK.match(header, position):
             position = match.end()
-            if _NEXT.search(match["parameters"]):
+            relation = _RELATION.search(match["parameters"])  # RFC 8288: only the first counts
+            if relation and "next" in (relation[1] or relation[2] or "").lower().split():
                 return match["url"]
     return ""

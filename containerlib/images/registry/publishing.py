@@ -16,9 +16,9 @@ from attrs import evolve
 from containerlib.errors import InvalidArgument, RegistryError, Unsupported
 from containerlib.images.registry import fallback
 from containerlib.images.registry.answers import bounded
+from containerlib.images.registry.manifests import put_manifest
 from containerlib.images.registry.referrers import has_referrers
 from containerlib.images.registry.session import Scope, Session
-from containerlib.images.registry.uploads import check_digest
 from containerlib.spec.descriptor import Descriptor, MediaType
 from containerlib.spec.digest import Digest
 from containerlib.spec.document import MAX_DOCUMENT
@@ -41,7 +41,7 @@ def publish(
 
     `digest` instead of its sha256, if there is no tag.
 
-    Raises: InvalidArgument for one of more than 4 MiB, or that has another digest; as `Session.send`.
+    Raises: InvalidArgument for one of more than 4 MiB, or that has another digest; as `put_manifest`.
     """
     descriptor, data = document.descriptor(), document.to_bytes()
     if digest is not None:
@@ -50,22 +50,7 @@ def publish(
         descriptor = evolve(descriptor, digest=digest)
     if len(data) > MAX_DOCUMENT:
         raise InvalidArgument(f"more than {MAX_DOCUMENT} bytes, which registries refuse", field="manifest")
-    target = tag or descriptor.digest
-    what = f"{session.name}/{repository}{':' if tag else '@'}{target}"
-    path, headers = f"/v2/{repository}/manifests/{target}", {"Content-Type": descriptor.media_type}
-    scope = Scope(repository, "pull,push")
-    try:
-        with session.send("PUT", path, scope=scope, what=what, headers=headers, content=data) as response:
-            check_digest(session.name, response, descriptor.digest, what)
-            listed = "OCI-Subject" in response.headers
-    except RegistryError as error:
-        if error.code != "DIGEST_INVALID" or error.status != 400 or descriptor.digest.algorithm == "sha256":
-            raise
-        # distribution 2 holds every manifest against its sha256
-        raise Unsupported(
-            f"{session.name} takes no manifest by its {descriptor.digest.algorithm}, by which an index names it: "
-            "push to another registry, or an index that is made anew"
-        ) from error
+    listed = put_manifest(session, repository, document, tag=tag, digest=descriptor.digest)
     if document.subject is not None and not listed:
         fallback.add(session, repository, document.subject.digest, fallback.entry_of(document))
     return descriptor

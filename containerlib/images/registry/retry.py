@@ -48,5 +48,5 @@ def retry_after(value: str, *, date: str = "") -> float:
         until = parsedate_to_datetime(value)
         now = parsedate_to_datetime(date) if date else datetime.now(UTC)
         return max(0.0, (until - now).total_seconds())
-    except (TypeError, ValueError):  # unreadable, or one with a time zone and one without
+    except (TypeError, ValueError, OverflowError):  # unreadable, or one with a time zone and one without
         return 0.0

@@ -81,7 +81,7 @@ class Session:
     Without `credentials` nothing is answered that asks for a login. `tls` has the files of a private CA and of a
     client's certificate. Plain HTTP is for loopback, where `tls` has nothing. `insecure` takes any certificate, and
     plain HTTP where there is no TLS; False wants TLS on loopback too. `timeout`: seconds within which a server has to
-    make some progress.
+    make some progress. `chosen`: the caller named the host, which may then be a link-local address.
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class Session:
         timeout: float = 30.0,
         transport: httpx.BaseTransport | None = None,
         retry: Retry | None = None,
+        chosen: bool = True,
     ) -> None:
         self.name = name
         self.retry = retry or Retry()
@@ -102,7 +103,7 @@ class Session:
         self.base = f"{'http' if local else 'https'}://{served_by(name)}"
         self._probes = insecure is True
         self._lock = threading.Lock()
-        network = Network({host})
+        network = Network({host} if chosen else ())
         contexts = Contexts(host, tls, insecure=insecure is True)
         self._http = Http(
             # A registry on loopback is not behind a proxy.

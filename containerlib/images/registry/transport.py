@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import httpcore
 import httpx
 
-from containerlib.errors import RegistryError, Unsupported
+from containerlib.errors import InvalidArgument, RegistryError, Unsupported
 from containerlib.images.registry.answers import request_line
 from containerlib.images.registry.network import Connection, Network
 
@@ -27,6 +27,7 @@ MAX_CONNECTIONS = 8
 _LARGE_BODY = 8 * 1024 * 1024
 _PIECE = 256 * 1024
 _IDLE_SECONDS = 15.0
+_PROXIES = frozenset({"http", "https", "socks5", "socks5h"})
 _TOO_LARGE = 431  # h11's hint for headers beyond its limit
 
 
@@ -91,8 +92,22 @@ class Transport(httpx.BaseTransport):
                 keepalive_expiry=_IDLE_SECONDS,
                 network_backend=self._network,
             )
+        return _proxy_pool(_proxy_address(proxy), context, self._network)
+
+
+def _proxy_address(proxy: str) -> httpx.URL:
+    """Raises: InvalidArgument(field="proxy"), without the password that may be in it."""
+    try:
         address = httpx.URL(proxy if "://" in proxy else f"http://{proxy}")
-        return _proxy_pool(address, context, self._network)
+    except (httpx.InvalidURL, ValueError):
+        address = httpx.URL("")
+    if address.scheme not in _PROXIES or not address.host:
+        raise InvalidArgument(
+            "what the environment names as the proxy is no http, https or socks5 URL: correct HTTPS_PROXY, HTTP_PROXY "
+            "or ALL_PROXY, or unset it",
+            field="proxy",
+        )
+    return address
 
 
 def _proxy_pool(
@@ -106,7 +121,7 @@ def _proxy_pool(
             return httpcore.SOCKSProxy(
                 url, login, context, max_connections=MAX_CONNECTIONS, network_backend=network
             )
-        except ImportError as error:
+        except (ImportError, RuntimeError) as error:  # httpcore's way to say that it lacks a package
             raise Unsupported("the proxy speaks SOCKS: install socksio, or use an HTTP proxy") from error
     return httpcore.HTTPProxy(
         url, login, ssl_context=context, max_connections=MAX_CONNECTIONS, network_backend=network
@@ -122,7 +137,7 @@ class _Body(httpx.SyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         connection = self._answer.extensions.get("network_stream")
-        length = _plain_length(self._answer)
+        length = 0 if self._request.method == "HEAD" else _plain_length(self._answer)
         with _as_httpx(self._request):
             if length < _LARGE_BODY or not isinstance(connection, Connection):
                 yield from self._answer.iter_stream()

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
 
-from attrs import frozen
+from attrs import define, frozen
 
 from containerlib._sys.opening import open_layer
 from containerlib.errors import StageError
@@ -33,6 +33,9 @@ __all__ = ["Entry", "MergedTree", "is_opaque", "is_whiteout"]
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 _MAX_LINKS = 40
+_HIDES = frozenset({errno.ENOTDIR, errno.ELOOP})
+"""A whiteout, or a file: what is below is hidden."""
+_HELD = 32
 _NONE = frozenset({errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM})
 
 
@@ -56,9 +59,36 @@ class Entry:
         """A new descriptor of it, never of what a link or a FIFO leads to."""
         return os.open(self.name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.parent)
 
+    def open_file(self) -> int:
+        """A new descriptor of a regular file, for reading. Raises: FileNotFoundError where it is none any more.
+
+        Not opened before it is known what it is: a container may have put a device there, which does something then.
+        """
+        place = self.open(os.O_PATH)
+        try:
+            if not stat.S_ISREG(os.fstat(place).st_mode):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.path)
+            return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        finally:
+            os.close(place)
+
     def link(self) -> str:
         """The target of a symbolic link."""
         return os.readlink(self.name, dir_fd=self.parent)
+
+
+@define
+class _Level:
+    """A directory that a walk is in: the names that are left, and the directories that merge there, if open."""
+
+    path: str
+    names: Iterator[str]
+    directories: list[int] | None
+
+    def close(self) -> None:
+        if self.directories is not None:
+            _close(self.directories)
+            self.directories = None
 
 
 class MergedTree:
@@ -80,9 +110,56 @@ class MergedTree:
             ) from error
 
     def walk(self) -> Iterator[Entry]:
-        """Every entry, the root first, each directory before what is in it, in the order of names' bytes."""
+        """Every entry, the root first, each directory before what is in it, in the order of names' bytes.
+
+        Raises: StageError(stage="image") where one cannot be read.
+        """
         yield Entry("", os.fstat(self._roots[0]), self._roots[0])
-        yield from self._walk("", self._roots)
+        levels = [_Level("", iter(self._names(self._roots)), self._roots)]
+        try:
+            while levels:
+                entry = self._next(levels)
+                if entry is not None:
+                    yield entry
+                    if stat.S_ISDIR(entry.status.st_mode):
+                        self._descend(entry, levels)
+        except OSError as error:
+            raise StageError("image", error.errno or 0, f"/{levels[-1].path}") from error
+        finally:
+            for level in levels[1:]:
+                level.close()
+
+    def _next(self, levels: list[_Level]) -> Entry | None:
+        """The next entry of the innermost level; None where there is none, and then that level may be over."""
+        level = levels[-1]
+        name = next(level.names, None)
+        if name is None:
+            levels.pop()
+            if levels:
+                level.close()
+            return None
+        if level.directories is None:
+            self._open_again(levels)
+        path = f"{level.path}/{name}" if level.path else name
+        return self._look_up(
+            path, name, level.directories or ()
+        )  # None: deleted, or gone since it was listed
+
+    def _descend(self, entry: Entry, levels: list[_Level]) -> None:
+        """Into the directory. A few levels are held open, as a tree may be deeper than a process has descriptors."""
+        directories = levels[-1].directories or ()
+        levels.append(_Level(entry.path, iter(()), self._below(entry.name, directories)))
+        levels[-1].names = iter(self._names(levels[-1].directories or ()))
+        if len(levels) > _HELD + 1:
+            levels[-_HELD - 1].close()
+
+    def _open_again(self, levels: list[_Level]) -> None:
+        """The innermost levels, from the root on: as many as are held, so that this is not done for each of them."""
+        for number in range(1, len(levels)):
+            level, outer = levels[number], levels[number - 1]
+            level.directories = self._below(level.path.rpartition("/")[2], outer.directories or ())
+            if 1 < number <= len(levels) - _HELD:
+                outer.close()
 
     def status(self, path: str) -> os.stat_result | None:
         """What is at `path`, symbolic links in it not followed; None where nothing is."""
@@ -134,38 +211,31 @@ class MergedTree:
     @contextmanager
     def _directories(self, path: str) -> Iterator[list[int]]:
         """The directories that merge at `path`, none where there is none."""
-        directories, opened = self._roots, list[int]()
+        directories = self._reach(path) if path else self._roots
         try:
-            for part in path.split("/") if path else ():
-                entry = self._look_up(part, part, directories)
-                if entry is None:
-                    directories = []
-                    break
-                directories = self._below(part, directories)
-                opened += directories
             yield directories
         finally:
-            for descriptor in opened:
-                os.close(descriptor)
+            if path:
+                _close(directories)
 
-    def _walk(self, path: str, directories: Sequence[int]) -> Iterator[Entry]:
-        for name in self._names(directories):
-            entry = self._look_up(f"{path}/{name}" if path else name, name, directories)
-            if entry is None:  # deleted, or gone since it was listed
-                continue
-            yield entry
-            if stat.S_ISDIR(entry.status.st_mode):
-                below = self._below(name, directories)
-                try:
-                    yield from self._walk(entry.path, below)
-                finally:
-                    for descriptor in below:
-                        os.close(descriptor)
+    def _reach(self, path: str) -> list[int]:
+        """The directories that merge at `path`, which is not the root, for the caller to close."""
+        directories = self._roots
+        for part in path.split("/"):
+            try:
+                is_there = self._look_up(part, part, directories) is not None
+                found = self._below(part, directories) if is_there else []
+            finally:
+                if directories is not self._roots:
+                    _close(directories)
+            directories = found
+        return directories
 
     def _names(self, directories: Sequence[int]) -> list[str]:
         names: set[str] = set()
         for directory in directories:
-            names.update(os.listdir(directory))
+            with suppress(FileNotFoundError):  # a running container removed it
+                names.update(os.listdir(directory))
         return sorted(names, key=os.fsencode)
 
     def _look_up(self, path: str, name: str, directories: Sequence[int]) -> Entry | None:
@@ -183,27 +253,27 @@ class MergedTree:
     def _below(self, name: str, directories: Sequence[int]) -> list[int]:
         """The directories that merge under `name`, the top one first."""
         found: list[int] = []
-        for directory in directories:
-            try:
-                descriptor = os.open(name, _DIRECTORY, dir_fd=directory)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                if error.errno in (
-                    errno.ENOTDIR,
-                    errno.ELOOP,
-                ):  # a whiteout, or a file: what is below is hidden
+        try:
+            for directory in directories:
+                try:
+                    descriptor = os.open(name, _DIRECTORY, dir_fd=directory)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    if error.errno in _HIDES:
+                        break
+                    raise
+                found.append(descriptor)
+                if is_opaque(descriptor):
                     break
-                raise
-            found.append(descriptor)
-            if is_opaque(descriptor):
-                break
+        except BaseException:
+            _close(found)
+            raise
         return found
 
     def close(self) -> None:
         """Closes the layers."""
-        while self._roots:
-            os.close(self._roots.pop())
+        _close(self._roots)
 
     def __enter__(self) -> MergedTree:
         return self
@@ -216,6 +286,11 @@ class MergedTree:
 
 def _parts(path: str) -> list[str]:
     return [part for part in path.split("/") if part not in ("", ".")]
+
+
+def _close(descriptors: list[int]) -> None:
+    while descriptors:
+        os.close(descriptors.pop())
 
 
 def is_whiteout(status: os.stat_result) -> bool:

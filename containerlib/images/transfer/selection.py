@@ -11,6 +11,9 @@ from containerlib.spec.platform import Platform, choose
 
 __all__ = ["choose_manifest", "select"]
 
+_MAX_NAMES, _MAX_NAME = 50, 100
+"""Of what a message names: the registry wrote it."""
+
 
 def choose_manifest(top: Descriptor, read: Read, platforms: Sequence[Platform], subject: str) -> Manifest:
     """Follows indexes down from `top` to the manifest for the first of `platforms` that there is.
@@ -36,6 +39,7 @@ def select(index: Index, platforms: Sequence[Platform], subject: str) -> Descrip
         return index.manifests[0]
     position = choose(platforms, offered)
     if position is None:
-        there = ", ".join(sorted({str(p) for p in offered if p and p.os != "unknown"})) or "none"
+        names = sorted({str(p)[:_MAX_NAME] for p in offered if p and p.os != "unknown"})
+        there = ", ".join([*names[:_MAX_NAMES], *(["..."] if len(names) > _MAX_NAMES else [])]) or "none"
         raise NotFound(f"{subject} has no image for {platforms[0]}; there is: {there}")
     return index.manifests[position]

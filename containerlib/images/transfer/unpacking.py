@@ -16,10 +16,12 @@ from containerlib.images.transfer.decoding import ahead, decoded
 from containerlib.images.transfer.transfers import Transfer
 from containerlib.spec.digest import Digest, Hasher
 
-__all__ = ["unpack"]
+__all__ = ["Count", "bounded", "unpack"]
 
 MAX_RATIO = 200
 ALWAYS_ALLOWED_BYTES = 1024**3
+_AHEAD = 64 * 1024 * 1024
+"""How much of a layer may be believed in that has not come: what is packed best may be at its start."""
 
 
 def unpack(
@@ -75,9 +77,10 @@ def _unpack(
     wait_for_lowers: Callable[[], None],
 ) -> tuple[int, Digest]:
     hasher = Hasher(algorithm)
-    pieces = ahead(_decoded(transfer))
+    received = Count()
+    pieces = ahead(_decoded(transfer, received))
     try:
-        for piece, total in _bounded(pieces, compressed_size):
+        for piece, total in bounded(pieces, compressed_size, received):
             hasher.update(piece)
             draft.feed(piece)
             progress(total)
@@ -88,20 +91,36 @@ def _unpack(
         pieces.close()
 
 
-def _bounded(pieces: Iterable[bytes], compressed_size: int) -> Iterator[tuple[bytes, int]]:
-    """Each piece with the bytes up to its end. Raises: InvalidArgument beyond what so few bytes may unpack to."""
-    limit = max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * compressed_size)
+class Count:
+    """How many bytes have come."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def of(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self.bytes += len(chunk)
+            yield chunk
+
+
+def bounded(pieces: Iterable[bytes], compressed_size: int, received: Count) -> Iterator[tuple[bytes, int]]:
+    """Each piece with the bytes up to its end. Raises: InvalidArgument beyond what so few bytes may unpack to.
+
+    `compressed_size` is what a manifest says, and only until so many bytes would have come is it known to be a lie.
+    """
     total = 0
     for piece in pieces:
         total += len(piece)
+        size = min(compressed_size, received.bytes + _AHEAD)
+        limit = max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * size)
         if total > limit:
             raise InvalidArgument(
-                f"{compressed_size} bytes unpack to more than {limit}: this is no honest layer",
+                f"{size} bytes unpack to more than {limit}: this is no honest layer",
                 field="layer",
             )
         yield piece, total
 
 
-def _decoded(transfer: Transfer) -> Iterator[bytes]:
+def _decoded(transfer: Transfer, received: Count) -> Iterator[bytes]:
     """Decoding from its first byte on in the thread that asks for the first piece."""
-    yield from decoded(transfer.chunks())
+    yield from decoded(received.of(transfer.chunks()))

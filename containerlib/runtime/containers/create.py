@@ -172,7 +172,7 @@ def _make(
         cgroup=cgroup,
         owned=False,
         stdio=stdio,
-        log=False,
+        log=None,
         terminal=terminal,
         hold=True,
         spec=spec,

@@ -20,6 +20,7 @@ from containerlib.runtime.cgroups.cgroup import ContainerCgroup
 from containerlib.runtime.order import Stdio
 from containerlib.runtime.plan.roots import OverlayRoot, Root
 from containerlib.runtime.supervisor import Supervisor
+from containerlib.spec.log import ALL_IN_ONE, LogOptions
 from containerlib.spec.runtime import Process, Spec
 from containerlib.spec.secret import Secret
 
@@ -52,6 +53,7 @@ class Driver(Protocol):
         hold: bool = False,
         seccomp_cache: str | None = None,
         wait: bool = True,
+        log: LogOptions | None = ALL_IN_ONE,
         reaper: bool = False,
         secrets: tuple[Secret, ...] = (),
         images: Sequence[tuple[str, OverlayRoot]] = (),

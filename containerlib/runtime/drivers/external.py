@@ -35,6 +35,7 @@ from containerlib.runtime.order import Stdio, run_chores, supervise, terminal_si
 from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.plan.roots import OverlayRoot, Root
 from containerlib.runtime.supervisor import Supervisor
+from containerlib.spec.log import ALL_IN_ONE, LogOptions
 from containerlib.spec.runtime import Process, Spec
 from containerlib.spec.secret import Secret
 from containerlib.spec.values import evolve
@@ -82,6 +83,7 @@ class ExternalRuntime:
         hold: bool = False,
         seccomp_cache: str | None = None,  # noqa: ARG002 - the runtime compiles its own
         wait: bool = True,  # noqa: ARG002 - it is slow anyway, and what it says is to be read
+        log: LogOptions | None = ALL_IN_ONE,
         reaper: bool = False,
         secrets: tuple[Secret, ...] = (),
         images: Sequence[tuple[str, OverlayRoot]] = (),
@@ -101,11 +103,11 @@ class ExternalRuntime:
         if isinstance(root, OverlayRoot) and not layers_one_by_one():
             root = evolve(root, classic=True)
         launch.forget(directory)
-        log = f"{directory}/{_LOG}"
-        _unlink(log)
+        said = f"{directory}/{_LOG}"
+        _unlink(said)
         size = terminal_size(spec["process"], None)
         plan = foreign_plan(
-            self._command(directory, log, spec),
+            self._command(directory, said, spec),
             (
                 "--bundle",
                 sandbox_bundle(bundle, directory, spec) if self._is_sandbox else bundle,
@@ -118,8 +120,9 @@ class ExternalRuntime:
             container_id=os.path.basename(directory),  # noqa: PTH119 - a str
             join=self._is_sandbox,
             hold=hold,
+            log=log or ALL_IN_ONE,
         )
-        with self._explaining(log, spec["process"]):
+        with self._explaining(said, spec["process"]):
             return supervise(
                 plan,
                 directory=directory,

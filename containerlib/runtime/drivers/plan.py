@@ -17,12 +17,13 @@ from attrs import frozen
 from containerlib._sys.native import lib
 from containerlib.runtime.cgroups.layout import Layout
 from containerlib.runtime.plan import ops
-from containerlib.runtime.plan.container import after_ops
+from containerlib.runtime.plan.container import after_ops, log_ops
 from containerlib.runtime.plan.groups import Groups
 from containerlib.runtime.plan.mount_options import RDONLY
 from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.plan.root_mounts import foreign_root_mount_ops
 from containerlib.runtime.plan.roots import Root
+from containerlib.spec.log import ALL_IN_ONE, LogOptions
 
 __all__ = ["CGROUP_ROOT", "PID_FILE", "Command", "foreign_exec_plan", "foreign_plan"]
 
@@ -67,6 +68,7 @@ def foreign_plan(
     container_id: str,
     join: bool,
     hold: bool,
+    log: LogOptions = ALL_IN_ONE,
 ) -> Plan:
     """A container's. `create`: the arguments of that verb before the id.
 
@@ -79,7 +81,7 @@ def foreign_plan(
         command.op("create", *create, container_id, makes_process=True),
         *([ops.hold("", "")] if hold else []),
     ]
-    after = (*after_ops(groups), command.op("delete", "--force", container_id))
+    after = (*after_ops(groups), *log_ops(log), command.op("delete", "--force", container_id))
     return Plan(tuple(before), after, started=(command.op("start", container_id),))
 
 

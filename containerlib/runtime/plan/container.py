@@ -31,6 +31,7 @@ from containerlib.runtime.plan.sysctls import check_sysctl
 from containerlib.runtime.plan.time_offsets import time_ops
 from containerlib.runtime.plan.unmounted import check_unmounted, directory_op, is_unmounted
 from containerlib.runtime.plan.user import Mapper, denies_groups, root_ops, user_ops
+from containerlib.spec.log import ALL_IN_ONE, LogOptions
 from containerlib.spec.secret import Secret
 from containerlib.spec.values import frozen
 
@@ -74,6 +75,7 @@ class Manner:
     """What hooks are told."""
     mapper: Mapper | None = None
     """Who maps the ids of a user namespace; None: the caller, who is privileged."""
+    log: LogOptions = ALL_IN_ONE
 
 
 def container_plan(
@@ -152,7 +154,7 @@ def container_plan(
     supervised = manner.supervised
     return Plan(
         tuple(before),
-        (*after_ops(groups), *(hooks("poststop") if supervised else ())),
+        (*after_ops(groups), *log_ops(manner.log), *(hooks("poststop") if supervised else ())),
         namespaces.cloned,
         tuple(hooks("poststart") if supervised else ()),
     )
@@ -343,6 +345,13 @@ def after_ops(groups: Groups) -> Sequence[Op]:
         *map(ops.cgroup_kill, _killed_through(groups)),
         *map(ops.cgroup_remove, (*groups.directories, *groups.classes)),
     ]
+
+
+def log_ops(options: LogOptions) -> Sequence[Op]:
+    """What the shim does unasked is the default."""
+    if options == ALL_IN_ONE:
+        return ()
+    return (ops.log(options.max_size_bytes, options.max_files, block=options.full == "block"),)
 
 
 def _killed_through(groups: Groups) -> Sequence[str]:

@@ -379,3 +379,7 @@ def cgroup_kill(path: str) -> Op:
 
 def cgroup_remove(path: str) -> Op:
     return Op(lib.CLIB_OP_CGROUP_REMOVE, path, texts=(path, None))
+
+
+def log(size_bytes: int, files: int, *, block: bool) -> Op:
+    return Op(lib.CLIB_OP_LOG, "the log", (size_bytes, files, int(block)))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from containerlib.engine.instance import Memo, Shared
+from containerlib.spec.log import LogOptions
 
 
 def test_memo_default_is_an_empty_object() -> None:
@@ -17,6 +18,7 @@ def test_memo_survives_json() -> None:
         volumes=("www",),
         anonymous=("0123",),
         mounts=(Shared("volume", "/x", "www", True, "a/b"),),
+        log=LogOptions(1 << 20, 3, "block"),
     )
     assert Memo.from_json(memo.to_json()) == memo
 

@@ -14,6 +14,7 @@ import containerlib as cl
 from containerlib.engine.sources import HostSource, StoredSource
 from containerlib.images import ImageRecord
 from containerlib.spec.image_config import ImageConfig
+from containerlib.spec.log import LogOptions
 from containerlib.spec.options import ContainerOptions, Limits, MountOption
 
 
@@ -55,6 +56,7 @@ def test_recipe_words_describe_options(recipe: cl.ContainerRecipe) -> None:
         no_new_privileges=True,
         stop_signal="3",
         stop_timeout=2.0,
+        log=LogOptions(10 << 20, 5, "block"),
     )
 
 
@@ -70,6 +72,14 @@ def test_recipe_equal_hashed_and_pickled_by_value(recipe: cl.ContainerRecipe) ->
     assert first == second == copy
     assert len({first, second, copy}) == 1
     assert copy.engine.root == recipe.engine.root
+
+
+def test_recipe_log_keeps_what_is_not_given(recipe: cl.ContainerRecipe) -> None:
+    assert recipe.log().options.log == LogOptions()
+    bounded = recipe.log(max_size="1MiB", max_files=3)
+    assert bounded.log(full="block").options.log == LogOptions(1 << 20, 3, "block")
+    assert bounded.log(max_size="2MiB").options.log == LogOptions(2 << 20, 3)
+    assert recipe.log("none").options.log == bounded.log(None).options.log == LogOptions(max_files=0)
 
 
 def test_recipe_apply_passes_arguments(recipe: cl.ContainerRecipe) -> None:
@@ -217,4 +227,5 @@ def everything(recipe: cl.ContainerRecipe) -> cl.ContainerRecipe:
         .no_new_privileges()
         .stop_signal("QUIT")
         .stop_timeout(2)
+        .log(max_size="10MiB", full="block")
     )

@@ -149,8 +149,9 @@ def test_source_date_epoch_is_read(monkeypatch: pytest.MonkeyPatch, text: str, e
     assert source_date_epoch() == epoch
 
 
-def test_source_date_epoch_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+@pytest.mark.parametrize("text", ["yesterday", "-1", "9" * 15, "9" * 5000])
+def test_source_date_epoch_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", text)
     with pytest.raises(InvalidArgument, match="SOURCE_DATE_EPOCH"):
         source_date_epoch()
 

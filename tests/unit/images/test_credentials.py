@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +273,29 @@ def test_helper_that_fails_is_named_without_secrets(home: Home, script: str, sai
     assert "docker-credential-keys" in str(caught.value)
     assert "s3cret" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_helper_that_writes_without_an_end_is_ended(home: Home) -> None:
+    home.helper("keys", "exec cat /dev/zero")
+    home.write(".docker/config.json", {}, credsStore="keys")
+    with pytest.raises(Unavailable, match="wrote more than 1048576 bytes"):
+        home.get()
+
+
+@pytest.mark.parametrize("token", ["secret\n", "sec\r\nX-Evil: ret", " secret", "sécret", "", "\udcff"])
+def test_token_that_no_header_can_have_is_refused_without_it(token: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        RegistryToken(token)
+    assert "cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "make", [IdentityToken, lambda text: BasicAuth("a", text), lambda text: BasicAuth(text, "")]
+)
+def test_credentials_that_have_no_bytes_are_refused_without_them(make: Callable[[str], Auth]) -> None:
+    with pytest.raises(InvalidArgument, match="not text") as caught:
+        make("secret\udcff")
+    assert "secret" not in str(caught.value)
 
 
 def test_helper_that_does_not_answer_ends_with_all_it_started(home: Home) -> None:

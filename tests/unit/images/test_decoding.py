@@ -16,6 +16,7 @@ import zstandard
 
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.images.transfer.decoding import ahead, decoded
+from containerlib.images.transfer.unpacking import Count, bounded
 
 TEXT = b"some text, over and over. " * 50_000
 NOISE = os.urandom(300_000)
@@ -121,3 +122,18 @@ def test_ahead_closed_early_ends_its_thread() -> None:
         if thread.name == "containerlib-decode":
             thread.join(5)
     assert threading.active_count() == before
+
+
+def test_layer_that_is_said_to_be_large_unpacks_to_no_more_than_what_came_allows() -> None:
+    mebibyte = bytes(1 << 20)
+    pieces = bounded((mebibyte for _ in range(1 << 20)), 1 << 60, Count())
+    with pytest.raises(InvalidArgument, match="no honest layer"):
+        for _ in pieces:
+            pass
+
+
+def test_layer_that_has_come_unpacks_to_as_much_as_its_size_allows() -> None:
+    mebibyte, received = bytes(1 << 20), Count()
+    received.bytes = 1 << 30
+    *_, (_, total) = bounded((mebibyte for _ in range(20_000)), 1 << 30, received)
+    assert total == 20_000 << 20

@@ -418,3 +418,25 @@ def test_push_to_docker_hub_knows_its_short_names(place: Place) -> None:
         "/v2/library/redis/blobs/uploads/",
         "/v2/library/redis/blobs/uploads/0",
     }
+
+
+def test_manifest_that_is_refused_while_others_push_its_blob_is_put_again(place: Place) -> None:
+    refusals = iter([httpx.Response(400, json={"errors": [{"code": "DIGEST_INVALID"}]})] * 2)
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        return next(refusals, None) or place.fake(request)
+
+    server = MockServer(serve)
+    with Registry("registry.example", transport=server.transport, retry=QUICK) as registry:
+        registry.push_manifest("app", Manifest(EMPTY, ()), tag="1")
+    assert len(server.requests) == 3
+
+
+def test_manifest_that_is_refused_for_its_digest_time_and_again_is_given_up() -> None:
+    answer = {"errors": [{"code": "DIGEST_INVALID"}]}
+    server = MockServer(lambda _: httpx.Response(400, json=answer))
+    with Registry("registry.example", transport=server.transport, retry=QUICK) as registry:
+        with pytest.raises(RegistryError) as caught:
+            registry.push_manifest("app", Manifest(EMPTY, ()), tag="1")
+    assert caught.value.code == "DIGEST_INVALID"
+    assert len(server.requests) == QUICK.attempts

@@ -289,3 +289,8 @@ def test_certificates_are_not_looked_for_elsewhere(name: str, machine: Machine) 
     for place in ("etc/containers/ca.crt", "etc/containers/certs.d/ca.crt", "etc/secrets/ca.crt"):
         machine.write(machine.system / place)
     assert machine.files.tls(name) == TlsFiles()
+
+
+def test_configuration_that_is_nested_without_an_end_is_no_toml() -> None:
+    with pytest.raises(InvalidArgument, match="not TOML"):
+        parse(b"a = " + b"[" * 50_000, "registries.conf")

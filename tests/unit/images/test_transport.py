@@ -174,3 +174,14 @@ def test_registry_may_be_silent_for_longer_while_it_works() -> None:
                 with session.send("GET", "/v2/u", scope=Scope("app"), what="it"):
                     raise AssertionError
         thread.join(5)
+
+
+@pytest.mark.parametrize("proxy", ["foo://alice:secret@proxy:1", "://", "http://\x1b", "http://"])
+def test_proxy_that_is_no_proxys_url_is_refused_without_its_password(
+    environment: pytest.MonkeyPatch, proxy: str
+) -> None:
+    environment.setenv("http_proxy", proxy)
+    with pytest.raises(InvalidArgument) as caught:
+        ask(NOBODY)
+    assert caught.value.field == "proxy"
+    assert "secret" not in str(caught.value)

@@ -104,3 +104,10 @@ def test_digest_that_two_documents_say_other_things_of_is_refused(documents: Doc
     inner = documents.add(Index((evolve(one, media_type=MediaType.INDEX),)))
     with pytest.raises(InvalidArgument, match="there twice"):
         read_tree(documents.add(Index((one, inner))), documents.read)
+
+
+def test_index_of_manifests_that_are_too_large_together_is_refused(documents: Documents) -> None:
+    manifests = [Manifest(CONFIG, (), annotations={"a": f"{number:3000000}"}) for number in range(12)]
+    top = documents.add(Index(tuple(documents.add(manifest) for manifest in manifests)))
+    with pytest.raises(InvalidArgument, match="more than 33554432 bytes"):
+        read_tree(top, documents.read)

@@ -66,15 +66,24 @@ class ConfigurationFiles:
     def tls(self, registry: str) -> TlsFiles:
         """The certificates that are there for `host[:port]`.
 
-        Raises: InvalidArgument for a client's certificate without its key, or a key without its certificate.
+        Raises: InvalidArgument for a client's certificate without its key, or a key without its certificate;
+        StageError where they cannot be looked for.
         """
         if registry in ("", ".", "..") or "/" in registry:  # no host, and a path to somewhere else
             return TlsFiles()
         for base in (self._user, self._system, self._docker):
             directory = os.path.join(base, "certs.d", registry)
             if base and os.path.isdir(directory):
-                return _tls_files(directory, sorted(os.listdir(directory)))
+                return _tls_files(directory, _names(directory))
         return TlsFiles()
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except OSError as error:
+        advice = "let this user read it, or remove it"
+        raise StageError("configuration", error.errno or 0, directory, advice=advice) from error
 
 
 def _tls_files(directory: str, names: list[str]) -> TlsFiles:

@@ -137,7 +137,7 @@ def parse(data: bytes, source: str) -> Configuration:
     """The rules of one file. Raises: InvalidArgument(field=the path of what is wrong)."""
     try:
         document = tomllib.loads(data.decode())
-    except ValueError as error:  # also what is not UTF-8
+    except (ValueError, RecursionError) as error:  # also what is not UTF-8
         raise InvalidArgument(f"it is not TOML: {error}", field=source) from error
     if "registries" in document:
         raise InvalidArgument("it is of version 1, and version 2 has [[registry]] tables", field=source)

@@ -14,9 +14,12 @@ import os
 import re
 import shutil
 import signal
+import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from subprocess import PIPE, Popen, TimeoutExpired
+from typing import IO, cast
 
 from containerlib.errors import InvalidArgument, Timeout, Unavailable, printable
 from containerlib.spec.auth import Auth, BasicAuth, IdentityToken
@@ -30,6 +33,8 @@ _NOT_FOUND = (
     "no credentials server url",
     "no credentials username",
 )
+_MAX_OUTPUT = 1024 * 1024
+_PIECE = 64 * 1024
 _IDENTITY_TOKEN = "<token>"  # noqa: S105 - the word that says what the secret is
 
 
@@ -59,18 +64,46 @@ def ask_helper(name: str, server: str, *, environ: Mapping[str, str], timeout: f
 def _run(path: str, server: str, environ: Mapping[str, str], timeout: float) -> tuple[int, bytes]:
     """The exit code and what was printed. A helper that takes too long ends, with whatever it started."""
     try:
-        process = Popen([path, "get"], stdin=PIPE, stdout=PIPE, env=dict(environ), start_new_session=True)
+        process = Popen(
+            [path, "get"], bufsize=0, stdin=PIPE, stdout=PIPE, env=dict(environ), start_new_session=True
+        )
     except OSError as error:
         raise Unavailable(f"{path} cannot be run ({error.strerror}): install it anew") from error
     with process:
         try:
-            output, _ = process.communicate(server.encode(), timeout)
+            output = _talk(process, server.encode(), timeout)
+            if len(output) > _MAX_OUTPUT:
+                raise Unavailable(f"{path} wrote more than {_MAX_OUTPUT} bytes, which are no credentials")
         except BaseException as error:
             _kill(process)  # not waited for yet, so the number is still its own
             if isinstance(error, TimeoutExpired):
                 raise Timeout(f"{path} gave no answer in {timeout:g} s: see what it waits for") from None
             raise
     return process.returncode, output
+
+
+def _talk(process: Popen[bytes], question: bytes, timeout: float) -> bytes:
+    """What it writes until its end, a little more than is allowed at most. Raises: TimeoutExpired."""
+    deadline = time.monotonic() + timeout
+    written = bytearray()
+
+    def listen(pipe: IO[bytes]) -> None:
+        with suppress(ValueError, OSError):  # it was closed meanwhile
+            while len(written) <= _MAX_OUTPUT and (piece := pipe.read(_PIECE)):
+                written.extend(piece)
+
+    with cast("IO[bytes]", process.stdin) as pipe, suppress(BrokenPipeError):  # it may not care
+        pipe.write(question)
+    listener = threading.Thread(
+        target=listen, args=(process.stdout,), name="containerlib-helper", daemon=True
+    )
+    listener.start()
+    listener.join(timeout)
+    if listener.is_alive():
+        raise TimeoutExpired(process.args, timeout)
+    if len(written) <= _MAX_OUTPUT:
+        process.wait(max(0.0, deadline - time.monotonic()))
+    return bytes(written)
 
 
 def _kill(process: Popen[bytes]) -> None:
