@@ -11,6 +11,7 @@ Spec: cncf-tags/container-device-interface SPEC.md, 0.3.0 to 1.1.0
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -144,7 +145,7 @@ def _read(path: str) -> Any:
         if path.endswith(".json"):
             return json.loads(data)
         try:
-            import yaml  # noqa: PLC0415 - an extra
+            yaml = importlib.import_module("yaml")  # an extra, whose types are another package
         except ImportError:
             return None
         return yaml.safe_load(data)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from attrs import evolve
+from attrs import evolve, fields
 
 import containerlib as cl
 from containerlib.engine.sources import HostSource, StoredSource
@@ -58,6 +58,86 @@ def test_recipe_words_describe_options(recipe: cl.ContainerRecipe) -> None:
         stop_timeout=2.0,
         log=LogOptions(10 << 20, 5, "block"),
     )
+
+
+def more(recipe: cl.ContainerRecipe) -> cl.ContainerRecipe:
+    """Words that Docker's users have beside those of `everything`."""
+    return (
+        recipe.domainname("example.org")
+        .label_file("/none/labels")
+        .annotate(a="b")
+        .add_host("db", "10.0.0.1")
+        .dns("10.0.0.2", search=("x",), options=("ndots:1",))
+        .env_file("/none/env")
+        .group_add("audio", 44)
+        .init()
+        .umask(0o77)
+        .timezone("local")
+        .personality("linux32")
+        .limit(cpuset="0-3", swappiness=0)
+        .device_limit("/dev/none", read_bps="1MiB")
+        .cgroup({"memory.high": "1"})
+        .numa("bind", "0-1", static=True)
+        .oom(score_adj=5, kill=False)
+        .shm_size("1MiB")
+        .volumes_from("other", read_only=True)
+        .pid("host")
+        .ipc("shareable")
+        .uts("host")
+        .cgroupns("host")
+        .device("/dev/none", at="/dev/x", access="r")
+        .device("vendor.com/gpu=0")
+        .device_cgroup_rule("c 1:2 r")
+        .gpus("all")
+        .cdi("/none")
+        .seccomp(Path("/none/profile"))
+        .apparmor("profile")
+        .selinux("u:r:t:s0", mount_label="u:o:f:s0")
+        .mask("/x")
+        .unmask("ALL")
+        .userns("auto", size=10)
+        .secret("key", b"value")
+        .secret("other", Path("/none/secret"))
+    )
+
+
+def test_recipe_words_of_docker_do_no_io_and_are_values(recipe: cl.ContainerRecipe) -> None:
+    first, second = more(recipe), more(recipe)
+    assert first == second == pickle.loads(pickle.dumps(first))  # noqa: S301
+    assert len({first, second}) == 1
+    assert not Path(recipe.engine.root).exists()
+
+
+def test_recipe_words_of_docker_each_change_something(recipe: cl.ContainerRecipe) -> None:
+    """But for those that `everything` has, and what only a test of its own can say."""
+    made = more(recipe).options
+    same = {
+        f.name for f in fields(ContainerOptions) if getattr(made, f.name) == getattr(recipe.options, f.name)
+    }
+    elsewhere = {
+        "name",
+        "command",
+        "entrypoint",
+        "env",
+        "workdir",
+        "user",
+        "hostname",
+        "labels",
+        "tty",
+        "stdin",
+    }
+    elsewhere |= {
+        "read_only",
+        "cap_add",
+        "cap_drop",
+        "privileged",
+        "network",
+        "mounts",
+        "sysctls",
+        "rlimits",
+        "log",
+    }
+    assert same - elsewhere == {"seccomp", "no_new_privileges", "stop_signal", "stop_timeout"}
 
 
 def test_recipe_word_leaves_the_first_as_it_was(recipe: cl.ContainerRecipe) -> None:
