@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Unsupported,
     )
     from containerlib.fluent.container import Container
+    from containerlib.fluent.container_path import ContainerPath
     from containerlib.fluent.default import container, default_engine, host_image, image, volume
     from containerlib.fluent.engine import Engine
     from containerlib.fluent.image import HostImage, Image, ImageRecipe
@@ -56,6 +57,7 @@ __all__ = [
     "Completed",
     "Conflict",
     "Container",
+    "ContainerPath",
     "ContainerRecipe",
     "Engine",
     "Error",
@@ -102,6 +104,7 @@ if not TYPE_CHECKING:  # a type checker sees the imports above, and would take a
             "StageError Timeout Unauthorized Unavailable Unsupported"
         ),
         "fluent.container": "Container",
+        "fluent.container_path": "ContainerPath",
         "fluent.default": "container default_engine host_image image volume",
         "fluent.engine": "Engine",
         "fluent.image": "HostImage Image ImageRecipe",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -12,10 +13,13 @@ from containerlib.engine.execute import ExecOptions
 from containerlib.engine.signals import parse_signal
 from containerlib.engine.steps import finish
 from containerlib.errors import NotFound
+from containerlib.fluent.container_path import ContainerPath
 from containerlib.fluent.image import Image, image_changes
 from containerlib.fluent.process import Process
 
 if TYPE_CHECKING:
+    import os
+
     from containerlib.engine.completed import Completed
     from containerlib.engine.instance import Instance
     from containerlib.engine.output import Target
@@ -205,6 +209,10 @@ class Container:
         Raises: Conflict where it does not run; StageError.
         """
         return Process(execute.spawn(self._instance, _exec_options(argv, user, workdir, env, tty=tty)))
+
+    def path(self, path: str | os.PathLike[str]) -> ContainerPath:
+        """A file or directory in it, by its absolute path: `container.path("/etc/hosts").read_text()`."""
+        return ContainerPath(self, PurePosixPath(words.container_path(path, field="path")))
 
     def diff(self) -> list[Change]:
         """What it changed in its image's files, by path: `str(change)` is docker's `"C /etc"`.
