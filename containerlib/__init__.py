@@ -14,7 +14,10 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from containerlib.engine.completed import Completed
+    from containerlib.engine.inspection import ContainerInfo
     from containerlib.engine.prune import PruneReport
+    from containerlib.engine.stats import Stats
+    from containerlib.engine.usage import ProcessInfo
     from containerlib.errors import (
         AlreadyExists,
         BuildError,
@@ -57,6 +60,7 @@ __all__ = [
     "Completed",
     "Conflict",
     "Container",
+    "ContainerInfo",
     "ContainerPath",
     "ContainerRecipe",
     "Engine",
@@ -71,6 +75,7 @@ __all__ = [
     "LogRecord",
     "NotFound",
     "Process",
+    "ProcessInfo",
     "Progress",
     "ProgressBars",
     "PruneReport",
@@ -79,6 +84,7 @@ __all__ = [
     "RegistryToken",
     "StageError",
     "State",
+    "Stats",
     "Timeout",
     "Tmpfs",
     "Unauthorized",
@@ -98,7 +104,10 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker sees the imports above, and would take any name for granted with this
     _HOMES = {
         "engine.completed": "Completed",
+        "engine.inspection": "ContainerInfo",
         "engine.prune": "PruneReport",
+        "engine.stats": "Stats",
+        "engine.usage": "ProcessInfo",
         "errors": (
             "AlreadyExists BuildError Conflict Error ExitError InvalidArgument NotFound RegistryError "
             "StageError Timeout Unauthorized Unavailable Unsupported"

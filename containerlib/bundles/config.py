@@ -34,7 +34,7 @@ from containerlib.spec.runtime import (
     User,
 )
 
-__all__ = ["default_hostname", "make_config"]
+__all__ = ["CPU_PERIOD", "default_hostname", "limit_resources", "make_config"]
 
 OCI_VERSION = "1.1.0"
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -241,13 +241,13 @@ def _sysctl(options: ContainerOptions) -> dict[str, str]:
 def _resources(options: ContainerOptions) -> Resources:
     devices = _ALL_DEVICES if options.privileged else _DEVICES
     limits = options.limits
-    return {"devices": devices, **_limits(limits)} if limits != _NO_LIMITS else {"devices": devices}
+    return {"devices": devices, **limit_resources(limits)} if limits != _NO_LIMITS else {"devices": devices}
 
 
 _NO_LIMITS = Limits()
 
 
-def _limits(limits: Limits) -> Resources:
+def limit_resources(limits: Limits) -> Resources:
     """The runtime-spec's `swap` includes memory; without a word Docker allows as much swap as memory."""
     resources: Resources = {}
     if limits.memory_bytes is not None:

@@ -67,6 +67,7 @@ def restart(instance: Instance) -> None:
 def _start_again(instance: Instance) -> None:
     require_capability(Capability.SYS_ADMIN)
     core = instance.core
+    instance.refresh()
     image = resolve_again(
         core, instance.record.image_id, instance.record.image_reference, instance.memo.layers
     )

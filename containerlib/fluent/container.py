@@ -15,6 +15,7 @@ from containerlib.engine.steps import finish
 from containerlib.errors import NotFound
 from containerlib.fluent.container_path import ContainerPath
 from containerlib.fluent.image import Image, image_changes
+from containerlib.fluent.inspection import Inspectable
 from containerlib.fluent.process import Process
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Container", "ContainerCollection"]
 
 
-class Container:
+class Container(Inspectable):
     """A container, whatever its state: a handle that any process with the same root can have.
 
     As a context manager it is stopped and removed at the end of the block, unless it was started with
