@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from containerlib.engine.completed import Completed
+    from containerlib.engine.events import Event
     from containerlib.engine.inspection import ContainerInfo
     from containerlib.engine.prune import PruneReport
     from containerlib.engine.stats import Stats
@@ -65,6 +66,7 @@ __all__ = [
     "ContainerRecipe",
     "Engine",
     "Error",
+    "Event",
     "ExitError",
     "ExitStatus",
     "HostImage",
@@ -104,6 +106,7 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker sees the imports above, and would take any name for granted with this
     _HOMES = {
         "engine.completed": "Completed",
+        "engine.events": "Event",
         "engine.inspection": "ContainerInfo",
         "engine.prune": "PruneReport",
         "engine.stats": "Stats",

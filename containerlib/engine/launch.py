@@ -21,7 +21,7 @@ from containerlib._sys.privilege import Capability, require_capability
 from containerlib.bundles.config import default_hostname, make_config
 from containerlib.bundles.users import resolve_user
 from containerlib.bundles.write import write
-from containerlib.engine import words
+from containerlib.engine import events, words
 from containerlib.engine.instance import Instance, Memo
 from containerlib.engine.names import new_id, new_name
 from containerlib.engine.sources import HostSource, ImageSource, Resolved, resolve
@@ -174,6 +174,7 @@ def _add(instance: Instance) -> None:
         if not instance.memo.host and not store.images.by_id(record.image_id):
             raise NotFound(f"the image {record.image_reference} was removed at this moment: pull it again")
         store.containers.add(record)
+        store.events.add(events.row(instance, "create"))
 
 
 def _make_directory(directory: str, image: Resolved, mountpoints: str) -> None:

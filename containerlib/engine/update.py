@@ -8,7 +8,7 @@ from attrs import evolve
 
 from containerlib.bundles.config import CPU_PERIOD, limit_resources
 from containerlib.bundles.write import write
-from containerlib.engine import words
+from containerlib.engine import events, words
 from containerlib.engine.lock import locked
 from containerlib.engine.names import check_name
 from containerlib.errors import InvalidArgument
@@ -27,8 +27,12 @@ __all__ = ["limits_of", "rename", "update"]
 
 def rename(instance: Instance, name: str) -> None:
     """Gives the container another name. Raises: InvalidArgument; AlreadyExists; NotFound."""
-    instance.core.store.containers.rename(instance.id, check_name(name))
-    instance.record = evolve(instance.record, name=name)
+    store, before = instance.core.store, instance.record
+    renamed = evolve(before, name=check_name(name))
+    with store.database.transaction():
+        store.containers.rename(instance.id, name)
+        store.events.add(evolve(events.row(instance, "rename", old_name=before.name), name=name))
+    instance.record = renamed
 
 
 def update(
@@ -61,6 +65,7 @@ def update(
             write(instance.directory, before)
             raise
         instance.refresh(after)
+    events.note(instance, "update")
 
 
 def limits_of(resources: Resources) -> Limits:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from containerlib._sys.privilege import Capability, require_capability
-from containerlib.errors import Conflict, Error, InvalidArgument, NotFound
+from containerlib.errors import Conflict, Error, InvalidArgument, NotFound, StageError, Unavailable
 from containerlib.images.content.garbage import clear_temporary, collect
 from containerlib.images.content.pruning import PrunePolicy, doomed
 from containerlib.images.content.trees import index_of
@@ -26,7 +26,7 @@ from containerlib.spec.digest import Digest
 from containerlib.spec.image import Manifest
 from containerlib.spec.image_config import ImageConfig
 from containerlib.spec.reference import Reference
-from containerlib.store import ImageRow, Store
+from containerlib.store import EventRow, ImageRow, Store
 
 if TYPE_CHECKING:
     import httpx
@@ -64,6 +64,7 @@ class ImageStore:
     ) -> None:
         self._root = ImageRoot.open(os.path.abspath(root), store.images, snapshotter)
         self._table = store.images
+        self._events = store.events
         self._transport = transport
         self._retry = retry
         self._config = lru_cache(maxsize=256)(self._read_config)
@@ -97,7 +98,7 @@ class ImageStore:
         connected = self._connect(parsed.registry, auth, foreign_layers=foreign_layers)
         with connected as registry, _Cleanup(self._root):
             image_id = pull(self._root, registry, parsed, request, report=_one_at_a_time(progress))
-        return self._by_full_id(image_id)
+        return self._noted("pull", image_id, str(parsed))
 
     def load(
         self, path: str | os.PathLike[str], *, platform: str | None = None, progress: Report | None = None
@@ -122,7 +123,7 @@ class ImageStore:
                 )
             finally:
                 files.close()
-        return [self._by_full_id(image_id) for image_id in ids]
+        return [self._noted("load", image_id) for image_id in ids]
 
     def push(
         self,
@@ -148,6 +149,8 @@ class ImageStore:
             report, content = _one_at_a_time(progress), self._root.content
             named = [(row, reference_in(row, name)) for row, name in zip(rows, names, strict=True)]
             pushed = push(content, registry, named, target, form=manifest_format, report=report)
+        for row in rows:
+            self._noted("push", row.id, str(target))
         return str(pushed.digest)
 
     def save(self, names: Sequence[str], target: IO[bytes] | str) -> None:
@@ -164,6 +167,8 @@ class ImageStore:
                 save_layout(self._root.content, rows, target)
             else:
                 save(self._root.content, rows, target)
+        for row in rows:
+            self._noted("save", row.id)
 
     def add_layer(
         self,
@@ -195,7 +200,7 @@ class ImageStore:
                 references=names,
                 report=_one_at_a_time(progress),
             )
-        return self._by_full_id(image_id)
+        return self._noted("build" if base else "import", image_id)
 
     def squash(
         self,
@@ -219,7 +224,7 @@ class ImageStore:
                 compression=compression,
                 references=names,
             )
-        return self._by_full_id(image_id)
+        return self._noted("build", image_id)
 
     def get(self, name_or_id: str) -> ImageRecord:
         """The image of that reference, id, or start of an id. No I/O but the database's.
@@ -248,6 +253,7 @@ class ImageStore:
         with self._table.transaction():
             row = self._row(image)
             self._table.refer(name, row.id, index=index_of(row, reference_in(row, image)))
+            self._events.add(EventRow("image", "tag", row.id, name))
             self._root.write_index()
         return self._by_full_id(row.id)
 
@@ -261,12 +267,14 @@ class ImageStore:
             name = reference_in(row, name_or_id)
             if name is not None and len(row.references) > 1:
                 self._table.unrefer(name)
+                self._events.add(EventRow("image", "untag", row.id, name))
             elif in_use(row.id):
                 raise Conflict(
                     f"the image {name_or_id} is in use: remove its containers first", state="in use"
                 )
             else:
                 self._table.delete(row.id)
+                self._events.add(EventRow("image", "remove", row.id, _name_of(row.references)))
             self._root.write_index()
         collect(self._root)
 
@@ -279,6 +287,7 @@ class ImageStore:
         with self._table.transaction():
             for record in doomed(self.list(), policy, now=time.time(), in_use=in_use):
                 self._table.delete(record.id)
+                self._events.add(EventRow("image", "remove", record.id, _name_of(record.references)))
                 removed.append(record)
             self._root.write_index()
         report = collect(self._root)
@@ -358,6 +367,13 @@ class ImageStore:
     def _by_full_id(self, image_id: str) -> ImageRecord:
         return self._record(self._row(image_id))
 
+    def _noted(self, action: str, image_id: str, name: str = "") -> ImageRecord:
+        """The image that something was done with. That nobody can be told of it is no failure."""
+        record = self._by_full_id(image_id)
+        with suppress(StageError, Unavailable):
+            self._events.add(EventRow("image", action, image_id, name or _name_of(record.references)))
+        return record
+
     def _record(self, row: ImageRow) -> ImageRecord:
         return ImageRecord(
             id=row.id,
@@ -386,6 +402,10 @@ class _Cleanup:
         if kind is not None:
             with suppress(Error, OSError):  # the cause is what matters; the next change tries again
                 collect(self._root)
+
+
+def _name_of(references: Sequence[str]) -> str:
+    return references[0] if references else ""
 
 
 def _one_at_a_time(progress: Report | None) -> Report:

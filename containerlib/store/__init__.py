@@ -14,6 +14,7 @@ from pathlib import Path
 from containerlib.errors import StageError
 from containerlib.store.containers import ContainerRecord, ContainerTable
 from containerlib.store.database import Database
+from containerlib.store.events import EventRow, EventTable
 from containerlib.store.images import Content, ImageRow, ImageTable, IndexRow, Kind
 from containerlib.store.volumes import VolumeRecord, VolumeTable
 
@@ -22,6 +23,8 @@ __all__ = [
     "ContainerTable",
     "Content",
     "Database",
+    "EventRow",
+    "EventTable",
     "ImageRow",
     "ImageTable",
     "IndexRow",
@@ -53,6 +56,7 @@ class Store:
             ) from error
         self.database = Database(path)
         self.containers = ContainerTable(self.database)
+        self.events = EventTable(self.database)
         self.images = ImageTable(self.database)
         self.volumes = VolumeTable(self.database)
 

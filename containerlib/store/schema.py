@@ -90,4 +90,19 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (index_digest, key)
         ) WITHOUT ROWID""",
     ),
+    (
+        # AUTOINCREMENT: an id is never used again, so that who has seen one has seen all below it.
+        """CREATE TABLE events (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            time_ns INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            action TEXT NOT NULL,
+            subject TEXT NOT NULL,
+            name TEXT NOT NULL,
+            attributes TEXT NOT NULL,
+            run INTEGER
+        )""",
+        # What several processes may find in a container's records is there once.
+        "CREATE UNIQUE INDEX events_run ON events(subject, action, run) WHERE run IS NOT NULL",
+    ),
 )
