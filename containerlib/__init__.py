@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from containerlib.engine.completed import Completed
+    from containerlib.engine.disk import DiskUsage
     from containerlib.engine.events import Event
     from containerlib.engine.inspection import ContainerInfo
     from containerlib.engine.prune import PruneReport
@@ -64,6 +65,7 @@ __all__ = [
     "ContainerInfo",
     "ContainerPath",
     "ContainerRecipe",
+    "DiskUsage",
     "Engine",
     "Error",
     "Event",
@@ -106,6 +108,7 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker sees the imports above, and would take any name for granted with this
     _HOMES = {
         "engine.completed": "Completed",
+        "engine.disk": "DiskUsage",
         "engine.events": "Event",
         "engine.inspection": "ContainerInfo",
         "engine.prune": "PruneReport",

@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-from containerlib.engine import archive, execute, listing, log_words, ready, start, stop, words
+from containerlib.engine import archive, disk, execute, listing, log_words, ready, start, stop, words
+from containerlib.engine.eligible import eligible
 from containerlib.engine.execute import ExecOptions
 from containerlib.engine.signals import parse_signal
 from containerlib.engine.steps import finish
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import os
 
     from containerlib.engine.completed import Completed
+    from containerlib.engine.disk import ContainersPruned
     from containerlib.engine.instance import Instance
     from containerlib.engine.output import Target
     from containerlib.fluent.engine import Engine
@@ -313,6 +315,15 @@ class ContainerCollection:
     def list(self) -> list[Container]:
         """All containers in whatever state, the oldest first."""
         return [Container(self.engine, instance) for instance in listing.list_all(self.engine.core)]
+
+    def prune(
+        self, *, older_than: float | None = None, labels: Mapping[str, str | None] | None = None
+    ) -> ContainersPruned:
+        """Removes the containers that have stopped, with all that they wrote.
+
+        Further conditions: they were made `older_than` seconds ago; they have all of `labels` (None: whatever value).
+        """
+        return disk.prune_containers(self.engine.core, eligible(older_than, labels))
 
     def __repr__(self) -> str:
         return f"<ContainerCollection of {self.engine!r}>"

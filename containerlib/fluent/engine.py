@@ -7,7 +7,7 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from containerlib.engine import events, reconcile, words
+from containerlib.engine import disk, events, reconcile, words
 from containerlib.engine.core import default_root
 from containerlib.engine.events import Query
 from containerlib.engine.prune import prune
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from containerlib.engine.core import Core
+    from containerlib.engine.disk import DiskUsage
     from containerlib.engine.events import Event
     from containerlib.engine.prune import PruneReport
     from containerlib.spec.options import SnapshotterName
@@ -149,6 +150,10 @@ class Engine:
             subject=None if subject is None else words.text(subject, field="subject"),
         )
         return events.events(self.core, query)
+
+    def disk_usage(self) -> DiskUsage:
+        """What images, containers, volumes and logs take on disk. Looks at each file that a container wrote."""
+        return disk.disk_usage(self.core)
 
     def prune(self) -> PruneReport:
         """Removes what killed processes left behind, and nothing that is in order."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -17,9 +16,17 @@ from containerlib.errors import Conflict, Error, InvalidArgument, NotFound, Stag
 from containerlib.images.content.garbage import clear_temporary, collect
 from containerlib.images.content.pruning import PrunePolicy, doomed
 from containerlib.images.content.trees import index_of
+from containerlib.images.content.usage import usage
 from containerlib.images.content.verify import VerifyReport, damages
 from containerlib.images.naming import platforms_of, reference_in, tag_of, tags_of
-from containerlib.images.records import ImageRecord, ImagesPruned, Progress, PruneReport
+from containerlib.images.records import (
+    ImageRecord,
+    ImagesPruned,
+    ImageUsage,
+    Progress,
+    PruneReport,
+    one_at_a_time,
+)
 from containerlib.images.root import ImageRoot
 from containerlib.spec.auth import Auth, Credentials
 from containerlib.spec.digest import Digest
@@ -97,7 +104,7 @@ class ImageStore:
         self._require_privilege()
         connected = self._connect(parsed.registry, auth, foreign_layers=foreign_layers)
         with connected as registry, _Cleanup(self._root):
-            image_id = pull(self._root, registry, parsed, request, report=_one_at_a_time(progress))
+            image_id = pull(self._root, registry, parsed, request, report=one_at_a_time(progress))
         return self._noted("pull", image_id, str(parsed))
 
     def load(
@@ -119,7 +126,7 @@ class ImageStore:
                     files,
                     path=os.fspath(path),
                     platforms=platforms_of(platform),
-                    report=_one_at_a_time(progress),
+                    report=one_at_a_time(progress),
                 )
             finally:
                 files.close()
@@ -146,7 +153,7 @@ class ImageStore:
         with self._connect(target.registry, auth) as registry, self._root.lease() as lease:
             rows = [self._row(name) for name in names]
             lease.keep(content for row in rows for content in self._table.contents(row.id))
-            report, content = _one_at_a_time(progress), self._root.content
+            report, content = one_at_a_time(progress), self._root.content
             named = [(row, reference_in(row, name)) for row, name in zip(rows, names, strict=True)]
             pushed = push(content, registry, named, target, form=manifest_format, report=report)
         for row in rows:
@@ -198,7 +205,7 @@ class ImageStore:
                 changes=changes,
                 compression=compression,
                 references=names,
-                report=_one_at_a_time(progress),
+                report=one_at_a_time(progress),
             )
         return self._noted("build" if base else "import", image_id)
 
@@ -332,6 +339,10 @@ class ImageStore:
         """Clears away what killed processes left: temporary files, and contents that no image keeps."""
         return collect(self._root)
 
+    def usage(self) -> tuple[tuple[ImageUsage, ...], int]:
+        """What each image takes on disk, and all of them together."""
+        return usage(self._root)
+
     def _connect(
         self, name: str, auth: Auth | Credentials | None, *, foreign_layers: bool = False
     ) -> Registry:
@@ -406,15 +417,3 @@ class _Cleanup:
 
 def _name_of(references: Sequence[str]) -> str:
     return references[0] if references else ""
-
-
-def _one_at_a_time(progress: Report | None) -> Report:
-    if progress is None:
-        return lambda _: None
-    lock = threading.Lock()
-
-    def report(step: Progress) -> None:
-        with lock:
-            progress(step)
-
-    return report
