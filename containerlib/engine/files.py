@@ -21,16 +21,21 @@ from typing import TYPE_CHECKING, Literal
 from containerlib import runtime
 from containerlib._sys.inside import IdMap, Inside
 from containerlib._sys.processes import is_alive
-from containerlib._sys.trees import remove_tree
-from containerlib.engine.lock import locked
-from containerlib.engine.sources import resolve_again
-from containerlib.errors import AlreadyExists, Conflict, InvalidArgument, NotFound, StageError, Unsupported
+from containerlib.engine.assembled import assembled
+from containerlib.engine.lock import in_use
+from containerlib.errors import (
+    AlreadyExists,
+    Conflict,
+    InvalidArgument,
+    NotFound,
+    StageError,
+    printable,
+)
 from containerlib.spec.lifecycle import State
 
 if TYPE_CHECKING:
     from containerlib.engine.instance import Instance
     from containerlib.runtime import Supervisor
-    from containerlib.spec.runtime import Linux, Spec
 
 __all__ = ["FileMode", "files", "kind", "make_directory", "open_file", "read", "told", "write"]
 
@@ -42,7 +47,6 @@ _FLAGS: dict[str, int] = {
     "xb": os.O_WRONLY | os.O_CREAT | os.O_EXCL,
 }
 _ROOT = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-_KEPT = ("user", "mount", "pid")
 
 
 @contextlib.contextmanager
@@ -58,18 +62,19 @@ def files(instance: Instance, path: str = "/") -> Iterator[Inside]:
 @contextlib.contextmanager
 def told(instance: Instance, path: str) -> Iterator[None]:
     """An OSError in the block becomes an error that names the container and `path`."""
+    name = printable(path)
     try:
         yield
     except StageError:
         raise
     except FileNotFoundError as error:
-        raise NotFound(f"{instance.subject} has no {path}") from error
+        raise NotFound(f"{instance.subject} has no {name}") from error
     except FileExistsError as error:
-        raise AlreadyExists(f"{instance.subject} has {path} already") from error
+        raise AlreadyExists(f"{instance.subject} has {name} already") from error
     except OSError as error:
         if (reason := _CONFLICTS.get(error.errno or 0)) is not None:
-            raise Conflict(f"{path} in {instance.subject} {reason}", state="files") from error
-        raise StageError("files", error.errno or 0, f"{path} in {instance.subject}") from error
+            raise Conflict(f"{name} in {instance.subject} {reason}", state="files") from error
+        raise StageError("files", error.errno or 0, f"{name} in {instance.subject}") from error
 
 
 _CONFLICTS = {
@@ -141,7 +146,7 @@ def open_file(instance: Instance, path: str, mode: FileMode) -> io.BufferedIOBas
             f"{mode!r} is not a mode: bytes are read and written, with {modes}", field="mode"
         )
     with contextlib.ExitStack() as stack:
-        inside = stack.enter_context(_mounted(instance))
+        inside = stack.enter_context(_mounted(instance, for_long=True))
         with told(instance, path):
             descriptor = inside.open(path, _FLAGS[mode])
         raw = _HeldFile(descriptor, "r" if mode == "rb" else "w", stack.pop_all())
@@ -161,15 +166,14 @@ class _HeldFile(io.FileIO):
 
 
 @contextlib.contextmanager
-def _mounted(instance: Instance) -> Iterator[Inside]:
+def _mounted(instance: Instance, *, for_long: bool = False) -> Iterator[Inside]:
     """The root as it is at this moment. One that is alive may end meanwhile: what was opened of it stays."""
-    if instance.state is State.STOPPED:
-        with locked(instance):
-            if instance.state is State.STOPPED:
-                with _assembled(instance) as inside:
-                    yield inside
-                return
     with contextlib.ExitStack() as stack:
+        if instance.state is State.STOPPED and (mounter := stack.enter_context(assembled(instance))):
+            if for_long:
+                stack.enter_context(in_use(instance))
+            yield _opened(stack, mounter, f"/proc/{mounter.pid}/root/.")
+            return
         supervisor = runtime.connect(instance.directory)
         if supervisor is None:
             state = instance.state
@@ -203,49 +207,3 @@ def _ended() -> Conflict:
 def _map(pid: int, kind: str) -> IdMap:
     with open(f"/proc/{pid}/{kind}_map", encoding="ascii") as file:
         return IdMap.parse(file.read())
-
-
-@contextlib.contextmanager
-def _assembled(instance: Instance) -> Iterator[Inside]:
-    """A stopped container's files, mounted. The caller has it locked."""
-    if instance.memo.host:
-        raise Unsupported(
-            f"{instance.subject} is of the host's image and has ended: what it wrote was in memory, and is gone"
-        )
-    image = resolve_again(
-        instance.core, instance.record.image_id, instance.record.image_reference, instance.memo.layers
-    )
-    place = f"{instance.directory}/files"
-    with contextlib.ExitStack() as stack:
-        remove_tree(place)  # of a process that was killed
-        os.mkdir(place, 0o700)  # noqa: PTH102 - a str
-        stack.callback(remove_tree, place)
-        supervisor = runtime.create(
-            instance.directory,
-            directory=place,
-            root=image.root(instance.directory, instance.core.mountpoints),
-            cgroup=None,
-            owned=True,
-            spec=_only_files(instance.spec),
-            hold=True,
-            bare=True,
-            log=None,
-        )
-        stack.callback(supervisor.abandon)
-        yield _opened(stack, supervisor, f"/proc/{supervisor.pid}/root/.")
-
-
-def _only_files(spec: Spec) -> Spec:
-    """A container that has the files of `spec`, and no program: volumes, and what else is of the host's disk."""
-    linux = spec.get("linux", {})
-    namespaces = [each for each in linux.get("namespaces", ()) if each["type"] in _KEPT]
-    kept: Linux = {"namespaces": namespaces}
-    if "uidMappings" in linux:
-        kept["uidMappings"], kept["gidMappings"] = linux["uidMappings"], linux["gidMappings"]
-    return {
-        "ociVersion": spec["ociVersion"],
-        "process": {"user": {"uid": 0, "gid": 0}, "args": ["-"], "cwd": "/"},
-        "root": spec["root"],
-        "mounts": [each for each in spec.get("mounts", ()) if each.get("type") == "bind"],
-        "linux": kept,
-    }

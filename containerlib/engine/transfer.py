@@ -20,7 +20,7 @@ from attrs import frozen
 
 from containerlib._sys.transfer import Device, Mismatch, Transfer
 from containerlib.engine.files import files
-from containerlib.errors import Conflict, Error, NotFound, StageError, Unsupported
+from containerlib.errors import Conflict, Error, NotFound, StageError, Unsupported, printable
 
 if TYPE_CHECKING:
     from containerlib._sys.inside import Inside
@@ -102,7 +102,6 @@ def _place_inside(inside: Inside, path: str, name: str) -> Iterator[tuple[int, s
         with inside.opened(path, _ROOT) as above:
             yield above, name
         return
-    _refuse_missing_directory(path)
     with inside.parent(inside.settled(path)) as place:
         yield place
 
@@ -114,16 +113,11 @@ def _place_outside(target: str, name: str) -> Iterator[tuple[int, str]]:
         with _opened(target, _ROOT) as above:
             yield above, name
         return
-    _refuse_missing_directory(target)
+    if target.endswith("/"):
+        raise NotFound(f"there is no directory {target} to copy into: make it first")
     directory, new = os.path.split(os.path.realpath(target))
     with _opened(directory, _ROOT) as above:
         yield above, new
-
-
-def _refuse_missing_directory(path: str) -> None:
-    """A path that ends with "/" means a directory."""
-    if path.endswith("/"):
-        raise NotFound(f"there is no directory {path} to copy into: make it first")
 
 
 @contextlib.contextmanager
@@ -138,17 +132,18 @@ def _opened(path: str, flags: int) -> Iterator[int]:
 @contextlib.contextmanager
 def _copying(source: str, target: str) -> Iterator[None]:
     """What failed, in the words of the caller."""
+    source, target = printable(source), printable(target)
     try:
         yield
     except Error:
         raise
     except Device as error:
         raise Unsupported(
-            f"cannot copy {source} to {target}: {error.path} is a device, and devices are not copied"
+            f"cannot copy {source} to {target}: {printable(error.path)} is a device, and devices are not copied"
         ) from error
     except Mismatch as error:
         raise Conflict(
-            f"cannot copy {source} to {target}: of {error.path} only one is a directory; remove what is there first",
+            f"cannot copy {source} to {target}: of {printable(error.path)} only one is a directory; remove that first",
             state="files",
         ) from error
     except FileNotFoundError as error:

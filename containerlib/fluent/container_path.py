@@ -194,7 +194,7 @@ class ContainerPath:
         transfer.copy_out(self._instance, str(self), words.any_path(target, field="target"), options)
 
     def __repr__(self) -> str:
-        return f"<ContainerPath {self.pure} in {self.container.name!r}>"
+        return f"<ContainerPath {str(self.pure)!r} in {self.container.name!r}>"
 
     @property
     def _instance(self) -> Instance:

@@ -149,6 +149,36 @@ def test_path_in_read_only_container_is_a_conflict(box: cl.ContainerRecipe) -> N
             container.path("/x").write_bytes(b"")
 
 
+def test_path_open_files_of_one_stopped_container_are_several_and_keep_it_from_a_start(
+    box: cl.ContainerRecipe,
+) -> None:
+    container = box.start("true", detach=True)
+    try:
+        container.wait()
+        with container.path("/etc/passwd").open() as source, container.path("/copy").open("wb") as target:
+            target.write(source.read())
+            with pytest.raises(cl.Conflict, match="open"):
+                container.start()
+        assert container.path("/copy").read_bytes() == container.path("/etc/passwd").read_bytes()
+        container.start()
+    finally:
+        container.remove(force=True)
+
+
+def test_path_open_file_of_a_running_container_keeps_it_from_nothing(box: cl.ContainerRecipe) -> None:
+    container = box.start("sleep", "1000", detach=True)
+    with container.path("/etc/passwd").open() as file:
+        container.remove(force=True)
+        assert file.read().startswith(b"root")
+
+
+def test_path_with_control_characters_is_escaped_in_messages(container: cl.Container) -> None:
+    path = container.path("/srv/\x1b[31mred")
+    with pytest.raises(cl.NotFound) as caught:
+        path.read_bytes()
+    assert "\x1b" not in str(caught.value) + repr(path)
+
+
 # ---- links and special files ----
 
 
