@@ -11,7 +11,7 @@ from containerlib.bundles.write import write
 from containerlib.engine import events, words
 from containerlib.engine.lock import locked
 from containerlib.engine.names import check_name
-from containerlib.errors import InvalidArgument
+from containerlib.errors import Conflict, InvalidArgument
 from containerlib.runtime.cgroups.update import merged
 from containerlib.runtime.config.read import read_config
 from containerlib.spec.lifecycle import State
@@ -55,11 +55,14 @@ def update(
         before = read_config(f"{instance.directory}/config.json")
         resources = before["linux"].get("resources", {})
         limits = _changed(limits_of(resources), asked)
+        is_alive = instance.state is not State.STOPPED
+        if is_alive and asked.memory_bytes is not None:
+            _refuse_too_little(instance, asked.memory_bytes)
         changes = limit_resources(limits)
         after = _with_resources(before, cast("Resources", merged(resources, changes)))
         write(instance.directory, after)
         try:
-            if instance.state is not State.STOPPED:
+            if is_alive:
                 instance.cgroup.update(changes)
         except BaseException:
             write(instance.directory, before)
@@ -91,6 +94,19 @@ def _changed(old: Limits, asked: Limits) -> Limits:
         cpus=old.cpus if asked.cpus is None else asked.cpus,
         pids=old.pids if asked.pids is None else asked.pids,
     )
+
+
+def _refuse_too_little(instance: Instance, limit: int) -> None:
+    """cgroup v2 would kill a process where v1 refuses the limit. What can be given back at once does not count."""
+    memory = instance.cgroup.stats().memory
+    if memory is None:
+        return
+    needed = memory.usage.bytes - memory.stat.get("inactive_file", 0)
+    if limit <= needed:
+        raise Conflict(
+            f"{instance.subject} uses {needed} bytes of memory, which is more than a limit of {limit}",
+            state=instance.state.value,
+        )
 
 
 def _with_resources(spec: Spec, resources: Resources) -> Spec:

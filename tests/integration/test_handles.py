@@ -26,6 +26,7 @@ def busy(box: cl.ContainerRecipe) -> Iterator[cl.Container]:
 # ---- stats ----
 
 
+@pytest.mark.vm
 def test_stats_of_a_limited_container_are_its_groups(busy: cl.Container) -> None:
     until(lambda: busy.stats().cpu.usage_ns > 0)
     stats = busy.stats()
@@ -116,6 +117,7 @@ def test_top_of_a_container_that_lies_about_its_users_does_not_follow_it_out(box
 # ---- update ----
 
 
+@pytest.mark.vm
 def test_update_changes_a_running_container_and_each_start_to_come(box: cl.ContainerRecipe) -> None:
     container = box.limit(memory="64MiB").start("sleep", "1000", detach=True)
     try:
@@ -143,11 +145,12 @@ def test_update_of_a_stopped_container_counts_at_its_start(box: cl.ContainerReci
         container.remove(force=True)
 
 
+@pytest.mark.vm
 def test_update_that_is_refused_changes_nothing(box: cl.ContainerRecipe) -> None:
     fill = "dd if=/dev/zero of=/dev/shm/full bs=1M count=30 2> /dev/null; touch /full; exec sleep 1000"
     with box.limit(memory="64MiB", swap=0, pids=20).start("sh", "-c", fill) as container:
         container.wait_for(exec=("test", "-e", "/full"))
-        with pytest.raises(cl.Error):
+        with pytest.raises(cl.Conflict, match="more than a limit"):
             container.update(memory="8MiB", pids=10)
         stats = container.stats()
         assert (stats.memory.limit_bytes, stats.pids.limit) == (64 << 20, 20)
