@@ -25,9 +25,9 @@ __all__ = ["Device", "Mismatch", "Transfer"]
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_OURS = ("user.", "system.posix_acl_")
+_OURS = "user."
+_RIGHTS_OF_OTHERS = ("security.capability", "system.posix_acl_access", "system.posix_acl_default")
 _OVERLAY = "user.overlay."
-_CAPABILITY = "security.capability"
 _NO_XATTR = frozenset({errno.EOPNOTSUPP, errno.ENODATA, errno.EPERM})
 _UNSIZED = 1 << 20
 _RIGHTS = stat.S_ISUID | stat.S_ISGID
@@ -52,7 +52,8 @@ class Mismatch(Exception):
 class Transfer:
     """One copy. `owner`: whose the copy of somebody's file is, None for the copier's.
 
-    `rights`: set-user-ID, set-group-ID and capabilities come along; on the host they would be given by a container.
+    `rights`: set-user-ID, set-group-ID, capabilities and access lists come along; on the host they would be given by a
+    container.
     """
 
     def __init__(
@@ -163,7 +164,7 @@ class Transfer:
         os.utime(place, ns=(status.st_mtime_ns, status.st_mtime_ns))
 
     def _wanted(self, name: str) -> bool:
-        if name == _CAPABILITY:
+        if name in _RIGHTS_OF_OTHERS:
             return self._rights
         return name.startswith(_OURS) and not name.startswith(_OVERLAY)
 

@@ -12,6 +12,7 @@ from attrs import asdict, frozen
 
 from containerlib import runtime, shim
 from containerlib.engine.update import limits_of
+from containerlib.runtime.supervisor import LOST
 from containerlib.spec.lifecycle import State
 from containerlib.spec.options import Limits
 from containerlib.spec.status import ExitStatus
@@ -90,6 +91,8 @@ def inspect(instance: Instance) -> ContainerInfo:
     state, spec, record, memo = instance.state, instance.spec, instance.record, instance.memo
     status = shim.read_exit(instance.directory)
     started = runtime.read_record(instance.directory, "started")
+    if status is None and started and state is State.STOPPED:
+        status = LOST
     process, linux = spec["process"], spec.get("linux", {})
     user = process.get("user", {})
     return ContainerInfo(

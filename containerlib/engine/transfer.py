@@ -62,7 +62,7 @@ def copy_in(instance: Instance, source: str, path: str, options: CopyOptions) ->
 def copy_out(instance: Instance, path: str, target: str, options: CopyOptions) -> None:
     """`path` to the host's `target`. Files become this process's user's, or keep the container's numbers with `owners`.
 
-    Set-user-ID, set-group-ID and capabilities of files stay behind: no container gives such rights on the host.
+    Set-user-ID, set-group-ID, capabilities and access lists stay behind: no container gives such rights on the host.
     Raises: as `copy_in`.
     """
     with files(instance, path) as inside, _copying(f"{path} in {instance.subject}", target):
