@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from containerlib._sys.privilege import Capability, require_capability
-from containerlib.errors import Conflict, Error, InvalidArgument, NotFound, StageError, Unavailable
-from containerlib.images.content.garbage import clear_temporary, collect
+from containerlib.errors import Conflict, InvalidArgument, NotFound, StageError, Unavailable
+from containerlib.images.content.garbage import Cleanup, clear_temporary, collect
 from containerlib.images.content.pruning import PrunePolicy, doomed
 from containerlib.images.content.trees import index_of
 from containerlib.images.content.usage import usage
@@ -103,7 +103,7 @@ class ImageStore:
         request = Request(platforms_of(platform), all_platforms, foreign_layers)
         self._require_privilege()
         connected = self._connect(parsed.registry, auth, foreign_layers=foreign_layers)
-        with connected as registry, _Cleanup(self._root):
+        with connected as registry, Cleanup(self._root):
             image_id = pull(self._root, registry, parsed, request, report=one_at_a_time(progress))
         return self._noted("pull", image_id, str(parsed))
 
@@ -118,7 +118,7 @@ class ImageStore:
         from containerlib.images.archives.loading import load  # noqa: PLC0415
 
         self._require_privilege()
-        with _Cleanup(self._root), self._root.lease() as lease:
+        with Cleanup(self._root), self._root.lease() as lease:
             files = open_files(os.fspath(path), lease.temporary(self._root.content.ingest))
             try:
                 ids = load(
@@ -196,7 +196,7 @@ class ImageStore:
 
         names = tags_of(reference)
         self._require_privilege()
-        with _Cleanup(self._root):
+        with Cleanup(self._root):
             image_id = add_layer(
                 self._root,
                 Base() if base is None else Base.of(*self._documents(base)),
@@ -222,7 +222,7 @@ class ImageStore:
 
         names = tags_of(reference)
         self._require_privilege()
-        with _Cleanup(self._root):
+        with Cleanup(self._root):
             image_id = squash(
                 self._root,
                 self.get(name_or_id).layers,
@@ -281,7 +281,7 @@ class ImageStore:
                 )
             else:
                 self._table.delete(row.id)
-                self._events.add(EventRow("image", "remove", row.id, _name_of(row.references)))
+                self._events.add(EventRow("image", "remove", row.id, "".join(row.references[:1])))
             self._root.write_index()
         collect(self._root)
 
@@ -294,7 +294,7 @@ class ImageStore:
         with self._table.transaction():
             for record in doomed(self.list(), policy, now=time.time(), in_use=in_use):
                 self._table.delete(record.id)
-                self._events.add(EventRow("image", "remove", record.id, _name_of(record.references)))
+                self._events.add(EventRow("image", "remove", record.id, "".join(record.references[:1])))
                 removed.append(record)
             self._root.write_index()
         report = collect(self._root)
@@ -382,7 +382,7 @@ class ImageStore:
         """The image that something was done with. That nobody can be told of it is no failure."""
         record = self._by_full_id(image_id)
         with suppress(StageError, Unavailable):
-            self._events.add(EventRow("image", action, image_id, name or _name_of(record.references)))
+            self._events.add(EventRow("image", action, image_id, name or "".join(record.references[:1])))
         return record
 
     def _record(self, row: ImageRow) -> ImageRecord:
@@ -398,22 +398,3 @@ class ImageStore:
 
     def _read_config(self, image_id: str) -> ImageConfig:
         return ImageConfig.from_bytes(self._root.content.read(Digest.parse(image_id)))
-
-
-class _Cleanup:
-    """Clears away: before a change what others left when they died, after its failure what it left itself."""
-
-    def __init__(self, root: ImageRoot) -> None:
-        self._root = root
-
-    def __enter__(self) -> None:
-        clear_temporary(self._root)
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
-        if kind is not None:
-            with suppress(Error, OSError):  # the cause is what matters; the next change tries again
-                collect(self._root)
-
-
-def _name_of(references: Sequence[str]) -> str:
-    return references[0] if references else ""

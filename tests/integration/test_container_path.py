@@ -6,8 +6,9 @@ import os
 import pickle
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 
@@ -163,6 +164,27 @@ def test_path_open_files_of_one_stopped_container_are_several_and_keep_it_from_a
         container.start()
     finally:
         container.remove(force=True)
+
+
+def test_path_of_a_process_that_is_killed_with_an_open_file_holds_nothing(
+    box: cl.ContainerRecipe, script: Callable[[str], Popen[str]]
+) -> None:
+    container = box.name("one").start("true", detach=True)
+    container.wait()
+    code = """
+        file = engine.containers.get("one").path("/half").open("wb")
+        file.write(b"x" * 100_000)
+        print("open", flush=True)
+        input()
+    """
+    with script(code) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "open\n"
+        writer.kill()
+    container.start()
+    assert container.wait().exit_code == 0
+    assert container.path("/half").is_file()
+    container.remove()
 
 
 def test_path_open_file_of_a_running_container_keeps_it_from_nothing(box: cl.ContainerRecipe) -> None:
