@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from containerlib.engine.core import Core
     from containerlib.spec.status import ExitStatus
 
-__all__ = ["Event", "EventKind", "Query", "catch_up", "events", "happened", "note", "row"]
+__all__ = ["Event", "EventKind", "Query", "catch_up", "events", "happened", "is_lost", "note", "row"]
 
 EventKind = Literal["container", "image", "volume", "network"]
 _RECORDS = ("started", "exit")
+_SHIM_PATIENCE = 1.0
 
 
 @frozen
@@ -104,7 +105,7 @@ def happened(instance: Instance) -> list[EventRow]:
         return []
     found = [_at(row(instance, "start"), run, run)]
     status = shim.read_exit(instance.directory)
-    if status is None and _is_lost(instance):
+    if status is None and is_lost(instance):
         status = LOST
     return found if status is None else [*found, *_end(instance, status, run)]
 
@@ -201,12 +202,18 @@ def _stored(core: Core, last: int) -> list[Event]:
     ]
 
 
-def _is_lost(instance: Instance) -> bool:
-    """Whether it ended with its shim, which could not say so."""
+def is_lost(instance: Instance) -> bool:
+    """Whether it ended with its shim, which could not say so. A shim that is there is about to."""
     try:
-        return instance.state is State.STOPPED and shim.read_exit(instance.directory) is None
-    except NotFound:
+        if instance.state is not State.STOPPED:
+            return False
+        supervisor = runtime.connect(instance.directory, patience=_SHIM_PATIENCE)
+    except (NotFound, Unavailable):
         return False
+    if supervisor is not None:
+        supervisor.close()
+        return False
+    return shim.read_exit(instance.directory) is None
 
 
 def _end(instance: Instance, status: ExitStatus, run: int) -> list[EventRow]:

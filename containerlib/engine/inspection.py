@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from attrs import asdict, frozen
 
 from containerlib import runtime, shim
+from containerlib.engine.events import is_lost
 from containerlib.engine.update import limits_of
 from containerlib.runtime.supervisor import LOST
 from containerlib.spec.lifecycle import State
@@ -91,7 +92,7 @@ def inspect(instance: Instance) -> ContainerInfo:
     state, spec, record, memo = instance.state, instance.spec, instance.record, instance.memo
     status = shim.read_exit(instance.directory)
     started = runtime.read_record(instance.directory, "started")
-    if status is None and started and state is State.STOPPED:
+    if status is None and started and is_lost(instance):
         status = LOST
     process, linux = spec["process"], spec.get("linux", {})
     user = process.get("user", {})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -75,6 +77,41 @@ def test_events_of_a_death_that_nobody_saw_have_its_time(
     assert ended is not None
     assert abs(died.time - ended) < timedelta(milliseconds=1)
     assert actions(engine).count("die") == 1
+
+
+def test_events_of_an_end_that_the_shim_has_not_told_yet_are_its_own(
+    engine: cl.Engine, box: cl.ContainerRecipe
+) -> None:
+    container = box.start("sleep", "1000", detach=True)
+    (process,) = container.top()
+    os.kill(process.parent_pid, signal.SIGSTOP)
+    try:
+        os.kill(process.pid, signal.SIGKILL)
+        until(lambda: container.state is cl.State.STOPPED)
+        assert list(engine.events(actions=["die"])) == []
+    finally:
+        os.kill(process.parent_pid, signal.SIGCONT)
+    status = container.wait()
+    (died,) = engine.events(actions=["die"])
+    assert status.finished_at is not None
+    assert abs(died.time - status.finished_at) < timedelta(milliseconds=1)
+    container.remove()
+
+
+def test_events_of_a_container_that_ended_with_its_shim_have_its_end(
+    engine: cl.Engine, box: cl.ContainerRecipe
+) -> None:
+    container = box.start("sleep", "1000", detach=True)
+    (process,) = container.top()
+    os.kill(process.parent_pid, signal.SIGKILL)
+    until(lambda: container.state is cl.State.STOPPED)
+    (died,) = engine.events(actions=["die"])
+    assert (died.attributes["exit_code"], died.attributes["signal"]) == ("137", "9")
+    assert list(engine.events(actions=["die"])) == [died]
+    info = container.inspect()
+    assert info.exit is not None
+    assert info.exit.exit_code == 137
+    container.remove()
 
 
 def test_events_of_a_container_that_is_started_again_have_both_runs(
