@@ -89,42 +89,19 @@ class ContainerInfo:
 def inspect(instance: Instance) -> ContainerInfo:
     """What is known of it now. Raises: NotFound."""
     instance.refresh()
-    state, spec, record, memo = instance.state, instance.spec, instance.record, instance.memo
-    status = shim.read_exit(instance.directory)
-    started = runtime.read_record(instance.directory, "started")
-    if status is None and started and is_lost(instance):
-        status = LOST
-    process, linux = spec["process"], spec.get("linux", {})
-    user = process.get("user", {})
+    record, memo = instance.record, instance.memo
     return ContainerInfo(
         id=record.id,
         name=record.name,
         image=record.image_reference,
         image_id=record.image_id,
         created_at=record.created_at,
-        state=state,
-        exit=status,
-        pid=started.value[0] if started and state is not State.STOPPED else None,
-        started_at=_written_at(f"{instance.directory}/started") if state is not State.CREATED else None,
-        finished_at=status.finished_at if status else None,
-        oom_killed=bool(status and status.oom_killed),
         detached=memo.detached,
         auto_remove=record.auto_remove,
         owner_pid=None if memo.detached else record.owner_pid,
-        argv=tuple(process["args"]),
-        env=dict(entry.partition("=")[::2] for entry in process.get("env", ())),
-        workdir=process.get("cwd", "/"),
-        user=f"{user.get('uid', 0)}:{user.get('gid', 0)}",
         tty=memo.tty,
-        hostname=spec.get("hostname", ""),
-        network="none" if any(n["type"] == "network" for n in linux.get("namespaces", ())) else "host",
-        limits=limits_of(linux.get("resources", {})),
         labels=dict(memo.labels),
-        annotations=dict(spec.get("annotations", {})),
-        mounts=tuple(_mounts(instance, spec)),
-        read_only=bool(spec.get("root", {}).get("readonly", False)),
-        privileged="maskedPaths" not in linux,
-        capabilities=tuple(process.get("capabilities", {}).get("bounding", ())),
+        mounts=tuple(_mounts(instance, instance.spec)),
         stop_signal=memo.stop_signal,
         stop_timeout=memo.stop_timeout,
         driver=memo.driver,
@@ -132,7 +109,45 @@ def inspect(instance: Instance) -> ContainerInfo:
         cgroup_path=instance.core.cgroup_path(record.id),
         directory=instance.directory,
         log_path=f"{instance.directory}/log",
+        **_life(instance),
+        **_configured(instance.spec),
     )
+
+
+def _life(instance: Instance) -> dict[str, Any]:
+    state = instance.state
+    status = shim.read_exit(instance.directory)
+    started = runtime.read_record(instance.directory, "started")
+    if status is None and started and is_lost(instance):
+        status = LOST
+    return {
+        "state": state,
+        "exit": status,
+        "pid": started.value[0] if started and state is not State.STOPPED else None,
+        "started_at": None if state is State.CREATED else _written_at(f"{instance.directory}/started"),
+        "finished_at": status.finished_at if status else None,
+        "oom_killed": bool(status and status.oom_killed),
+    }
+
+
+def _configured(spec: Spec) -> dict[str, Any]:
+    """What config.json says."""
+    process, linux = spec["process"], spec.get("linux", {})
+    user = process.get("user", {})
+    own_network = any(each["type"] == "network" for each in linux.get("namespaces", ()))
+    return {
+        "argv": tuple(process["args"]),
+        "env": dict(entry.partition("=")[::2] for entry in process.get("env", ())),
+        "workdir": process.get("cwd", "/"),
+        "user": f"{user.get('uid', 0)}:{user.get('gid', 0)}",
+        "hostname": spec.get("hostname", ""),
+        "network": "none" if own_network else "host",
+        "limits": limits_of(linux.get("resources", {})),
+        "annotations": dict(spec.get("annotations", {})),
+        "read_only": bool(spec.get("root", {}).get("readonly", False)),
+        "privileged": "maskedPaths" not in linux,
+        "capabilities": tuple(process.get("capabilities", {}).get("bounding", ())),
+    }
 
 
 def _mounts(instance: Instance, spec: Spec) -> list[MountInfo]:
