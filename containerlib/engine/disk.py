@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from containerlib import shim
 from containerlib._sys.sizes import size_on_disk
 from containerlib.engine.listing import list_all
 from containerlib.engine.removal import remove_volume
@@ -166,5 +167,5 @@ def _usage(instance: Instance) -> ContainerUsage | None:
         instance.record.name,
         state,
         size_on_disk(f"{instance.directory}/{place}"),
-        size_on_disk(f"{instance.directory}/log"),
+        shim.log_size(instance.directory),
     )

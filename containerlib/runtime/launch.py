@@ -94,9 +94,9 @@ def create(
     own; the shim removes it when the container has ended, also when this call fails. `owned`: the container dies with
     this process. `bare`: with `hold`, it is never started. `log`: None for a program whose streams are those of `stdio`
     themselves. `terminal`: rows and columns. `spec` saves reading config.json. `unsupervised`: the helper ends with
-    this call, the process is for others to reap, and its streams are those of `stdio`. `preserve`: the program's descriptors from 3 on. `pivot`: False
-    where "/" is the initial ramdisk. `keyring`: it gets a session keyring. `mapper`: who maps a user namespace for
-    a caller without privilege. Needs root, or a user namespace; Linux 5.12.
+    this call, the process is for others to reap, and its streams are those of `stdio`. `preserve`: the program's
+    descriptors from 3 on. `pivot`: False where "/" is the initial ramdisk. `keyring`: it gets a session keyring.
+    `mapper`: who maps a user namespace for a caller without privilege. Needs root, or a user namespace; Linux 5.12.
 
     Raises: StageError, Unsupported, InvalidArgument, NotFound.
     """

@@ -36,6 +36,15 @@ def test_disk_usage_has_each_kind(engine: cl.Engine, box: cl.ContainerRecipe) ->
     container.remove()
 
 
+def test_disk_usage_counts_older_files_of_a_log(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
+    recipe = box.log(max_size="64KiB", max_files=3)
+    container = recipe.start("seq", "100000", detach=True)
+    container.wait()
+    (usage,) = engine.disk_usage().containers
+    assert 130_000 < usage.log_bytes < 3 * 131_072
+    container.remove()
+
+
 def test_disk_usage_tells_what_images_share(engine: cl.Engine, tmp_path: Path) -> None:
     more = Layer().file("more", "x" * 5000).finish()
     (first,) = engine.images.load(Image((busybox_layer(),)).write_layout(tmp_path / "first", tag="first:1"))
