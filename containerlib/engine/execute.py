@@ -36,6 +36,8 @@ class ExecOptions:
     workdir: str | None = None
     env: tuple[tuple[str, str], ...] = ()
     tty: bool = False
+    is_probe: bool = False
+    """Run again and again to see whether something is ready: no event."""
 
 
 def execute(
@@ -90,7 +92,8 @@ def _start(instance: Instance, options: ExecOptions, pipes: Pipes, *, wait: bool
     if supervisor.terminal_fd is not None:
         pipes.use_terminal(supervisor.terminal_fd)
     pipes.close_child()
-    events.note(instance, "exec", program=options.argv[0])
+    if not options.is_probe:
+        events.note(instance, "exec", program=options.argv[0])
     return supervisor
 
 

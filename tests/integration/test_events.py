@@ -37,6 +37,7 @@ def test_events_of_a_run_are_in_order_with_its_exit_code(engine: cl.Engine, box:
 def test_events_of_each_verb(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
     container = box.name("one").start("sleep", "1000", detach=True)
     container.exec("true")
+    container.wait_for(exec=("true",))
     container.pause()
     container.resume()
     container.update(pids=100)
