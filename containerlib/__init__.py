@@ -14,8 +14,13 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from containerlib.engine.completed import Completed
+    from containerlib.engine.disk import DiskUsage
+    from containerlib.engine.events import Event
+    from containerlib.engine.inspection import ContainerInfo
     from containerlib.engine.option_files import read_env_file
     from containerlib.engine.prune import PruneReport
+    from containerlib.engine.stats import Stats
+    from containerlib.engine.usage import ProcessInfo
     from containerlib.errors import (
         AlreadyExists,
         BuildError,
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
         Unsupported,
     )
     from containerlib.fluent.container import Container
+    from containerlib.fluent.container_path import ContainerPath
     from containerlib.fluent.default import container, default_engine, host_image, image, volume
     from containerlib.fluent.engine import Engine
     from containerlib.fluent.image import HostImage, Image, ImageRecipe
@@ -57,9 +63,13 @@ __all__ = [
     "Completed",
     "Conflict",
     "Container",
+    "ContainerInfo",
+    "ContainerPath",
     "ContainerRecipe",
+    "DiskUsage",
     "Engine",
     "Error",
+    "Event",
     "ExitError",
     "ExitStatus",
     "HostImage",
@@ -70,6 +80,7 @@ __all__ = [
     "LogRecord",
     "NotFound",
     "Process",
+    "ProcessInfo",
     "Progress",
     "ProgressBars",
     "PruneReport",
@@ -78,6 +89,7 @@ __all__ = [
     "RegistryToken",
     "StageError",
     "State",
+    "Stats",
     "Timeout",
     "Tmpfs",
     "Unauthorized",
@@ -98,13 +110,19 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker sees the imports above, and would take any name for granted with this
     _HOMES = {
         "engine.completed": "Completed",
+        "engine.disk": "DiskUsage",
+        "engine.events": "Event",
+        "engine.inspection": "ContainerInfo",
         "engine.option_files": "read_env_file",
         "engine.prune": "PruneReport",
+        "engine.stats": "Stats",
+        "engine.usage": "ProcessInfo",
         "errors": (
             "AlreadyExists BuildError Conflict Error ExitError InvalidArgument NotFound RegistryError "
             "StageError Timeout Unauthorized Unavailable Unsupported"
         ),
         "fluent.container": "Container",
+        "fluent.container_path": "ContainerPath",
         "fluent.default": "container default_engine host_image image volume",
         "fluent.engine": "Engine",
         "fluent.image": "HostImage Image ImageRecipe",

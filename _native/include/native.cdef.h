@@ -114,7 +114,7 @@ enum clib_op_kind {
     CLIB_OP_CHDIR,        /* t0 path in the container; made if it is missing and n0 is 1 */
     CLIB_OP_PARENT_DEATH, /* n0 signal when the shim dies */
     CLIB_OP_HOLD, /* CREATED, and waits for START; t0 and t1 as of the EXEC to come, whose file must be there
-                   */
+                     unless n0 is 1 */
     CLIB_OP_DESCRIPTORS, /* what the program is given beyond its stdio goes to its numbers, from 3 on */
     CLIB_OP_INIT, /* what follows is done by a child; this process hands signals on, reaps, and ends as that
                    * does

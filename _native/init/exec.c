@@ -83,10 +83,11 @@ static void close_own(struct init *init) {
     sys(close_range, INIT_PRESERVED_FD + init->preserved, ~0u, 0);
 }
 
+/* without a name there will be no program, and nobody says START: it is here for its mounts */
 int op_hold(struct init *init, const char *name, const char *search) {
     char program[FILE_SIZE];
     struct clib_message message = {.kind = CLIB_MESSAGE_CREATED, .version = CLIB_PROTOCOL_VERSION};
-    int result = find_program(name, search ? search : "", program);
+    int result = name ? find_program(name, search ? search : "", program) : 0;
     if (result < 0)
         return result;
     close_own(init);

@@ -166,7 +166,7 @@ int init_run_op(struct init *init, const struct clib_op *op) {
     case CLIB_OP_PARENT_DEATH:
         return op_parent_death(op->number[0]);
     case CLIB_OP_HOLD:
-        return op_hold(init, op_text(plan, op, 0), op_text(plan, op, 1));
+        return op_hold(init, op->number[0] ? NULL : op_text(plan, op, 0), op_text(plan, op, 1));
     case CLIB_OP_DESCRIPTORS:
         return op_descriptors(init);
     case CLIB_OP_INIT:

@@ -15,7 +15,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-__all__ = ["copy_tree", "opened", "replace_status"]
+__all__ = ["copy_content", "copy_tree", "opened", "replace_status"]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FICLONE = 0x40049409
@@ -116,7 +116,7 @@ class _Copier:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             target = os.open(name, flags, 0o600, dir_fd=above)
             try:
-                self.size += _copy_content(source, target)
+                self.size += copy_content(source, target)
                 replace_status(source, target, os.fstat(source))
             finally:
                 os.close(target)
@@ -137,7 +137,7 @@ def opened(path: str, top: int | None = None) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _copy_content(source: int, target: int) -> int:
+def copy_content(source: int, target: int) -> int:
     """Shares the blocks where the file system can; else holes stay holes."""
     size = os.fstat(source).st_size
     with contextlib.suppress(OSError):

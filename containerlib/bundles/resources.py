@@ -14,7 +14,7 @@ from containerlib.errors import InvalidArgument, NotFound, StageError
 from containerlib.spec.options import ContainerOptions, DeviceLimit, Limits
 from containerlib.spec.runtime import CPU, BlockIO, DeviceRule, Memory, Resources, ThrottleDevice
 
-__all__ = ["resources_of"]
+__all__ = ["CPU_PERIOD", "limit_resources", "resources_of"]
 
 CPU_PERIOD = 100_000
 """Microseconds; Docker's and the kernel's default."""
@@ -72,9 +72,16 @@ def resources_of(options: ContainerOptions, find: BlockDevice = block_device) ->
     if rules := rules_of(options):
         devices = [*devices, *rules]
     limits = options.limits
-    if limits == _NO_LIMITS:
-        return {"devices": devices}
-    resources: Resources = {"devices": devices}
+    return (
+        {"devices": devices, **limit_resources(limits, find)}
+        if limits != _NO_LIMITS
+        else {"devices": devices}
+    )
+
+
+def limit_resources(limits: Limits, find: BlockDevice = block_device) -> Resources:
+    """Those of `limits` alone. Raises: as `resources_of`."""
+    resources: Resources = {}
     if memory := _memory(limits):
         resources["memory"] = memory
     if cpu := _cpu(limits):

@@ -12,6 +12,7 @@ from attrs import frozen
 
 from containerlib import runtime
 from containerlib.bundles.users import resolve_user
+from containerlib.engine import events
 from containerlib.engine.attached import Attached
 from containerlib.engine.completed import Completed, checked
 from containerlib.engine.instance import Instance
@@ -35,6 +36,8 @@ class ExecOptions:
     workdir: str | None = None
     env: tuple[tuple[str, str], ...] = ()
     tty: bool = False
+    is_probe: bool = False
+    """Run again and again to see whether something is ready: no event."""
 
 
 def execute(
@@ -89,6 +92,8 @@ def _start(instance: Instance, options: ExecOptions, pipes: Pipes, *, wait: bool
     if supervisor.terminal_fd is not None:
         pipes.use_terminal(supervisor.terminal_fd)
     pipes.close_child()
+    if not options.is_probe:
+        events.note(instance, "exec", program=options.argv[0])
     return supervisor
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -158,6 +159,12 @@ class Instance:
             except NotFound as error:
                 raise self.gone() from error
         return self._spec
+
+    def refresh(self, spec: Spec | None = None) -> None:
+        """Takes in what others changed: config.json is `spec`, or read again when it is asked for."""
+        self._spec = spec
+        with contextlib.suppress(NotFound):  # `state` says so
+            self.record = self.core.store.containers.get(self.id)
 
     def gone(self) -> NotFound:
         """The error that says so."""

@@ -24,7 +24,7 @@ from containerlib.bundles.host import HostFacts
 from containerlib.bundles.mounts import with_secrets
 from containerlib.bundles.users import resolve_user
 from containerlib.bundles.write import write
-from containerlib.engine import words
+from containerlib.engine import events, words
 from containerlib.engine.ids import give, in_namespace, kind_of, maps_of
 from containerlib.engine.instance import Instance, Memo
 from containerlib.engine.joining import with_ids
@@ -226,6 +226,7 @@ def _add(instance: Instance) -> None:
                 name = record.image_reference if image == record.image_id else image
                 raise NotFound(f"the image {name} was removed at this moment: pull it again")
         store.containers.add(record)
+        store.events.add(events.row(instance, "create"))
 
 
 def _make_directory(directory: str, image: Resolved, mountpoints: str) -> None:

@@ -4,22 +4,48 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from containerlib.errors import Conflict
+
 if TYPE_CHECKING:
     from containerlib.engine.instance import Instance
 
-__all__ = ["locked"]
+__all__ = ["in_use", "locked"]
+
+_guard = threading.Lock()
+_open: Counter[str] = Counter()
+"""Containers' directories: how many files of each this process has open."""
+
+
+@contextmanager
+def in_use(instance: Instance) -> Iterator[None]:
+    """A file of the container is open in this process, which would wait for itself: `locked` refuses instead."""
+    with _guard:
+        _open[instance.directory] += 1
+    try:
+        yield
+    finally:
+        with _guard:
+            _open[instance.directory] -= 1
 
 
 @contextmanager
 def locked(instance: Instance) -> Iterator[None]:
     """Holds the container's directory by flock(2), which ends with its holder, also by kill -9.
 
-    Raises: NotFound where the container is not there, or was removed while this waited.
+    Raises: NotFound where the container is not there, or was removed while this waited; Conflict where a file of it
+    is open in this process since it stopped.
     """
+    if _open[instance.directory]:
+        raise Conflict(
+            f"a file of {instance.subject} is open: close what container.path(...).open() gave first",
+            state="in use",
+        )
     try:
         directory = os.open(instance.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError as error:

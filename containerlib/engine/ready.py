@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from containerlib import shim
 from containerlib.engine.execute import ExecOptions, execute
 from containerlib.engine.listing import require_log
@@ -47,12 +49,10 @@ def _wait_for_log(instance: Instance, text: str, limit: float) -> None:
 
 def _wait_for_exec(instance: Instance, options: ExecOptions, limit: float) -> None:
     what = f"success of {' '.join(options.argv)!r}"
+    probe = evolve(options, is_probe=True)
     for left in _attempts(instance, limit, what):
         try:
-            if (
-                finish(execute(instance, options, must_succeed=False, timeout=max(left, 0.001))).exit_code
-                == 0
-            ):
+            if finish(execute(instance, probe, must_succeed=False, timeout=max(left, 0.001))).exit_code == 0:
                 return
         except Timeout as error:
             raise _late(instance, what) from error

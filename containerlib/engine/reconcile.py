@@ -67,6 +67,7 @@ def reconcile(core: Core) -> list[str]:
     Costs a read of /proc for each owner. What cannot be removed now is left to `prune`, which says why.
     """
     removed = []
+    core.store.events.trim()
     for record in core.store.containers.list():
         if not is_left_over(core, record):
             continue

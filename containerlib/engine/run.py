@@ -10,6 +10,7 @@ from attrs import evolve
 
 from containerlib.engine.attached import Attached
 from containerlib.engine.completed import Completed, checked
+from containerlib.engine.events import catch_up
 from containerlib.engine.launch import Order, launch
 from containerlib.engine.steps import Steps, Work
 from containerlib.engine.stop import discard
@@ -56,5 +57,6 @@ def spawn(core: Core, order: Order) -> Attached:
     """
     with Pipes(stdin=True) as pipes:
         instance, supervisor = launch(core, evolve(order, auto_remove=True), pipes.child)
+        catch_up([instance])
         argv = tuple(instance.spec["process"]["args"])
         return Attached(supervisor, pipes, argv=argv, after=partial(discard, instance, supervisor))

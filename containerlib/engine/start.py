@@ -11,6 +11,7 @@ from attrs import evolve
 
 from containerlib import runtime
 from containerlib._sys.privilege import Capability, require_capability
+from containerlib.engine.events import catch_up
 from containerlib.engine.launch import launch, start_bundle
 from containerlib.engine.lock import locked
 from containerlib.engine.sources import resolve_again
@@ -35,6 +36,7 @@ def start(core: Core, order: Order) -> Instance:
     with _waiting_input(order.options.stdin) as stdio:
         instance, supervisor = launch(core, order, stdio)
     supervisor.close()
+    catch_up([instance])
     return instance
 
 
@@ -62,6 +64,7 @@ def restart(instance: Instance) -> None:
             raise Conflict(f"cannot start {instance.subject}: it is stopped", state=State.STOPPED.value)
         with contextlib.closing(supervisor):
             instance.driver.start(supervisor, instance.directory, instance.spec)
+        catch_up([instance])
 
 
 def _start_again(instance: Instance) -> None:
@@ -73,6 +76,8 @@ def _start_again(instance: Instance) -> None:
             state=State.STOPPED.value,
         )
     core = instance.core
+    instance.refresh()
+    catch_up([instance])  # the records of the last run go
     image = resolve_again(
         core, instance.record.image_id, instance.record.image_reference, instance.memo.layers
     )
@@ -81,6 +86,7 @@ def _start_again(instance: Instance) -> None:
     instance.record = evolve(instance.record, owner_pid=owner.pid, owner_start_time=owner.start_time)
     with Undo() as undo, _waiting_input(instance.memo.stdin) as stdio:
         start_bundle(instance, image, stdio, hold=False, undo=undo).close()
+    catch_up([instance])
     if not instance.memo.detached:
         core.owned[instance.id] = instance
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from containerlib import runtime, shim
 from containerlib._sys.trees import remove_tree
+from containerlib.engine import events
 from containerlib.engine.lock import locked
 from containerlib.engine.removal import remove_anonymous
 from containerlib.engine.signals import hears
@@ -26,6 +27,7 @@ from containerlib.spec.status import ExitStatus
 
 if TYPE_CHECKING:
     from containerlib.engine.instance import Instance
+    from containerlib.store import EventRow
 
 __all__ = [
     "DEFAULT_GRACE",
@@ -81,6 +83,7 @@ def kill(instance: Instance, number: int) -> None:
         if supervisor is None:
             raise Conflict(f"cannot kill {instance.subject}: it is stopped", state=State.STOPPED.value)
         supervisor.signal(number)
+    events.note(instance, "kill", signal=str(number))
     if number == signal.SIGKILL and state is State.PAUSED:
         # A frozen task of cgroup v1 does not even die.
         _thaw(instance)
@@ -96,16 +99,23 @@ def stop(instance: Instance, timeout: float | None = None) -> ExitStatus:
     with _connected(instance) as supervisor:
         if supervisor is None or state is State.STOPPED:
             return _recorded_end(instance)
-        if state is State.PAUSED:
-            _thaw(instance)
-        grace = _grace(instance, timeout)
-        number = int(instance.memo.stop_signal or signal.SIGTERM)
-        if grace > 0 and state is not State.CREATED and hears(supervisor.pid, number):
-            with contextlib.suppress(Timeout):
-                with contextlib.suppress(Conflict):
-                    supervisor.signal(number)
-                return _ended(supervisor, grace)
-        return _kill_all(instance, supervisor)
+        status = _stopped(instance, supervisor, state, timeout)
+    events.catch_up([instance])
+    events.note(instance, "stop")
+    return status
+
+
+def _stopped(instance: Instance, supervisor: Supervisor, state: State, timeout: float | None) -> ExitStatus:
+    if state is State.PAUSED:
+        _thaw(instance)
+    grace = _grace(instance, timeout)
+    number = int(instance.memo.stop_signal or signal.SIGTERM)
+    if grace > 0 and state is not State.CREATED and hears(supervisor.pid, number):
+        with contextlib.suppress(Timeout):
+            with contextlib.suppress(Conflict):
+                supervisor.signal(number)
+            return _ended(supervisor, grace)
+    return _kill_all(instance, supervisor)
 
 
 def pause(instance: Instance) -> None:
@@ -115,6 +125,7 @@ def pause(instance: Instance) -> None:
     """
     check("pause", instance.state, instance.subject)
     instance.cgroup.freeze()
+    events.note(instance, "pause")
 
 
 def resume(instance: Instance) -> None:
@@ -124,6 +135,7 @@ def resume(instance: Instance) -> None:
     """
     check("resume", instance.state, instance.subject)
     instance.cgroup.thaw()
+    events.note(instance, "resume")
 
 
 def remove(instance: Instance, *, force: bool = False, volumes: bool = False) -> None:
@@ -174,16 +186,20 @@ def _clear_away(instance: Instance, supervisor: Supervisor | None) -> None:
             elif instance.cgroup.pids():
                 # The shim was killed: its container is dying, or out of its reach.
                 instance.cgroup.kill()
+    last = events.happened(instance)
     remove_directory(instance.directory)
     instance.cgroup.remove()
-    forget(instance)
+    forget(instance, last)
 
 
-def forget(instance: Instance) -> bool:
-    """Removes the container's record; False where somebody else has."""
+def forget(instance: Instance, last: Sequence[EventRow] = ()) -> bool:
+    """Removes the container's record, and stores its `last` events with that; False where somebody else has."""
+    store = instance.core.store
     instance.core.owned.pop(instance.id, None)
     try:
-        instance.core.store.containers.remove(instance.id)
+        with store.database.transaction():
+            store.containers.remove(instance.id)
+            store.events.add(*last, events.row(instance, "remove"))
     except NotFound:
         return False
     return True

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from pathlib import PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-from containerlib.engine import archive, execute, listing, log_words, ready, start, stop, words
+from containerlib.engine import archive, disk, execute, listing, log_words, ready, start, stop, words
+from containerlib.engine.eligible import eligible
 from containerlib.engine.execute import ExecOptions
 from containerlib.engine.signals import parse_signal
 from containerlib.engine.steps import finish
 from containerlib.errors import NotFound
+from containerlib.fluent.container_path import ContainerPath
 from containerlib.fluent.image import Image, image_changes
+from containerlib.fluent.inspection import Inspectable
 from containerlib.fluent.process import Process
 
 if TYPE_CHECKING:
+    import os
+
     from containerlib.engine.completed import Completed
+    from containerlib.engine.disk import ContainersPruned
     from containerlib.engine.instance import Instance
     from containerlib.engine.output import Target
     from containerlib.fluent.engine import Engine
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Container", "ContainerCollection"]
 
 
-class Container:
+class Container(Inspectable):
     """A container, whatever its state: a handle that any process with the same root can have.
 
     As a context manager it is stopped and removed at the end of the block, unless it was started with
@@ -206,6 +213,10 @@ class Container:
         """
         return Process(execute.spawn(self._instance, _exec_options(argv, user, workdir, env, tty=tty)))
 
+    def path(self, path: str | os.PathLike[str]) -> ContainerPath:
+        """A file or directory in it, by its absolute path: `container.path("/etc/hosts").read_text()`."""
+        return ContainerPath(self, PurePosixPath(words.container_path(path, field="path")))
+
     def diff(self) -> list[Change]:
         """What it changed in its image's files, by path: `str(change)` is docker's `"C /etc"`.
 
@@ -307,6 +318,15 @@ class ContainerCollection:
     def list(self) -> list[Container]:
         """All containers in whatever state, the oldest first."""
         return [Container(self.engine, instance) for instance in listing.list_all(self.engine.core)]
+
+    def prune(
+        self, *, older_than: float | None = None, labels: Mapping[str, str | None] | None = None
+    ) -> ContainersPruned:
+        """Removes the containers that have stopped, with all that they wrote.
+
+        Further conditions: they were made `older_than` seconds ago; they have all of `labels` (None: whatever value).
+        """
+        return disk.prune_containers(self.engine.core, eligible(older_than, labels))
 
     def __repr__(self) -> str:
         return f"<ContainerCollection of {self.engine!r}>"

@@ -7,8 +7,9 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from containerlib.engine import reconcile, words
+from containerlib.engine import disk, events, reconcile, words
 from containerlib.engine.core import default_root
+from containerlib.engine.events import Query
 from containerlib.engine.prune import prune
 from containerlib.engine.sources import HostSource, StoredSource, check_reference
 from containerlib.engine.undo import clean_up
@@ -18,9 +19,12 @@ from containerlib.fluent.recipe import ContainerRecipe
 from containerlib.fluent.volume import VolumeCollection, VolumeRecipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
 
     from containerlib.engine.core import Core
+    from containerlib.engine.disk import DiskUsage
+    from containerlib.engine.events import Event
     from containerlib.engine.prune import PruneReport
     from containerlib.spec.options import SnapshotterName
 
@@ -118,6 +122,38 @@ class Engine:
     def volumes(self) -> VolumeCollection:
         """The volumes under this root."""
         return VolumeCollection(self)
+
+    def events(
+        self,
+        *,
+        follow: bool = False,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after: int | None = None,
+        kinds: Sequence[str] = (),
+        actions: Sequence[str] = (),
+        subject: str | None = None,
+    ) -> Iterator[Event]:
+        """What happened under this root, whichever process did it: the newest 10,000 events of 30 days.
+
+        With `follow` those to come, as they come, until `until`; from now on, or from `since`, or from the event after
+        the one with the id `after`, and none is missed. `kinds` ("container", "image", "volume"), `actions` ("die")
+        and `subject` (a name or an id) say which.
+        """
+        query = Query(
+            follow=words.flag(follow, field="follow"),
+            since=words.moment(since, field="since"),
+            until=words.moment(until, field="until"),
+            after=after,
+            kinds=words.vector(kinds, field="kinds"),
+            actions=words.vector(actions, field="actions"),
+            subject=None if subject is None else words.text(subject, field="subject"),
+        )
+        return events.events(self.core, query)
+
+    def disk_usage(self) -> DiskUsage:
+        """What images, containers, volumes and logs take on disk. Looks at each file that a container wrote."""
+        return disk.disk_usage(self.core)
 
     def prune(self) -> PruneReport:
         """Removes what killed processes left behind, and nothing that is in order."""

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 from attrs import evolve, field, frozen
 
 from containerlib.engine import words
+from containerlib.engine.disk import prune_volumes
+from containerlib.engine.eligible import eligible
 from containerlib.engine.names import check_name
 from containerlib.engine.removal import remove_volume
 
 if TYPE_CHECKING:
+    from containerlib.engine.disk import VolumesPruned
     from containerlib.fluent.engine import Engine
     from containerlib.volumes import Volume as VolumeRecord
 
@@ -86,6 +89,20 @@ class VolumeCollection:
     def list(self) -> list[Volume]:
         """All volumes, by name."""
         return [Volume(self.engine, record) for record in self.engine.core.volumes.list()]
+
+    def prune(
+        self,
+        *,
+        named: bool = False,
+        older_than: float | None = None,
+        labels: Mapping[str, str | None] | None = None,
+    ) -> VolumesPruned:
+        """Removes volumes that no container has: those whose name nobody gave, and with `named` the others too.
+
+        Further conditions: they were made `older_than` seconds ago; they have all of `labels` (None: whatever value).
+        """
+        which = eligible(older_than, labels)
+        return prune_volumes(self.engine.core, which, named=words.flag(named, field="named"))
 
     def __repr__(self) -> str:
         return f"<VolumeCollection of {self.engine!r}>"

@@ -13,9 +13,9 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from containerlib.images.image_store import ImageStore
-    from containerlib.images.records import ImageRecord, ImagesPruned, Progress, PruneReport
+    from containerlib.images.records import ImageRecord, ImagesPruned, ImageUsage, Progress, PruneReport
 
-__all__ = ["ImageRecord", "ImageStore", "ImagesPruned", "Progress", "PruneReport"]
+__all__ = ["ImageRecord", "ImageStore", "ImageUsage", "ImagesPruned", "Progress", "PruneReport"]
 
 if not TYPE_CHECKING:
 

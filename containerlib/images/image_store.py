@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -13,20 +12,28 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from containerlib._sys.privilege import Capability, require_capability
-from containerlib.errors import Conflict, Error, InvalidArgument, NotFound
-from containerlib.images.content.garbage import clear_temporary, collect
+from containerlib.errors import Conflict, InvalidArgument, NotFound, StageError, Unavailable
+from containerlib.images.content.garbage import Cleanup, clear_temporary, collect
 from containerlib.images.content.pruning import PrunePolicy, doomed
 from containerlib.images.content.trees import index_of
+from containerlib.images.content.usage import usage
 from containerlib.images.content.verify import VerifyReport, damages
 from containerlib.images.naming import platforms_of, reference_in, tag_of, tags_of
-from containerlib.images.records import ImageRecord, ImagesPruned, Progress, PruneReport
+from containerlib.images.records import (
+    ImageRecord,
+    ImagesPruned,
+    ImageUsage,
+    Progress,
+    PruneReport,
+    one_at_a_time,
+)
 from containerlib.images.root import ImageRoot
 from containerlib.spec.auth import Auth, Credentials
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import Manifest
 from containerlib.spec.image_config import ImageConfig
 from containerlib.spec.reference import Reference
-from containerlib.store import ImageRow, Store
+from containerlib.store import EventRow, ImageRow, Store
 
 if TYPE_CHECKING:
     import httpx
@@ -64,6 +71,7 @@ class ImageStore:
     ) -> None:
         self._root = ImageRoot.open(os.path.abspath(root), store.images, snapshotter)
         self._table = store.images
+        self._events = store.events
         self._transport = transport
         self._retry = retry
         self._config = lru_cache(maxsize=256)(self._read_config)
@@ -95,9 +103,9 @@ class ImageStore:
         request = Request(platforms_of(platform), all_platforms, foreign_layers)
         self._require_privilege()
         connected = self._connect(parsed.registry, auth, foreign_layers=foreign_layers)
-        with connected as registry, _Cleanup(self._root):
-            image_id = pull(self._root, registry, parsed, request, report=_one_at_a_time(progress))
-        return self._by_full_id(image_id)
+        with connected as registry, Cleanup(self._root):
+            image_id = pull(self._root, registry, parsed, request, report=one_at_a_time(progress))
+        return self._noted("pull", image_id, str(parsed))
 
     def load(
         self, path: str | os.PathLike[str], *, platform: str | None = None, progress: Report | None = None
@@ -110,7 +118,7 @@ class ImageStore:
         from containerlib.images.archives.loading import load  # noqa: PLC0415
 
         self._require_privilege()
-        with _Cleanup(self._root), self._root.lease() as lease:
+        with Cleanup(self._root), self._root.lease() as lease:
             files = open_files(os.fspath(path), lease.temporary(self._root.content.ingest))
             try:
                 ids = load(
@@ -118,11 +126,11 @@ class ImageStore:
                     files,
                     path=os.fspath(path),
                     platforms=platforms_of(platform),
-                    report=_one_at_a_time(progress),
+                    report=one_at_a_time(progress),
                 )
             finally:
                 files.close()
-        return [self._by_full_id(image_id) for image_id in ids]
+        return [self._noted("load", image_id) for image_id in ids]
 
     def push(
         self,
@@ -145,9 +153,11 @@ class ImageStore:
         with self._connect(target.registry, auth) as registry, self._root.lease() as lease:
             rows = [self._row(name) for name in names]
             lease.keep(content for row in rows for content in self._table.contents(row.id))
-            report, content = _one_at_a_time(progress), self._root.content
+            report, content = one_at_a_time(progress), self._root.content
             named = [(row, reference_in(row, name)) for row, name in zip(rows, names, strict=True)]
             pushed = push(content, registry, named, target, form=manifest_format, report=report)
+        for row in rows:
+            self._noted("push", row.id, str(target))
         return str(pushed.digest)
 
     def save(self, names: Sequence[str], target: IO[bytes] | str) -> None:
@@ -164,6 +174,8 @@ class ImageStore:
                 save_layout(self._root.content, rows, target)
             else:
                 save(self._root.content, rows, target)
+        for row in rows:
+            self._noted("save", row.id)
 
     def add_layer(
         self,
@@ -184,7 +196,7 @@ class ImageStore:
 
         names = tags_of(reference)
         self._require_privilege()
-        with _Cleanup(self._root):
+        with Cleanup(self._root):
             image_id = add_layer(
                 self._root,
                 Base() if base is None else Base.of(*self._documents(base)),
@@ -193,9 +205,9 @@ class ImageStore:
                 changes=changes,
                 compression=compression,
                 references=names,
-                report=_one_at_a_time(progress),
+                report=one_at_a_time(progress),
             )
-        return self._by_full_id(image_id)
+        return self._noted("build" if base else "import", image_id)
 
     def squash(
         self,
@@ -210,7 +222,7 @@ class ImageStore:
 
         names = tags_of(reference)
         self._require_privilege()
-        with _Cleanup(self._root):
+        with Cleanup(self._root):
             image_id = squash(
                 self._root,
                 self.get(name_or_id).layers,
@@ -219,7 +231,7 @@ class ImageStore:
                 compression=compression,
                 references=names,
             )
-        return self._by_full_id(image_id)
+        return self._noted("build", image_id)
 
     def get(self, name_or_id: str) -> ImageRecord:
         """The image of that reference, id, or start of an id. No I/O but the database's.
@@ -248,6 +260,7 @@ class ImageStore:
         with self._table.transaction():
             row = self._row(image)
             self._table.refer(name, row.id, index=index_of(row, reference_in(row, image)))
+            self._events.add(EventRow("image", "tag", row.id, name))
             self._root.write_index()
         return self._by_full_id(row.id)
 
@@ -261,12 +274,14 @@ class ImageStore:
             name = reference_in(row, name_or_id)
             if name is not None and len(row.references) > 1:
                 self._table.unrefer(name)
+                self._events.add(EventRow("image", "untag", row.id, name))
             elif in_use(row.id):
                 raise Conflict(
                     f"the image {name_or_id} is in use: remove its containers first", state="in use"
                 )
             else:
                 self._table.delete(row.id)
+                self._events.add(EventRow("image", "remove", row.id, "".join(row.references[:1])))
             self._root.write_index()
         collect(self._root)
 
@@ -279,6 +294,7 @@ class ImageStore:
         with self._table.transaction():
             for record in doomed(self.list(), policy, now=time.time(), in_use=in_use):
                 self._table.delete(record.id)
+                self._events.add(EventRow("image", "remove", record.id, "".join(record.references[:1])))
                 removed.append(record)
             self._root.write_index()
         report = collect(self._root)
@@ -323,6 +339,10 @@ class ImageStore:
         """Clears away what killed processes left: temporary files, and contents that no image keeps."""
         return collect(self._root)
 
+    def usage(self) -> tuple[tuple[ImageUsage, ...], int]:
+        """What each image takes on disk, and all of them together."""
+        return usage(self._root)
+
     def _connect(
         self, name: str, auth: Auth | Credentials | None, *, foreign_layers: bool = False
     ) -> Registry:
@@ -358,6 +378,13 @@ class ImageStore:
     def _by_full_id(self, image_id: str) -> ImageRecord:
         return self._record(self._row(image_id))
 
+    def _noted(self, action: str, image_id: str, name: str = "") -> ImageRecord:
+        """The image that something was done with. That nobody can be told of it is no failure."""
+        record = self._by_full_id(image_id)
+        with suppress(StageError, Unavailable):
+            self._events.add(EventRow("image", action, image_id, name or "".join(record.references[:1])))
+        return record
+
     def _record(self, row: ImageRow) -> ImageRecord:
         return ImageRecord(
             id=row.id,
@@ -371,30 +398,3 @@ class ImageStore:
 
     def _read_config(self, image_id: str) -> ImageConfig:
         return ImageConfig.from_bytes(self._root.content.read(Digest.parse(image_id)))
-
-
-class _Cleanup:
-    """Clears away: before a change what others left when they died, after its failure what it left itself."""
-
-    def __init__(self, root: ImageRoot) -> None:
-        self._root = root
-
-    def __enter__(self) -> None:
-        clear_temporary(self._root)
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
-        if kind is not None:
-            with suppress(Error, OSError):  # the cause is what matters; the next change tries again
-                collect(self._root)
-
-
-def _one_at_a_time(progress: Report | None) -> Report:
-    if progress is None:
-        return lambda _: None
-    lock = threading.Lock()
-
-    def report(step: Progress) -> None:
-        with lock:
-            progress(step)
-
-    return report

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from datetime import datetime
 from typing import Literal
 
@@ -10,7 +12,7 @@ from attrs import field, frozen
 from containerlib.spec.image_config import ImageConfig
 from containerlib.spec.layer import Layer
 
-__all__ = ["ImageRecord", "ImagesPruned", "Progress", "PruneReport"]
+__all__ = ["ImageRecord", "ImageUsage", "ImagesPruned", "Progress", "PruneReport", "one_at_a_time"]
 
 
 @frozen
@@ -29,6 +31,16 @@ class ImageRecord:
     created_at: datetime
     layers: tuple[Layer, ...] = field(repr=False)
     digest: str = field(default="", repr=False)
+
+
+@frozen
+class ImageUsage:
+    """What an image takes on disk: `shared_bytes` other images need too, `unique_bytes` would go with it."""
+
+    id: str
+    references: tuple[str, ...]
+    shared_bytes: int
+    unique_bytes: int
 
 
 @frozen
@@ -52,6 +64,19 @@ class PruneReport:
     blobs: tuple[str, ...] = ()
     snapshots: tuple[str, ...] = ()
     reclaimed_bytes: int = 0
+
+
+def one_at_a_time(progress: Callable[[Progress], None] | None) -> Callable[[Progress], None]:
+    """`progress` for several threads; what they report goes nowhere where it is None."""
+    if progress is None:
+        return lambda _: None
+    lock = threading.Lock()
+
+    def report(step: Progress) -> None:
+        with lock:
+            progress(step)
+
+    return report
 
 
 @frozen

@@ -76,6 +76,7 @@ def create(
     log: LogOptions | None = ALL_IN_ONE,
     terminal: tuple[int, int] | None = None,
     hold: bool = False,
+    bare: bool = False,
     spec: Spec | None = None,
     seccomp_cache: str | None = None,
     wait: bool = True,
@@ -95,14 +96,14 @@ def create(
 
     `directory` takes its socket, log and records. `cgroup` exists, or is None for a container without groups of its
     own; the shim removes it when the container has ended, also when this call fails. `owned`: the container dies with
-    this process. `log`: None for a program whose streams are those of `stdio` themselves. `terminal`: rows and columns.
-    `spec` saves reading config.json. `unsupervised`: the helper ends with this call, the process is for others to reap,
-    and its streams are those of `stdio`. `preserve`: the program's descriptors from 3 on. `pivot`: False
-    where "/" is the initial ramdisk. `keyring`: it gets a session keyring. `reaper`: its first process is an init of
-    ours that hands signals on and reaps; the program is the init's child. `secrets`: files that are made in the tmpfs
-    that `spec` mounts for them; they go by the plan, in memory alone. `images`: more roots that are mounted, read-only,
-    on these paths. `mapper`: who maps a user namespace for a caller without privilege. Needs root, or a user namespace;
-    Linux 5.12.
+    this process. `bare`: with `hold`, it is never started. `log`: None for a program whose streams are those of `stdio`
+    themselves. `terminal`: rows and columns. `spec` saves reading config.json. `unsupervised`: the helper ends with
+    this call, the process is for others to reap, and its streams are those of `stdio`. `preserve`: the program's
+    descriptors from 3 on. `pivot`: False where "/" is the initial ramdisk. `keyring`: it gets a session keyring.
+    `reaper`: its first process is an init of ours that hands signals on and reaps; the program is the init's child.
+    `secrets`: files that are made in the tmpfs that `spec` mounts for them; they go by the plan, in memory alone.
+    `images`: more roots that are mounted, read-only, on these paths. `mapper`: who maps a user namespace for a caller
+    without privilege. Needs root, or a user namespace; Linux 5.12.
 
     Raises: StageError, Unsupported, InvalidArgument, NotFound.
     """
@@ -128,6 +129,7 @@ def create(
             seccomp=_filter(spec, seccomp_cache),
             manner=Manner(
                 hold=hold,
+                bare=bare,
                 supervised=not unsupervised,
                 pivot=pivot,
                 keyring=keyring,

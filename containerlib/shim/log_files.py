@@ -12,7 +12,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 
-__all__ = ["LogCursor"]
+__all__ = ["LogCursor", "log_size"]
 
 _CHUNK = 1 << 18
 _LOOK_BACK = 1 << 16
@@ -107,6 +107,17 @@ def _open_newer(directory: str, newest: int | None) -> list[int] | None:
             fds.append(fd)
         undo.pop_all()
         return fds
+
+
+def log_size(directory: str) -> int:
+    """The bytes of the log, older files of it included; the newest counts once where it is renamed meanwhile."""
+    size, seen = 0, set[int]()
+    for name, inode in _files(directory):
+        with contextlib.suppress(FileNotFoundError):
+            if inode not in seen:
+                seen.add(inode)
+                size += os.stat(f"{directory}/{name}").st_blocks * 512  # noqa: PTH116 - a str
+    return size
 
 
 def _files(directory: str) -> list[tuple[str, int]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from containerlib.errors import StageError
 from containerlib.store.containers import ContainerRecord, ContainerTable
 from containerlib.store.database import Database
+from containerlib.store.events import EventRow, EventTable
 from containerlib.store.ids import IdTable
 from containerlib.store.images import Content, ImageRow, ImageTable, IndexRow, Kind
 from containerlib.store.volumes import VolumeRecord, VolumeTable
@@ -23,6 +24,8 @@ __all__ = [
     "ContainerTable",
     "Content",
     "Database",
+    "EventRow",
+    "EventTable",
     "ImageRow",
     "ImageTable",
     "IndexRow",
@@ -54,6 +57,7 @@ class Store:
             ) from error
         self.database = Database(path)
         self.containers = ContainerTable(self.database)
+        self.events = EventTable(self.database)
         self.images = ImageTable(self.database)
         self.volumes = VolumeTable(self.database)
         self.ids = IdTable(self.database)

@@ -80,6 +80,17 @@ class ContainerTable:
         ):
             raise NotFound(f"there is no container {container_id!r}")
 
+    def rename(self, container_id: str, name: str) -> None:
+        """Gives the container another name. Raises: AlreadyExists, NotFound."""
+        try:
+            changed = self._database.execute(
+                "UPDATE containers SET name = ? WHERE id = ?", (name, container_id)
+            )
+        except sqlite3.IntegrityError as error:
+            raise AlreadyExists(f"the name {name!r} belongs to another container: choose another") from error
+        if not changed:
+            raise NotFound(f"there is no container {container_id!r}")
+
     def remove(self, container_id: str) -> None:
         """Forgets the container. Raises: NotFound."""
         if not self._database.execute("DELETE FROM containers WHERE id = ?", (container_id,)):

@@ -91,6 +91,21 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) WITHOUT ROWID""",
     ),
     (
+        # AUTOINCREMENT: an id is never used again, so that who has seen one has seen all below it.
+        """CREATE TABLE events (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            time_ns INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            action TEXT NOT NULL,
+            subject TEXT NOT NULL,
+            name TEXT NOT NULL,
+            attributes TEXT NOT NULL,
+            run INTEGER
+        )""",
+        # What several processes may find in a container's records is there once.
+        "CREATE UNIQUE INDEX events_run ON events(subject, action, run) WHERE run IS NOT NULL",
+    ),
+    (
         # Ids that a container's user namespace has for itself.
         """CREATE TABLE id_ranges (
             container_id TEXT PRIMARY KEY REFERENCES containers(id) ON DELETE CASCADE,

@@ -22,7 +22,7 @@ from pathlib import Path
 from attrs import frozen
 
 from containerlib.errors import Conflict, InvalidArgument, NotFound, StageError
-from containerlib.store import Store, VolumeRecord
+from containerlib.store import EventRow, Store, VolumeRecord
 
 __all__ = ["Volume", "VolumeStore"]
 
@@ -51,6 +51,7 @@ class VolumeStore:
     def __init__(self, root: Path, store: Store) -> None:
         self._directory = root / "volumes"
         self._records = store.volumes
+        self._store = store
 
     def create(self, name: str, labels: Mapping[str, str] | None = None) -> Volume:
         """An empty volume.
@@ -118,7 +119,9 @@ class VolumeStore:
             if users:
                 names = ", ".join(sorted(users))
                 raise Conflict(f"the volume {name!r} is in use by {names}: remove them first", state="in use")
-            self._records.remove(name)
+            with self._store.database.transaction():
+                self._records.remove(name)
+                self._store.events.add(EventRow("volume", "remove", name, name))
             self._discard(name)
 
     def prune(self) -> Sequence[str]:
@@ -138,7 +141,10 @@ class VolumeStore:
             self._discard(name)
             with _stage(path):
                 path.mkdir(mode=0o755)
-        return self._volume(self._records.add(name, dict(labels)))
+        with self._store.database.transaction():
+            record = self._records.add(name, dict(labels))
+            self._store.events.add(EventRow("volume", "create", name, name))
+        return self._volume(record)
 
     def _exists(self, name: str) -> bool:
         try:

@@ -20,6 +20,13 @@ EXPECTED = {
         "hello from hello:2",
         "back: ('docker.io/library/hello:2',)",
     ],
+    "handles.py": [
+        "hello from outside",
+        "made inside",
+        "process 1 sleep 1000",
+        "limit now: 536870912",
+        "'die'",
+    ],
     "isolation.py": ["links: ['lo']", "capabilities: 0000000000000000", "answer: 42"],
     "streams.py": ["over the pipe", "4 no such luck", "127 exec: /no/such/program: ENOENT"],
 }

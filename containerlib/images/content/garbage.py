@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from containerlib._sys.trees import remove_trees
 from containerlib.errors import Error, StageError
@@ -12,7 +12,22 @@ from containerlib.images.content.leases import Lease, lease_of, sweep
 from containerlib.images.records import PruneReport
 from containerlib.images.root import ImageRoot
 
-__all__ = ["clear_temporary", "collect"]
+__all__ = ["Cleanup", "clear_temporary", "collect"]
+
+
+class Cleanup:
+    """Clears away: before a change what others left when they died, after its failure what it left itself."""
+
+    def __init__(self, root: ImageRoot) -> None:
+        self._root = root
+
+    def __enter__(self) -> None:
+        clear_temporary(self._root)
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if kind is not None:
+            with suppress(Error, OSError):  # the cause is what matters; the next change tries again
+                collect(self._root)
 
 
 def collect(root: ImageRoot) -> PruneReport:

@@ -59,6 +59,8 @@ class Manner:
 
     hold: bool = False
     """It stops at OCI's "created"."""
+    bare: bool = False
+    """It stays there, for the sake of its mounts: its program need not be there."""
     supervised: bool = True
     """A shim stays with it, and it ends with that."""
     keyring: bool = True
@@ -239,7 +241,9 @@ def _check_notify(profile: Mapping[str, Any], path: str | None) -> None:
 
 
 def _hold(process: Process, manner: Manner) -> Sequence[Op]:
-    return [ops.hold(process["args"][0], search_path(process.get("env", [])))] if manner.hold else []
+    if not manner.hold:
+        return []
+    return [ops.hold(process["args"][0], search_path(process.get("env", [])), bare=manner.bare)]
 
 
 def _listener(spec: Spec, container_id: str, bundle: str) -> Op | None:

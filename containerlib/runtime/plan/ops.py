@@ -350,8 +350,8 @@ def parent_death(signal: int) -> Op:
     return Op(lib.CLIB_OP_PARENT_DEATH, "parent death signal", (signal, 0, 0))
 
 
-def hold(program: str, path: str) -> Op:
-    return Op(lib.CLIB_OP_HOLD, program, texts=(program, path))
+def hold(program: str, path: str, *, bare: bool = False) -> Op:
+    return Op(lib.CLIB_OP_HOLD, program, numbers=(int(bare), 0, 0), texts=(program, path))
 
 
 @functools.lru_cache(_CACHED)

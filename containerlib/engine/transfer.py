@@ -1,0 +1,153 @@
+"""Files and trees between the host and a container: `docker cp`, with its rules on what is there already.
+
+    into a directory          under its own name, or with `contents` only what is in it
+    to a name that is free    under that name
+    to a file                 in its place; a directory takes no file's place, nor a file that of a directory
+
+Spec: docker container cp
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import stat
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from containerlib._sys.transfer import Device, Mismatch, Transfer
+from containerlib.engine.files import files
+from containerlib.errors import Conflict, Error, NotFound, StageError, Unsupported, printable
+
+if TYPE_CHECKING:
+    from containerlib._sys.inside import Inside
+    from containerlib.engine.instance import Instance
+
+__all__ = ["CopyOptions", "copy_in", "copy_out"]
+
+Owner = Callable[[int, int], tuple[int, int]]
+_ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+@frozen
+class CopyOptions:
+    """`owners`: they are kept, by number. `contents`: of a directory, only what is in it. `follow_links`: where the
+    source is a link, what it leads to."""
+
+    owners: bool = False
+    contents: bool = False
+    follow_links: bool = False
+
+
+def copy_in(instance: Instance, source: str, path: str, options: CopyOptions) -> None:
+    """The host's `source` to `path`. Files become the container's root's, or keep their numbers with `owners`.
+
+    Raises: NotFound; Conflict; Unsupported for a device; StageError.
+    """
+    with files(instance, path) as inside, _copying(source, f"{path} in {instance.subject}"):
+        transfer = Transfer(owner=_owner_inside(inside, options), rights=True)
+        real = os.path.realpath(source) if options.follow_links else os.path.abspath(source)  # noqa: PTH100
+        if options.contents or real == "/":
+            with _opened(source, _ROOT) as below, inside.opened(path, _ROOT) as above:
+                transfer.tree(below, above)
+            return
+        directory, name = os.path.split(real)
+        with _opened(directory, _ROOT) as below, _place_inside(inside, path, name) as (above, target):
+            transfer.copy(below, name, above, target)
+
+
+def copy_out(instance: Instance, path: str, target: str, options: CopyOptions) -> None:
+    """`path` to the host's `target`. Files become this process's user's, or keep the container's numbers with `owners`.
+
+    Set-user-ID, set-group-ID, capabilities and access lists stay behind: no container gives such rights on the host.
+    Raises: as `copy_in`.
+    """
+    with files(instance, path) as inside, _copying(f"{path} in {instance.subject}", target):
+        transfer = Transfer(owner=_owner_outside(inside) if options.owners else None)
+        if options.contents or not _base(path):
+            with inside.opened(path, _ROOT) as below, _opened(target, _ROOT) as above:
+                transfer.tree(below, above)
+            return
+        real = inside.settled(path) if options.follow_links else path
+        with inside.parent(real) as (below, name), _place_outside(target, _base(path)) as (above, new):
+            transfer.copy(below, name, above, new)
+
+
+def _owner_inside(inside: Inside, options: CopyOptions) -> Owner:
+    root = inside.users.outward(0), inside.groups.outward(0)
+    if not options.owners:
+        return lambda _, __: root
+    return lambda uid, gid: (inside.users.outward(uid), inside.groups.outward(gid))
+
+
+def _owner_outside(inside: Inside) -> Owner:
+    return lambda uid, gid: (inside.users.inward(uid), inside.groups.inward(gid))
+
+
+def _base(path: str) -> str:
+    return posixpath.basename(path.rstrip("/"))
+
+
+@contextlib.contextmanager
+def _place_inside(inside: Inside, path: str, name: str) -> Iterator[tuple[int, str]]:
+    """An open directory, and the name in it that `name` will have."""
+    try:
+        is_directory = stat.S_ISDIR(inside.status(path).st_mode)
+    except FileNotFoundError:
+        is_directory = False
+    if is_directory:
+        with inside.opened(path, _ROOT) as above:
+            yield above, name
+        return
+    with inside.parent(inside.settled(path)) as place:
+        yield place
+
+
+@contextlib.contextmanager
+def _place_outside(target: str, name: str) -> Iterator[tuple[int, str]]:
+    """The same on the host, whose own links are the caller's."""
+    if os.path.isdir(target):  # noqa: PTH112 - paths are text here
+        with _opened(target, _ROOT) as above:
+            yield above, name
+        return
+    if target.endswith("/"):
+        raise NotFound(f"there is no directory {target} to copy into: make it first")
+    directory, new = os.path.split(os.path.realpath(target))
+    with _opened(directory, _ROOT) as above:
+        yield above, new
+
+
+@contextlib.contextmanager
+def _opened(path: str, flags: int) -> Iterator[int]:
+    descriptor = os.open(path, flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _copying(source: str, target: str) -> Iterator[None]:
+    """What failed, in the words of the caller."""
+    source, target = printable(source), printable(target)
+    try:
+        yield
+    except Error:
+        raise
+    except Device as error:
+        raise Unsupported(
+            f"cannot copy {source} to {target}: {printable(error.path)} is a device, and devices are not copied"
+        ) from error
+    except Mismatch as error:
+        raise Conflict(
+            f"cannot copy {source} to {target}: of {printable(error.path)} only one is a directory; remove that first",
+            state="files",
+        ) from error
+    except FileNotFoundError as error:
+        missing = f" ({error.filename})" if error.filename else ""
+        raise NotFound(f"cannot copy {source} to {target}: one of them is not there{missing}") from error
+    except OSError as error:
+        raise StageError("copy", error.errno or 0, f"{source} to {target}") from error

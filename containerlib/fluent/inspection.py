@@ -1,0 +1,72 @@
+"""What a container tells of itself, and what of it can be changed while it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal, overload
+
+from containerlib.engine import inspection, stats, update, usage, words
+
+if TYPE_CHECKING:
+    from containerlib.engine.inspection import ContainerInfo
+    from containerlib.engine.instance import Instance
+    from containerlib.engine.stats import Stats
+    from containerlib.engine.usage import ProcessInfo
+    from containerlib.units import Size
+
+__all__ = ["Inspectable"]
+
+
+class Inspectable:
+    """The words of a `Container` that look at it, and change its name and limits."""
+
+    _instance: Instance
+
+    def inspect(self) -> ContainerInfo:
+        """All that is known of it at this moment, as one value."""
+        return inspection.inspect(self._instance)
+
+    def top(self) -> tuple[ProcessInfo, ...]:
+        """Its processes, by the host's pid.
+
+        Raises: Conflict where it has ended.
+        """
+        return usage.top(self._instance)
+
+    @overload
+    def stats(self, *, stream: Literal[False] = False) -> Stats: ...
+
+    @overload
+    def stats(self, *, stream: Literal[True], every: float = 1.0) -> Iterator[Stats]: ...
+
+    def stats(self, *, stream: bool = False, every: float = 1.0) -> Stats | Iterator[Stats]:
+        """What it uses; with `stream`, one sample `every` so many seconds until it ends, with percentages.
+
+        Raises: Conflict where it has ended.
+        """
+        if not words.flag(stream, field="stream"):
+            return stats.read(self._instance)
+        return stats.follow(self._instance, words.seconds(every, field="every"))
+
+    def update(
+        self,
+        *,
+        memory: Size | None = None,
+        swap: Size | None = None,
+        cpus: float | None = None,
+        pids: int | None = None,
+    ) -> None:
+        """Other limits, as the recipe's `limit` has them: at once where it runs, and whenever it is started again.
+
+        What is not given stays; all of it changes, or nothing.
+
+        Raises: Conflict where more memory is in use than it would have; Unsupported where a controller is missing.
+        """
+        update.update(self._instance, memory=memory, swap=swap, cpus=cpus, pids=pids)
+
+    def rename(self, name: str) -> None:
+        """Gives it another name.
+
+        Raises: AlreadyExists.
+        """
+        update.rename(self._instance, name)

@@ -1,0 +1,104 @@
+"""What happened to containers, images and volumes, in the order in which it became known.
+
+    store.events.add(EventRow("container", "create", container_id, "web"))
+    store.events.after(0)
+
+Ids only grow, also where old rows went. What is known from a container's records may be found by several processes:
+`run` says of which run of it an event is, and one of each action is kept for that.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import field, frozen
+
+from containerlib.store.database import Database
+
+__all__ = ["EventRow", "EventTable"]
+
+_MOST = 10_000
+_OLDEST_NS = 30 * 86_400 * 10**9
+_TRIM_EVERY = 256
+_INSERT = "INSERT OR IGNORE INTO events(time_ns, kind, action, subject, name, attributes, run) VALUES "
+
+
+@frozen
+class EventRow:
+    """One event; `id` is given when it is stored."""
+
+    kind: str
+    action: str
+    subject: str
+    name: str = ""
+    attributes: Mapping[str, str] = field(factory=dict)
+    time_ns: int = field(factory=time.time_ns)
+    run: int | None = None
+    id: int = 0
+
+
+class EventTable:
+    """The newest events, of the last 30 days."""
+
+    def __init__(self, database: Database, *, most: int = _MOST) -> None:
+        self._database = database
+        self._most = most
+        self._added = 0
+
+    def add(self, *rows: EventRow) -> None:
+        """Stores events, in the open transaction if there is one."""
+        if not rows:
+            return
+        values = [value for row in rows for value in _values(row)]
+        self._database.execute(_INSERT + ",".join(["(?,?,?,?,?,?,?)"] * len(rows)), values)
+        self._added += len(rows)
+        if self._added >= _TRIM_EVERY:
+            self._added = 0
+            self.trim()
+
+    def unknown(self, rows: Sequence[EventRow]) -> list[EventRow]:
+        """Those that are not stored yet."""
+        return [
+            row
+            for row in rows
+            if not self._database.query(
+                "SELECT 1 FROM events WHERE subject = ? AND action = ? AND run = ?",
+                (row.subject, row.action, row.run),
+            )
+        ]
+
+    def after(self, last: int) -> list[EventRow]:
+        """The events with a higher id, in their order."""
+        rows = self._database.query(
+            "SELECT id, time_ns, kind, action, subject, name, attributes, run FROM events WHERE id > ? ORDER BY id",
+            (last,),
+        )
+        return [_row(row) for row in rows]
+
+    def newest(self) -> int:
+        """The highest id; 0 where nothing has happened."""
+        return int(self._database.query("SELECT coalesce(max(id), 0) FROM events")[0][0])
+
+    def trim(self) -> None:
+        """Lets the oldest go. `add` does it now and then; a process that adds few, when it opens the store."""
+        oldest = time.time_ns() - _OLDEST_NS
+        first = self._database.query("SELECT id, time_ns FROM events ORDER BY id LIMIT 1")
+        if first and (first[0][0] <= self.newest() - self._most or first[0][1] < oldest):
+            self._database.execute(
+                """DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?
+                OR id < (SELECT min(id) FROM events WHERE time_ns >= ?)""",
+                (self._most, oldest),
+            )
+
+
+def _values(row: EventRow) -> tuple[Any, ...]:
+    attributes = json.dumps(dict(row.attributes)) if row.attributes else "{}"
+    return (row.time_ns, row.kind, row.action, row.subject, row.name, attributes, row.run)
+
+
+def _row(row: tuple[Any, ...]) -> EventRow:
+    id_, time_ns, kind, action, subject, name, attributes, run = row
+    return EventRow(kind, action, subject, name, json.loads(attributes), time_ns, run, id_)

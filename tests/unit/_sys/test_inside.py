@@ -1,0 +1,110 @@
+"""Paths below a root that somebody else fills; no privilege is needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from containerlib._sys.inside import IdMap, Inside
+from containerlib._sys.transfer import Mismatch, Transfer
+
+OFFSET = IdMap(((0, 100_000, 1000), (5000, 7, 1)))
+
+
+@pytest.fixture
+def inside(tmp_path: Path) -> Iterator[Inside]:
+    root = os.open(tmp_path, os.O_PATH | os.O_DIRECTORY)
+    yield Inside(root)
+    os.close(root)
+
+
+def test_id_map_text_is_the_kernels() -> None:
+    assert IdMap.parse("         0     100000       1000\n      5000 7 1\n") == OFFSET
+
+
+def test_id_map_goes_both_ways() -> None:
+    assert [OFFSET.outward(number) for number in (0, 999, 5000)] == [100_000, 100_999, 7]
+    assert [OFFSET.inward(number) for number in (100_000, 7, 1)] == [0, 5000, 65534]
+    with pytest.raises(OSError, match="no id 1000"):
+        OFFSET.outward(1000)
+
+
+def test_status_has_the_owner_that_the_container_sees(tmp_path: Path) -> None:
+    tmp_path.joinpath("file").write_bytes(b"abc")
+    uid = os.geteuid()
+    root = os.open(tmp_path, os.O_PATH | os.O_DIRECTORY)
+    try:
+        seen = Inside(root, IdMap(((42, uid, 1),))).status("/file")
+    finally:
+        os.close(root)
+    plain = tmp_path.joinpath("file").stat()
+    assert (seen.st_uid, seen.st_size, seen.st_mtime_ns, seen.st_mode) == (
+        42,
+        3,
+        plain.st_mtime_ns,
+        plain.st_mode,
+    )
+
+
+def test_settled_is_where_links_lead_inside(inside: Inside, tmp_path: Path) -> None:
+    tmp_path.joinpath("a").symlink_to("/b")
+    tmp_path.joinpath("b").symlink_to("c")
+    tmp_path.joinpath("loop").symlink_to("loop")
+    assert inside.settled("/a") == "/c"
+    assert inside.settled("/none") == "/none"
+    with pytest.raises(OSError, match="symbolic links"):
+        inside.settled("/loop")
+
+
+def test_open_of_fifo_is_refused_and_does_not_block(inside: Inside, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(OSError, match="Invalid argument"):
+        inside.open("/fifo", os.O_RDONLY)
+
+
+@pytest.mark.parametrize("path", ["/", "/..", "/a/."])
+def test_remove_of_what_has_no_name_is_refused(inside: Inside, path: str) -> None:
+    with pytest.raises(OSError, match="busy"):
+        inside.remove(path, directory=True)
+
+
+def copied(source: Path, target: Path, name: str) -> None:
+    below, above = (os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in (source, target))
+    try:
+        Transfer().copy(below, name, above, name)
+    finally:
+        os.close(below)
+        os.close(above)
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_transfer_of_directory_takes_no_place_of_a_file_or_link(tmp_path: Path, kind: str) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.joinpath("sub").mkdir(parents=True)
+    source.joinpath("sub/file").write_text("new")
+    target.mkdir()
+    tmp_path.joinpath("elsewhere").mkdir()
+    if kind == "file":
+        target.joinpath("sub").write_text("old")
+    else:
+        target.joinpath("sub").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Mismatch):
+        copied(source, target, "sub")
+    assert list(tmp_path.joinpath("elsewhere").iterdir()) == []
+
+
+def test_transfer_of_deep_tree_needs_few_descriptors(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath("source", "top", *("d" for _ in range(1500)))
+    directory = os.open(tmp_path, os.O_RDONLY)
+    for name in deep.relative_to(tmp_path).parts:
+        os.mkdir(name, dir_fd=directory)
+        inner = os.open(name, os.O_RDONLY, dir_fd=directory)
+        os.close(directory)
+        directory = inner
+    os.close(directory)
+    tmp_path.joinpath("target").mkdir()
+    copied(tmp_path / "source", tmp_path / "target", "top")
+    assert tmp_path.joinpath("target", "top", *("d" for _ in range(1500))).is_dir()

@@ -1,0 +1,92 @@
+"""Other limits: what they become, and that a refusal leaves the configuration as it was."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from containerlib.engine.update import limits_of, update
+from containerlib.errors import StageError
+from containerlib.runtime.cgroups.stats import CgroupStats
+from containerlib.spec.lifecycle import State
+from containerlib.spec.options import Limits
+
+MIB = 1 << 20
+BEFORE = {
+    "memory": {"limit": 64 * MIB, "swap": 128 * MIB},
+    "cpu": {"quota": 50_000, "period": 100_000},
+    "pids": {"limit": 9},
+}
+
+
+class Cgroup:
+    """Takes changes, or refuses them as the kernel might."""
+
+    def __init__(self, refusal: Exception | None) -> None:
+        self.refusal = refusal
+        self.changes: list[dict[str, Any]] = []
+
+    def stats(self) -> CgroupStats:
+        return CgroupStats()
+
+    def update(self, changes: dict[str, Any]) -> None:
+        if self.refusal:
+            raise self.refusal
+        self.changes.append(changes)
+
+
+def instance(directory: Path, *, state: State = State.RUNNING, refusal: Exception | None = None) -> Any:
+    config = {"ociVersion": "1.1.0", "process": {"args": ["x"]}, "linux": {"resources": BEFORE}}
+    directory.joinpath("config.json").write_text(json.dumps(config))
+    return SimpleNamespace(
+        directory=str(directory),
+        state=state,
+        cgroup=Cgroup(refusal),
+        subject="container 'web'",
+        id="x",
+        record=SimpleNamespace(name="web", image_reference="i"),
+        core=SimpleNamespace(store=SimpleNamespace(events=SimpleNamespace(add=lambda _: None))),
+        refresh=lambda _: None,
+    )
+
+
+def written(directory: Path) -> Any:
+    return json.loads(directory.joinpath("config.json").read_text())["linux"]["resources"]
+
+
+def ask(target: Any, **words: Any) -> None:
+    update(target, **{"memory": None, "swap": None, "cpus": None, "pids": None, **words})
+
+
+def test_limits_of_a_configuration_are_the_recipes() -> None:
+    assert limits_of(BEFORE) == Limits(64 * MIB, 64 * MIB, 0.5, 9)  # type: ignore[arg-type]
+    assert limits_of({}) == Limits()
+
+
+def test_update_keeps_what_is_not_given_and_swap_as_much_as_memory(tmp_path: Path) -> None:
+    container = instance(tmp_path)
+    ask(container, memory="96MiB")
+    assert written(tmp_path) == {**BEFORE, "memory": {"limit": 96 * MIB, "swap": 192 * MIB}}
+    assert container.cgroup.changes[0]["memory"] == {"limit": 96 * MIB, "swap": 192 * MIB}
+
+
+def test_update_keeps_a_swap_that_was_chosen(tmp_path: Path) -> None:
+    ask(instance(tmp_path), swap="8MiB")
+    assert written(tmp_path)["memory"] == {"limit": 64 * MIB, "swap": 72 * MIB}
+
+
+def test_update_that_the_kernel_refuses_leaves_the_configuration(tmp_path: Path) -> None:
+    container = instance(tmp_path, refusal=StageError("cgroup", 16, "pids.max"))
+    with pytest.raises(StageError):
+        ask(container, pids=3)
+    assert written(tmp_path) == BEFORE
+
+
+def test_update_of_a_stopped_container_asks_no_group(tmp_path: Path) -> None:
+    container = instance(tmp_path, state=State.STOPPED, refusal=StageError("cgroup", 2))
+    ask(container, cpus=2)
+    assert written(tmp_path)["cpu"] == {"quota": 200_000, "period": 100_000}
