@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         Unavailable,
         Unsupported,
     )
+    from containerlib.fluent.checks import command, http, tcp
     from containerlib.fluent.container import Container
     from containerlib.fluent.container_path import ContainerPath
     from containerlib.fluent.default import container, default_engine, host_image, image, volume
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from containerlib.progress import ProgressBars, progress_bars
     from containerlib.spec.auth import BasicAuth, IdentityToken, RegistryToken
     from containerlib.spec.lifecycle import State
+    from containerlib.spec.lifetime import CommandCheck, Health, HealthResult, HttpCheck, TcpCheck
     from containerlib.spec.status import ExitStatus, LogRecord
 
     __version__: str
@@ -60,6 +62,7 @@ __all__ = [
     "BasicAuth",
     "BuildError",
     "Change",
+    "CommandCheck",
     "Completed",
     "Conflict",
     "Container",
@@ -72,7 +75,10 @@ __all__ = [
     "Event",
     "ExitError",
     "ExitStatus",
+    "Health",
+    "HealthResult",
     "HostImage",
+    "HttpCheck",
     "IdentityToken",
     "Image",
     "ImageRecipe",
@@ -90,6 +96,7 @@ __all__ = [
     "StageError",
     "State",
     "Stats",
+    "TcpCheck",
     "Timeout",
     "Tmpfs",
     "Unauthorized",
@@ -97,12 +104,15 @@ __all__ = [
     "Unsupported",
     "Volume",
     "VolumeRecipe",
+    "command",
     "container",
     "default_engine",
     "host_image",
+    "http",
     "image",
     "progress_bars",
     "read_env_file",
+    "tcp",
     "tmpfs",
     "volume",
 ]
@@ -121,6 +131,7 @@ if not TYPE_CHECKING:  # a type checker sees the imports above, and would take a
             "AlreadyExists BuildError Conflict Error ExitError InvalidArgument NotFound RegistryError "
             "StageError Timeout Unauthorized Unavailable Unsupported"
         ),
+        "fluent.checks": "command http tcp",
         "fluent.container": "Container",
         "fluent.container_path": "ContainerPath",
         "fluent.default": "container default_engine host_image image volume",
@@ -136,6 +147,7 @@ if not TYPE_CHECKING:  # a type checker sees the imports above, and would take a
         "progress": "ProgressBars progress_bars",
         "spec.auth": "BasicAuth IdentityToken RegistryToken",
         "spec.lifecycle": "State",
+        "spec.lifetime": "CommandCheck Health HealthResult HttpCheck TcpCheck",
         "spec.status": "ExitStatus LogRecord",
     }
 

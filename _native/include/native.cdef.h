@@ -203,9 +203,11 @@ enum clib_message_kind {
     CLIB_MESSAGE_LAUNCH, /* value[0] clib_launch_flag; descriptors in the order of the flags; first on a new
                             shim only */
     CLIB_MESSAGE_START,  /* lets a created container exec */
-    CLIB_MESSAGE_SIGNAL, /* value[0] signal; value[1] 1 = every process of the container */
+    CLIB_MESSAGE_SIGNAL, /* value[0] signal or 0; value[1] 1 = every process of the container, or the exec's
+                            process group; value[2] clib_signal_flag */
     CLIB_MESSAGE_RESIZE, /* value[0] rows, value[1] columns */
-    CLIB_MESSAGE_WAIT,   /* EXITED follows when the container has ended */
+    CLIB_MESSAGE_WAIT,   /* EXITED follows when the container has ended; value[0] 1 = also where it runs again
+                          */
     CLIB_MESSAGE_STATE,  /* answered by CREATED or STARTED */
     /* from the shim */
     CLIB_MESSAGE_CREATED,  /* value[0] pid, number[0] its start time in clock ticks */
@@ -220,6 +222,15 @@ enum clib_message_kind {
     CLIB_MESSAGE_HANDOVER, /* value[0] index, value[1] count, value[2] a descriptor's number or -1; answered
                               by DONE, with a TREE's descriptor, or by FAILED where the plan has no such ops;
                               one that fails is the first process's end */
+    /* on disk alone */
+    CLIB_MESSAGE_RESTARTS, /* value[0] how often it was started again; of its last end: value[1] exit code,
+                              value[2] signal, value[3] OOM kills, number[0] time in ns; number[1] when it
+                              starts again, or 0: it runs */
+};
+
+enum clib_signal_flag {
+    CLIB_SIGNAL_FINAL = 1, /* the container is not started again when it has ended */
+    CLIB_SIGNAL_KEEP = 2,  /* its directory is the sender's to remove */
 };
 
 enum clib_launch_flag {
@@ -249,6 +260,74 @@ struct clib_message {
     uint32_t version;
     int32_t value[4];
     int64_t number[2];
+};
+
+/* ---- `policy` in a container's directory: what its shim does when the program has ended, or is not well
+ * ----
+ *
+ * Replaced as a whole (rename), and read when it is needed: so it may change while the container runs. Beside
+ * it `check` has the plan of a command, or the request of HTTP; `health` is what came of the checks. */
+
+enum clib_policy_magic {
+    CLIB_POLICY_MAGIC = 0x6563696c,
+    CLIB_HEALTH_MAGIC = 0x6c616548,
+    CLIB_LIFE_VERSION = 1 /* of both */
+};
+
+enum clib_restart {
+    CLIB_RESTART_NO = 0,
+    CLIB_RESTART_ON_FAILURE, /* where the exit code is not 0 */
+    CLIB_RESTART_ALWAYS,
+    CLIB_RESTART_UNLESS_STOPPED, /* the same to a shim, which does not outlive a stop */
+};
+
+enum clib_check {
+    CLIB_CHECK_NONE = 0,
+    CLIB_CHECK_COMMAND, /* the plan in `check` is run in the container */
+    CLIB_CHECK_HTTP,    /* the request in `check` is sent to the port */
+    CLIB_CHECK_TCP,     /* the port takes a connection */
+};
+
+enum clib_unhealthy {
+    CLIB_UNHEALTHY_NONE = 0, /* it is only recorded */
+    CLIB_UNHEALTHY_KILL,     /* then the restart policy has its say */
+    CLIB_UNHEALTHY_RESTART,  /* by the stop signal, whatever the restart policy is */
+    CLIB_UNHEALTHY_STOP,     /* likewise, and for good */
+};
+
+struct clib_policy {
+    uint32_t magic, version;
+    uint32_t restart;              /* enum clib_restart */
+    uint32_t retries;              /* of ON_FAILURE; 0: no end */
+    uint32_t pause_ms, longest_ms; /* before it starts again: the first time, and doubled up to */
+    uint32_t calm_ms;              /* what has run so long begins with pause_ms again */
+    uint32_t remove;               /* 1 = the directory is removed in the end */
+    uint32_t stop_signal, grace_ms;
+    uint32_t check;                 /* enum clib_check */
+    uint32_t unhealthy;             /* enum clib_unhealthy */
+    uint32_t failures;              /* in a row that make it unhealthy */
+    uint32_t port, lowest, highest; /* a status from lowest to highest is a good one */
+    uint32_t every_ms, timeout_ms, start_period_ms, start_every_ms;
+};
+
+enum clib_health_status { CLIB_HEALTH_STARTING = 1, CLIB_HEALTH_HEALTHY, CLIB_HEALTH_UNHEALTHY };
+enum clib_health_size { CLIB_HEALTH_RESULTS = 5, CLIB_HEALTH_OUTPUT = 4096 };
+
+struct clib_health_result {
+    int64_t start, end; /* times in ns */
+    int32_t exit_code;  /* 0: healthy; -1 where it took too long */
+    int32_t stage, err; /* of a check that could not be made; its errno alone where nobody answered */
+    uint32_t size;
+    char output[4096];
+};
+
+struct clib_health {
+    uint32_t magic, version;
+    uint32_t status; /* enum clib_health_status */
+    uint32_t streak; /* failures in a row */
+    uint32_t count;  /* results, the oldest first */
+    uint32_t reserved;
+    struct clib_health_result result[5];
 };
 
 /* ---- the extension: parent side, called with the GIL released ---- */

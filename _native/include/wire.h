@@ -22,6 +22,17 @@
  *     |<--------------------- EXITED  | ops[before..before + after)
  *     |<---------------- end of file  | ends
  *
+ * Where `policy` in the container's directory says so, its end is the shim's to answer with another start of
+ * the same plan, in the same cgroup and with the same log: nobody but the shim needs to be alive.
+ *
+ *   caller                          shim                                container's first process
+ *     |                               |<--------------------------- SIGCHLD --| ends
+ *     |                               | drains stdio, ends what is left       .
+ *     |<-- EXITED (next exit asked)   | writes `restarts`, waits
+ *     | SIGNAL {FINAL} -------------->| does not wait any longer, and goes on as above
+ *     |                               | clone3 ------------------------------>| ops[0..before)
+ *     |<-------------------- STARTED  | writes `started`, `restarts`          | the user's program
+ *
  * Any process may connect to shim.sock and take the caller's place; messages are one SOCK_SEQPACKET datagram
  * each. */
 #pragma once
@@ -34,5 +45,9 @@ _Static_assert(sizeof(struct clib_error) == 12, "fixed width");
 _Static_assert(sizeof(struct clib_op) == 48, "fixed width");
 _Static_assert(sizeof(struct clib_plan) == 40, "fixed width");
 _Static_assert(sizeof(struct clib_message) == 40, "fixed width");
+_Static_assert(sizeof(struct clib_policy) == 80, "fixed width");
+_Static_assert(sizeof(struct clib_health_result) == 32 + CLIB_HEALTH_OUTPUT, "fixed width");
+_Static_assert(sizeof(struct clib_health) == 24 + CLIB_HEALTH_RESULTS * sizeof(struct clib_health_result),
+               "fixed width");
 
 enum { CLIB_CONTROL_FD = 3, CLIB_MAX_FDS = 64 };

@@ -96,6 +96,33 @@ void after_kill(const struct shim *shim) {
     for_each_after(shim, op) if (op->kind == CLIB_OP_CGROUP_KILL) kill_group(op_text(&shim->plan, op, 0));
 }
 
+void after_empty(const struct shim *shim) {
+    for (int round = 0; round < ROUNDS; round++) {
+        int left = 0;
+        for_each_after(shim, op) if (op->kind == CLIB_OP_CGROUP_KILL) left +=
+            kill_group(op_text(&shim->plan, op, 0));
+        if (!left)
+            return;
+        pause_briefly();
+    }
+}
+
+/* v1 says FROZEN or FREEZING, v2 says 1 */
+int after_is_frozen(const struct shim *shim) {
+    char text[24];
+    for_each_after(shim, op) {
+        if (op->kind != CLIB_OP_CGROUP_KILL)
+            continue;
+        cleanup_close int group =
+            (int)sys(openat, AT_FDCWD, op_text(&shim->plan, op, 0), O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (read_file(group, "freezer.state", text, sizeof text) > 0)
+            return text[0] == 'F';
+        if (read_file(group, "cgroup.freeze", text, sizeof text) > 0)
+            return text[0] == '1';
+    }
+    return 0;
+}
+
 int after_oom_kills(const struct shim *shim) {
     static const char key[] = "oom_kill ";
     char text[1024];

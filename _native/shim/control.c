@@ -64,15 +64,43 @@ struct clib_message control_state(const struct shim *shim) {
 /* to everyone who waits for how it goes on */
 void control_broadcast(struct shim *shim, const struct clib_message *message) {
     for (int i = 0; i < shim->client_count; i++)
-        if (shim->clients[i].fd >= 0 && shim->clients[i].waiting)
+        if (shim->clients[i].fd >= 0 && shim->clients[i].waiting != WAITING_NOT)
             channel_send(shim->clients[i].fd, message, -1);
 }
 
-static int deliver_signal(struct shim *shim, int signal, int everyone) {
-    if (shim->phase == PHASE_ENDING)
-        return -ESRCH;
+void control_end(struct shim *shim) {
+    for (int i = 0; i < shim->client_count; i++)
+        shim->clients[i].waiting = WAITING_END;
+    control_broadcast(shim, &shim->end);
+}
+
+void control_exited(struct shim *shim) {
+    for (int i = 0; i < shim->client_count; i++) {
+        if (shim->clients[i].fd < 0 || shim->clients[i].waiting != WAITING_EXIT)
+            continue;
+        channel_send(shim->clients[i].fd, &shim->end, -1);
+        shim->clients[i].waiting = WAITING_NOT;
+    }
+}
+
+/* An exec has no group of its own. Its first process leads a session, and is not reaped yet: so the number is
+ * that of its process group, and of no other. */
+static void kill_everyone(const struct shim *shim) {
+    after_kill(shim);
+    if (!(shim->flags & CLIB_LAUNCH_LOG) && shim->pid > 1 && sys(getpgid, shim->pid) == shim->pid)
+        sys(kill, -shim->pid, SIGKILL);
+}
+
+static int deliver_signal(struct shim *shim, const struct clib_message *message) {
+    int signal = message->value[0], everyone = message->value[1], flags = message->value[2];
+    int rested = shim->phase == PHASE_RESTING;
+    shim->life.keep |= !!(flags & CLIB_SIGNAL_KEEP);
+    if (flags & CLIB_SIGNAL_FINAL)
+        life_end(shim);
+    if (shim->phase == PHASE_ENDING || rested)
+        return rested && flags & CLIB_SIGNAL_FINAL ? 0 : -ESRCH;
     if (everyone && signal == SIGKILL)
-        after_kill(shim);
+        kill_everyone(shim);
     return (int)sys(pidfd_send_signal, shim->pidfd, signal, 0, 0);
 }
 
@@ -103,8 +131,8 @@ static void answer(struct client *client, int error) {
 static void handle(struct shim *shim, struct client *client, const struct clib_message *message) {
     switch ((enum clib_message_kind)message->kind) {
     case CLIB_MESSAGE_START: {
-        int waiting = client->waiting;
-        client->waiting = 1; /* STARTED or FAILED follows */
+        enum waiting waiting = client->waiting;
+        client->waiting = WAITING_END; /* STARTED or FAILED follows */
         int result = start(shim, message);
         if (result < 0) {
             client->waiting = waiting;
@@ -113,13 +141,13 @@ static void handle(struct shim *shim, struct client *client, const struct clib_m
         return;
     }
     case CLIB_MESSAGE_SIGNAL:
-        answer(client, deliver_signal(shim, message->value[0], message->value[1]));
+        answer(client, deliver_signal(shim, message));
         return;
     case CLIB_MESSAGE_RESIZE:
         answer(client, resize(shim, message->value[0], message->value[1]));
         return;
     case CLIB_MESSAGE_WAIT:
-        client->waiting = 1;
+        client->waiting = message->value[0] ? WAITING_EXIT : WAITING_END;
         return;
     case CLIB_MESSAGE_STATE: {
         struct clib_message state = control_state(shim);
@@ -136,6 +164,7 @@ static void handle(struct shim *shim, struct client *client, const struct clib_m
     case CLIB_MESSAGE_TERMINAL:
     case CLIB_MESSAGE_HANDOVER:
     case CLIB_MESSAGE_REBORN:
+    case CLIB_MESSAGE_RESTARTS:
         answer(client, -EPROTO);
         return;
     }

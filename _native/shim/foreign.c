@@ -178,6 +178,8 @@ static int post_guard(struct shim *shim) {
 void foreign_dismiss(struct shim *shim) {
     if (shim->guard >= 0)
         sys(pidfd_send_signal, shim->guard, SIGKILL, 0, 0);
+    close_fd(&shim->guard);
+    shim->guard = -1;
     /* what a command that failed left dying would keep the groups busy for as long as nobody reaps it */
     for (int round = 0; round < LAST_ROUNDS && reap_others(shim, 0, NULL) != -ECHILD; round++)
         pause_briefly();
@@ -219,7 +221,16 @@ static int run_ops(struct shim *shim, struct init *init, const int child[3], str
     return shim->pid ? post_guard(shim) : -EINVAL;
 }
 
+/* What a run has mounted goes with its mount namespace: the next begins in the host's again. */
+static void enter_host(struct shim *shim) {
+    if (shim->host_mounts >= 0)
+        sys(setns, shim->host_mounts, CLONE_NEWNS);
+    else if (shim->flags & CLIB_LAUNCH_LOG)
+        shim->host_mounts = (int)sys(openat, AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+}
+
 void foreign_launch(struct shim *shim, const int child[3]) {
+    enter_host(shim);
     struct init init = {.plan = &shim->plan, .root = -1, .tree = -1, .null = -1, .empty = -1};
     struct launch launch = {.index = -1, .status = RUNNING};
     int result = run_ops(shim, &init, child, &launch);

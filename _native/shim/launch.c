@@ -147,6 +147,8 @@ static int clone_init(struct shim *shim, const int child[3], int sync) {
 }
 
 static int open_sockets(struct shim *shim) {
+    if (shim->listener >= 0) /* it is not the first run */
+        return 0;
     int foreign_exec = shim->flags & CLIB_LAUNCH_FOREIGN && !(shim->flags & CLIB_LAUNCH_LOG);
     if (shim->directory < 0 || foreign_exec)
         return 0;
@@ -189,10 +191,14 @@ int launch_start(struct shim *shim, enum clib_stage *stage) {
         sys(setns, own, CLONE_NEWPID);
     close_fd(&pair[1]);
     close_fds(child, 3);
-    close_fd(&shim->cgroup);
     close_fd(&shim->target);
     close_fd(&shim->start_listener);
-    shim->cgroup = shim->target = shim->start_listener = -1;
+    shim->target = shim->start_listener = -1;
     close_fds(shim->preserved, shim->preserved_count);
+    shim->preserved_count = 0;
+    if (shim->flags & CLIB_LAUNCH_LOG) /* which may run again */
+        return result;
+    close_fd(&shim->cgroup);
+    shim->cgroup = -1;
     return result;
 }

@@ -12,6 +12,7 @@ enum {
     SLOT_LISTENER,
     SLOT_OWNER,
     SLOT_SYNC,
+    SLOT_CHECK,
     SLOT_PUMPS,
     SLOT_CLIENTS = SLOT_PUMPS + SHIM_PUMPS
 };
@@ -19,8 +20,21 @@ enum {
     SLOTS = SLOT_CLIENTS + SHIM_CLIENTS,
     IDLE_NS = 500000000,
     RETRY_NS = 100000000, /* a full disk is looked at again */
+    DAY = 86400,
     SIGNAL_INFO_SIZE = 128
 };
+
+static int64_t earlier(int64_t a, int64_t b) {
+    return !a ? b : !b || a < b ? a : b;
+}
+
+static void limit_to(struct __kernel_timespec *limit, int64_t due) {
+    int64_t left = due - clock_ns(CLOCK_MONOTONIC);
+    if (left < 0)
+        left = 0;
+    if (left < limit->tv_sec * 1000000000 + limit->tv_nsec)
+        *limit = (struct __kernel_timespec){left / 1000000000, left % 1000000000};
+}
 
 /* polls; returns how many descriptors are ready */
 static long wait_for_events(const struct shim *shim, struct pollfd *slots, int may_sleep) {
@@ -28,6 +42,7 @@ static long wait_for_events(const struct shim *shim, struct pollfd *slots, int m
     slots[SLOT_LISTENER] = (struct pollfd){control_vacancy(shim) < 0 ? -1 : shim->listener, POLLIN, 0};
     slots[SLOT_OWNER] = (struct pollfd){shim->owner, POLLIN, 0};
     slots[SLOT_SYNC] = (struct pollfd){shim->sync, POLLIN, 0};
+    slots[SLOT_CHECK] = (struct pollfd){shim->health.output, POLLIN, 0};
     int buffers = shim->log.buffer != NULL;
     for (int i = 0; i < SHIM_PUMPS; i++) {
         struct pollfd *slot = &slots[SLOT_PUMPS + i];
@@ -37,17 +52,37 @@ static long wait_for_events(const struct shim *shim, struct pollfd *slots, int m
     }
     for (int i = 0; i < shim->client_count; i++)
         slots[SLOT_CLIENTS + i] = (struct pollfd){shim->clients[i].fd, POLLIN, 0};
-    struct __kernel_timespec now = {0}, idle = {.tv_nsec = shim->log.stuck ? RETRY_NS : IDLE_NS};
-    return sys(ppoll, slots, SLOT_CLIENTS + shim->client_count,
-               !may_sleep ? &now
-               : buffers  ? &idle
-                          : 0,
-               0, 0);
+    struct __kernel_timespec limit = {.tv_sec = may_sleep ? DAY : 0};
+    if (may_sleep && buffers)
+        limit = (struct __kernel_timespec){.tv_nsec = shim->log.stuck ? RETRY_NS : IDLE_NS};
+    int64_t due = earlier(health_due(shim), earlier(shim->life.rest_until, shim->life.kill_at));
+    if (due)
+        limit_to(&limit, due);
+    int forever = may_sleep && !buffers && !due;
+    return sys(ppoll, slots, SLOT_CLIENTS + shim->client_count, forever ? 0 : &limit, 0, 0);
+}
+
+static void run_timers(struct shim *shim) {
+    int64_t due = earlier(health_due(shim), shim->life.kill_at);
+    int64_t now = due ? clock_ns(CLOCK_MONOTONIC) : 0;
+    if (!due || due > now)
+        return;
+    if (shim->life.kill_at && shim->life.kill_at <= now) {
+        shim->life.kill_at = 0;
+        after_kill(shim);
+        sys(pidfd_send_signal, shim->pidfd, SIGKILL, 0, 0);
+    }
+    health_run(shim, now);
 }
 
 static void record_start(struct shim *shim, int64_t start_time) {
     shim->start_time = start_time;
     struct clib_message state = control_state(shim);
+    if (shim->phase == PHASE_RUNNING && shim->flags & CLIB_LAUNCH_LOG) {
+        life_began(shim);
+        health_begin(
+            shim); /* before anybody takes it for running, and the last run's health for this one's */
+    }
     if (shim->flags & CLIB_LAUNCH_UNSUPERVISED) {
         shim->released = 1;
     } else {
@@ -72,6 +107,11 @@ void loop_started(struct shim *shim, int64_t start_time) {
 
 void loop_created(struct shim *shim) {
     struct process_facts facts;
+    if (shim->life.restarts && !(shim->flags & CLIB_LAUNCH_FOREIGN)) { /* it has been let go once */
+        struct clib_message start = {.kind = CLIB_MESSAGE_START, .version = CLIB_PROTOCOL_VERSION};
+        channel_send(shim->sync, &start, -1);
+        return;
+    }
     shim->phase = PHASE_CREATED;
     process_facts(shim->pid, &facts);
     record_start(shim, facts.start_time);
@@ -171,13 +211,11 @@ void loop_ended(struct shim *shim, int status) {
     if (shim->end.kind != CLIB_MESSAGE_NONE)
         return;
     int signal = status & 0x7f;
-    struct __kernel_timespec now;
-    sys(clock_gettime, CLOCK_REALTIME, &now);
     shim->end = (struct clib_message){
         .kind = CLIB_MESSAGE_EXITED,
         .version = CLIB_PROTOCOL_VERSION,
         .value = {signal ? 128 + signal : status >> 8 & 0xff, signal},
-        .number = {now.tv_sec * 1000000000 + now.tv_nsec},
+        .number = {clock_ns(CLOCK_REALTIME)},
     };
 }
 
@@ -195,6 +233,8 @@ static void reap(struct shim *shim) {
     while ((pid = sys(wait4, -1, &status, WNOHANG, 0)) > 0) {
         if (pid == shim->pid) /* others are orphans of a container without a pid namespace of its own */
             loop_ended(shim, status);
+        else if (pid == shim->health.pid)
+            health_reaped(shim);
     }
     if (shim->phase == PHASE_ENDING)
         after_kill(shim);
@@ -207,7 +247,8 @@ static int streams_open(const struct shim *shim) {
 static void end_with_owner(struct shim *shim) {
     close_fd(&shim->owner);
     shim->owner = -1;
-    if (shim->phase != PHASE_ENDING) {
+    shim->life.final = 1;
+    if (shim->phase != PHASE_ENDING && shim->phase != PHASE_RESTING) {
         after_kill(shim);
         sys(pidfd_send_signal, shim->pidfd, SIGKILL, 0, 0);
     }
@@ -221,6 +262,8 @@ static void serve(struct shim *shim, const struct pollfd *slots) {
         end_with_owner(shim);
     if (slots[SLOT_SYNC].revents && shim->sync >= 0)
         serve_init(shim);
+    if (slots[SLOT_CHECK].revents)
+        health_listen(shim);
     if (slots[SLOT_SIGNALS].revents)
         reap(shim);
     for (int i = 0; i < shim->client_count; i++)
@@ -230,9 +273,18 @@ static void serve(struct shim *shim, const struct pollfd *slots) {
         control_accept(shim);
 }
 
+/* whether there is something to wait for */
+static int goes_on(const struct shim *shim) {
+    if (shim->phase == PHASE_ENDING)
+        return streams_open(shim) || shim->log.stuck;
+    if (shim->phase == PHASE_RESTING)
+        return !shim->life.final && clock_ns(CLOCK_MONOTONIC) < shim->life.rest_until;
+    return 1;
+}
+
 void loop_run(struct shim *shim) {
     struct pollfd slots[SLOTS];
-    while (!shim->released && (shim->phase != PHASE_ENDING || streams_open(shim) || shim->log.stuck)) {
+    while (!shim->released && goes_on(shim)) {
         int ending = shim->phase == PHASE_ENDING;
         /* output that a client has still to take is waited for; what else holds the pipe is not */
         int stuck = shim->log.stuck;
@@ -245,6 +297,7 @@ void loop_run(struct shim *shim) {
             serve(shim, slots);
         if (ready == 0)
             log_release(&shim->log);
+        run_timers(shim);
         for (int i = 0; ready == 0 && i < SHIM_PUMPS; i++)
             ending && !stuck ? pump_close(&shim->pumps[i]) : pump_release(&shim->pumps[i]);
     }

@@ -8,7 +8,7 @@
 
 void helper_main(void);
 
-static int prepare(struct shim *shim) {
+int shim_prepare(struct shim *shim) {
     /* nothing inside the container may look at this process or its memory while they share a namespace */
     sys(prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
     sys(prctl, PR_SET_NAME, "containerlib", 0, 0, 0);
@@ -23,8 +23,8 @@ static int prepare(struct shim *shim) {
     return shim->signals < 0 ? shim->signals : 0;
 }
 
-static struct shim new_shim(void) {
-    struct shim shim = {
+void shim_clear(struct shim *shim) {
+    *shim = (struct shim){
         .directory = -1,
         .owner = -1,
         .target = -1,
@@ -39,43 +39,37 @@ static struct shim new_shim(void) {
         .pidfd = -1,
         .root_daemon = -1,
         .guard = -1,
+        .host_mounts = -1,
+        .life = {.stdin = -1},
+        .health = {.pidfd = -1, .channel = -1, .output = -1},
     };
     for (int i = 0; i < SHIM_PUMPS; i++)
-        shim.pumps[i] = (struct pump){.from = -1, .to = -1, .stream = LOG_NONE};
-    shim.clients[shim.client_count++] = (struct client){.fd = CLIB_CONTROL_FD, .waiting = 1};
-    return shim;
-}
-
-/* each of them, whatever becomes of the others. Spec: runtime-spec runtime.md#lifecycle */
-static void run_poststop(struct shim *shim) {
-    const struct clib_plan *header = shim->plan.header;
-    uint32_t first = header->before_count + header->started_count;
-    int index;
-    for (uint32_t i = 0; i < header->after_count; i++)
-        handover_hooks(shim, first + i, 1, &index);
+        shim->pumps[i] = (struct pump){.from = -1, .to = -1, .stream = LOG_NONE};
+    shim->clients[shim->client_count++] = (struct client){.fd = CLIB_CONTROL_FD, .waiting = WAITING_END};
 }
 
 /* the end of a container, told in the order in which it may be relied on */
 static void finish(struct shim *shim) {
-    if (shim->end.kind == CLIB_MESSAGE_EXITED)
-        shim->end.value[2] = after_oom_kills(shim);
+    if (!shim->life.settled)
+        life_count(shim);
     int supervised = !(shim->flags & CLIB_LAUNCH_UNSUPERVISED);
     if (supervised && (shim->recorded || shim->end.kind == CLIB_MESSAGE_EXITED))
         record_write(shim, "exit", &shim->end);
     if (shim->flags & CLIB_LAUNCH_FOREIGN) { /* the other runtime forgets it while its groups are there */
-        run_poststop(shim);
+        life_poststop(shim);
         after_kill(shim);
         foreign_dismiss(shim);
     }
     roots_end(shim);
     if (shim->end.kind == CLIB_MESSAGE_FAILED) /* it must not be heard of before it is gone */
         after_remove(shim);
-    control_broadcast(shim, &shim->end);
+    control_end(shim);
     after_remove(shim);
     if (!(shim->flags & CLIB_LAUNCH_FOREIGN))
-        run_poststop(shim);
+        life_poststop(shim);
     if (shim->listener >= 0)
         sys(unlinkat, shim->directory, "shim.sock", 0);
+    life_remove(shim);
 }
 
 /* hooks of a container that nobody stays with: its poststart and its poststop */
@@ -91,29 +85,36 @@ static _Noreturn void run_chores(struct shim *shim) {
     leave(0);
 }
 
+_Noreturn void shim_run(struct shim *shim, int result, enum clib_stage stage) {
+    if (result == 0)
+        result = launch_start(shim, &stage);
+    if (result == 0)
+        do
+            loop_run(shim);
+        while (life_goes_on(shim));
+    else
+        shim->end = (struct clib_message){
+            .kind = CLIB_MESSAGE_FAILED,
+            .version = CLIB_PROTOCOL_VERSION,
+            .value = {(int)stage, -result, -1},
+        };
+    if (shim->released)
+        leave(0);
+    if (shim->plan.header)
+        finish(shim);
+    else
+        control_broadcast(shim, &shim->end);
+    leave(0);
+}
+
 void helper_main(void) {
-    struct shim shim = new_shim();
+    struct shim shim;
     enum clib_stage stage = CLIB_STAGE_LAUNCH;
-    int result = prepare(&shim);
+    shim_clear(&shim);
+    int result = shim_prepare(&shim);
     if (result == 0)
         result = launch_receive(&shim, &stage);
     if (result == 0 && shim.flags & CLIB_LAUNCH_CHORES)
         run_chores(&shim);
-    if (result == 0)
-        result = launch_start(&shim, &stage);
-    if (result == 0)
-        loop_run(&shim);
-    else
-        shim.end = (struct clib_message){
-            .kind = CLIB_MESSAGE_FAILED,
-            .version = CLIB_PROTOCOL_VERSION,
-            .value = {stage, -result, -1},
-        };
-    if (shim.released)
-        leave(0);
-    if (shim.plan.header)
-        finish(&shim);
-    else
-        control_broadcast(&shim, &shim.end);
-    leave(0);
+    shim_run(&shim, result, stage);
 }

@@ -44,9 +44,15 @@ struct pump {
     size_t start, end;      /* what `to` has still to take */
 };
 
+enum waiting {
+    WAITING_NOT = 0,
+    WAITING_END,  /* of the container */
+    WAITING_EXIT, /* of its program, though that may run again */
+};
+
 struct client {
     int fd; /* -1: free */
-    int waiting;
+    enum waiting waiting;
 };
 
 enum phase {
@@ -54,6 +60,35 @@ enum phase {
     PHASE_CREATED,   /* ready, waits for START */
     PHASE_RUNNING,   /* the user's program */
     PHASE_ENDING,    /* its first process is reaped, stdio is drained */
+    PHASE_RESTING,   /* it has ended, and will be started again */
+};
+
+/* times are of CLOCK_MONOTONIC in ns; 0: none is set */
+struct life {
+    uint32_t restarts; /* how often it was started again */
+    uint32_t pause_ms; /* before the last start */
+    int final;         /* somebody has stopped it, or its owner is gone */
+    int keep;          /* who removes the container has taken the directory's removal over */
+    int again;         /* it is started again whatever its policy says */
+    int settled;       /* what follows an end is done */
+    int oom_before;    /* OOM kills of earlier runs */
+    int stdin;         /* of the next run, or -1 */
+    int64_t began;     /* when its program started */
+    int64_t rest_until, kill_at;
+    struct clib_message end; /* of the run before */
+};
+
+struct health {
+    enum clib_health_status status; /* 0: nothing is checked */
+    uint32_t streak;
+    int pid, pidfd; /* of the process that makes a check now, or 0 and -1 */
+    int channel;    /* what it reports, and */
+    int output;     /* what the command writes */
+    int late;
+    int64_t next, deadline;
+    int64_t counted_from;              /* before its first success an earlier failure does not count */
+    uint32_t early_ms;                 /* between such checks */
+    struct clib_health_result *result; /* mapped while it is made */
 };
 
 struct shim {
@@ -73,14 +108,24 @@ struct shim {
     int pid, pidfd;
     int root_daemon; /* pidfd of who serves the container's root, or -1 */
     int guard;       /* of a foreign container: ends it where this process is killed */
+    int host_mounts; /* of a foreign container: the mount namespace that its shim has left, or -1 */
     int64_t start_time;
     struct clib_message end; /* EXITED or FAILED, once it is known */
-    int client_count;        /* places in use, and free ones between them */
+    struct life life;
+    struct health health;
+    int client_count; /* places in use, and free ones between them */
     struct client clients[SHIM_CLIENTS];
     struct pump pumps[SHIM_PUMPS];
 };
 
 /* Each returns 0 or -errno unless it says otherwise. */
+
+/* main.c */
+void shim_clear(struct shim *shim);
+/* signals, and what else a supervisor is in the kernel's eyes */
+int shim_prepare(struct shim *shim);
+/* from the launch to the end of the process; `result` of what came before */
+_Noreturn void shim_run(struct shim *shim, int result, enum clib_stage stage);
 
 /* launch.c: from the launch message to a running first process; on failure *stage says where */
 int launch_receive(struct shim *shim, enum clib_stage *stage);
@@ -134,6 +179,10 @@ int control_vacancy(const struct shim *shim);
 void control_accept(struct shim *shim);
 void control_serve(struct shim *shim, struct client *client);
 void control_broadcast(struct shim *shim, const struct clib_message *message);
+/* how the container has ended, to everyone: nobody can ask any more */
+void control_end(struct shim *shim);
+/* to those who wait for the next exit, who then have heard what they wanted */
+void control_exited(struct shim *shim);
 struct clib_message control_state(const struct shim *shim);
 
 /* handover.c */
@@ -155,6 +204,9 @@ int link_move(int pid, const char *name, const char *new_name);
 
 /* after.c */
 void after_kill(const struct shim *shim);
+/* the same, until there is nothing left to kill */
+void after_empty(const struct shim *shim);
+int after_is_frozen(const struct shim *shim);
 int after_oom_kills(const struct shim *shim);
 void after_remove(const struct shim *shim);
 
@@ -174,3 +226,42 @@ void loop_started(struct shim *shim, int64_t start_time);
 void loop_ended(struct shim *shim, int status);
 /* the terminal becomes the container's stdio, or that of the launcher */
 void loop_attach(struct shim *shim, int master);
+
+/* life.c: what follows an end */
+int64_t clock_ns(int clock);
+/* -errno: there is none */
+int policy_read(const struct shim *shim, struct clib_policy *policy);
+/* the poststop hooks, each of them whatever becomes of the others */
+void life_poststop(struct shim *shim);
+/* its program runs */
+void life_began(struct shim *shim);
+/* the container is not started again */
+void life_end(struct shim *shim);
+/* by the stop signal, and after a while by SIGKILL */
+void life_stop(struct shim *shim, const struct clib_policy *policy);
+/* OOM kills of this run, put into its end */
+void life_count(struct shim *shim);
+/* 1: the program has ended, and runs again by now, or has tried to; 0: it has ended for good */
+int life_goes_on(struct shim *shim);
+/* removes the container's directory where that is this shim's to do */
+void life_remove(struct shim *shim);
+
+/* remove.c: removes what is in the directory, and with its name the directory */
+int remove_tree(int directory);
+
+/* health.c */
+void health_begin(struct shim *shim);
+void health_end(struct shim *shim);
+/* when something is to be done about it; 0: not at all */
+int64_t health_due(const struct shim *shim);
+void health_run(struct shim *shim, int64_t now);
+void health_listen(struct shim *shim);
+/* the process that makes the check has ended */
+void health_reaped(struct shim *shim);
+
+/* check.c: the process that makes a check; its pid, with shim->health's descriptors, or -errno */
+int check_start(struct shim *shim, const struct clib_policy *policy);
+
+/* probe.c: what a check of a port comes to: an exit code and in value[3] errno */
+struct clib_message probe(int target, const struct clib_policy *policy, const char *request, size_t size,
+                          int output);

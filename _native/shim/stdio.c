@@ -63,7 +63,17 @@ static int open_pipe(struct shim *shim, int number, enum log_stream stream, int 
     return 0;
 }
 
+/* Another run reads from it too. Of a container that runs once its own end is the only one, so that whoever
+ * writes there hears that nobody reads any more. */
+static void keep_input(struct shim *shim) {
+    struct clib_policy policy;
+    if (shim->stdio[0] >= 0 && shim->life.stdin < 0 && policy_read(shim, &policy) == 0 &&
+        policy.restart != CLIB_RESTART_NO)
+        shim->life.stdin = (int)sys(fcntl, shim->stdio[0], F_DUPFD_CLOEXEC, 0);
+}
+
 int stdio_open(struct shim *shim, int child[3]) {
+    keep_input(shim);
     if (shim->flags & CLIB_LAUNCH_LOG) {
         int opened = log_open(shim);
         if (opened < 0)

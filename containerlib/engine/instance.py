@@ -7,13 +7,14 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from attrs import define, field, fields, frozen
+from attrs import asdict, define, field, fields, frozen
 
 from containerlib import runtime
 from containerlib.errors import NotFound
 from containerlib.runtime import ContainerCgroup, Driver
 from containerlib.runtime.config.read import read_config
 from containerlib.spec.lifecycle import State
+from containerlib.spec.lifetime import NO_RESTART, HealthOption, RestartOption
 from containerlib.spec.log import ALL_IN_ONE, LogOptions
 from containerlib.spec.runtime import Spec
 from containerlib.store import ContainerRecord
@@ -64,14 +65,24 @@ class Memo:
     joined: tuple[tuple[str, str], ...] = ()
     """(kind of namespace, id of the container that it is of)"""
     driver: str = runtime.NATIVE
+    restart: RestartOption = NO_RESTART
+    health: HealthOption | None = None
+    """How its health is checked: as the recipe says, or the image."""
+    remove: bool = False
+    """Its shim removes it when it has ended."""
     layers: LayerKind = "overlay"
     """The form of the image's layers that it was made on; the image may be used in another by now."""
     log: LogOptions = ALL_IN_ONE
 
     def to_json(self) -> str:
         """Only what is not the default: most containers need no more than `{}`."""
+        known = {f.name: value for f in fields(Memo) if (value := getattr(self, f.name)) != f.default}
+        if "restart" in known:
+            known["restart"] = asdict(self.restart)
+        if self.health is not None:
+            known["health"] = self.health.to_json()
         return json.dumps(
-            {f.name: value for f in fields(Memo) if (value := getattr(self, f.name)) != f.default},
+            known,
             default=lambda value: {
                 name: getattr(value, name) for name in value.__slots__ if name != "__weakref__"
             },
@@ -87,6 +98,10 @@ class Memo:
         known["images"] = tuple((at, image, kind) for at, image, kind in known.get("images", ()))
         known["mounts"] = tuple(Shared(**mount) for mount in known.get("mounts", ()))
         known["log"] = LogOptions(**known.get("log", {}))
+        if "restart" in known:
+            known["restart"] = RestartOption.read(known["restart"])
+        if "health" in known:
+            known["health"] = HealthOption.read(known["health"])
         return cls(**known)
 
 

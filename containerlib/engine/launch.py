@@ -29,6 +29,7 @@ from containerlib.engine.ids import give, in_namespace, kind_of, maps_of
 from containerlib.engine.instance import Instance, Memo
 from containerlib.engine.joining import with_ids
 from containerlib.engine.late import late_bound
+from containerlib.engine.lifetime import health_of, is_removed, prepare
 from containerlib.engine.mounting import bound, image_roots, images_of, shared, whole
 from containerlib.engine.names import new_id, new_name
 from containerlib.engine.option_files import timezone, with_files
@@ -56,14 +57,15 @@ __all__ = ["Order", "launch"]
 class Order:
     """A container to be made.
 
-    `detached`: it outlives this process. `auto_remove`: it is removed when it has ended. `hold`: it stops at
-    OCI's "created".
+    `detached`: it outlives this process. `auto_remove`: it is removed when it has ended, by the caller, or with
+    `remove` by its shim. `hold`: it stops at OCI's "created".
     """
 
     source: ImageSource
     options: ContainerOptions
     detached: bool = False
     auto_remove: bool = False
+    remove: bool = False
     hold: bool = False
 
     def with_argv(self, argv: tuple[str, ...]) -> Order:
@@ -102,6 +104,8 @@ def launch(
         supervisor = start_bundle(
             instance, image, stdio, hold=order.hold, wait=wait, undo=undo, secrets=options.secrets
         )
+        if order.remove:  # from here on the shim's: whoever sees its record without a directory may forget it
+            core.store.containers.adopt(instance.id, None, None)
     return instance, supervisor
 
 
@@ -120,6 +124,7 @@ def start_bundle(
     cgroup = instance.cgroup
     undo.add(cgroup.remove)
     cgroup.create(spec.get("linux", {}).get("resources", {}))
+    prepare(instance)
     with contextlib.ExitStack() as stack:
         late = late_bound(instance, spec, stack)
         if late is not spec:  # what it names is held until the supervisor has used it
@@ -153,7 +158,7 @@ def _root(instance: Instance, image: Resolved) -> Root:
     return image.root(
         instance.directory,
         instance.core.mountpoints,
-        volatile=instance.record.auto_remove,
+        volatile=instance.record.auto_remove and not instance.memo.remove,  # which may be started again
         mapped=instance.memo.ids == "mapped",
     )
 
@@ -180,6 +185,9 @@ def _draft(core: Core, order: Order, image: Resolved, anonymous: tuple[str, ...]
         ids=kind_of(core, options, image),
         joined=options.joined,
         driver=core.driver.name,
+        restart=options.restart,
+        health=health_of(options, image.config),
+        remove=order.remove,
         layers=image.kind,
         log=options.log,
     )
@@ -192,7 +200,7 @@ def _draft(core: Core, order: Order, image: Resolved, anonymous: tuple[str, ...]
         created_at=datetime.now(UTC),
         owner_pid=core.owner.pid,
         owner_start_time=core.owner.start_time,
-        auto_remove=order.auto_remove,
+        auto_remove=order.auto_remove or order.remove,
     )
     return Instance(core, record, memo)
 
@@ -204,6 +212,9 @@ def _register(instance: Instance, asked_name: str | None) -> None:
     try:
         _add(instance)
     except AlreadyExists as error:
+        if asked_name and _has_left(instance.core, asked_name):
+            _add(instance)
+            return
         if asked_name:
             raise AlreadyExists(
                 f"the name {asked_name!r} is taken by another container: choose another, or remove that one "
@@ -211,6 +222,15 @@ def _register(instance: Instance, asked_name: str | None) -> None:
             ) from error
         instance.record = evolve(instance.record, name=new_name(unique=True))
         _add(instance)
+
+
+def _has_left(core: Core, name: str) -> bool:
+    """Whether who had that name has been removed by its shim, and is forgotten now."""
+    try:
+        holder = Instance.of(core, core.store.containers.get(name))
+    except NotFound:
+        return True
+    return is_removed(holder) and (forget(holder) or True)
 
 
 def _add(instance: Instance) -> None:

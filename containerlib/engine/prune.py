@@ -10,6 +10,7 @@ from attrs import frozen
 
 from containerlib._sys.trees import remove_tree
 from containerlib.engine.instance import Instance
+from containerlib.engine.listing import remaining
 from containerlib.engine.mounting import ANONYMOUS
 from containerlib.engine.reconcile import is_left_over
 from containerlib.engine.removal import remove_volume
@@ -62,7 +63,7 @@ def prune(core: Core) -> PruneReport:
 
 def _containers(core: Core, failures: list[str]) -> list[str]:
     removed = []
-    for record in core.store.containers.list():
+    for record in remaining(core):
         if is_left_over(core, record):
             try:
                 discard(Instance.of(core, record))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
 from containerlib.engine.core import Core
 from containerlib.engine.instance import Instance
+from containerlib.engine.lifetime import is_to_run, is_unattended
+from containerlib.engine.listing import remaining
 from containerlib.engine.owner import Owner, is_alive
+from containerlib.engine.start import restart
 from containerlib.engine.stop import discard
 from containerlib.engine.undo import clean_up
 from containerlib.errors import Error, NotFound
@@ -58,18 +62,22 @@ def _is_ours(core: Core, instance: Instance) -> bool:
         record = core.store.containers.get(instance.id)
     except NotFound:
         return False
+    if record.owner_pid is None:  # its shim removes it: what it was started by is known here alone
+        record = instance.record
     return (record.owner_pid, record.owner_start_time) == (core.owner.pid, core.owner.start_time)
 
 
 def reconcile(core: Core) -> list[str]:
     """Removes the containers that should have ended with their owners; the names of those removed.
 
+    Starts again those whose shim was killed, where their restart policy says so, as dockerd does when it is started.
     Costs a read of /proc for each owner. What cannot be removed now is left to `prune`, which says why.
     """
     removed = []
     core.store.events.trim()
-    for record in core.store.containers.list():
+    for record in remaining(core):
         if not is_left_over(core, record):
+            _revive(core, record)
             continue
         try:
             discard(Instance.of(core, record))
@@ -85,11 +93,22 @@ def is_left_over(core: Core, record: ContainerRecord) -> bool:
     A detached container stays, unless its owner died before it was started.
     """
     if record.owner_pid is None or record.owner_start_time is None:
-        return False
+        return record.auto_remove and is_unattended(Instance.of(core, record))
     if is_alive(Owner(record.owner_pid, record.owner_start_time)):
         return False
     instance = Instance.of(core, record)
+    if instance.memo.remove and instance.memo.detached:
+        return is_unattended(instance)
     return not (instance.memo.detached and _was_started(instance.directory))
+
+
+def _revive(core: Core, record: ContainerRecord) -> None:
+    if '"restart"' not in record.options_json:  # of nearly all: no need to read more
+        return
+    instance = Instance.of(core, record)
+    if is_to_run(instance):
+        with contextlib.suppress(Error, OSError):  # another process is faster, or it is as it was
+            restart(instance)
 
 
 def _was_started(directory: str) -> bool:

@@ -16,6 +16,7 @@ from containerlib.engine.steps import Steps, Work
 from containerlib.engine.stop import discard
 from containerlib.engine.streams import Pipes, communicate
 from containerlib.engine.undo import clean_up
+from containerlib.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from containerlib.engine.core import Core
@@ -31,6 +32,7 @@ def run(
     Raises: ExitError where `check` and the exit code is not 0; Timeout after `timeout` seconds; what
     `launch` raises.
     """
+    _refuse_restarts(order, "run")
     deadline = None if timeout is None else time.monotonic() + timeout
     with Pipes(stdin=stdin is not None) as pipes:
         start = partial(launch, core, evolve(order, auto_remove=True), pipes.child, wait=False)
@@ -55,8 +57,19 @@ def spawn(core: Core, order: Order) -> Attached:
 
     Raises: what `launch` raises.
     """
+    _refuse_restarts(order, "spawn")
     with Pipes(stdin=True) as pipes:
         instance, supervisor = launch(core, evolve(order, auto_remove=True), pipes.child)
         catch_up([instance])
         argv = tuple(instance.spec["process"]["args"])
         return Attached(supervisor, pipes, argv=argv, after=partial(discard, instance, supervisor))
+
+
+def _refuse_restarts(order: Order, verb: str) -> None:
+    policy, health = order.options.restart.policy, order.options.health
+    if policy != "no" or (health is not None and health.on_failure == "restart"):
+        raise InvalidArgument(
+            f"{verb}() removes the container when it has ended, and the recipe starts it again: write "
+            'restart("no") and another on_failure, or start()',
+            field="restart",
+        )

@@ -15,6 +15,7 @@ from containerlib.engine.events import catch_up
 from containerlib.engine.launch import launch, start_bundle
 from containerlib.engine.lock import locked
 from containerlib.engine.sources import resolve_again
+from containerlib.engine.stop import stop
 from containerlib.engine.undo import Undo
 from containerlib.errors import Conflict
 from containerlib.runtime import Stdio
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from containerlib.engine.instance import Instance
     from containerlib.engine.launch import Order
 
-__all__ = ["create", "restart", "start"]
+__all__ = ["again", "create", "restart", "start"]
 
 
 def start(core: Core, order: Order) -> Instance:
@@ -67,6 +68,16 @@ def restart(instance: Instance) -> None:
         catch_up([instance])
 
 
+def again(instance: Instance, timeout: float | None) -> None:
+    """Stops the container, where it runs, and starts it.
+
+    Raises: Conflict where somebody else starts it meanwhile; what `restart` raises.
+    """
+    if instance.state is not State.STOPPED:
+        stop(instance, timeout, keep=True)
+    restart(instance)
+
+
 def _start_again(instance: Instance) -> None:
     require_capability(Capability.SYS_ADMIN)
     if instance.memo.secrets:
@@ -82,8 +93,11 @@ def _start_again(instance: Instance) -> None:
         core, instance.record.image_id, instance.record.image_reference, instance.memo.layers
     )
     owner = core.owner
-    core.store.containers.adopt(instance.id, owner.pid, owner.start_time)
-    instance.record = evolve(instance.record, owner_pid=owner.pid, owner_start_time=owner.start_time)
+    if not instance.memo.remove:
+        core.store.containers.adopt(instance.id, owner.pid, owner.start_time)
+        instance.record = evolve(instance.record, owner_pid=owner.pid, owner_start_time=owner.start_time)
+    if instance.cgroup.pids():  # what a killed supervisor was starting, or has left dying
+        instance.cgroup.kill()
     with Undo() as undo, _waiting_input(instance.memo.stdin) as stdio:
         start_bundle(instance, image, stdio, hold=False, undo=undo).close()
     catch_up([instance])

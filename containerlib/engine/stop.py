@@ -9,11 +9,12 @@ import signal
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from containerlib import runtime, shim
 from containerlib._sys.trees import remove_tree
 from containerlib.engine import events
+from containerlib.engine.lifetime import DEFAULT_GRACE
 from containerlib.engine.lock import locked
 from containerlib.engine.removal import remove_anonymous
 from containerlib.engine.signals import hears
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from containerlib.store import EventRow
 
 __all__ = [
-    "DEFAULT_GRACE",
+    "WAIT_CONDITIONS",
+    "WaitCondition",
     "discard",
     "end_survivor",
     "forget",
@@ -45,8 +47,8 @@ __all__ = [
     "wait",
 ]
 
-DEFAULT_GRACE = 10.0
-"""Seconds between the stop signal and SIGKILL, as in Docker."""
+WaitCondition = Literal["stopped", "next-exit"]
+WAIT_CONDITIONS: tuple[WaitCondition, ...] = ("stopped", "next-exit")
 _KILL_PATIENCE = 30.0
 _TAIL_BYTES = 1 << 16
 """How much of a log's end is looked at for its last lines: it may have gigabytes."""
@@ -54,20 +56,25 @@ _LAUNCH_PATIENCE = 0.3
 """Seconds in which a shim that was started shows itself; it takes some milliseconds."""
 
 
-def wait(instance: Instance, timeout: float | None = None) -> ExitStatus:
-    """The container's end, waited for in this or any other process.
+def wait(
+    instance: Instance, timeout: float | None = None, *, condition: WaitCondition = "stopped"
+) -> ExitStatus:
+    """The container's end, waited for in this or any other process, or with "next-exit" its program's.
 
     Raises: Timeout with the log's last lines; Unavailable where it never ran.
     """
     with _connected(instance) as supervisor:
         if supervisor is not None:
             try:
+                if condition == "next-exit":
+                    supervisor.await_exit()
                 status = supervisor.wait(timeout)
             except Timeout as error:
                 raise Timeout(
                     f"{instance.subject} still runs after {timeout:g} s", log_tail=tail(instance)
                 ) from error
-            supervisor.finished()
+            if condition == "stopped":
+                supervisor.finished()
             return status
     return _recorded_end(instance)
 
@@ -78,18 +85,20 @@ def kill(instance: Instance, number: int) -> None:
     Raises: Conflict where it has ended.
     """
     state = instance.state
-    check("kill", state, instance.subject)
+    if state is not State.RESTARTING:  # which the stop signal and SIGKILL end
+        check("kill", state, instance.subject)
     with _connected(instance) as supervisor:
         if supervisor is None:
             raise Conflict(f"cannot kill {instance.subject}: it is stopped", state=State.STOPPED.value)
-        supervisor.signal(number)
+        final = number in (signal.SIGKILL, _stop_signal(instance))
+        supervisor.signal(number, final=final)
     events.note(instance, "kill", signal=str(number))
     if number == signal.SIGKILL and state is State.PAUSED:
         # A frozen task of cgroup v1 does not even die.
         _thaw(instance)
 
 
-def stop(instance: Instance, timeout: float | None = None) -> ExitStatus:
+def stop(instance: Instance, timeout: float | None = None, *, keep: bool = False) -> ExitStatus:
     """The stop signal, `timeout` seconds of grace, then SIGKILL. A stopped container stays so.
 
     There is no grace for a program that neither catches nor blocks the signal: the kernel would not deliver
@@ -99,23 +108,31 @@ def stop(instance: Instance, timeout: float | None = None) -> ExitStatus:
     with _connected(instance) as supervisor:
         if supervisor is None or state is State.STOPPED:
             return _recorded_end(instance)
-        status = _stopped(instance, supervisor, state, timeout)
+        status = _stopped(instance, supervisor, state, timeout, keep=keep)
     events.catch_up([instance])
     events.note(instance, "stop")
     return status
 
 
-def _stopped(instance: Instance, supervisor: Supervisor, state: State, timeout: float | None) -> ExitStatus:
+def _stopped(
+    instance: Instance, supervisor: Supervisor, state: State, timeout: float | None, *, keep: bool
+) -> ExitStatus:
     if state is State.PAUSED:
         _thaw(instance)
+    if state is State.RESTARTING:
+        return _kill_all(instance, supervisor, keep=keep)
     grace = _grace(instance, timeout)
-    number = int(instance.memo.stop_signal or signal.SIGTERM)
+    number = _stop_signal(instance)
     if grace > 0 and state is not State.CREATED and hears(supervisor.pid, number):
         with contextlib.suppress(Timeout):
             with contextlib.suppress(Conflict):
-                supervisor.signal(number)
+                supervisor.signal(number, final=True, keep=keep)
             return _ended(supervisor, grace)
-    return _kill_all(instance, supervisor)
+    return _kill_all(instance, supervisor, keep=keep)
+
+
+def _stop_signal(instance: Instance) -> int:
+    return int(instance.memo.stop_signal or signal.SIGTERM)
 
 
 def pause(instance: Instance) -> None:
@@ -151,7 +168,7 @@ def remove(instance: Instance, *, force: bool = False, volumes: bool = False) ->
         return
     with locked(instance):
         state = instance.state
-        if not force and state in (State.RUNNING, State.PAUSED):
+        if not force and state in (State.RUNNING, State.PAUSED, State.RESTARTING):
             raise Conflict(
                 f"cannot remove {instance.subject}: it is {state.value}; stop() it first, or "
                 "remove(force=True)",
@@ -237,15 +254,15 @@ def end_survivor(instance: Instance) -> None:
 def _end(instance: Instance, supervisor: Supervisor) -> None:
     try:
         if supervisor.poll() is None:
-            _kill_all(instance, supervisor)
+            _kill_all(instance, supervisor, keep=True)
     except (StageError, Unavailable):  # it never ran: its start failed, or was cut short by its owner's death
         pass
     supervisor.finished()
 
 
-def _kill_all(instance: Instance, supervisor: Supervisor) -> ExitStatus:
+def _kill_all(instance: Instance, supervisor: Supervisor, *, keep: bool = False) -> ExitStatus:
     with contextlib.suppress(Conflict):  # it ends by itself at this moment
-        supervisor.signal(signal.SIGKILL, everyone=True)
+        supervisor.signal(signal.SIGKILL, everyone=True, final=True, keep=keep)
     _thaw(instance)
     return _ended(supervisor, _KILL_PATIENCE)
 

@@ -8,12 +8,12 @@ from pathlib import PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-from containerlib.engine import archive, disk, execute, listing, log_words, ready, start, stop, words
+from containerlib.engine import archive, disk, execute, health, listing, log_words, ready, start, stop, words
 from containerlib.engine.eligible import eligible
 from containerlib.engine.execute import ExecOptions
 from containerlib.engine.signals import parse_signal
 from containerlib.engine.steps import finish
-from containerlib.errors import NotFound
+from containerlib.errors import InvalidArgument, NotFound
 from containerlib.fluent.container_path import ContainerPath
 from containerlib.fluent.image import Image, image_changes
 from containerlib.fluent.inspection import Inspectable
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from containerlib.fluent.engine import Engine
     from containerlib.images.archives.changes import Change
     from containerlib.spec.lifecycle import State
+    from containerlib.spec.lifetime import Health
     from containerlib.spec.options import Compression
     from containerlib.spec.status import ExitStatus, LogRecord
 
@@ -95,14 +96,44 @@ class Container(Inspectable):
         """
         start.restart(self._instance)
 
-    def wait(self, timeout: float | None = None) -> ExitStatus:
+    @property
+    def health(self) -> Health | None:
+        """What the last checks of its health say; None where nothing is checked."""
+        return health.health(self._instance)
+
+    @property
+    def restart_count(self) -> int:
+        """How often its restart policy has started it again since it was last started by somebody."""
+        return health.restarts(self._instance)
+
+    def wait_healthy(self, timeout: float = 30.0) -> None:
+        """Waits at most `timeout` seconds until a check of its health has succeeded.
+
+        Raises: Timeout with the last check's output and the log's last lines; Conflict, with these, where it ends
+        first, and where it has no check.
+        """
+        health.wait_healthy(self._instance, words.seconds(timeout))
+
+    def restart(self, timeout: float | None = None) -> None:
+        """Stops it as `stop` does, where it runs, and starts it again.
+
+        Raises: Conflict where somebody else starts it at this moment; StageError.
+        """
+        start.again(self._instance, words.timeout(timeout))
+
+    def wait(self, timeout: float | None = None, *, condition: stop.WaitCondition = "stopped") -> ExitStatus:
         """Waits at most `timeout` seconds for its end, whichever process started it.
+
+        With a restart policy that is when it stays stopped; `"next-exit"` waits for its program's next end.
 
         Raises: Timeout, with the last lines of the log; Unavailable where it was never started.
 
         One whose supervisor was killed ended by that: exit code 137, signal 9.
         """
-        return stop.wait(self._instance, words.timeout(timeout))
+        if condition not in stop.WAIT_CONDITIONS:
+            known = ", ".join(map(repr, stop.WAIT_CONDITIONS))
+            raise InvalidArgument(f"{condition!r} is none of {known}", field="condition")
+        return stop.wait(self._instance, words.timeout(timeout), condition=condition)
 
     def wait_for(
         self,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self
 
 from attrs import evolve, field, fields, frozen
 
-from containerlib.engine import run, start, words
+from containerlib.engine import lifetime_words, run, start, words
 from containerlib.engine.launch import Order
 from containerlib.engine.log_words import log_options
 from containerlib.engine.sources import HostSource, ImageSource, PullPolicy
@@ -27,6 +27,7 @@ from containerlib.spec.options import ContainerOptions
 if TYPE_CHECKING:
     from containerlib.engine.completed import Completed
     from containerlib.fluent.engine import Engine
+    from containerlib.spec.lifetime import Check, HealthAction, RestartPolicy
     from containerlib.units import Size
 
 __all__ = ["ContainerRecipe"]
@@ -70,6 +71,46 @@ class ContainerRecipe(
         return self._with(
             log=log_options(self.options.log, keep=keep, max_size=max_size, max_files=max_files, full=full)
         )
+
+    def restart(self, policy: RestartPolicy, /, *, retries: int | None = None) -> ContainerRecipe:
+        """When it is started again after its end: `"no"`, `"on-failure"`, `"always"` or `"unless-stopped"`.
+
+        `"on-failure"` does so where the exit code is not 0, with `retries` no oftener than that. It waits between
+        starts: 100 ms, each time twice as long up to a minute, and from the beginning after 10 s that went well.
+        What `stop` or a kill has ended stays so. Nobody but the container's own supervisor needs to be alive.
+        """
+        return self._with(restart=lifetime_words.restart(policy, retries))
+
+    def healthy_when(
+        self,
+        check: Check | None,
+        /,
+        *,
+        every: float = 30.0,
+        timeout: float = 30.0,
+        retries: int = 3,
+        start_period: float = 0.0,
+        start_every: float = 5.0,
+        on_failure: HealthAction = "none",
+    ) -> ContainerRecipe:
+        """How to tell whether it is well: `cl.command(...)`, `cl.http(port)`, `cl.tcp(port)`. None: none.
+
+        It is checked `every` so many seconds, and oftener until it is well for the first time; `retries` failures in a
+        row make it unhealthy. Until the first success, those of the first `start_period` seconds, when it is checked
+        each `start_every`, do not count. A check that takes longer than `timeout` is killed, and has failed.
+        `on_failure` is done when it becomes unhealthy: `"kill"` leaves the rest to `restart`'s policy, `"restart"` and
+        `"stop"` begin with the stop signal.
+        """
+        option = lifetime_words.health(
+            check,
+            every=every,
+            timeout=timeout,
+            retries=retries,
+            start_period=start_period,
+            start_every=start_every,
+            on_failure=on_failure,
+        )
+        return self._with(health=option)
 
     def pull(self, policy: PullPolicy, /) -> ContainerRecipe:
         """When the image is fetched: `"missing"` (the default), `"never"` or `"always"`."""
@@ -120,23 +161,24 @@ class ContainerRecipe(
         order = self._order(argv)
         return Process(run.spawn(self.engine.core, order))
 
-    def start(self, *argv: str, detach: bool = False) -> Container:
+    def start(self, *argv: str, detach: bool = False, remove: bool = False) -> Container:
         """Starts the container and returns while it runs. With `detach` it outlives this process.
 
         A container that is not detached ends with its owner, even by kill -9, and is removed then. As a
         context manager the container is stopped and removed at the end of the block, unless it is detached.
+        With `remove` it is removed as soon as it has ended, whoever is alive then.
 
         Raises: as `run`, but for ExitError and Timeout; AlreadyExists for its name.
         """
-        order = self._order(argv, detach=detach)
+        order = self._order(argv, detach=detach, remove=remove)
         return Container(self.engine, start.start(self.engine.core, order))
 
-    def create(self, *argv: str, detach: bool = False) -> Container:
+    def create(self, *argv: str, detach: bool = False, remove: bool = False) -> Container:
         """Makes the container up to OCI's "created": `container.start()` lets its program run.
 
         Raises: as `start`.
         """
-        order = self._order(argv, detach=detach)
+        order = self._order(argv, detach=detach, remove=remove)
         return Container(self.engine, start.create(self.engine.core, order))
 
     def __repr__(self) -> str:
@@ -145,9 +187,15 @@ class ContainerRecipe(
         words_ = "".join(f" {name}={value!r}" for name, value in given if value != getattr(_DEFAULTS, name))
         return f"<ContainerRecipe of {source}{words_}>"
 
-    def _order(self, argv: tuple[str, ...], *, detach: bool = False) -> Order:
-        detached = words.flag(detach, field="detach")
-        return Order(self.image, self.options, detached=detached).with_argv(words.argv(argv))
+    def _order(self, argv: tuple[str, ...], *, detach: bool = False, remove: bool = False) -> Order:
+        detached, removed = words.flag(detach, field="detach"), words.flag(remove, field="remove")
+        if removed and self.options.restart.policy != "no":
+            raise InvalidArgument(
+                f"what is removed at its end is not started again: {self.options.restart.policy!r}",
+                field="remove",
+            )
+        order = Order(self.image, self.options, detached=detached, remove=removed)
+        return order.with_argv(words.argv(argv))
 
     def _with(self, **changes: Any) -> Self:
         return evolve(self, options=evolve(self.options, **changes))

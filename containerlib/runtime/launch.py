@@ -59,10 +59,14 @@ __all__ = [
     "execute",
     "forget",
     "groups_of",
+    "packed_exec",
     "require_running",
     "run_hooks",
     "start_unsupervised",
 ]
+
+
+_LATER_RECORDS = ("restarts", "health", "stopped")
 
 
 def create(
@@ -220,6 +224,26 @@ def execute(
         return start_helper(plan, fds, order, None, wait=wait)
 
 
+def packed_exec(
+    directory: str,
+    spec: Spec,
+    process: Process,
+    *,
+    cgroup: ContainerCgroup,
+    seccomp_cache: str | None = None,
+) -> bytes:
+    """The plan of `execute`, for a shim to run whenever it has to. Raises: InvalidArgument, Unsupported."""
+    plan = exec_plan(
+        spec,
+        process,
+        groups_of(cgroup),
+        container_id=os.path.basename(directory),  # noqa: PTH119
+        seccomp=_filter(spec, seccomp_cache),
+        manner=Manner(bundle=directory),
+    )
+    return plan.pack()
+
+
 def start_unsupervised(directory: str, spec: Spec) -> None:
     """Lets the created container of `directory` run, whose helper has ended. Its poststart hooks are the caller's.
 
@@ -286,7 +310,7 @@ def groups_of(cgroup: ContainerCgroup | None, group: ResctrlGroup | None = None)
 
 def forget(directory: str) -> None:
     """Removes the records of an earlier run: they would be taken for this one's."""
-    for name in ("started", "exit"):
+    for name in ("started", "exit", *_LATER_RECORDS):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{directory}/{name}")  # noqa: PTH108 - hot path
 

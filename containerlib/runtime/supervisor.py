@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from containerlib._sys.helper import Helper, reap
+from containerlib._sys.native import lib
 from containerlib._sys.wire import Kind, Message, receive, send
 from containerlib.errors import Conflict, Error, StageError, Timeout, Unavailable
 from containerlib.runtime.failures import failure
@@ -24,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["Supervisor", "connect"]
+__all__ = ["Supervisor", "connect", "has_shim"]
 
 _REPLY_TIMEOUT = 30.0
 """Seconds; a shim answers at once, so what takes longer is a stopped (SIGSTOP) one."""
@@ -71,7 +72,7 @@ class Supervisor:
         """Kills what is being started or has been started, if it lives; waits for its end and closes the connection."""
         if self._status is None and self._failure is None:
             try:
-                self.signal(signal.SIGKILL, everyone=True)
+                self.signal(signal.SIGKILL, everyone=True, final=True, keep=True)
             except (Error, OSError):
                 if self._helper is not None:
                     self._helper.signal(signal.SIGKILL)
@@ -84,12 +85,20 @@ class Supervisor:
             self._request(Message(Kind.START))
             self._await_running(_REPLY_TIMEOUT)
 
-    def signal(self, number: int, *, everyone: bool = False) -> None:
+    def signal(self, number: int, *, everyone: bool = False, final: bool = False, keep: bool = False) -> None:
         """Sends a signal to the container's first process; `everyone`: SIGKILL goes to all of its processes.
 
-        Raises: Conflict where it has ended.
+        `final`: whatever its policy says, it is not started again. `keep`: its directory is the caller's to remove.
+        With 0 that is all. Raises: Conflict where it has ended.
         """
-        self._done(Message(Kind.SIGNAL, (number, int(everyone), 0, 0)))
+        flags = (lib.CLIB_SIGNAL_FINAL if final else 0) | (lib.CLIB_SIGNAL_KEEP if keep else 0)
+        self._done(Message(Kind.SIGNAL, (number, int(everyone), flags, 0)))
+
+    def await_exit(self) -> None:
+        """From now on `wait` returns at the program's next end, though the container may be started again."""
+        with self._lock:
+            if self._status is None:
+                self._request(Message(Kind.WAIT, (1, 0, 0, 0)))
 
     def resize(self, rows: int, columns: int) -> None:
         """Tells the container's terminal its size. Raises: Conflict where it has none or has ended."""
@@ -262,8 +271,12 @@ def connect(directory: str, *, patience: float = _REPLY_TIMEOUT) -> Supervisor |
     try:
         supervisor._request(Message(Kind.STATE))
         supervisor._await_running(patience)
-        if supervisor.poll() is None:
+        status = supervisor.poll()
+        if status is None:
             send(channel, Message(Kind.WAIT))
+        elif status is LOST and not os.path.isdir(directory):  # noqa: PTH112 - removed by its shim, which had no ear left
+            supervisor.close()
+            return None
     except Timeout as error:
         supervisor.close()
         raise Unavailable(f"the supervisor of {directory} does not answer: is it stopped?") from error
@@ -274,6 +287,21 @@ def connect(directory: str, *, patience: float = _REPLY_TIMEOUT) -> Supervisor |
         supervisor.close()
         raise
     return supervisor
+
+
+def has_shim(directory: str) -> bool:
+    """Whether the container in `directory` has a shim, however busy that is."""
+    channel = socket.socket(
+        socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+    )
+    with channel:
+        try:
+            connect_in(channel, directory, "shim.sock")
+        except BlockingIOError:  # many wait for it
+            return True
+        except OSError:
+            return False
+    return True
 
 
 def connect_in(channel: socket.socket, directory: str, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from containerlib._sys.wire import Kind
 from containerlib.runtime import exit_status, read_record
 from containerlib.spec.status import ExitStatus
 
@@ -15,6 +16,6 @@ def read_exit(directory: str) -> ExitStatus | None:
     record = read_record(directory, "exit")
     if record is None:
         return None
-    if record.number[0] == 0:  # FAILED: it was created, and could not be executed
+    if record.kind == Kind.FAILED:  # it was created, and could not be executed
         return ExitStatus(exit_code=_NOT_STARTED)
     return exit_status(record)

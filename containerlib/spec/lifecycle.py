@@ -3,9 +3,10 @@
     create          creating -> created      start    created -> running
     pause           running -> paused        resume   paused -> running
     (its end)       any of them -> stopped   delete   stopped -> nothing
+    (its end)       running -> restarting, where its policy says so, and then running
 
-Spec: runtime-spec runtime.md#lifecycle and #operations. `paused`, and the verbs from `exec` on, are not the
-specification's; runc and Docker have them.
+Spec: runtime-spec runtime.md#lifecycle and #operations. `paused`, `restarting`, and the verbs from `exec` on, are
+not the specification's; runc and Docker have them.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ __all__ = ["VERBS", "State", "allowed", "check"]
 
 
 class State(Enum):
-    """A container's state; the value is OCI's word."""
+    """A container's state; the value is OCI's word, or Docker's for what OCI has none."""
 
     CREATING = "creating"
     CREATED = "created"
     RUNNING = "running"
     PAUSED = "paused"
+    RESTARTING = "restarting"
     STOPPED = "stopped"
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from attrs import field, frozen
 
+from containerlib.spec.lifetime import NO_RESTART, HealthOption, RestartOption
 from containerlib.spec.log import ALL_IN_ONE, LogOptions
 from containerlib.spec.secret import Secret
 
@@ -222,6 +223,9 @@ class ContainerOptions:
     stop_signal: str | None = None
     stop_timeout: float | None = None
     log: LogOptions = ALL_IN_ONE
+    restart: RestartOption = NO_RESTART
+    health: HealthOption | None = None
+    """One without a check: none, whatever the image says."""
 
     @property
     def joined(self) -> tuple[tuple[str, str], ...]:

@@ -72,8 +72,8 @@ class ContainerTable:
         """Every record, the oldest first."""
         return [*self._select("ORDER BY created_at, id")]
 
-    def adopt(self, container_id: str, owner_pid: int, owner_start_time: int) -> None:
-        """Gives the container another owner: the process that starts it again. Raises: NotFound."""
+    def adopt(self, container_id: str, owner_pid: int | None, owner_start_time: int | None) -> None:
+        """Gives the container another owner, the process that starts it again, or none. Raises: NotFound."""
         values = (owner_pid, owner_start_time, container_id)
         if not self._database.execute(
             "UPDATE containers SET owner_pid = ?, owner_start_time = ? WHERE id = ?", values
@@ -89,6 +89,13 @@ class ContainerTable:
         except sqlite3.IntegrityError as error:
             raise AlreadyExists(f"the name {name!r} belongs to another container: choose another") from error
         if not changed:
+            raise NotFound(f"there is no container {container_id!r}")
+
+    def set_options(self, container_id: str, options_json: str) -> None:
+        """Replaces what is known of the container's recipe. Raises: NotFound."""
+        if not self._database.execute(
+            "UPDATE containers SET options_json = ? WHERE id = ?", (options_json, container_id)
+        ):
             raise NotFound(f"there is no container {container_id!r}")
 
     def remove(self, container_id: str) -> None:

@@ -74,6 +74,17 @@ class Driver(Protocol):
     ) -> Supervisor:
         """One more process, as `runtime.execute` starts it."""
 
+    def exec_plan(
+        self,
+        directory: str,
+        spec: Spec,
+        process: Process,
+        *,
+        cgroup: ContainerCgroup,
+        seccomp_cache: str | None = None,
+    ) -> bytes:
+        """The same to come, packed for the container's shim, which runs it as often as it has to."""
+
     def start(self, supervisor: Supervisor, directory: str, spec: Spec) -> None:
         """Lets the created container of `directory` run."""
 
@@ -89,6 +100,7 @@ class NativeDriver:
 
     create = staticmethod(launch.create)
     execute = staticmethod(launch.execute)
+    exec_plan = staticmethod(launch.packed_exec)
 
     def start(self, supervisor: Supervisor, directory: str, spec: Spec) -> None:  # noqa: ARG002 - Driver's
         supervisor.start()

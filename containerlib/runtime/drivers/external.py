@@ -5,6 +5,7 @@ Its state is kept in the container's own directory, so that nothing of it is any
     <container>/oci/           what the runtime keeps (--root)
     <container>/runtime.log    what it says (--log)
     <container>/exec-*/        the files of an exec, for as long as it is being started
+    <container>/checking/      those of an exec that checks the container's health, again and again
 
 Spec: runtime-spec runtime.md#operations; the command line is that of runc(8), which the others have taken over.
 """
@@ -48,6 +49,7 @@ _PASSED_ON = ("PATH", "HOME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
 _ANSWER_PATIENCE = 30.0
 _LOG = "runtime.log"
 _INNER = "inner.pid"
+_CHECKING = "checking"
 
 Ask = Callable[[Sequence[str]], str]
 
@@ -167,6 +169,22 @@ class ExternalRuntime:
                 supervisor.reach(command, os.path.basename(directory), f"{place}/{_INNER}")  # noqa: PTH119
             return supervisor
 
+    def exec_plan(
+        self,
+        directory: str,
+        spec: Spec,
+        process: Process,
+        *,
+        cgroup: ContainerCgroup,  # noqa: ARG002 - the runtime places it
+        seccomp_cache: str | None = None,  # noqa: ARG002 - as in `create`
+    ) -> bytes:
+        refuse_process(process, self.facts, self.name)
+        place = f"{directory}/{_CHECKING}"
+        os.makedirs(place, 0o700, exist_ok=True)  # noqa: PTH103 - a str
+        with open(f"{place}/process.json", "w", encoding="utf-8") as file:
+            json.dump(process, file)
+        return self._exec_plan(directory, place, spec, terminal=False).pack()
+
     def start(self, supervisor: Supervisor, directory: str, spec: Spec) -> None:
         with self._explaining(f"{directory}/{_LOG}", spec["process"]):
             supervisor.start()
@@ -228,7 +246,7 @@ class _SandboxedExec(Supervisor):
             inner = text.read().strip()
         self._kill = lambda number: command.op("kill", "--pid", inner, container_id, str(number))
 
-    def signal(self, number: int, *, everyone: bool = False) -> None:
+    def signal(self, number: int, *, everyone: bool = False, final: bool = False, keep: bool = False) -> None:
         if self._kill is not None and self.poll() is None:
             try:
                 run_chores([self._kill(number)])
@@ -236,7 +254,7 @@ class _SandboxedExec(Supervisor):
                 pass
             else:
                 return
-        super().signal(number, everyone=everyone)
+        super().signal(number, everyone=everyone, final=final, keep=keep)
 
 
 def find_external(name: str) -> ExternalRuntime:
