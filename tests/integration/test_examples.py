@@ -28,6 +28,7 @@ EXPECTED = {
         "'die'",
     ],
     "isolation.py": ["links: ['lo']", "capabilities: 0000000000000000", "answer: 42"],
+    "lifetime.py": ["healthy after 2 restarts", "the job ", "left: []"],
     "streams.py": ["over the pipe", "4 no such luck", "127 exec: /no/such/program: ENOENT"],
 }
 

@@ -89,6 +89,12 @@ def test_exec_missing_command_is_127(running: cl.Container) -> None:
     assert caught.value.exit_code == 127
 
 
+def test_exec_timeout_kills_the_process_group(running: cl.Container) -> None:
+    with pytest.raises(cl.Timeout):
+        running.exec("sh", "-c", "sleep 4321 & sleep 4321; true", timeout=0.5)
+    assert "4321" not in running.exec("ps").text
+
+
 def test_exec_timeout_kills_the_command_only(running: cl.Container) -> None:
     with pytest.raises(cl.Timeout):
         running.exec("sh", "-c", "echo $$ >/tmp/pid; sleep 60", timeout=0.5)

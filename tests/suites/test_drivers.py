@@ -17,6 +17,7 @@ import containerlib as cl
 from containerlib.spec.options import SnapshotterName
 from rig.bundles import until
 from rig.groups import groups_of, running_in
+from rig.lifetime import quick
 
 OWN_COMMAND = "containerlib-oci"
 pytestmark = [
@@ -242,6 +243,23 @@ def test_driver_bundle_means_the_same_as_under_our_own(
         ours = own.container(image).hostname("same").run("sh", "-c", FACTS).text
     theirs = box.hostname("same").run("sh", "-c", FACTS).text
     assert [line for line in theirs.splitlines() if "/dev/core" not in line] == ours.splitlines()
+
+
+def test_driver_container_is_started_again_by_its_policy(box: cl.ContainerRecipe) -> None:
+    recipe = quick(box.restart("on-failure", retries=3))
+    with recipe.start("sh", "-c", "echo run >>/runs; wc -l </runs; exit 7") as container:
+        assert container.wait(60.0).exit_code == 7
+        assert [record.text for record in container.logs()] == ["1", "2", "3", "4"]
+
+
+def test_driver_container_is_checked_by_its_own_command(box: cl.ContainerRecipe) -> None:
+    check = cl.command("sh", "-c", "echo said; test -e /well")
+    with box.healthy_when(check, every=0.2, retries=2).start("sleep", "600") as container:
+        until(lambda: container.health is not None and container.health.status == "unhealthy", 60.0)
+        container.exec("touch", "/well")
+        container.wait_healthy(30.0)
+        assert container.health is not None
+        assert container.health.log[-1].output == "said\n"
 
 
 def test_driver_refuses_by_name_what_it_cannot_do(

@@ -25,6 +25,9 @@ def recipes(engine: cl.Engine) -> None:
     assert_type(engine.container(engine.host_image()), cl.ContainerRecipe)
     assert_type(engine.container(engine.image("redis:7")), cl.ContainerRecipe)
     assert_type(cl.container("redis:7"), cl.ContainerRecipe)
+    assert_type(recipe.restart("on-failure", retries=3), cl.ContainerRecipe)
+    assert_type(recipe.healthy_when(cl.http(80), every=1.0, on_failure="kill"), cl.ContainerRecipe)
+    assert_type(recipe.healthy_when(None), cl.ContainerRecipe)
 
 
 def with_memory(recipe: cl.ContainerRecipe, memory: str) -> cl.ContainerRecipe:
@@ -56,6 +59,9 @@ def containers(engine: cl.Engine, recipe: cl.ContainerRecipe) -> None:
         assert_type(container.spawn("true"), cl.Process)
         assert_type(container.stop(1.0), cl.ExitStatus)
         assert_type(container.wait(), cl.ExitStatus)
+        assert_type(container.wait(condition="next-exit"), cl.ExitStatus)
+        assert_type(container.health, cl.Health | None)
+        assert_type(container.restart_count, int)
         assert_type(container.logs(follow=True), Iterator[cl.LogRecord])
         assert_type(container.logs(tail=10, stream="stderr"), Iterator[cl.LogRecord])
         assert_type(container.stats(), cl.Stats)

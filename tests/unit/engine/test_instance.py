@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import pytest
+
 from containerlib.engine.instance import Memo, Shared
+from containerlib.spec.lifetime import Check, CommandCheck, HealthOption, HttpCheck, RestartOption, TcpCheck
 from containerlib.spec.log import LogOptions
 
 
@@ -25,3 +28,16 @@ def test_memo_survives_json() -> None:
 
 def test_memo_zero_grace_survives_json() -> None:
     assert Memo.from_json(Memo(stop_timeout=0.0).to_json()).stop_timeout == 0.0
+
+
+def test_memo_restart_survives_json() -> None:
+    memo = Memo(restart=RestartOption("on-failure", 5, pause=0.5), remove=True)
+    assert Memo.from_json(memo.to_json()) == memo
+
+
+@pytest.mark.parametrize(
+    "check", [CommandCheck(("test", "-e", "/x")), HttpCheck(80, "/y", 200, 204), TcpCheck(1), None]
+)
+def test_memo_health_survives_json(check: Check | None) -> None:
+    memo = Memo(health=HealthOption(check, every=1.5, retries=9, on_failure="restart"))
+    assert Memo.from_json(memo.to_json()) == memo
