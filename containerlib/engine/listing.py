@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING
 from containerlib import shim
 from containerlib.engine.instance import Instance
 from containerlib.engine.lifetime import is_removed
-from containerlib.engine.stop import forget
 from containerlib.errors import Unsupported
 from containerlib.spec.status import LogRecord
 
 if TYPE_CHECKING:
     from containerlib.engine.core import Core
     from containerlib.engine.log_words import Stream
-    from containerlib.store import ContainerRecord
 
-__all__ = ["find", "list_all", "logs", "remaining", "require_log"]
+__all__ = ["find", "list_all", "logs", "require_log"]
 
 
 def find(core: Core, name_or_id: str) -> Instance:
@@ -28,7 +26,6 @@ def find(core: Core, name_or_id: str) -> Instance:
     """
     instance = Instance.of(core, core.store.containers.get(name_or_id))
     if is_removed(instance):
-        forget(instance)
         raise instance.gone()
     return instance
 
@@ -37,17 +34,6 @@ def list_all(core: Core) -> list[Instance]:
     """Every container in whatever state, the oldest first."""
     found = (Instance.of(core, record) for record in core.store.containers.list())
     return [instance for instance in found if not is_removed(instance)]
-
-
-def remaining(core: Core) -> list[ContainerRecord]:
-    """The records of all but those that their shims have removed, which are forgotten."""
-    kept = []
-    for record in core.store.containers.list():
-        if record.auto_remove and is_removed(instance := Instance.of(core, record)):
-            forget(instance)
-        else:
-            kept.append(record)
-    return kept
 
 
 def logs(

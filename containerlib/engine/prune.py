@@ -10,9 +10,8 @@ from attrs import frozen
 
 from containerlib._sys.trees import remove_tree
 from containerlib.engine.instance import Instance
-from containerlib.engine.listing import remaining
 from containerlib.engine.mounting import ANONYMOUS
-from containerlib.engine.reconcile import is_left_over
+from containerlib.engine.reconcile import is_left_over, remaining
 from containerlib.engine.removal import remove_volume
 from containerlib.engine.stop import discard
 from containerlib.errors import Conflict, Error, NotFound

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from containerlib.engine.core import Core
 from containerlib.engine.instance import Instance
-from containerlib.engine.lifetime import is_to_run, is_unattended
-from containerlib.engine.listing import remaining
+from containerlib.engine.lifetime import is_removed, is_to_run, is_unattended
 from containerlib.engine.owner import Owner, is_alive
 from containerlib.engine.start import restart
-from containerlib.engine.stop import discard
+from containerlib.engine.stop import discard, forget
 from containerlib.engine.undo import clean_up
 from containerlib.errors import Error, NotFound
 from containerlib.runtime import NATIVE
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from containerlib.spec.options import SnapshotterName
     from containerlib.store import ContainerRecord
 
-__all__ = ["close", "is_left_over", "open_core", "reconcile"]
+__all__ = ["close", "is_left_over", "open_core", "reconcile", "remaining"]
 
 
 def open_core(root: str, driver: str = NATIVE, snapshotter: SnapshotterName = "auto") -> Core:
@@ -85,6 +84,17 @@ def reconcile(core: Core) -> list[str]:
             continue
         removed.append(record.name)
     return removed
+
+
+def remaining(core: Core) -> list[ContainerRecord]:
+    """The records of all but those that their shims have removed, which are forgotten."""
+    kept = []
+    for record in core.store.containers.list():
+        if record.auto_remove and is_removed(instance := Instance.of(core, record)):
+            forget(instance)
+        else:
+            kept.append(record)
+    return kept
 
 
 def is_left_over(core: Core, record: ContainerRecord) -> bool:
