@@ -29,7 +29,7 @@ from containerlib.engine.ids import give, in_namespace, kind_of, maps_of
 from containerlib.engine.instance import Instance, Memo
 from containerlib.engine.joining import with_ids
 from containerlib.engine.late import late_bound
-from containerlib.engine.lifetime import health_of, is_removed, prepare
+from containerlib.engine.lifetime import health_of, is_removed, prepare, refuse_again
 from containerlib.engine.mounting import bound, image_roots, images_of, shared, whole
 from containerlib.engine.names import new_id, new_name
 from containerlib.engine.option_files import timezone, with_files
@@ -128,6 +128,7 @@ def start_bundle(
     with contextlib.ExitStack() as stack:
         late = late_bound(instance, spec, stack)
         if late is not spec:  # what it names is held until the supervisor has used it
+            refuse_again(instance)
             write(instance.directory, late)
             spec, wait = late, True
         try:

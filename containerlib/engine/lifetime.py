@@ -10,7 +10,7 @@ from attrs import evolve
 
 from containerlib import runtime
 from containerlib.engine.lock import locked
-from containerlib.errors import InvalidArgument
+from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime.lifetime import Lifetime, restart_count, write_lifetime, write_policy
 from containerlib.spec.lifecycle import State
 from containerlib.spec.lifetime import CommandCheck, HealthOption, RestartOption
@@ -29,6 +29,7 @@ __all__ = [
     "is_to_run",
     "is_unattended",
     "prepare",
+    "refuse_again",
     "set_restart",
 ]
 
@@ -78,6 +79,16 @@ def prepare(instance: Instance) -> None:
             seccomp_cache=instance.core.seccomp_cache,
         )
     write_lifetime(instance.directory, lifetime, plan)
+
+
+def refuse_again(instance: Instance) -> None:
+    """Raises Unsupported where the container's shim would start again what it can only be started with once."""
+    health = instance.memo.health
+    if instance.memo.restart.policy != "no" or (health is not None and health.on_failure == "restart"):
+        raise Unsupported(
+            f"{instance.subject} shares another container's namespaces, or has a part of a volume, which are looked up "
+            'when it is started: its supervisor cannot start it again; write restart("no")'
+        )
 
 
 def set_restart(instance: Instance, restart: RestartOption) -> None:

@@ -363,3 +363,19 @@ def test_restart_a_thousand_times_leaks_nothing(box: cl.ContainerRecipe) -> None
         until(lambda: container.state is cl.State.RESTARTING and not children_of(shim))
         assert descriptors_of(shim) <= descriptors + 8, "those of a run come and go"
         assert memory_of(shim) <= 150
+
+
+def test_restart_is_refused_where_its_supervisor_could_not_start_it(
+    box: cl.ContainerRecipe, left_nothing: Callable[[], None]
+) -> None:
+    with box.start("sleep", "600") as other:
+        with pytest.raises(cl.Unsupported, match="cannot start it again"):
+            box.network(other).restart("always").start("true")
+    left_nothing()
+
+
+def test_restart_has_its_secrets_again(box: cl.ContainerRecipe) -> None:
+    recipe = quick(box.secret("token", b"hidden").restart("on-failure", retries=2))
+    with recipe.start("sh", "-c", "cat /run/secrets/token; echo; exit 1") as container:
+        container.wait(30.0)
+        assert texts(container) == ["hidden"] * 3

@@ -137,6 +137,7 @@ def test_recipe_words_of_docker_each_change_something(recipe: cl.ContainerRecipe
         "rlimits",
         "log",
     }
+    elsewhere |= {"restart", "health"}
     assert same - elsewhere == {"seccomp", "no_new_privileges", "stop_signal", "stop_timeout"}
 
 
