@@ -48,6 +48,10 @@ class DirectoryWatch:
             return []
         return list(_events(os.read(self._fd, _MOST_BYTES)))
 
+    def fileno(self) -> int:
+        """A descriptor that is readable when there is a change."""
+        return self._fd
+
     def close(self) -> None:
         """Ends all watches."""
         os.close(self._fd)

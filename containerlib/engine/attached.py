@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from containerlib.engine.steps import Ready, Steps, finish
+from containerlib._sys.steps import Ready, Steps, finish
 from containerlib.engine.streams import Pipes, read_or_end
 from containerlib.errors import Conflict, Timeout
 from containerlib.spec.status import ExitStatus

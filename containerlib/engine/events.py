@@ -14,13 +14,14 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, cast
 
 from attrs import field, frozen
 
 from containerlib import runtime, shim
+from containerlib._sys.steps import Flow, Ready
 from containerlib._sys.watching import MADE, MODIFIED, OVERFLOW, WRITTEN, DirectoryWatch
 from containerlib._sys.wire import Kind
 from containerlib.engine.instance import Instance
@@ -118,15 +119,15 @@ def catch_up(instances: Iterable[Instance]) -> None:
             table.add(*table.unknown(happened(instance)))
 
 
-def events(core: Core, query: Query) -> Iterator[Event]:
+def events(core: Core, query: Query) -> Flow[Event]:
     """The events that are known, and with `follow` those to come, until `query.until`. Raises: StageError."""
     if query.follow:
         return _follow(core, query)
     catch_up(_all(core))
-    return iter([event for event in _stored(core, query.after or 0) if query.wants(event)])
+    return (event for event in _stored(core, query.after or 0) if query.wants(event))
 
 
-def _follow(core: Core, query: Query) -> Iterator[Event]:
+def _follow(core: Core, query: Query) -> Flow[Event]:
     """New events alone, unless `since` or `after` says from where on."""
     with DirectoryWatch() as watch:
         watched = _Watched(core, watch)
@@ -141,7 +142,8 @@ def _follow(core: Core, query: Query) -> Iterator[Event]:
             left = None if query.until is None else query.until.timestamp() - time.time()
             if left is not None and left <= 0:
                 return
-            watched.wait(left)
+            yield Ready((watch.fileno(),), timeout=left)
+            watched.look()
 
 
 class _Watched:
@@ -159,9 +161,9 @@ class _Watched:
         for instance in _all(self._core):
             self._look_at(instance.id)
 
-    def wait(self, timeout: float | None) -> None:
-        """Until something changed; what containers' records say is stored then."""
-        for number, name in dict.fromkeys(self._watch.wait(timeout)):
+    def look(self) -> None:
+        """At what has changed; what containers' records say is stored then."""
+        for number, name in dict.fromkeys(self._watch.wait(0.0)):
             if number == OVERFLOW:
                 self.look_at_all()
             elif number == self._made:

@@ -11,12 +11,12 @@ from typing import cast
 from attrs import frozen
 
 from containerlib import runtime
+from containerlib._sys.steps import Steps, Work
 from containerlib.bundles.users import resolve_user
 from containerlib.engine import events
 from containerlib.engine.attached import Attached
 from containerlib.engine.completed import Completed, checked
 from containerlib.engine.instance import Instance
-from containerlib.engine.steps import Steps, Work
 from containerlib.engine.streams import Pipes, communicate
 from containerlib.engine.undo import clean_up
 from containerlib.errors import Conflict, StageError, Unavailable

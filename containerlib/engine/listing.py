@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from containerlib.errors import Unsupported
 from containerlib.spec.status import LogRecord
 
 if TYPE_CHECKING:
+    from containerlib._sys.steps import Flow
     from containerlib.engine.core import Core
     from containerlib.engine.log_words import Stream
 
@@ -44,14 +44,14 @@ def logs(
     until: datetime | None,
     tail: int | None,
     stream: Stream | None,
-) -> Iterator[LogRecord]:
+) -> Flow[LogRecord]:
     """The lines that the container wrote; with `follow`, also those to come until it ends.
 
     Raises: NotFound where the container has been removed; Unsupported where its log is not kept.
     """
     _ = instance.state
     require_log(instance)
-    return shim.read_log(
+    return shim.flow_of_log(
         instance.directory, follow=follow, since=since, until=until, tail=tail, stream=stream
     )
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from containerlib import shim
+from containerlib._sys.steps import finish
 from containerlib.engine.execute import ExecOptions, execute
 from containerlib.engine.listing import require_log
-from containerlib.engine.steps import finish
 from containerlib.engine.stop import tail
 from containerlib.errors import Conflict, Timeout, with_log
 from containerlib.spec.lifecycle import State

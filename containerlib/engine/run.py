@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
+from containerlib._sys.steps import Steps, Work
 from containerlib.engine.attached import Attached
 from containerlib.engine.completed import Completed, checked
 from containerlib.engine.events import catch_up
 from containerlib.engine.launch import Order, launch
-from containerlib.engine.steps import Steps, Work
 from containerlib.engine.stop import discard
 from containerlib.engine.streams import Pipes, communicate
 from containerlib.engine.undo import clean_up

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,7 @@ from attrs import evolve, frozen
 
 from containerlib import runtime
 from containerlib._sys.processes import is_alive
+from containerlib._sys.steps import Flow, Ready
 from containerlib.engine.usage import ProcessUsage, usage_of
 from containerlib.errors import Conflict
 from containerlib.runtime.cgroups.stats import BlockCount, BlockStats, CgroupStats, Pressure
@@ -137,7 +137,7 @@ def read(instance: Instance) -> Stats:
         return _sample(instance, supervisor.pid, supervisor.start_time)
 
 
-def follow(instance: Instance, every: float) -> Iterator[Stats]:
+def follow(instance: Instance, every: float) -> Flow[Stats]:
     """Samples, `every` so many seconds, until the container ends. Raises: as `read`."""
     check("watch", instance.state, instance.subject)
     supervisor = runtime.connect(instance.directory)
@@ -146,10 +146,8 @@ def follow(instance: Instance, every: float) -> Iterator[Stats]:
     return _samples(instance, supervisor, every)
 
 
-def _samples(instance: Instance, supervisor: runtime.Supervisor, every: float) -> Iterator[Stats]:
+def _samples(instance: Instance, supervisor: runtime.Supervisor, every: float) -> Flow[Stats]:
     with contextlib.closing(supervisor), contextlib.suppress(Conflict):
-        poll = select.poll()
-        poll.register(supervisor.fileno(), select.POLLIN)
         before: tuple[Stats, int] | None = None
         due = time.monotonic()
         while supervisor.poll() is None:
@@ -163,7 +161,7 @@ def _samples(instance: Instance, supervisor: runtime.Supervisor, every: float) -
             yield stats
             due = max(due + every, time.monotonic())
             while supervisor.poll() is None and (left := due - time.monotonic()) > 0:
-                poll.poll(left * 1000)
+                yield Ready((supervisor.fileno(),), timeout=left)
 
 
 def _ended(instance: Instance) -> Conflict:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import Self
 
-from containerlib.engine.steps import Ready, Steps
+from containerlib._sys.steps import Ready, Steps
 from containerlib.errors import Timeout, printable
 from containerlib.runtime import Stdio, Supervisor
 from containerlib.spec.status import ExitStatus

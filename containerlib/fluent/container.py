@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from types import TracebackType
@@ -12,31 +12,30 @@ from containerlib.engine import archive, disk, execute, health, listing, log_wor
 from containerlib.engine.eligible import eligible
 from containerlib.engine.execute import ExecOptions
 from containerlib.engine.signals import parse_signal
-from containerlib.engine.steps import finish
-from containerlib.errors import InvalidArgument, NotFound
+from containerlib.errors import InvalidArgument
+from containerlib.fluent.container_handle import ContainerHandle
 from containerlib.fluent.container_path import ContainerPath
 from containerlib.fluent.image import Image, image_changes
 from containerlib.fluent.inspection import Inspectable
 from containerlib.fluent.process import Process
+from containerlib.fluent.waiting import flows, waits
 
 if TYPE_CHECKING:
     import os
 
+    from containerlib._sys.steps import Flow, Steps
     from containerlib.engine.completed import Completed
     from containerlib.engine.disk import ContainersPruned
-    from containerlib.engine.instance import Instance
     from containerlib.engine.output import Target
     from containerlib.fluent.engine import Engine
     from containerlib.images.archives.changes import Change
-    from containerlib.spec.lifecycle import State
-    from containerlib.spec.lifetime import Health
     from containerlib.spec.options import Compression
     from containerlib.spec.status import ExitStatus, LogRecord
 
 __all__ = ["Container", "ContainerCollection"]
 
 
-class Container(Inspectable):
+class Container(ContainerHandle["Engine"], Inspectable):
     """A container, whatever its state: a handle that any process with the same root can have.
 
     As a context manager it is stopped and removed at the end of the block, unless it was started with
@@ -44,48 +43,9 @@ class Container(Inspectable):
     been removed.
     """
 
-    def __init__(self, engine: Engine, instance: Instance) -> None:
-        self.engine = engine
-        self._instance = instance
-
     def __reduce__(self) -> tuple[Callable[[Engine, str], Container], tuple[Engine, str]]:
         """Pickles by engine and id: the same container for another process with the same root."""
         return _find, (self.engine, self.id)
-
-    @property
-    def id(self) -> str:
-        """64 hexadecimal digits."""
-        return self._instance.id
-
-    @property
-    def name(self) -> str:
-        """The name for people, given or made up."""
-        return self._instance.record.name
-
-    @property
-    def image(self) -> str:
-        """The reference that it was made from; `"host"` for the machine's own file system."""
-        return self._instance.record.image_reference
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """The recipe's labels."""
-        return dict(self._instance.memo.labels)
-
-    @property
-    def created_at(self) -> datetime:
-        """When it was made, in UTC."""
-        return self._instance.record.created_at
-
-    @property
-    def detached(self) -> bool:
-        """Whether it outlives the process that started it."""
-        return self._instance.memo.detached
-
-    @property
-    def state(self) -> State:
-        """What the kernel says at this moment."""
-        return self._instance.state
 
     def start(self) -> None:
         """Lets a created container's program run, or starts a stopped one again, on the files that it left.
@@ -95,16 +55,6 @@ class Container(Inspectable):
         Raises: Conflict where it runs; StageError.
         """
         start.restart(self._instance)
-
-    @property
-    def health(self) -> Health | None:
-        """What the last checks of its health say; None where nothing is checked."""
-        return health.health(self._instance)
-
-    @property
-    def restart_count(self) -> int:
-        """How often its restart policy has started it again since it was last started by somebody."""
-        return health.restarts(self._instance)
 
     def wait_healthy(self, timeout: float = 30.0) -> None:
         """Waits at most `timeout` seconds until a check of its health has succeeded.
@@ -181,6 +131,7 @@ class Container(Inspectable):
         """
         stop.resume(self._instance)
 
+    @flows
     def logs(
         self,
         *,
@@ -189,7 +140,7 @@ class Container(Inspectable):
         until: datetime | timedelta | None = None,
         tail: int | None = None,
         stream: Literal["stdout", "stderr"] | None = None,
-    ) -> Iterator[LogRecord]:
+    ) -> Flow[LogRecord]:
         """The lines that it wrote, in order; with `follow`, also those to come, until it ends or `until` is over.
 
         `since` and `until` are datetimes with a time zone, or how long ago: of a line it counts when its writing began.
@@ -208,6 +159,7 @@ class Container(Inspectable):
             stream=log_words.log_stream(stream),
         )
 
+    @waits
     def exec(
         self,
         *argv: str,
@@ -218,7 +170,7 @@ class Container(Inspectable):
         tty: bool = False,
         check: bool = True,
         timeout: float | None = None,
-    ) -> Completed:
+    ) -> Steps[Completed]:
         """Runs one more command in it, to the command's end; what is not given is as for its first process.
 
         Raises: ExitError where the exit code is not 0, unless `check` is False; Timeout after `timeout`
@@ -228,7 +180,7 @@ class Container(Inspectable):
         options = _exec_options(argv, user, workdir, env, tty=tty)
         words.flag(check, field="check")
         data, limit = words.data(input), words.timeout(timeout)
-        return finish(execute.execute(self._instance, options, stdin=data, must_succeed=check, timeout=limit))
+        return execute.execute(self._instance, options, stdin=data, must_succeed=check, timeout=limit)
 
     def spawn(
         self,
@@ -317,19 +269,6 @@ class Container(Inspectable):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         stop.leave(self._instance, error)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Container) and (self.engine, self.id) == (other.engine, other.id)
-
-    def __hash__(self) -> int:
-        return hash((self.engine, self.id))
-
-    def __repr__(self) -> str:
-        try:
-            state = self.state.value
-        except NotFound:
-            state = "removed"
-        return f"<Container {self.name!r} {self.id[:12]} of {self.image} {state}>"
 
 
 class ContainerCollection:

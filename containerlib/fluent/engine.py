@@ -17,11 +17,13 @@ from containerlib.fluent.container import ContainerCollection
 from containerlib.fluent.image import HostImage, Image, ImageCollection, ImageRecipe
 from containerlib.fluent.recipe import ContainerRecipe
 from containerlib.fluent.volume import VolumeCollection, VolumeRecipe
+from containerlib.fluent.waiting import flows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from containerlib._sys.steps import Flow
     from containerlib.engine.core import Core
     from containerlib.engine.disk import DiskUsage
     from containerlib.engine.events import Event
@@ -123,6 +125,7 @@ class Engine:
         """The volumes under this root."""
         return VolumeCollection(self)
 
+    @flows
     def events(
         self,
         *,
@@ -133,7 +136,7 @@ class Engine:
         kinds: Sequence[str] = (),
         actions: Sequence[str] = (),
         subject: str | None = None,
-    ) -> Iterator[Event]:
+    ) -> Flow[Event]:
         """What happened under this root, whichever process did it: the newest 10,000 events of 30 days.
 
         With `follow` those to come, as they come, until `until`; from now on, or from `since`, or from the event after

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, overload
 
+from containerlib._sys.steps import items
 from containerlib.engine import inspection, stats, update, usage, words
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Inspectable:
         """
         if not words.flag(stream, field="stream"):
             return stats.read(self._instance)
-        return stats.follow(self._instance, words.seconds(every, field="every"))
+        return items(stats.follow(self._instance, words.seconds(every, field="every")))
 
     def update(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from attrs import frozen
 
@@ -30,7 +30,15 @@ class Tmpfs:
     """As the kernel writes them."""
 
 
-MountSource: TypeAlias = str | os.PathLike[str] | Tmpfs | Volume | VolumeRecipe | Image | ImageRecipe
+class Twin(Protocol):
+    """What the async face has of a volume or an image."""
+
+    @property
+    def blocking(self) -> Volume | VolumeRecipe | Image | ImageRecipe:
+        """The same, of this face."""
+
+
+MountSource: TypeAlias = str | os.PathLike[str] | Tmpfs | Volume | VolumeRecipe | Image | ImageRecipe | Twin
 
 
 def tmpfs(
@@ -84,10 +92,10 @@ def mount_option(
         "subpath": words_mounts.subpath(subpath),
         "copy": copy,
     }
-    return _option(source, target, read_only=read_only, given=given)
+    return _option(getattr(source, "blocking", source), target, read_only=read_only, given=given)
 
 
-def _option(source: MountSource, target: str, *, read_only: bool, given: dict[str, Any]) -> MountOption:
+def _option(source: Any, target: str, *, read_only: bool, given: dict[str, Any]) -> MountOption:
     if isinstance(source, Tmpfs):
         _refuse_foreign("a tmpfs", given)
         return MountOption("tmpfs", target, "", read_only, source.size_bytes, source.options)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from containerlib.engine import words
 from containerlib.engine.signals import parse_signal
-from containerlib.engine.steps import finish
 from containerlib.engine.undo import clean_up
+from containerlib.fluent.waiting import waits
 
 if TYPE_CHECKING:
+    from containerlib._sys.steps import Steps
     from containerlib.engine.attached import Attached
     from containerlib.spec.status import ExitStatus
 
@@ -41,12 +42,13 @@ class Process:
         """How the program ended, or None while it runs."""
         return self._attached.poll()
 
-    def wait(self, timeout: float | None = None) -> ExitStatus:
+    @waits
+    def wait(self, timeout: float | None = None) -> Steps[ExitStatus]:
         """Waits at most `timeout` seconds for the program's end.
 
         Raises: Timeout.
         """
-        return finish(self._attached.wait(words.timeout(timeout)))
+        return self._attached.wait(words.timeout(timeout))
 
     def send_signal(self, signal: int | str) -> None:
         """Sends a signal, e.g. `"HUP"`; a program that has ended gets none.

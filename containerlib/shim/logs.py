@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -19,21 +18,22 @@ from datetime import UTC, datetime
 from attrs import frozen
 
 from containerlib._sys.native import watch_growth
+from containerlib._sys.steps import Ask, Flow, Ready, waited
 from containerlib.runtime import Supervisor, connect
 from containerlib.shim.log_files import LogCursor
 from containerlib.shim.log_records import LONGEST_TEXT, Joiner, Splitter, Stream, parse_part
 from containerlib.spec.status import LogRecord
 
-__all__ = ["LogReader", "read_log", "read_log_bytes"]
+__all__ = ["LogReader", "flow_of_log", "read_log", "read_log_bytes"]
 
 _EVENTS = 1 << 16
 _STREAM = slice(31, 37)
 _TAG = slice(38, 39)
 _MICROSECONDS = slice(0, 26)
-_LONGEST_WAIT = 1000
+_LONGEST_WAIT = 1.0
 
 
-def read_log(
+def flow_of_log(
     directory: str,
     *,
     follow: bool = False,
@@ -41,7 +41,7 @@ def read_log(
     until: datetime | None = None,
     tail: int | None = None,
     stream: Stream | None = None,
-) -> Iterator[LogRecord]:
+) -> Flow[LogRecord]:
     """The lines that the container wrote, in order; with `follow` until it ends or `until` is over, as they come.
 
     A line has the time at which its first part was written, and is there if that is from `since` to `until`, both
@@ -61,8 +61,12 @@ def read_log(
         there = _records(joiner, cursor.read(newer=False), last=supervisor is None)
         yield from deque(filter(wanted, there), tail) if tail is not None else filter(wanted, there)
         if supervisor is not None:
-            growth = _growing(directory, cursor, supervisor, until)
-            yield from filter(wanted, _records(joiner, growth, last=True))
+            for came in _growing(directory, cursor, supervisor, until):
+                if isinstance(came, Ask):
+                    yield came
+                else:
+                    yield from filter(wanted, joiner.feed(came))
+            yield from filter(wanted, joiner.unfinished())
 
 
 def _records(joiner: Joiner, chunks: Iterator[bytes], *, last: bool) -> Iterator[LogRecord]:
@@ -70,6 +74,10 @@ def _records(joiner: Joiner, chunks: Iterator[bytes], *, last: bool) -> Iterator
         yield from joiner.feed(chunk)
     if last:
         yield from joiner.unfinished()
+
+
+read_log = waited(flow_of_log)
+"""The records of `flow_of_log`, waited for here."""
 
 
 def read_log_bytes(directory: str, *, last: int | None = None) -> tuple[bytes, bytes]:
@@ -143,19 +151,16 @@ def _in_utc(moment: datetime) -> bytes:
 
 def _growing(
     directory: str, cursor: LogCursor, supervisor: Supervisor, until: datetime | None
-) -> Iterator[bytes]:
+) -> Flow[bytes]:
     """What is written until the container ends; the last bytes may still be there then."""
     growth = watch_growth(directory)
     try:
-        poll = select.poll()
-        poll.register(growth, select.POLLIN)
-        poll.register(supervisor.fileno(), select.POLLIN)
         while supervisor.poll() is None:
             yield from cursor.read()
             if until is not None and datetime.now(UTC) > until:
                 return
             # The clock may be set meanwhile.
-            poll.poll(None if until is None else _LONGEST_WAIT)
+            yield Ready((growth, supervisor.fileno()), timeout=None if until is None else _LONGEST_WAIT)
             with contextlib.suppress(BlockingIOError):
                 os.read(growth, _EVENTS)
         yield from cursor.read()

@@ -14,6 +14,7 @@ EXAMPLES = sorted(ROOT.joinpath("examples").glob("*.py"))
 EXPECTED = {
     "demo.py": ["a command in a container of its own:", "exit code:", "ready / asked to stop"],
     "detached.py": ["[('counter', 'running')]", "stdout line 3", "ended by signal 9"],
+    "event_loop.py": ["sum of squares: 2470", "there and back", "left: []", "log: ready"],
     "images.py": [
         "hello from hello:1",
         "C /app",

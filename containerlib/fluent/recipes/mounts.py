@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from containerlib.engine import words
-from containerlib.fluent.container import Container
+from containerlib.fluent.container_handle import ContainerHandle
 from containerlib.fluent.mounts import mount_option
 from containerlib.fluent.recipes.base import Words
 
@@ -60,13 +60,15 @@ class MountWords(Words):
         others = tuple(other for other in self.options.mounts if other.target != mount.target)
         return self._with(mounts=(*others, mount))
 
-    def volumes_from(self, container: Container | str, /, *, read_only: bool = False) -> Self:
+    def volumes_from(self, container: ContainerHandle[Any] | str, /, *, read_only: bool = False) -> Self:
         """The volumes and host paths that another container mounts, on the same paths; `mount` counts more.
 
         `container` is a handle, a name or an id, looked up when this one is made.
         """
         name = (
-            container.id if isinstance(container, Container) else words.text(container, field="volumes_from")
+            container.id
+            if isinstance(container, ContainerHandle)
+            else words.text(container, field="volumes_from")
         )
         others = tuple(other for other in self.options.volumes_from if other[0] != name)
         return self._with(volumes_from=(*others, (name, words.flag(read_only, field="read_only"))))

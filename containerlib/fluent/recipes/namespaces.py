@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from containerlib.engine.words import text
 from containerlib.errors import InvalidArgument
-from containerlib.fluent.container import Container
+from containerlib.fluent.container_handle import ContainerHandle
 from containerlib.fluent.recipes.base import Words
 from containerlib.spec.options import JOIN
 
@@ -21,15 +21,15 @@ class NamespaceWords(Words):
 
     __slots__ = ()
 
-    def network(self, kind: Literal["none", "host"] | Container, /) -> Self:
+    def network(self, kind: Literal["none", "host"] | ContainerHandle[Any], /) -> Self:
         """`"none"`: a loopback device alone. `"host"`: the host's network. A container: its network, and its names."""
         return self._with(network=_word(kind, "none", "host", field="network"))
 
-    def pid(self, kind: Literal["private", "host"] | Container, /) -> Self:
+    def pid(self, kind: Literal["private", "host"] | ContainerHandle[Any], /) -> Self:
         """Whose processes it sees: its own, all of the host, or those of another container."""
         return self._with(pid=_word(kind, "private", "host", field="pid"))
 
-    def ipc(self, kind: Literal["private", "shareable", "host", "none"] | Container, /) -> Self:
+    def ipc(self, kind: Literal["private", "shareable", "host", "none"] | ContainerHandle[Any], /) -> Self:
         """Whose shared memory and message queues it has: its own, those of the host, or those of another container.
 
         Others may have those of one that is `"shareable"`, but for /dev/shm, which is each container's own; with
@@ -37,7 +37,7 @@ class NamespaceWords(Words):
         """
         return self._with(ipc=_word(kind, "private", "shareable", "host", "none", field="ipc"))
 
-    def uts(self, kind: Literal["private", "host"] | Container, /) -> Self:
+    def uts(self, kind: Literal["private", "host"] | ContainerHandle[Any], /) -> Self:
         """Whose host name it has and may change: its own, the host's, or another container's."""
         return self._with(uts=_word(kind, "private", "host", field="uts"))
 
@@ -48,8 +48,8 @@ class NamespaceWords(Words):
         return self._with(cgroupns=kind)
 
 
-def _word(value: Container | str, *known: str, field: str) -> str:
-    if isinstance(value, Container):
+def _word(value: ContainerHandle[Any] | str, *known: str, field: str) -> str:
+    if isinstance(value, ContainerHandle):
         return f"{JOIN}{value.id}"
     if text(value, field=field) not in known:
         choice = ", ".join(f'"{each}"' for each in known)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from containerlib.engine import words, words_security
-from containerlib.fluent.container import Container
+from containerlib.fluent.container_handle import ContainerHandle
 from containerlib.fluent.recipes.base import Words
 from containerlib.spec.options import JOIN, UserNamespace
 
@@ -81,7 +81,7 @@ class SecurityWords(Words):
 
     def userns(
         self,
-        kind: Literal["host", "auto", "keep-id", "maps"] | Container = "maps",
+        kind: Literal["host", "auto", "keep-id", "maps"] | ContainerHandle[Any] = "maps",
         /,
         *,
         size: int | None = None,
@@ -96,7 +96,7 @@ class SecurityWords(Words):
         in the container, that on the host, and how many; `gids` are the same unless they are given. Another container:
         the same as that one has. Files of the image and of volumes have their own ids in it.
         """
-        if isinstance(kind, Container):
+        if isinstance(kind, ContainerHandle):
             return self._with(userns=UserNamespace(f"{JOIN}{kind.id}"))
         return self._with(userns=words_security.user_namespace(kind, size=size, uids=uids, gids=gids))
 

@@ -1,33 +1,96 @@
-"""The steps that the extension takes several of at a time."""
+"""Steps and the loop that answers them by blocking."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+import time
+from collections.abc import Iterator
 
 import pytest
 
-from containerlib._sys import native
+from containerlib._sys.steps import Flow, Ready, Steps, Work, finish, items
 
 
-def test_make_directories_stops_at_one_that_cannot_be_made(tmp_path: Path) -> None:
-    paths = [str(tmp_path / name) for name in ("a", "a/b", "none/c", "d")]
-    assert native.make_directories(paths, 0o750) == 2
-    assert (tmp_path / "a/b").stat().st_mode & 0o777 == 0o750
-    assert not (tmp_path / "d").exists()
-    assert native.make_directories([], 0o755) == 0
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    ends = os.pipe()
+    yield ends
+    for end in ends:
+        os.close(end)
 
 
-def test_write_files_writes_each_line_on_its_own_until_one_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a").touch()
-    (tmp_path / "b").touch()
-    pairs = [("a", "1\n"), ("a", "2\n"), ("b", "3\n"), ("none", "4\n"), ("a", "5\n")]
-    assert native.write_files([(str(tmp_path / name), text) for name, text in pairs]) == 3
-    assert (tmp_path / "a").read_text() == "1\n2\n"
-    assert (tmp_path / "b").read_text() == "3\n"
-    assert not (tmp_path / "none").exists()
+def test_finish_returns_what_the_steps_return() -> None:
+    def steps() -> Steps[int]:
+        first = yield Work(lambda: 2)
+        second = yield Work(lambda: 3)
+        return first + second
+
+    assert finish(steps()) == 5
 
 
-def test_steps_with_a_nul_byte_are_refused_before_the_first(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="null byte"):
-        native.make_directories([str(tmp_path / "a"), str(tmp_path / "b\0c")], 0o755)
-    assert not (tmp_path / "a").exists()
+def test_ready_answers_with_the_descriptors_that_are(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+
+    def steps() -> Steps[list[list[int]]]:
+        first = yield Ready([reading], [writing])
+        os.write(writing, b"x")
+        second = yield Ready([reading])
+        return [list(first), list(second)]
+
+    assert finish(steps()) == [[writing], [reading]]
+
+
+def test_ready_answers_with_none_after_its_time(pipe: tuple[int, int]) -> None:
+    before = time.monotonic()
+    assert list(Ready([pipe[0]], timeout=0.01).answer()) == []
+    assert time.monotonic() - before >= 0.01
+
+
+def test_work_that_fails_raises_inside_the_steps() -> None:
+    def steps() -> Steps[str]:
+        try:
+            yield Work(lambda: 1 // 0)
+        except ZeroDivisionError as error:
+            again = yield Work(lambda: "after")
+            return f"{type(error).__name__} {again}"
+        return "no error"
+
+    assert finish(steps()) == "ZeroDivisionError after"
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, ValueError])
+def test_interrupt_is_seen_by_the_steps_and_goes_on(kind: type[BaseException]) -> None:
+    seen: list[BaseException] = []
+
+    def interrupt() -> None:
+        raise kind
+
+    def steps() -> Steps[None]:
+        try:
+            yield Work(interrupt)
+        except BaseException as error:
+            seen.append(error)
+            raise
+
+    with pytest.raises(kind):
+        finish(steps())
+    assert [type(error) for error in seen] == [kind]
+
+
+def test_items_come_between_what_is_waited_for(pipe: tuple[int, int]) -> None:
+    closed = []
+
+    def flow() -> Flow[str]:
+        try:
+            yield "first"
+            os.write(pipe[1], b"x")
+            ready = yield Ready([pipe[0]])
+            yield f"ready: {list(ready) == [pipe[0]]}"
+            yield "never asked for"
+        finally:
+            closed.append(True)
+
+    things = items(flow())
+    assert [next(things), next(things), closed] == ["first", "ready: True", []]
+    things.close()  # type: ignore[attr-defined]
+    assert closed == [True]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from containerlib.engine.steps import Ready, Steps, Work, finish
+from containerlib._sys.steps import Ready, Steps, Work, finish
 
 
 @pytest.fixture

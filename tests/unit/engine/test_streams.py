@@ -14,7 +14,7 @@ from typing import cast
 
 import pytest
 
-from containerlib.engine.steps import finish
+from containerlib._sys.steps import finish
 from containerlib.engine.streams import Pipes, communicate, log_tail
 from containerlib.errors import Timeout
 from containerlib.runtime import Supervisor

@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import select
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Generator
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Collection, Generator, Iterator
+from typing import Any, Generic, ParamSpec, TypeVar
 
-__all__ = ["Ask", "Ready", "Steps", "Work", "finish", "patience"]
+__all__ = ["Ask", "Flow", "Ready", "Steps", "Work", "finish", "items", "patience", "waited"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -68,6 +69,8 @@ class Work(Ask, Generic[T]):
 
 Steps = Generator[Ask, Any, T]
 """Ends with the verb's result."""
+Flow = Generator[Ask | T, Any, None]
+"""Things as they come, and what is waited for in between."""
 
 
 def finish(steps: Steps[T]) -> T:
@@ -86,6 +89,32 @@ def finish(steps: Steps[T]) -> T:
         return result
     finally:
         steps.close()
+
+
+def items(flow: Flow[T]) -> Iterator[T]:
+    """The things of the flow, waited for here."""
+    answer: Any = None
+    try:
+        while True:
+            came = flow.send(answer)
+            answer = None
+            if isinstance(came, Ask):
+                answer = came.answer()
+            else:
+                yield came
+    except StopIteration:
+        return
+    finally:
+        flow.close()
+
+
+def waited(flow: Callable[P, Flow[T]]) -> Callable[P, Iterator[T]]:
+    """The function that gives the things of `flow`, waited for here."""
+
+    def wait(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        return items(flow(*args, **kwargs))
+
+    return wait
 
 
 def patience(timeout: float | None) -> int:

@@ -1,0 +1,106 @@
+"""The engine, for event loops."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from anyio import CancelScope
+
+from containerlib.aio.container import ContainerCollection
+from containerlib.aio.driving import in_thread
+from containerlib.aio.image import HostImage, Image, ImageCollection, ImageRecipe
+from containerlib.aio.recipe import ContainerRecipe
+from containerlib.aio.verbs import iterates, threaded
+from containerlib.aio.volume import VolumeCollection, VolumeRecipe
+from containerlib.fluent.engine import Engine as BlockingEngine
+
+if TYPE_CHECKING:
+    from containerlib.spec.options import SnapshotterName
+
+__all__ = ["Engine"]
+
+
+class Engine:
+    """A container engine whose verbs are awaited, on asyncio or trio: `containerlib.Engine` otherwise.
+
+        async with aio.Engine() as engine:
+            print((await engine.container("alpine:3.20").run("uname", "-sr")).text)
+
+    It may have the same root as other engines of either kind. `blocking` is the same engine for those who may block.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str] | None = None,
+        driver: str = "native",
+        *,
+        snapshotter: SnapshotterName = "auto",
+    ) -> None:
+        self.blocking = BlockingEngine(root, driver, snapshotter=snapshotter)
+
+    @property
+    def root(self) -> str:
+        """The state directory."""
+        return self.blocking.root
+
+    def container(self, image: str | ImageRecipe | Image | HostImage, /) -> ContainerRecipe:
+        """The recipe of a container: `engine.container("alpine:3.20")`. Raises: InvalidArgument."""
+        given = image if isinstance(image, str) else image.blocking
+        return ContainerRecipe(self, self.blocking.container(given).image)
+
+    def image(self, reference: str, /) -> ImageRecipe:
+        """The image of that reference, here or in a registry. Raises: InvalidArgument for what is not a reference."""
+        return ImageRecipe(self, self.blocking.image(reference))
+
+    def host_image(self) -> HostImage:
+        """The running machine's own file system as an image, which needs no registry."""
+        return HostImage(self, self.blocking.host_image())
+
+    def volume(self, name: str, /) -> VolumeRecipe:
+        """A volume by name, to create or to mount. Raises: InvalidArgument."""
+        return VolumeRecipe(self, self.blocking.volume(name))
+
+    @property
+    def containers(self) -> ContainerCollection:
+        """The containers under this root."""
+        return ContainerCollection(self)
+
+    @property
+    def images(self) -> ImageCollection:
+        """The images under this root."""
+        return ImageCollection(self)
+
+    @property
+    def volumes(self) -> VolumeCollection:
+        """The volumes under this root."""
+        return VolumeCollection(self)
+
+    events = iterates(BlockingEngine.events)
+    disk_usage = threaded(BlockingEngine.disk_usage)
+    prune = threaded(BlockingEngine.prune)
+
+    async def aclose(self) -> None:
+        """Ends and removes this engine's containers that are not detached, and closes its database."""
+        await in_thread(self.blocking.close)
+
+    async def __aenter__(self) -> Self:
+        await in_thread(self.blocking.__enter__)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with CancelScope(shield=True):
+            await in_thread(partial(self.blocking.__exit__, kind, error, traceback))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Engine) and self.blocking == other.blocking
+
+    def __hash__(self) -> int:
+        return hash(self.blocking)
+
+    def __repr__(self) -> str:
+        return f"aio.{self.blocking!r}"

@@ -1,0 +1,183 @@
+"""Images, with verbs to await."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+from containerlib.aio.driving import in_thread, interruptible
+from containerlib.aio.verbs import threaded
+from containerlib.fluent.image import HostImage as BlockingHostImage
+from containerlib.fluent.image import Image as BlockingImage
+from containerlib.fluent.image import ImageCollection as BlockingCollection
+from containerlib.fluent.image import ImageRecipe as BlockingRecipe
+
+if TYPE_CHECKING:
+    from containerlib.aio.engine import Engine
+    from containerlib.images import Progress
+    from containerlib.spec.auth import Auth, Credentials
+    from containerlib.spec.image_config import ImageConfig
+    from containerlib.spec.options import ManifestFormat
+
+__all__ = ["HostImage", "Image", "ImageCollection", "ImageRecipe"]
+
+_OnProgress = Callable[["Progress"], None]
+
+
+@frozen
+class ImageRecipe:
+    """An image by its reference, which need not be here yet."""
+
+    engine: Engine
+    blocking: BlockingRecipe
+
+    @property
+    def reference(self) -> str:
+        """Its name."""
+        return self.blocking.reference
+
+    async def pull(
+        self,
+        *,
+        auth: Auth | Credentials | None = None,
+        platform: str | None = None,
+        all_platforms: bool = False,
+        foreign_layers: bool = False,
+        progress: _OnProgress | None = None,
+    ) -> Image:
+        """Fetches and unpacks the image, as `containerlib.ImageRecipe.pull`. `progress` is called from a thread.
+
+        Where it is cancelled the download ends, and nothing of it stays.
+        """
+        pull = partial(
+            self.blocking.pull,
+            auth=auth,
+            platform=platform,
+            all_platforms=all_platforms,
+            foreign_layers=foreign_layers,
+        )
+        return Image(self.engine, await interruptible(pull, progress))
+
+
+@frozen
+class HostImage:
+    """The running machine's own file system as an image."""
+
+    engine: Engine
+    blocking: BlockingHostImage
+
+
+@frozen
+class Image:
+    """An image that is here and unpacked: `containerlib.Image`, whose verbs are awaited."""
+
+    engine: Engine
+    blocking: BlockingImage = field(repr=False)
+
+    save = threaded(BlockingImage.save)
+    remove = threaded(BlockingImage.remove)
+
+    @property
+    def id(self) -> str:
+        """The digest of its configuration, `"sha256:..."`."""
+        return self.blocking.id
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Its names, each with registry, repository and tag."""
+        return self.blocking.references
+
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of its unpacked files."""
+        return self.blocking.size_bytes
+
+    @property
+    def created_at(self) -> datetime:
+        """When it came here."""
+        return self.blocking.created_at
+
+    @property
+    def digest(self) -> str:
+        """The digest of its manifest."""
+        return self.blocking.digest
+
+    @property
+    def config(self) -> ImageConfig:
+        """What it runs by default, and what it says of itself."""
+        return self.blocking.config
+
+    async def tag(self, reference: str) -> Image:
+        """Gives the image one more name, which another image may lose by it. Raises: InvalidArgument; NotFound."""
+        return Image(self.engine, await in_thread(partial(self.blocking.tag, reference)))
+
+    async def push(
+        self,
+        reference: str,
+        *,
+        auth: Auth | Credentials | None = None,
+        manifest_format: ManifestFormat | None = None,
+        progress: _OnProgress | None = None,
+    ) -> str:
+        """Pushes it, as `containerlib.Image.push`; the digest of the manifest."""
+        push = partial(self.blocking.push, reference, auth=auth, manifest_format=manifest_format)
+        return await interruptible(push, progress)
+
+    async def squash(self, reference: str | None = None, **words: Any) -> Image:
+        """An image of one layer with the same files: the words of `containerlib.Image.squash`."""
+        return Image(self.engine, await in_thread(partial(self.blocking.squash, reference, **words)))
+
+
+@frozen
+class ImageCollection:
+    """The images of an engine: `engine.images`."""
+
+    engine: Engine
+
+    @property
+    def blocking(self) -> BlockingCollection:
+        """The same for those who may block."""
+        return self.engine.blocking.images
+
+    prune = threaded(BlockingCollection.prune)
+    verify = threaded(BlockingCollection.verify)
+
+    async def get(self, name_or_id: str) -> Image:
+        """The image of that reference or id. Raises: NotFound."""
+        return Image(self.engine, await in_thread(partial(self.blocking.get, name_or_id)))
+
+    async def load(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        platform: str | None = None,
+        progress: _OnProgress | None = None,
+    ) -> list[Image]:
+        """The images in an archive or a layout, as `containerlib`'s `engine.images.load`."""
+        load = partial(self.blocking.load, path, platform=platform)
+        return [Image(self.engine, image) for image in await interruptible(load, progress)]
+
+    async def save(self, *images: str | Image, to: Any, layout: bool = False) -> None:
+        """Writes several images as one archive or OCI layout."""
+        given = [image.blocking if isinstance(image, Image) else image for image in images]
+        await in_thread(partial(self.blocking.save, *given, to=to, layout=layout))
+
+    async def push(
+        self, *images: str | Image, to: str, progress: _OnProgress | None = None, **words: Any
+    ) -> str:
+        """Pushes several images as one: the words of `containerlib`'s `engine.images.push`."""
+        given = [image.blocking if isinstance(image, Image) else image for image in images]
+        return await interruptible(partial(self.blocking.push, *given, to=to, **words), progress)
+
+    async def import_(self, source: Any, reference: str | None = None, **words: Any) -> Image:
+        """An image of a root file system: the words of `containerlib`'s `engine.images.import_`."""
+        return Image(self.engine, await in_thread(partial(self.blocking.import_, source, reference, **words)))
+
+    async def list(self) -> list[Image]:
+        """All images."""
+        return [Image(self.engine, image) for image in await in_thread(self.blocking.list)]

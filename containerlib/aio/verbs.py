@@ -1,0 +1,61 @@
+"""Verbs of the blocking face as awaitable ones.
+
+class Container:
+    blocking: containerlib.Container                    # the same container, for those who may block
+
+    wait = awaits(fluent.Container.wait)                # its steps, answered by the event loop
+    pause = threaded(fluent.Container.pause)            # no wait in it worth the name: a worker thread's
+    logs = iterates(fluent.Container.logs)              # `async for`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from containerlib._sys.steps import Steps
+from containerlib.aio.driving import Flowing, drive, in_thread
+from containerlib.fluent.waiting import flow_of, steps_of
+
+__all__ = ["awaits", "iterates", "threaded"]
+
+_P = ParamSpec("_P")
+_S = TypeVar("_S")
+_T = TypeVar("_T")
+
+_Awaitable = Callable[Concatenate[Any, _P], Coroutine[Any, Any, _T]]
+
+
+def awaits(verb: Callable[Concatenate[_S, _P], _T]) -> _Awaitable[_P, _T]:
+    """A verb that waits for a container: in the event loop, and no thread is taken by it."""
+    steps: Callable[Concatenate[Any, _P], Steps[_T]] = steps_of(verb)
+
+    @wraps(verb)
+    async def awaited(self: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return await drive(steps(self.blocking, *args, **kwargs))
+
+    return awaited
+
+
+def threaded(verb: Callable[Concatenate[_S, _P], _T]) -> _Awaitable[_P, _T]:
+    """A verb that is at work from beginning to end: in a worker thread, which is waited for."""
+
+    @wraps(verb)
+    async def awaited(self: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return await in_thread(partial(verb, self.blocking, *args, **kwargs))
+
+    return awaited
+
+
+def iterates(
+    verb: Callable[Concatenate[_S, _P], Iterator[_T]],
+) -> Callable[Concatenate[Any, _P], Flowing[_T]]:
+    """A verb whose results come one by one: waited for in the event loop."""
+    flowing = flow_of(verb)
+
+    @wraps(verb)
+    def iterated(self: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> Flowing[_T]:
+        return Flowing(flowing(self.blocking, *args, **kwargs))
+
+    return iterated

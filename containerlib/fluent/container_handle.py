@@ -1,0 +1,85 @@
+"""What every handle of a container has: who it is, and how it is at this moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from containerlib.engine import health
+from containerlib.errors import NotFound
+
+if TYPE_CHECKING:
+    from containerlib.engine.instance import Instance
+    from containerlib.spec.lifecycle import State
+    from containerlib.spec.lifetime import Health
+
+__all__ = ["ContainerHandle"]
+
+_E = TypeVar("_E")
+
+
+class ContainerHandle(Generic[_E]):
+    """A container, whatever its state, and the engine that it was got from. Handles of one container are equal."""
+
+    def __init__(self, engine: _E, instance: Instance) -> None:
+        self.engine = engine
+        self._instance = instance
+
+    @property
+    def id(self) -> str:
+        """64 hexadecimal digits."""
+        return self._instance.id
+
+    @property
+    def name(self) -> str:
+        """The name for people, given or made up."""
+        return self._instance.record.name
+
+    @property
+    def image(self) -> str:
+        """The reference that it was made from; `"host"` for the machine's own file system."""
+        return self._instance.record.image_reference
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The recipe's labels."""
+        return dict(self._instance.memo.labels)
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was made, in UTC."""
+        return self._instance.record.created_at
+
+    @property
+    def detached(self) -> bool:
+        """Whether it outlives the process that started it."""
+        return self._instance.memo.detached
+
+    @property
+    def state(self) -> State:
+        """What the kernel says at this moment."""
+        return self._instance.state
+
+    @property
+    def health(self) -> Health | None:
+        """What the last checks of its health say; None where nothing is checked."""
+        return health.health(self._instance)
+
+    @property
+    def restart_count(self) -> int:
+        """How often its restart policy has started it again since it was last started by somebody."""
+        return health.restarts(self._instance)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ContainerHandle) and (self.engine, self.id) == (other.engine, other.id)
+
+    def __hash__(self) -> int:
+        return hash((self.engine, self.id))
+
+    def __repr__(self) -> str:
+        try:
+            state = self.state.value
+        except NotFound:
+            state = "removed"
+        return f"<Container {self.name!r} {self.id[:12]} of {self.image} {state}>"

@@ -1,0 +1,221 @@
+"""The async face, on asyncio and on trio: real containers, one event loop."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+import containerlib as cl
+from containerlib import aio
+
+pytestmark = [pytest.mark.anyio, pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")]
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    backend: str = request.param
+    return backend
+
+
+@pytest.fixture
+async def async_engine(box: cl.ContainerRecipe) -> AsyncIterator[aio.Engine]:
+    async with aio.Engine(box.engine.root) as engine:
+        yield engine
+
+
+@pytest.fixture
+def recipe(async_engine: aio.Engine, box: cl.ContainerRecipe) -> aio.ContainerRecipe:
+    return aio.ContainerRecipe(async_engine, box.image)
+
+
+async def test_run_gives_output_and_exit_code(
+    recipe: aio.ContainerRecipe, left_nothing: Callable[[], None]
+) -> None:
+    done = await recipe.env(A="b").run("sh", "-c", 'cat; echo "$A" >&2; exit 3', input=b"in", check=False)
+    assert (done.exit_code, done.stdout, done.stderr) == (3, b"in", b"b\n")
+    left_nothing()
+
+
+async def test_run_that_fails_raises_as_the_blocking_one(recipe: aio.ContainerRecipe) -> None:
+    with pytest.raises(cl.ExitError, match="7"):
+        await recipe.run("sh", "-c", "exit 7")
+    with pytest.raises(cl.StageError):
+        await recipe.run("no-such-program")
+    with pytest.raises(cl.Timeout):
+        await recipe.run("sleep", "60", timeout=0.2)
+    with pytest.raises(cl.InvalidArgument):
+        await recipe.run("true", timeout=-1.0)
+
+
+async def test_cancelled_run_leaves_nothing(
+    recipe: aio.ContainerRecipe, left_nothing: Callable[[], None]
+) -> None:
+    for after in (0.0, 0.002, 0.01, 0.05, 0.2):
+        with anyio.move_on_after(after) as scope:
+            await recipe.run("sleep", "60")
+        assert scope.cancelled_caught
+    left_nothing()
+
+
+async def test_many_runs_at_once_take_few_threads(
+    recipe: aio.ContainerRecipe, left_nothing: Callable[[], None]
+) -> None:
+    codes: list[int] = []
+    most = 0
+
+    async def run(code: int) -> None:
+        codes.append((await recipe.run("sh", "-c", f"sleep 0.5; exit {code}", check=False)).exit_code)
+
+    async with anyio.create_task_group() as group:
+        for code in range(60):
+            group.start_soon(run, code)
+        while len(codes) < 60:
+            most = max(most, threading.active_count())
+            await anyio.sleep(0.02)
+    assert sorted(codes) == list(range(60))
+    assert most < 60
+    left_nothing()
+
+
+async def test_spawn_is_a_conversation(recipe: aio.ContainerRecipe, left_nothing: Callable[[], None]) -> None:
+    code = 'while read line; do echo "got $line"; done; exit 5'
+    async with await recipe.spawn("sh", "-c", code) as process:
+        out = BufferedByteReceiveStream(process.stdout)
+        for word in (b"one", b"two"):
+            await process.stdin.send(word + b"\n")
+            assert await out.receive_until(b"\n", 100) == b"got " + word
+        assert process.poll() is None
+        await process.stdin.aclose()
+        assert (await process.wait(30.0)).exit_code == 5
+        with pytest.raises(anyio.EndOfStream):
+            await process.stdout.receive()
+    left_nothing()
+
+
+async def test_spawn_streams_much_both_ways(recipe: aio.ContainerRecipe) -> None:
+    data, back = os.urandom(1 << 22), bytearray()
+    async with await recipe.spawn("cat") as process, anyio.create_task_group() as group:
+
+        async def feed() -> None:
+            await process.stdin.send(data)
+            await process.stdin.aclose()
+
+        group.start_soon(feed)
+        async for chunk in process.stdout:
+            back += chunk
+    assert back == data
+
+
+async def test_spawn_left_early_is_killed(
+    recipe: aio.ContainerRecipe, left_nothing: Callable[[], None]
+) -> None:
+    with anyio.move_on_after(0.2):
+        async with await recipe.spawn("sleep", "60") as process:
+            await process.stdout.receive()
+    assert process.poll() is not None
+    left_nothing()
+
+
+async def test_container_lives_and_is_gone_after_its_block(
+    recipe: aio.ContainerRecipe, left_nothing: Callable[[], None]
+) -> None:
+    async with await recipe.name("web").label(a="b").start("sh", "-c", "echo up; sleep 60") as container:
+        assert (container.name, container.labels, container.state) == ("web", {"a": "b"}, cl.State.RUNNING)
+        await container.wait_for(log="up", timeout=30.0)
+        assert (await container.exec("echo", "in it")).text == "in it\n"
+        assert container in await container.engine.containers.list()
+        assert (await container.inspect()).name == "web"
+        await container.path("/file").write_text("text")
+        assert await container.path("/file").read_text() == "text"
+        assert (await container.stats()).memory.usage_bytes > 0
+        await container.pause()
+        await container.resume()
+        assert (await container.stop()).exit_code == 137
+    left_nothing()
+
+
+async def test_thousand_waits_are_one_loops(
+    recipe: aio.ContainerRecipe, left_nothing: Callable[[], None]
+) -> None:
+    async with await recipe.start("sleep", "60") as container:
+        threads = threading.active_count()
+        statuses: list[cl.ExitStatus] = []
+
+        async def wait() -> None:
+            statuses.append(await container.wait())
+
+        async with anyio.create_task_group() as group:
+            for _ in range(300):
+                group.start_soon(wait)
+            await anyio.sleep(0.5)
+            assert threading.active_count() <= threads + 1
+            await container.kill()
+        assert [status.exit_code for status in statuses] == [137] * 300
+    left_nothing()
+
+
+async def test_logs_are_followed_in_the_loop(recipe: aio.ContainerRecipe) -> None:
+    code = "for i in 1 2 3; do echo line $i; sleep 0.1; done"
+    async with await recipe.start("sh", "-c", code) as container:
+        assert [record.text async for record in container.logs(follow=True)] == ["line 1", "line 2", "line 3"]
+    async with await recipe.start("sh", "-c", "echo once; sleep 60") as container:
+        with anyio.fail_after(30.0):
+            async for record in container.logs(follow=True):
+                assert record.text == "once"
+                break
+
+
+async def test_events_are_followed_in_the_loop(recipe: aio.ContainerRecipe) -> None:
+    seen: list[str] = []
+
+    async def follow() -> None:
+        async for event in recipe.engine.events(follow=True):
+            seen.append(event.action)
+            if event.action == "remove":
+                return
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(follow)
+        await anyio.sleep(0.2)
+        await recipe.run("true")
+    assert [action for action in seen if action in ("create", "die", "remove")] == ["create", "die", "remove"]
+
+
+async def test_stats_stream_ends_with_the_container(recipe: aio.ContainerRecipe) -> None:
+    async with await recipe.start("sleep", "60") as container:
+        count = 0
+        async for stats in container.stats_stream(every=0.05):
+            assert stats.pids.current == 1
+            count += 1
+            if count == 3:
+                await container.kill()
+        assert count >= 3
+
+
+async def test_volume_and_image_of_this_face_are_mounted(recipe: aio.ContainerRecipe, tmp_path: Path) -> None:
+    volume = recipe.engine.volume("www")
+    with_volume = recipe.mount(volume, at="/www")
+    await with_volume.run("sh", "-c", "echo text > /www/file")
+    assert (await with_volume.run("cat", "/www/file")).text == "text\n"
+    (made,) = await recipe.engine.volumes.list()
+    assert made.name == "www"
+    await made.remove()
+
+
+async def test_commit_saves_and_runs(recipe: aio.ContainerRecipe, tmp_path: Path) -> None:
+    container = await recipe.start("sh", "-c", "echo text > /file", detach=True)
+    await container.wait()
+    image = await container.commit("made:1")
+    await container.remove()
+    assert (await recipe.engine.container(image).run("cat", "/file")).text == "text\n"
+    await image.save(tmp_path / "made.tar")
+    await image.remove()
+    (loaded,) = await recipe.engine.images.load(tmp_path / "made.tar")
+    assert loaded.references == ("docker.io/library/made:1",)
+    await loaded.remove()
