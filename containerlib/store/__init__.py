@@ -8,7 +8,9 @@ store.close()
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 from pathlib import Path
 
 from containerlib.errors import StageError
@@ -47,7 +49,7 @@ class Store:
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             path = str(root / "containerlib.db")
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            _make_file(path)
         except OSError as error:
             raise StageError(
                 "state",
@@ -65,3 +67,13 @@ class Store:
     def close(self) -> None:
         """Closes the database."""
         self.database.close()
+
+
+def _make_file(path: str) -> None:
+    """An empty file for nobody but its owner, without opening one: to close it would end every lock that this process
+    has on it, through whichever engine, and another process would take the log of changes away from under that.
+
+    Spec: fcntl(2), "Advisory record locking"; https://sqlite.org/howtocorrupt.html section 2.2
+    """
+    with contextlib.suppress(FileExistsError):
+        os.mknod(path, 0o600 | stat.S_IFREG)

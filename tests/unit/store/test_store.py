@@ -142,6 +142,20 @@ def test_processes_share_one_root_and_a_killed_one_does_no_harm(store: Store, tm
     store.volumes.add("after")
 
 
+def test_store_opened_again_in_this_process_keeps_the_first_ones_hold_of_the_file(
+    store: Store, tmp_path: Path
+) -> None:
+    Store(tmp_path / "root").close()
+    code = "import sys; from pathlib import Path; from containerlib.store import Store\n"
+    code += "store = Store(Path(sys.argv[1])); store.volumes.add(sys.argv[2]); store.close()"
+    for name in ("one", "two"):  # the last to close takes the log of changes along, and it is not the last
+        subprocess.run(
+            [sys.executable, "-P", "-c", code, str(tmp_path / "root"), name], check=True, timeout=60
+        )
+        assert (tmp_path / "root/containerlib.db-wal").exists()
+        assert store.volumes.get(name).name == name
+
+
 def test_forked_child_has_its_own_connection(store: Store) -> None:
     pid = os.fork()
     if pid == 0:
