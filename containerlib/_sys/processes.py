@@ -5,6 +5,8 @@ Spec: proc_pid_stat(5), fields 3 (state) and 22 (start time, in clock ticks sinc
 
 from __future__ import annotations
 
+import os
+
 __all__ = ["is_alive", "start_time"]
 
 _DEAD = frozenset({b"Z", b"X", b"x"})
@@ -25,10 +27,15 @@ def start_time(pid: int) -> int | None:
 
 def _read_stat(pid: int, proc: str) -> tuple[bytes, int] | None:
     try:
-        with open(f"{proc}/{pid}/stat", "rb", buffering=0) as file:
-            text = file.read(4096)
-    except (FileNotFoundError, ProcessLookupError):
+        fd = os.open(f"{proc}/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
         return None
+    try:
+        text = os.read(fd, 4096)
+    except ProcessLookupError:
+        return None
+    finally:
+        os.close(fd)
     # The command, field 2, is in parentheses and may hold anything: what counts comes after the last one.
     fields = text[text.rindex(b")") + 2 :].split()
     return fields[0], int(fields[19])

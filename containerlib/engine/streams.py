@@ -121,6 +121,7 @@ class _Pump:
         self._read: dict[int, list[bytes]] = {pipes.stdout: [], pipes.stderr: []}
         self._streams = (pipes.stdout, pipes.stderr)
         self._open = set(self._streams)
+        self._sizes = dict.fromkeys(self._streams, _CHUNK)
         self._start_feeding()
 
     @property
@@ -172,10 +173,13 @@ class _Pump:
         os.close(self._pipes.take("stdin"))
 
     def _drain(self, stream: int) -> None:
-        if data := read_or_end(stream, _CHUNK):
-            self._read[stream].append(data)
-        else:
+        if not (data := read_or_end(stream, self._sizes[stream])):
             self._open.discard(stream)
+            return
+        self._read[stream].append(data)
+        if len(data) == _CHUNK:  # the pipe was full: the program waits for us, and shall not have to so often
+            self._sizes[stream] = _CAPACITY
+            _widen(stream)
 
 
 def read_or_end(stream: int, size: int) -> bytes:

@@ -95,8 +95,10 @@ class FoundGroups:
         with gone():
             if self._layout.unified:
                 state = "THAWED" if read(f"{self.v2_directory}/cgroup.freeze").strip() == "0" else "FROZEN"
-            elif directory := self._of("freezer"):
-                state = read(f"{directory}/freezer.state").strip()
+            elif (
+                "freezer" in self._layout.v1
+            ):  # not by way of every hierarchy: whoever lists containers asks each
+                state = read(f"{self._directory('freezer')}/freezer.state").strip()
         return state != "THAWED"
 
     def _candidates(self) -> dict[str, str]:

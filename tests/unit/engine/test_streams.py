@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import cast
 
 import pytest
 
-from containerlib._sys.steps import finish
+from containerlib._sys.steps import Steps, finish
 from containerlib.engine.streams import Pipes, communicate, log_tail
 from containerlib.errors import Timeout
 from containerlib.runtime import Supervisor
@@ -117,3 +118,24 @@ def open_descriptors() -> int:
 
 def test_log_tail_control_characters_escaped() -> None:
     assert log_tail(b"", b"\x1b[2Jgone\n") == ["\\x1b[2Jgone"]
+
+
+def test_communicate_full_pipe_is_widened_before_it_fills_again() -> None:
+    code = "import os\nwrite = os.write\nfor n in range(64): write(1, bytes(65536))"
+    sizes = set()
+
+    def watched(steps: Steps[tuple[ExitStatus, bytes, bytes]], pipes: Pipes) -> Steps[bytes]:
+        answer = None
+        while True:
+            try:
+                answer = yield steps.send(answer)
+            except StopIteration as end:
+                return cast(bytes, end.value[1])
+            if pipes.stdout in answer:
+                time.sleep(0.001)  # the program fills what there is
+                sizes.add(fcntl.fcntl(pipes.stdout, fcntl.F_GETPIPE_SZ))
+
+    with started(code) as (supervisor, pipes):
+        stdout = finish(watched(communicate(supervisor, pipes, None, None, "child"), pipes))
+    assert len(stdout) == 64 * 65536
+    assert max(sizes) == 1 << 20
