@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -99,11 +100,12 @@ def _start(instance: Instance, options: ExecOptions, pipes: Pipes, *, wait: bool
 
 @contextlib.contextmanager
 def _naming(instance: Instance) -> Iterator[None]:
-    """The runtime's Conflict, with the container's name."""
+    """The runtime's Conflict, with the container's name; also where the container ended while it was joined."""
     try:
         yield
-    except Conflict:
-        check("exec", instance.state, instance.subject)
+    except (Conflict, StageError) as error:
+        if isinstance(error, Conflict) or error.errno == errno.ESRCH:
+            check("exec", instance.state, instance.subject)
         raise
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, cast
@@ -30,6 +31,7 @@ from containerlib.engine.instance import Instance, Memo
 from containerlib.engine.joining import with_ids
 from containerlib.engine.late import late_bound
 from containerlib.engine.lifetime import health_of, is_removed, prepare, refuse_again
+from containerlib.engine.lock import locked
 from containerlib.engine.mounting import bound, image_roots, images_of, shared, whole
 from containerlib.engine.names import new_id, new_name
 from containerlib.engine.option_files import timezone, with_files
@@ -82,14 +84,14 @@ def launch(
     what is left of one that was not, the caller's to discard. The descriptors of `stdio` are borrowed. The caller
     closes the supervisor, which does not end the container.
 
-    Raises: NotFound (image, user, mount source), AlreadyExists (name), StageError, Unsupported, what a pull
-    raises.
+    Raises: NotFound (image, user, mount source; the container, where somebody removes it already), AlreadyExists
+    (name), StageError, Unsupported, what a pull raises.
     """
     require_capability(Capability.SYS_ADMIN)
     image = resolve(core, order.source)
     options, anonymous = whole(core, with_ids(core, with_files(order.options)), image)
     instance = _draft(core, evolve(order, options=options), image, anonymous)
-    with Undo() as undo:
+    with contextlib.ExitStack() as held, Undo() as undo:
         # Each undoing is noted before its step: an interrupt may come right after the step.
         undo.add(partial(forget, instance))
         _register(instance, order.options.name)
@@ -97,7 +99,8 @@ def launch(
         maps = maps_of(instance, options)
         options = bound(instance, options, image)
         undo.add(partial(remove_directory, instance.directory))
-        _make_directory(instance.directory, image, core.mountpoints)
+        held.enter_context(_claimed(instance))
+        _fill_directory(instance.directory, image, core.mountpoints)
         if not image.private and image.kind != "copy":
             give(maps, f"{instance.directory}/upper")
         instance._spec = _write_bundle(instance, image, options, maps)
@@ -107,6 +110,24 @@ def launch(
         if order.remove:  # from here on the shim's: whoever sees its record without a directory may forget it
             core.store.containers.adopt(instance.id, None, None)
     return instance, supervisor
+
+
+@contextlib.contextmanager
+def _claimed(instance: Instance) -> Iterator[None]:
+    """Makes the container's directory and holds it, so that whoever removes the container waits.
+
+    Raises: NotFound where somebody has removed it before there was a directory to wait at; StageError.
+    """
+    try:
+        os.mkdir(instance.directory, 0o700)  # noqa: PTH102 - hot path
+    except OSError as error:
+        raise StageError("state", error.errno or 0, instance.directory) from error
+    with locked(instance):
+        try:
+            instance.core.store.containers.get(instance.id)
+        except NotFound as error:
+            raise instance.gone() from error
+        yield
 
 
 def start_bundle(
@@ -250,13 +271,12 @@ def _add(instance: Instance) -> None:
         store.events.add(events.row(instance, "create"))
 
 
-def _make_directory(directory: str, image: Resolved, mountpoints: str) -> None:
+def _fill_directory(directory: str, image: Resolved, mountpoints: str) -> None:
     try:
-        os.mkdir(directory, 0o700)  # noqa: PTH102 - hot path
         if image.kind == "copy":
             copy_tree(cast(Layer, image.layers[0]).path, f"{directory}/rootfs")
             return
-        os.mkdir(f"{directory}/rootfs", 0o755)  # noqa: PTH102
+        os.mkdir(f"{directory}/rootfs", 0o755)  # noqa: PTH102 - hot path
         if not image.private:
             _make_upper(directory, image.layers[0] if image.layers else mountpoints)
     except OSError as error:

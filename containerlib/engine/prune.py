@@ -11,9 +11,8 @@ from attrs import frozen
 from containerlib._sys.trees import remove_tree
 from containerlib.engine.instance import Instance
 from containerlib.engine.mounting import ANONYMOUS
-from containerlib.engine.reconcile import is_left_over, remaining
+from containerlib.engine.reconcile import discard_left_over, is_left_over, remaining
 from containerlib.engine.removal import remove_volume
-from containerlib.engine.stop import discard
 from containerlib.errors import Conflict, Error, NotFound
 from containerlib.runtime.cgroups.cgroup import ContainerCgroup
 from containerlib.runtime.cgroups.layout import Layout
@@ -65,7 +64,7 @@ def _containers(core: Core, failures: list[str]) -> list[str]:
     for record in remaining(core):
         if is_left_over(core, record):
             try:
-                discard(Instance.of(core, record))
+                discard_left_over(core, record)
             except (Error, OSError) as error:
                 failures.append(f"container {record.name!r}: {error}")
             else:

@@ -15,12 +15,13 @@ from containerlib.engine.stop import discard, forget
 from containerlib.engine.undo import clean_up
 from containerlib.errors import Error, NotFound
 from containerlib.runtime import NATIVE
+from containerlib.runtime.supervisor import has_shim
 
 if TYPE_CHECKING:
     from containerlib.spec.options import SnapshotterName
     from containerlib.store import ContainerRecord
 
-__all__ = ["close", "is_left_over", "open_core", "reconcile", "remaining"]
+__all__ = ["close", "discard_left_over", "is_left_over", "open_core", "reconcile", "remaining"]
 
 
 def open_core(root: str, driver: str = NATIVE, snapshotter: SnapshotterName = "auto") -> Core:
@@ -70,16 +71,18 @@ def reconcile(core: Core) -> list[str]:
     """Removes the containers that should have ended with their owners; the names of those removed.
 
     Starts again those whose shim was killed, where their restart policy says so, as dockerd does when it is started.
-    Costs a read of /proc for each owner. What cannot be removed now is left to `prune`, which says why.
+    Costs a read of /proc for each owner, and one of a cgroup for each container. What cannot be removed now is left to
+    `prune`, which says why.
     """
     removed = []
     core.store.events.trim()
     for record in remaining(core):
         if not is_left_over(core, record):
+            _let_die(Instance.of(core, record))
             _revive(core, record)
             continue
         try:
-            discard(Instance.of(core, record))
+            discard_left_over(core, record)
         except (Error, OSError):
             continue
         removed.append(record.name)
@@ -95,6 +98,25 @@ def remaining(core: Core) -> list[ContainerRecord]:
         else:
             kept.append(record)
     return kept
+
+
+def discard_left_over(core: Core, record: ContainerRecord) -> None:
+    """Removes the container, unless somebody has made it theirs and started it since its record was read."""
+
+    def is_still() -> bool:
+        try:
+            return is_left_over(core, core.store.containers.get(record.id))
+        except NotFound:
+            return True
+
+    discard(Instance.of(core, record), only_if=is_still)
+
+
+def _let_die(instance: Instance) -> None:
+    """A paused container ends with its supervisor, as every other does; on cgroup v1 only once it is thawed."""
+    if instance.cgroup.frozen and not has_shim(instance.directory):
+        with contextlib.suppress(Error, OSError):
+            instance.cgroup.kill()
 
 
 def is_left_over(core: Core, record: ContainerRecord) -> bool:

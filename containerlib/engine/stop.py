@@ -7,7 +7,7 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -141,7 +141,8 @@ def pause(instance: Instance) -> None:
     Raises: Conflict where it does not run.
     """
     check("pause", instance.state, instance.subject)
-    instance.cgroup.freeze()
+    with _unless_ended("pause", instance):
+        instance.cgroup.freeze()
     events.note(instance, "pause")
 
 
@@ -151,8 +152,21 @@ def resume(instance: Instance) -> None:
     Raises: Conflict where it is not paused.
     """
     check("resume", instance.state, instance.subject)
-    instance.cgroup.thaw()
+    with _unless_ended("resume", instance):
+        instance.cgroup.thaw()
     events.note(instance, "resume")
+
+
+@contextlib.contextmanager
+def _unless_ended(verb: str, instance: Instance) -> Iterator[None]:
+    """A group that is missing says that the container ended at this moment: Conflict, or NotFound."""
+    try:
+        yield
+    except StageError as error:
+        if error.errno not in (errno.ENOENT, errno.ENODEV):
+            raise
+        check(verb, instance.state, instance.subject)
+        raise
 
 
 def remove(instance: Instance, *, force: bool = False, volumes: bool = False) -> None:
@@ -179,13 +193,18 @@ def remove(instance: Instance, *, force: bool = False, volumes: bool = False) ->
         remove_anonymous(instance)
 
 
-def discard(instance: Instance, supervisor: Supervisor | None = None) -> None:
+def discard(
+    instance: Instance, supervisor: Supervisor | None = None, *, only_if: Callable[[], bool] = lambda: True
+) -> None:
     """Ends what is left of the container and forgets it. What somebody else has removed already is fine.
 
-    With `supervisor` it is the caller's own, whom nobody else starts or removes.
+    With `supervisor` it is the caller's own, whom nobody else starts or removes. `only_if` is asked when nobody else
+    can start it any more.
     """
     try:
         with contextlib.nullcontext() if supervisor is not None else locked(instance):
+            if not only_if():
+                return
             _clear_away(instance, supervisor)
     except NotFound:  # its directory is gone: so may the rest be, or not yet
         instance.cgroup.remove()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 
 from containerlib._sys.native import lib
@@ -25,7 +24,7 @@ def state(directory: str, cgroup: ContainerCgroup | None = None) -> State:
         return State.STOPPED
     started = read_record(directory, "started")
     if started is None:
-        return State.CREATING if os.path.lexists(f"{directory}/shim.sock") else State.STOPPED
+        return State.CREATING if has_shim(directory) else State.STOPPED
     if not is_alive(started.value[0], started.number[0]):
         return _without_program(directory, started)
     if started.kind == Kind.CREATED:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
+import random
 from collections.abc import Callable, Sequence
 from functools import partial
 from subprocess import Popen
@@ -10,6 +12,7 @@ from subprocess import Popen
 import pytest
 
 import containerlib as cl
+from rig.belongings import check_belongings
 from rig.threads import at_once
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
@@ -55,6 +58,83 @@ def test_start_against_remove_ends_with_one_truth(
         outcomes = at_once(partial(call_one, verbs), threads=2)
         assert outcomes in (["done", "done"], ["NotFound", "done"])
     left_nothing()
+
+
+RACER = """
+import sys
+for line in sys.stdin:
+    name, verb, *words = line.split()
+    try:
+        container = engine.containers.get(name)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        {
+            "start": lambda: container.start(),
+            "stop": lambda: container.stop(timeout=0),
+            "kill": lambda: container.kill(),
+            "pause": lambda: container.pause(),
+            "remove": lambda: container.remove(),
+            "force": lambda: container.remove(force=True),
+        }[verb]()
+    except cl.Error as error:
+        print(type(error).__name__, error, flush=True)
+    else:
+        print("done", flush=True)
+"""
+VERBS = ("start", "stop", "kill", "pause", "remove", "force")
+ROUNDS = 200
+
+
+@pytest.mark.slow
+def test_two_processes_on_one_container_one_wins_and_the_other_is_told(
+    engine: cl.Engine,
+    box: cl.ContainerRecipe,
+    script: Callable[[str], Popen[str]],
+    left_nothing: Callable[[], None],
+) -> None:
+    source = random.Random(20_261_126)
+    with script(RACER) as one, script(RACER) as two:
+        for number in range(ROUNDS):
+            before, verbs = source.choice(("created", "running", "stopped")), source.choices(VERBS, k=2)
+            container = box.name(f"n{number}").create("sleep", "1000")
+            if before != "created":
+                container.start()
+            if before == "stopped":
+                container.stop(timeout=0)
+            outcomes = race((one, two), container.name, verbs)
+            told = [outcome.split()[0] for outcome in outcomes]
+            context = (number, before, verbs, outcomes)
+            assert set(told) <= {"done", "Conflict", "NotFound"}, context
+            assert "NotFound" not in told or {"remove", "force"} & set(verbs), context
+            if verbs == ["start", "start"] and before != "running":
+                assert sorted(told) == ["Conflict", "done"], context
+            check_belongings(engine)
+            with contextlib.suppress(cl.NotFound):
+                container.remove(force=True)
+        for process in (one, two):
+            assert process.communicate(timeout=60)[0] == ""
+    left_nothing()
+
+
+def race(processes: Sequence[Popen[str]], name: str, verbs: Sequence[str]) -> list[str]:
+    """What each says of its verb, which both begin at once."""
+    for process, verb in zip(processes, verbs, strict=True):
+        tell(process, f"{name} {verb}")
+    assert [hear(process) for process in processes] == ["ready", "ready"]
+    for process in processes:
+        tell(process, "go")
+    return [hear(process) for process in processes]
+
+
+def tell(process: Popen[str], line: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(f"{line}\n")
+    process.stdin.flush()
+
+
+def hear(process: Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
 
 
 def test_close_leaves_a_container_that_another_process_has_started_again(

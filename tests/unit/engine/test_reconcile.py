@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,10 +14,11 @@ import pytest
 from containerlib.engine.core import Core
 from containerlib.engine.instance import Instance, Memo
 from containerlib.engine.listing import find
+from containerlib.engine.lock import locked
 from containerlib.engine.names import new_id
 from containerlib.engine.owner import Owner, this_process
 from containerlib.engine.prune import prune
-from containerlib.engine.reconcile import close, open_core
+from containerlib.engine.reconcile import close, open_core, reconcile
 from containerlib.engine.stop import remove
 from containerlib.errors import NotFound, StageError
 from containerlib.store import ContainerRecord
@@ -129,3 +132,23 @@ def test_cgroups_of_two_roots_do_not_meet(tmp_path: Path, core: Core) -> None:
     other = open_core(str(tmp_path / "other"))
     other.close()
     assert core.cgroup_path("x") != other.cgroup_path("x")
+
+
+def test_open_container_that_somebody_starts_again_meanwhile_stays(core: Core) -> None:
+    path = add(core, "taken", DEAD)
+    with ThreadPoolExecutor(1) as pool:
+        with locked(find(core, "taken")):
+            opening = pool.submit(reconcile, core)
+            wait_for_lock(path)
+            me = this_process()
+            core.store.containers.adopt(path.name, me.pid, me.start_time)
+        opening.result(timeout=60)
+    assert names(core) == ["taken"]
+    assert path.is_dir()
+
+
+def wait_for_lock(path: Path) -> None:
+    """Until somebody waits for the lock on the directory. Spec: proc_locks(5)"""
+    inode = f":{path.stat().st_ino} "
+    while not any("->" in line and inode in line for line in Path("/proc/locks").read_text().splitlines()):
+        time.sleep(0.001)
