@@ -4,6 +4,7 @@
 
 #include <linux/close_range.h>
 #include <linux/fcntl.h>
+#include <linux/sched.h>
 
 #include "syscall.h"
 #include "wire.h"
@@ -12,7 +13,7 @@
 #define AT_EMPTY_PATH 0x1000
 #endif
 
-enum { FD_PARKING = 16 };
+enum { FD_PARKING = 16, STREAM = 1 };
 
 int clib_spawn_child(void *argument) {
     struct clib_spawn_call *call = argument;
@@ -37,4 +38,15 @@ int clib_spawn_child(void *argument) {
     call->err = (int32_t)-result;
     sys(exit, 127);
     return 127;
+}
+
+/* shares the caller's descriptors as well: the socket is made there */
+int clib_socket_child(void *argument) {
+    struct clib_socket_call *call = argument;
+    long result = sys(setns, call->pidfd, CLONE_NEWNET);
+    if (result >= 0)
+        result = sys(socket, call->family, STREAM | O_CLOEXEC | O_NONBLOCK, 0);
+    call->socket = (int32_t)result;
+    sys(exit, 0);
+    return 0;
 }

@@ -9,3 +9,10 @@ struct clib_spawn_call {
 };
 
 int clib_spawn_child(void *call);
+
+struct clib_socket_call {
+    int pidfd, family;
+    int32_t socket; /* or -errno */
+};
+
+int clib_socket_child(void *call);

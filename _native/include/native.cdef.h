@@ -336,6 +336,10 @@ struct clib_health {
  * open, in a new session, without copying the caller's memory. Fills *pidfd. <0: *error says why. */
 int clib_spawn(int exe_fd, int control_fd, int null_fd, int *pidfd, struct clib_error *error);
 
+/* A TCP socket, not blocking, of an address family in the network namespace of the process behind pidfd: none
+ * of the caller's threads goes there. Its descriptor or -errno. */
+int clib_socket_in(int pidfd, int family);
+
 /* pidfd_open(2), pidfd_send_signal(2) and waitid(P_PIDFD). Each returns <0 with -errno. */
 int clib_pidfd_open(int pid);
 int clib_pidfd_signal(int pidfd, int signal);

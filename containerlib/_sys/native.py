@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import select
+import socket
 import threading
 from collections.abc import Sequence
 
@@ -89,6 +90,11 @@ def pidfd_open(pid: int) -> int:
 def pidfd_signal(pidfd: int, signal: int) -> None:
     """Sends `signal` to the process behind `pidfd`. Raises: ProcessLookupError."""
     _checked(lib.clib_pidfd_signal(pidfd, signal))
+
+
+def socket_in(pidfd: int, family: int) -> socket.socket:
+    """A TCP socket, not blocking, in the network namespace of the process behind `pidfd`. Raises: OSError."""
+    return socket.socket(family, socket.SOCK_STREAM, fileno=_checked(lib.clib_socket_in(pidfd, family)))
 
 
 def become_subreaper() -> None:

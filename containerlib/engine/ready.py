@@ -13,6 +13,7 @@ from containerlib import shim
 from containerlib._sys.steps import finish
 from containerlib.engine.execute import ExecOptions, execute
 from containerlib.engine.listing import require_log
+from containerlib.engine.reach import Target, answers
 from containerlib.engine.stop import tail
 from containerlib.errors import Conflict, Timeout, with_log
 from containerlib.spec.lifecycle import State
@@ -26,8 +27,16 @@ _FIRST_PAUSE = 0.002
 _LONGEST_PAUSE = 0.1
 
 
-def wait_for(instance: Instance, *, log: str | None, command: ExecOptions | None, timeout: float) -> None:
-    """Waits until a line of the log contains `log`, and then until `command` exits with 0 in the container.
+def wait_for(
+    instance: Instance,
+    *,
+    log: str | None = None,
+    target: Target | None = None,
+    command: ExecOptions | None = None,
+    timeout: float,
+) -> None:
+    """Waits until a line of the log contains `log`, then for `target`, then until `command` exits with 0 in the
+    container.
 
     Raises: Timeout after `timeout` seconds in all; Conflict where the container ends first; StageError where
     the command cannot be started; Unsupported for the log of one that keeps none.
@@ -36,6 +45,8 @@ def wait_for(instance: Instance, *, log: str | None, command: ExecOptions | None
     if log is not None:
         require_log(instance)
         _wait_for_log(instance, log, limit)
+    if target is not None:
+        _wait_for_target(instance, target, limit)
     if command is not None:
         _wait_for_exec(instance, command, limit)
 
@@ -45,6 +56,12 @@ def _wait_for_log(instance: Instance, text: str, limit: float) -> None:
         for _ in _attempts(instance, limit, f"a line with {text!r}"):
             if any(text in record.text for record in log.read()):
                 return
+
+
+def _wait_for_target(instance: Instance, target: Target, limit: float) -> None:
+    for left in _attempts(instance, limit, str(target)):
+        if answers(instance, target, left):
+            return
 
 
 def _wait_for_exec(instance: Instance, options: ExecOptions, limit: float) -> None:

@@ -29,7 +29,6 @@ __all__ = [
     "capabilities",
     "command",
     "compression",
-    "condition",
     "container_path",
     "data",
     "driver",
@@ -141,15 +140,6 @@ def manifest_format(value: str | None) -> ManifestFormat | None:
             f"{value!r} is none of {', '.join(map(repr, MANIFEST_FORMATS))}", field="manifest_format"
         )
     return value
-
-
-def condition(words: Sequence[str] | None, *, log: str | None) -> tuple[str, ...] | None:
-    """The command of a `wait_for`, which needs one or a text to look for in the log."""
-    if words is None:
-        if log is None:
-            raise InvalidArgument("there is nothing to wait for: give log=... or exec=(...)", field="log")
-        return None
-    return command(vector(words, field="exec"), field="exec")
 
 
 def command(words: tuple[str, ...], *, field: str = "argv") -> tuple[str, ...]:

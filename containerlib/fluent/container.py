@@ -12,6 +12,7 @@ from containerlib.engine import archive, disk, execute, health, listing, log_wor
 from containerlib.engine.eligible import eligible
 from containerlib.engine.execute import ExecOptions
 from containerlib.engine.signals import parse_signal
+from containerlib.engine.words_ready import conditions
 from containerlib.errors import InvalidArgument
 from containerlib.fluent.container_handle import ContainerHandle
 from containerlib.fluent.container_path import ContainerPath
@@ -89,18 +90,22 @@ class Container(ContainerHandle["Engine"], Inspectable):
         self,
         *,
         log: str | None = None,
+        port: int | None = None,
+        http: str | None = None,
         exec: Sequence[str] | None = None,  # noqa: A002 - DESIGN's name
         timeout: float = 30.0,
     ) -> None:
-        """Waits until a line of its log contains `log`, and then until the command `exec` exits with 0 in it.
+        """Waits until a line of its log contains `log`, then until it can be reached, then until `exec` exits with 0.
 
-        Raises: Timeout with the log's last lines, after `timeout` seconds; Conflict where it ends first;
-        InvalidArgument where there is neither.
+        `port` is a TCP port that takes a connection on its own loopback, by IPv4 or IPv6. With `http` it answers a
+        GET of that path there (`http="/health", port=8080`; without `port` it is 80) with a status from 200 to 399.
+
+        Raises: Timeout with the log's last lines, after `timeout` seconds; Conflict with them at once where it ends
+        first; InvalidArgument where there is nothing to wait for.
         """
-        text = None if log is None else words.text(log, field="log")
-        argv = words.condition(exec, log=log)
-        command = None if argv is None else ExecOptions(argv)
-        ready.wait_for(self._instance, log=text, command=command, timeout=words.seconds(timeout))
+        text, target, command = conditions(log, port, http, exec)
+        limit = words.seconds(timeout)
+        ready.wait_for(self._instance, log=text, target=target, command=command, timeout=limit)
 
     def stop(self, timeout: float | None = None) -> ExitStatus:
         """Sends the stop signal, waits `timeout` seconds (None: the recipe's, or 10), then kills.

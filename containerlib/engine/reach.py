@@ -1,0 +1,119 @@
+"""A container's ports, reached as its own processes reach them: on the loopback of its network namespace."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from containerlib import runtime
+from containerlib._sys.native import pidfd_open, socket_in
+from containerlib._sys.processes import is_alive
+from containerlib._sys.steps import patience
+
+if TYPE_CHECKING:
+    from containerlib.engine.instance import Instance
+
+__all__ = ["Target", "answers"]
+
+_LOOPBACKS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+_CONNECT_SECONDS = 1.0
+"""A connection over loopback comes or fails at once, unless a filter drops it."""
+_STATUS_LINE = 1024
+"""Bytes; what is longer is no HTTP."""
+
+
+@frozen
+class Target:
+    """A TCP port; with `path`, one that answers an HTTP GET of it with a status from 200 to 399."""
+
+    port: int
+    path: str | None = None
+
+    def __str__(self) -> str:
+        return (
+            f"a connection to port {self.port}"
+            if self.path is None
+            else f"an answer from :{self.port}{self.path}"
+        )
+
+
+def answers(instance: Instance, target: Target, seconds: float) -> bool:
+    """Whether the port can be reached within `seconds`, and answers well where a path is asked for. Tries once."""
+    deadline = time.monotonic() + max(seconds, 0.001)
+    connection = _connect(instance, target.port, min(deadline, time.monotonic() + _CONNECT_SECONDS))
+    if connection is None:
+        return False
+    with connection:
+        return target.path is None or 200 <= _status(connection, target.path, deadline) < 400
+
+
+def _connect(instance: Instance, port: int, deadline: float) -> socket.socket | None:
+    started = runtime.read_record(instance.directory, "started")
+    if started is None:
+        return None
+    try:
+        pidfd = pidfd_open(started.value[0])
+    except ProcessLookupError:
+        return None
+    try:
+        if not is_alive(started.value[0], started.number[0]):  # the pid is another process's by now
+            return None
+        return next(filter(None, (_reach(pidfd, *place, port, deadline) for place in _LOOPBACKS)), None)
+    finally:
+        os.close(pidfd)
+
+
+def _reach(pidfd: int, family: int, address: str, port: int, deadline: float) -> socket.socket | None:
+    try:
+        connection = socket_in(pidfd, family)
+    except OSError as error:
+        if error.errno in (errno.ESRCH, errno.EAFNOSUPPORT):  # it has ended; or it has no IPv6
+            return None
+        raise
+    failure = connection.connect_ex((address, port))
+    if failure == errno.EINPROGRESS:
+        _await(connection, select.POLLOUT, deadline)
+        try:
+            connection.getpeername()
+            failure = 0
+        except OSError:
+            failure = errno.ENOTCONN
+    if failure:
+        connection.close()
+        return None
+    return connection
+
+
+def _status(connection: socket.socket, path: str, deadline: float) -> int:
+    """The status of the answer to a GET; 0 where there is none, or none in time."""
+    request = (
+        f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: containerlib\r\nConnection: close\r\n\r\n"
+    )
+    answer = b""
+    with contextlib.suppress(OSError):
+        connection.sendall(request.encode("ascii"))  # far less than a socket's buffer: it does not wait
+        while b"\n" not in answer and len(answer) < _STATUS_LINE:
+            if not _await(connection, select.POLLIN, deadline):
+                return 0
+            if not (more := connection.recv(_STATUS_LINE)):
+                break
+            answer += more
+    version, _, rest = answer.partition(b" ")
+    return int(rest[:3]) if version.startswith(b"HTTP/") and rest[:3].isdigit() else 0
+
+
+def _await(connection: socket.socket, event: int, deadline: float) -> bool:
+    """Whether it is ready for that before `deadline`, on time.monotonic()'s clock."""
+    poll = select.poll()
+    poll.register(connection, event)
+    while (left := deadline - time.monotonic()) > 0:
+        if poll.poll(patience(left)):
+            return True
+    return False
