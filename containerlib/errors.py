@@ -52,6 +52,9 @@ class Error(Exception):
 
     http_status = 500
 
+    def __str__(self) -> str:
+        return _printable_lines(super().__str__())
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Errors cross process pools whole: the facts travel, the message is not derived a second time."""
         return _rebuild, (type(self), self.args, self.__dict__)
@@ -219,7 +222,7 @@ class StageError(Error, OSError):
         self.detail = detail
 
     def __str__(self) -> str:
-        return str(self.args[1])
+        return _printable_lines(str(self.args[1]))
 
     @property
     def exit_code(self) -> int:
@@ -237,3 +240,8 @@ def with_log(message: str, lines: Sequence[str]) -> str:
 def printable(text: str) -> str:
     """`text` with control characters escaped: what a container wrote must not drive the reader's terminal."""
     return "".join(c if c.isprintable() or c == "\t" else c.encode("unicode_escape").decode() for c in text)
+
+
+def _printable_lines(message: str) -> str:
+    """A name in a message may be an image's or a container's, wherever the message was put together."""
+    return "\n".join(printable(line) for line in message.split("\n"))
