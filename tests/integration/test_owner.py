@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import textwrap
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -184,3 +186,86 @@ def test_owner_killed_while_its_container_is_paused_takes_it_along(
     wait_until(lambda: not processes("603.5"))
     engine.prune()
     left_nothing()
+
+
+ENDINGS = {
+    "killed with many threads": """
+        import threading
+        for n in range(16):
+            threading.Thread(target=lambda: box.run("sleep", "607.5"), daemon=True).start()
+            threading.Thread(target=lambda: box.start("sleep", "607.5").wait(), daemon=True).start()
+        """,
+    "killed in an event loop": """
+        import asyncio, threading
+
+        async def one():
+            container = await asyncio.to_thread(box.start, "sleep", "607.5")
+            await asyncio.to_thread(container.wait)
+
+        async def main():
+            await asyncio.gather(*(one() for _ in range(4)))
+
+        threading.Thread(target=asyncio.run, args=(main(),), daemon=True).start()
+        """,
+    "killed while its fork lives": """
+        import os, time, warnings
+        warnings.simplefilter("ignore")
+        box.start("sleep", "607.5")
+        if not os.fork():
+            os.close(0), os.close(1)
+            time.sleep(600)
+        """,
+    "os._exit": 'box.start("sleep", "607.5")\nend = lambda: os._exit(3)',
+    "abort": """
+        import resource
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        box.start("sleep", "607.5")
+        end = os.abort
+        """,
+    "an exception": 'box.start("sleep", "607.5")\nend = lambda: 1 / 0',
+}
+STARTED = {"killed with many threads": 32, "killed in an event loop": 4}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_owner_however_it_ends_takes_its_containers_along(
+    engine: cl.Engine, script: Script, left_nothing: Callable[[], None], ending: str
+) -> None:
+    code = "import os, sys\nend = None\n" + textwrap.dedent(ENDINGS[ending])
+    code += "\nprint(os.getpid(), flush=True)\nsys.stdin.readline()\nend()\n"
+    with script(code) as owner:
+        assert owner.stdout is not None
+        owner.stdout.readline()
+        wait_until(lambda: len(processes("sleep\x00607.5")) == STARTED.get(ending, 1), 60.0)
+        forks = [pid for pid in processes("607.5") if "fork" in ending and pid != owner.pid]
+        if ending.startswith("killed"):
+            owner.kill()
+        else:
+            owner.communicate("\n")
+        owner.wait()
+        wait_until(lambda: processes("sleep\x00607.5") == [])
+        for fork in forks:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(fork, signal.SIGKILL)
+    engine.prune()
+    left_nothing()
+
+
+def test_owner_whose_thread_exits_keeps_its_containers(engine: cl.Engine, script: Script) -> None:
+    code = """
+    import sys, threading
+    def start():
+        box.name("threads").start("sleep", "608.5")
+        sys.exit(3)
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    print(engine.containers.get("threads").exec("echo", "lives").text, flush=True)
+    sys.stdin.readline()
+    """
+    with script(code) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "lives\n"
+        assert engine.containers.get("threads").state is cl.State.RUNNING
+        owner.communicate("\n")
+    wait_until(lambda: processes("608.5") == [])
