@@ -34,7 +34,13 @@
  *     |<-------------------- STARTED  | writes `started`, `restarts`          | the user's program
  *
  * Any process may connect to shim.sock and take the caller's place; messages are one SOCK_SEQPACKET datagram
- * each. */
+ * each.
+ *
+ * A shim outlives the release that started it, and serves the next one. So within a version of the protocol a
+ * number keeps its meaning, what is added has a number or a field of its own that was 0 before, and an answer
+ * is in the version of who sends it. A kind that is not known is answered by DONE {EPROTO}, and another
+ * version by DONE {EPROTONOSUPPORT}; neither ends anything. tests/data/protocol-1.json holds a client to
+ * this. */
 #pragma once
 
 #include <stdint.h>

@@ -83,7 +83,7 @@ int channel_receive(int socket, struct clib_message *message, int *fds, int *cou
     int nothing = got == 0 && *count == 0;
     close_fds(fds, *count);
     *count = 0;
-    return nothing ? 0 : -EPROTO;
+    return nothing ? 0 : whole ? -EPROTONOSUPPORT : -EPROTO;
 }
 
 int channel_receive_fd(int socket) {

@@ -178,7 +178,10 @@ void control_serve(struct shim *shim, struct client *client) {
     close_fds(fds, count);
     if (result == -EAGAIN)
         return;
-    if (result <= 0)
+    if (result ==
+        -EPROTONOSUPPORT) /* of a release to come, which learns from the answer what this one speaks */
+        answer(client, result);
+    else if (result <= 0)
         drop(client);
     else
         handle(shim, client, &message);
