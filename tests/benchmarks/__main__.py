@@ -17,6 +17,8 @@ NAMES = (
     "caller",
     "many",
     "memory",
+    "fleet",
+    "streams",
     "logs",
     "import",
     "pull",

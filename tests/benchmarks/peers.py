@@ -46,6 +46,10 @@ class LowLevel:
     def execute(self, name: str) -> float:
         return self._call("exec", name, "true")
 
+    def pass_through(self, name: str, file: Path) -> float:
+        """`cat` in the container, from the file."""
+        return self._call_with(file, "exec", name, "cat")
+
     def pause_and_resume(self, name: str) -> float:
         return self._call("pause", name) + self._call("resume", name)
 
@@ -58,6 +62,12 @@ class LowLevel:
 
     def remove(self, name: str) -> float:
         return self._call("delete", "--force", name)
+
+    def _call_with(self, file: Path, *arguments: str) -> float:
+        try:
+            return self._runner.seconds(*fed(file, *self._command, *arguments))
+        except CommandError as error:
+            raise Skip(f"{self.name} does not work here: {error}") from error
 
     def _fresh(self) -> str:
         self._count += 1
@@ -108,6 +118,17 @@ class Podman:
 
     def run(self, image: str) -> float:
         return self._call("run", "--rm", *self._isolation, image, "true")
+
+    def run_command(self, image: str) -> tuple[str, ...]:
+        """What `run` runs."""
+        return (*self._command, "run", "--rm", *self._isolation, image, "true")
+
+    def pass_through(self, name: str, file: Path) -> float:
+        """`cat` in the container, from the file."""
+        try:
+            return self._runner.seconds(*fed(file, *self._command, "exec", "--interactive", name, "cat"))
+        except CommandError as error:
+            raise Skip(f"podman does not work here: {error}") from error
 
     def start(self, image: str, name: str) -> float:
         return self._call("run", "--detach", "--name", name, *self._isolation, image, "sleep", "1000")
@@ -288,6 +309,11 @@ class Floor:
         if done.returncode != 0:
             raise Skip(f"the floor does not work here: {done.stderr.strip()}")
         return int(done.stdout.split()[0]) / 1e9
+
+
+def fed(file: Path, *argv: str) -> tuple[str, ...]:
+    """The command with the file as its input and a pipe as its output, which is read."""
+    return ("sh", "-c", 'file=$0; "$@" <"$file" | cat >/dev/null', str(file), *argv)
 
 
 def write_bundle(
