@@ -158,9 +158,10 @@ class Instance:
 
         Raises: NotFound where the container has been removed.
         """
-        if not os.path.isdir(self.directory):  # noqa: PTH112 - hot path
+        state = runtime.state(self.directory, self.cgroup)
+        if state is State.STOPPED and not os.path.isdir(self.directory):  # noqa: PTH112 - hot path
             raise self.gone()
-        return runtime.state(self.directory, self.cgroup)
+        return state
 
     @property
     def spec(self) -> Spec:

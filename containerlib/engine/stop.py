@@ -50,6 +50,8 @@ __all__ = [
 WaitCondition = Literal["stopped", "next-exit"]
 WAIT_CONDITIONS: tuple[WaitCondition, ...] = ("stopped", "next-exit")
 _KILL_PATIENCE = 30.0
+_THAW_INTERVAL = 0.5
+"""Seconds; somebody may pause what is dying, and on cgroup v1 that keeps it from it."""
 _TAIL_BYTES = 1 << 16
 """How much of a log's end is looked at for its last lines: it may have gigabytes."""
 _LAUNCH_PATIENCE = 0.3
@@ -282,8 +284,14 @@ def _end(instance: Instance, supervisor: Supervisor) -> None:
 def _kill_all(instance: Instance, supervisor: Supervisor, *, keep: bool = False) -> ExitStatus:
     with contextlib.suppress(Conflict):  # it ends by itself at this moment
         supervisor.signal(signal.SIGKILL, everyone=True, final=True, keep=keep)
-    _thaw(instance)
-    return _ended(supervisor, _KILL_PATIENCE)
+    deadline = time.monotonic() + _KILL_PATIENCE
+    while True:
+        _thaw(instance)
+        try:
+            return _ended(supervisor, min(_THAW_INTERVAL, max(deadline - time.monotonic(), 0)))
+        except Timeout:
+            if time.monotonic() > deadline:
+                raise
 
 
 def _ended(supervisor: Supervisor, timeout: float) -> ExitStatus:
@@ -321,14 +329,19 @@ def _recorded_end(instance: Instance) -> ExitStatus:
     status = shim.read_exit(instance.directory)
     if status is not None:
         return status
-    if not os.path.isdir(instance.directory):  # noqa: PTH112
-        raise instance.gone()
-    if runtime.read_record(instance.directory, "started") is not None:
-        return LOST
-    raise Unavailable(
-        f"{instance.subject} never ran: its supervisor was killed before it could start it; remove() it, or "
-        "start() it again"
-    )
+    with locked(instance):  # whoever starts it again takes the records of its last run away first
+        state, status = instance.state, shim.read_exit(instance.directory)
+        started = runtime.read_record(instance.directory, "started")
+    if state is not State.STOPPED:
+        raise Conflict(
+            f"{instance.subject} was started at this moment: it is {state.value}", state=state.value
+        )
+    if status is None and started is None:
+        raise Unavailable(
+            f"{instance.subject} never ran: its supervisor was killed before it could start it; remove() it, or "
+            "start() it again"
+        )
+    return status or LOST
 
 
 def tail(instance: Instance) -> Sequence[str]:

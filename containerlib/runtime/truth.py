@@ -20,16 +20,16 @@ _POLICY = struct.Struct("<8xI32xI")
 
 def state(directory: str, cgroup: ContainerCgroup | None = None) -> State:
     """The state of the container in `directory`; PAUSED is told from RUNNING by `cgroup`."""
+    started = read_record(directory, "started")
+    if started is not None and is_alive(started.value[0], started.number[0]):
+        if started.kind == Kind.CREATED:
+            return State.CREATED
+        return State.PAUSED if cgroup is not None and cgroup.frozen else State.RUNNING
     if read_record(directory, "exit") is not None:
         return State.STOPPED
-    started = read_record(directory, "started")
     if started is None:
         return State.CREATING if has_shim(directory) else State.STOPPED
-    if not is_alive(started.value[0], started.number[0]):
-        return _without_program(directory, started)
-    if started.kind == Kind.CREATED:
-        return State.CREATED
-    return State.PAUSED if cgroup is not None and cgroup.frozen else State.RUNNING
+    return _without_program(directory, started)
 
 
 def _without_program(directory: str, started: Message) -> State:

@@ -115,7 +115,7 @@ def test_state_of_a_container_is_asked_in_few_calls(
 ) -> None:
     fleet(10)
     containers = engine.containers.list()
-    assert calls_of("posix", lambda: [container.state for container in containers]) <= 10 * 20
+    assert calls_of("posix", lambda: [container.state for container in containers]) <= 10 * 12
 
 
 def calls_of(module: str, function: Callable[[], object]) -> int:
