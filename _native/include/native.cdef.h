@@ -226,12 +226,20 @@ enum clib_message_kind {
     CLIB_MESSAGE_RESTARTS, /* value[0] how often it was started again; of its last end: value[1] exit code,
                               value[2] signal, value[3] OOM kills, number[0] time in ns; number[1] when it
                               starts again, or 0: it runs */
+    /* to the shim, like those above; the numbers of an older one stay */
+    CLIB_MESSAGE_ATTACH,    /* value[0] clib_attach_flag; writing ends of pipes for STDOUT and STDERR, in this
+                               order: from now on they get what the program writes, until nobody reads them any
+                               more or the connection ends. Answered by DONE, with a writing end of its standard
+                               input where that is asked for and kept open */
+    CLIB_MESSAGE_END_INPUT, /* the shim no longer keeps the program's standard input open */
 };
 
 enum clib_signal_flag {
     CLIB_SIGNAL_FINAL = 1, /* the container is not started again when it has ended */
     CLIB_SIGNAL_KEEP = 2,  /* its directory is the sender's to remove */
 };
+
+enum clib_attach_flag { CLIB_ATTACH_STDIN = 1, CLIB_ATTACH_STDOUT = 2, CLIB_ATTACH_STDERR = 4 };
 
 enum clib_launch_flag {
     CLIB_LAUNCH_PLAN = 1,      /* descriptors, in this order */
@@ -251,6 +259,8 @@ enum clib_launch_flag {
     CLIB_LAUNCH_CHORES = 4096,       /* there is no container: the shim runs the plan's last ops, and ends */
     CLIB_LAUNCH_FOREIGN = 8192, /* the container's process is another runtime's: the shim runs the plan's ops
                                    itself, RUNTIME among them, and adopts what that makes */
+    CLIB_LAUNCH_INPUT = 16384,  /* one more descriptor, behind STDERR's: a writing end of STDIN, which is kept
+                                   for those who attach */
 };
 
 enum clib_protocol { CLIB_PROTOCOL_VERSION = 1 };

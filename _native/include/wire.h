@@ -19,6 +19,12 @@
  *     |<----------------------- DONE  |                                       |
  *     |                               |<--------------------------- SIGCHLD --| ends
  *     |                               | drains stdio, writes `exit`           .
+ *     | ATTACH {streams} + pipes ---->| each pipe gets what the program writes from now on
+ *     |<------------- DONE + stdin's  |
+ *     | bytes, into the program's own pipe (to a terminal: through the shim) >|
+ *     |<-------- bytes, in the pipes  |<------------------------------ bytes --|
+ *     | end of the connection ------->| the pipes are closed
+ *     |                               |                                       |
  *     |<--------------------- EXITED  | ops[before..before + after)
  *     |<---------------- end of file  | ends
  *

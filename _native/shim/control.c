@@ -29,7 +29,8 @@ int control_listen(const struct shim *shim, const char *name, int type) {
     return take_fd(&listener);
 }
 
-static void drop(struct client *client) {
+static void drop(struct shim *shim, struct client *client) {
+    stdio_detach(shim, (int)(client - shim->clients));
     close_fd(&client->fd);
     *client = (struct client){.fd = -1};
 }
@@ -121,14 +122,25 @@ static int start(struct shim *shim, const struct clib_message *message) {
     return 0;
 }
 
-static void answer(struct client *client, int error) {
+static void answer_with(struct shim *shim, struct client *client, int error, int fd) {
     struct clib_message done = {
         .kind = CLIB_MESSAGE_DONE, .version = CLIB_PROTOCOL_VERSION, .value = {-error}};
-    if (channel_send(client->fd, &done, -1) < 0)
-        drop(client);
+    if (channel_send(client->fd, &done, fd) < 0)
+        drop(shim, client);
 }
 
-static void handle(struct shim *shim, struct client *client, const struct clib_message *message) {
+static void answer(struct shim *shim, struct client *client, int error) {
+    answer_with(shim, client, error, -1);
+}
+
+static void attach(struct shim *shim, struct client *client, uint32_t wanted, int *fds, int count) {
+    int input = -1;
+    int result = stdio_attach(shim, (int)(client - shim->clients), wanted, fds, count, &input);
+    answer_with(shim, client, result, input);
+}
+
+static void handle(struct shim *shim, struct client *client, const struct clib_message *message, int *fds,
+                   int count) {
     switch ((enum clib_message_kind)message->kind) {
     case CLIB_MESSAGE_START: {
         enum waiting waiting = client->waiting;
@@ -136,15 +148,15 @@ static void handle(struct shim *shim, struct client *client, const struct clib_m
         int result = start(shim, message);
         if (result < 0) {
             client->waiting = waiting;
-            answer(client, result);
+            answer(shim, client, result);
         }
         return;
     }
     case CLIB_MESSAGE_SIGNAL:
-        answer(client, deliver_signal(shim, message));
+        answer(shim, client, deliver_signal(shim, message));
         return;
     case CLIB_MESSAGE_RESIZE:
-        answer(client, resize(shim, message->value[0], message->value[1]));
+        answer(shim, client, resize(shim, message->value[0], message->value[1]));
         return;
     case CLIB_MESSAGE_WAIT:
         client->waiting = message->value[0] ? WAITING_EXIT : WAITING_END;
@@ -154,6 +166,12 @@ static void handle(struct shim *shim, struct client *client, const struct clib_m
         channel_send(client->fd, &state, -1);
         return;
     }
+    case CLIB_MESSAGE_ATTACH:
+        attach(shim, client, (uint32_t)message->value[0], fds, count);
+        return;
+    case CLIB_MESSAGE_END_INPUT:
+        answer(shim, client, stdio_end_input(shim));
+        return;
     case CLIB_MESSAGE_NONE:
     case CLIB_MESSAGE_LAUNCH:
     case CLIB_MESSAGE_CREATED:
@@ -165,24 +183,21 @@ static void handle(struct shim *shim, struct client *client, const struct clib_m
     case CLIB_MESSAGE_HANDOVER:
     case CLIB_MESSAGE_REBORN:
     case CLIB_MESSAGE_RESTARTS:
-        answer(client, -EPROTO);
+        answer(shim, client, -EPROTO);
         return;
     }
-    answer(client, -EPROTO);
+    answer(shim, client, -EPROTO);
 }
 
 void control_serve(struct shim *shim, struct client *client) {
     struct clib_message message;
     int fds[CLIB_MAX_FDS], count;
     int result = channel_receive(client->fd, &message, fds, &count, MSG_DONTWAIT_);
-    close_fds(fds, count);
-    if (result == -EAGAIN)
-        return;
-    if (result ==
-        -EPROTONOSUPPORT) /* of a release to come, which learns from the answer what this one speaks */
+    if (result > 0)
+        handle(shim, client, &message, fds, count);
+    else if (result == -EPROTONOSUPPORT) /* of a release to come: the answer tells what this one speaks */
         answer(client, result);
-    else if (result <= 0)
-        drop(client);
-    else
-        handle(shim, client, &message);
+    else if (result != -EAGAIN)
+        drop(shim, client);
+    close_fds(fds, count);
 }

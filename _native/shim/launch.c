@@ -29,7 +29,8 @@ int launch_receive(struct shim *shim, enum clib_stage *stage) {
     shim->columns = message.value[2];
     int preserved = shim->flags & CLIB_LAUNCH_PRESERVE ? message.value[3] : 0;
     if (message.kind != CLIB_MESSAGE_LAUNCH || preserved < 0 || preserved > count ||
-        count - preserved != count_bits(shim->flags & 0xff) || !(shim->flags & CLIB_LAUNCH_PLAN))
+        count - preserved != count_bits(shim->flags & (0xff | CLIB_LAUNCH_INPUT)) ||
+        !(shim->flags & CLIB_LAUNCH_PLAN))
         return -EPROTO;
     cleanup_close int plan = fds[next++];
     int *places[] = {&shim->directory, &shim->owner,    &shim->target,  &shim->cgroup,
@@ -37,6 +38,8 @@ int launch_receive(struct shim *shim, enum clib_stage *stage) {
     for (int bit = 0; bit < 7; bit++)
         if (shim->flags & (uint32_t)CLIB_LAUNCH_DIRECTORY << bit)
             *places[bit] = fds[next++];
+    if (shim->flags & CLIB_LAUNCH_INPUT)
+        shim->input = fds[next++];
     shim->preserved_count = preserved;
     memcpy(shim->preserved, fds + next, (size_t)preserved * sizeof *fds);
     return plan_map(plan, &shim->plan);

@@ -241,7 +241,7 @@ static void reap(struct shim *shim) {
 }
 
 static int streams_open(const struct shim *shim) {
-    return shim->pumps[0].from >= 0 || shim->pumps[1].from >= 0;
+    return shim->pumps[PUMP_STDOUT].from >= 0 || shim->pumps[PUMP_STDERR].from >= 0;
 }
 
 static void end_with_owner(struct shim *shim) {
@@ -289,7 +289,7 @@ void loop_run(struct shim *shim) {
         /* output that a client has still to take is waited for; what else holds the pipe is not */
         int stuck = shim->log.stuck;
         for (int i = 0; i < 2; i++)
-            stuck |= shim->pumps[i].start < shim->pumps[i].end;
+            stuck |= pump_is_behind(&shim->pumps[i]);
         long ready = wait_for_events(shim, slots, !ending || stuck);
         if (shim->log.stuck)
             log_retry(&shim->log, ending && ready == 0);

@@ -30,6 +30,7 @@ void shim_clear(struct shim *shim) {
         .target = -1,
         .cgroup = -1,
         .stdio = {-1, -1, -1},
+        .input = -1,
         .log = {.fd = -1},
         .listener = -1,
         .start_listener = -1,
@@ -44,7 +45,7 @@ void shim_clear(struct shim *shim) {
         .health = {.pidfd = -1, .channel = -1, .output = -1},
     };
     for (int i = 0; i < SHIM_PUMPS; i++)
-        shim->pumps[i] = (struct pump){.from = -1, .to = -1, .stream = LOG_NONE};
+        shim->pumps[i] = (struct pump){.from = -1, .stream = LOG_NONE};
     shim->clients[shim->client_count++] = (struct client){.fd = CLIB_CONTROL_FD, .waiting = WAITING_END};
 }
 

@@ -7,7 +7,7 @@
 #include "channel.h"
 #include "plan.h"
 
-enum { SHIM_CLIENTS = 512, SHIM_PUMPS = 3, SHIM_BUFFER = 1 << 18 };
+enum { SHIM_CLIENTS = 512, SHIM_PUMPS = 4, SHIM_TAPS = 32, SHIM_BUFFER = 1 << 18 };
 
 enum log_stream { LOG_STDOUT, LOG_STDERR, LOG_STREAMS, LOG_NONE = LOG_STREAMS };
 
@@ -33,15 +33,31 @@ struct log {
     int lost_to; /* the errno */
 };
 
-/* one direction of stdio: bytes come in at `from`, go to the log under a stream's name, and on to `to` */
+/* where a pump's bytes go: each takes them at its own pace, and all of them before the pump takes in more */
+struct tap {
+    int fd;
+    int shared;   /* the O_NONBLOCK of whoever gave it decides whether it waits */
+    int client;   /* the place of who has attached it; -1: it was there from the start */
+    size_t start; /* in the pump's buffer: what it has still to take */
+};
+
+/* one direction of stdio: bytes come in at `from`, go to the log under a stream's name, and on to the taps */
 struct pump {
     int from;
-    int to;
     enum log_stream stream; /* LOG_NONE: not logged */
-    int shared;             /* the caller's O_NONBLOCK decides whether an end of it waits */
+    int shared;             /* likewise of `from` */
     int wide;               /* `from` is a pipe that holds more than usual */
     char *buffer;           /* SHIM_BUFFER bytes, mapped while needed */
-    size_t start, end;      /* what `to` has still to take */
+    size_t end;             /* of what is in it */
+    int tap_count;
+    struct tap taps[SHIM_TAPS];
+};
+
+enum pump_number {
+    PUMP_STDOUT, /* of a terminal: both */
+    PUMP_STDERR,
+    PUMP_KEYBOARD, /* from the launcher's stdin to the terminal */
+    PUMP_INPUT,    /* from those who have attached to the terminal */
 };
 
 enum waiting {
@@ -99,6 +115,7 @@ struct shim {
     int recorded; /* `started` is on disk: an end needs its record too */
     int directory, owner, target, cgroup;
     int stdio[3];
+    int input; /* a writing end for those who attach, or -1 */
     int listener, signals, sync, terminal;
     struct log log;
     int start_listener; /* for the first process, where nobody stays with it */
@@ -134,8 +151,15 @@ int launch_start(struct shim *shim, enum clib_stage *stage);
 /* stdio.c */
 int stdio_open(struct shim *shim, int child[3]);
 void stdio_attach_terminal(struct shim *shim, int master);
+/* the client at that place gets `wanted` (enum clib_attach_flag) in fds, and in *input what it writes to or
+ * -1 */
+int stdio_attach(struct shim *shim, int client, uint32_t wanted, int *fds, int count, int *input);
+void stdio_detach(struct shim *shim, int client);
+int stdio_end_input(struct shim *shim);
 /* the descriptor to poll, or -1 */
 int pump_wants(const struct shim *shim, const struct pump *pump, short *events);
+/* has a tap still to take something? */
+int pump_is_behind(const struct pump *pump);
 void pump_run(struct shim *shim, struct pump *pump);
 void pump_close(struct pump *pump);
 void pump_release(struct pump *pump);

@@ -1,5 +1,5 @@
 /* Stdio: pipes to and from the container, each drained by a pump. A slow reader at the far end stops its
- * pump, and so the container, as a full pipe would; a reader that is gone only ends the copy. */
+ * pump, and so the container, as a full pipe would; a reader that is gone only ends its own copy. */
 #include "shim.h"
 
 #include <asm/ioctls.h>
@@ -47,6 +47,19 @@ static int part_from_caller(int *fd, int access) {
     return 0;
 }
 
+static void add_tap(struct pump *pump, int *fd, int client) {
+    if (*fd < 0)
+        return;
+    struct tap *tap = &pump->taps[pump->tap_count++];
+    *tap = (struct tap){.fd = take_fd(fd), .client = client, .start = pump->end};
+    tap->shared = part_from_caller(&tap->fd, O_WRONLY);
+}
+
+static void remove_tap(struct pump *pump, int number) {
+    close_fd(&pump->taps[number].fd);
+    pump->taps[number] = pump->taps[--pump->tap_count];
+}
+
 /* a pump from a new pipe whose write end the container gets in *child */
 static int open_pipe(struct shim *shim, int number, enum log_stream stream, int *child) {
     int ends[2];
@@ -56,10 +69,9 @@ static int open_pipe(struct shim *shim, int number, enum log_stream stream, int 
     struct pump *pump = &shim->pumps[number];
     *child = ends[1];
     pump->from = ends[0];
-    pump->to = take_fd(&shim->stdio[number + 1]);
     pump->stream = stream;
     set_nonblocking(pump->from);
-    pump->shared = part_from_caller(&pump->to, O_WRONLY);
+    add_tap(pump, &shim->stdio[number + 1], -1);
     return 0;
 }
 
@@ -91,23 +103,103 @@ int stdio_open(struct shim *shim, int child[3]) {
     return result < 0 ? result : open_pipe(shim, 1, LOG_STDERR, &child[2]);
 }
 
+/* *from is pumped to the terminal */
+static void add_keyboard(struct shim *shim, int number, int *from) {
+    struct pump *pump = &shim->pumps[number];
+    int master = (int)sys(fcntl, shim->terminal, F_DUPFD_CLOEXEC, 0);
+    pump->shared = part_from_caller(from, O_RDONLY);
+    pump->from = take_fd(from);
+    add_tap(pump, &master, -1);
+}
+
 void stdio_attach_terminal(struct shim *shim, int master) {
     shim->terminal = master;
     set_nonblocking(master);
-    shim->pumps[0] = (struct pump){.from = master, .to = take_fd(&shim->stdio[1]), .stream = LOG_STDOUT};
-    shim->pumps[0].shared = part_from_caller(&shim->pumps[0].to, O_WRONLY);
-    int keyboard = take_fd(&shim->stdio[0]);
-    if (keyboard >= 0) {
-        int out = (int)sys(fcntl, master, F_DUPFD_CLOEXEC, 0);
-        int shared = part_from_caller(&keyboard, O_RDONLY);
-        shim->pumps[2] = (struct pump){.from = keyboard, .to = out, .stream = LOG_NONE, .shared = shared};
+    struct pump *pump = &shim->pumps[PUMP_STDOUT];
+    pump->from = master;
+    pump->stream = LOG_STDOUT;
+    add_tap(pump, &shim->stdio[1], -1);
+    if (shim->stdio[0] >= 0)
+        add_keyboard(shim, PUMP_KEYBOARD, &shim->stdio[0]);
+}
+
+/* A terminal's master is not given away: whoever has it could read from it too, and set its flags for all. */
+static int open_terminal_input(struct shim *shim) {
+    int ends[2];
+    if (shim->terminal < 0)
+        return -EAGAIN;
+    int result = (int)sys(pipe2, ends, O_CLOEXEC);
+    if (result < 0)
+        return result;
+    shim->input = ends[1];
+    add_keyboard(shim, PUMP_INPUT, &ends[0]);
+    return 0;
+}
+
+/* a stream that the program has closed, or that is the terminal's other one, is at its end at once */
+static void attach_stream(struct shim *shim, int number, int client, int *fd) {
+    int is_to_come = number == PUMP_STDOUT && shim->flags & CLIB_LAUNCH_TERMINAL && shim->terminal < 0;
+    if (shim->pumps[number].from >= 0 || is_to_come)
+        add_tap(&shim->pumps[number], fd, client);
+}
+
+int stdio_attach(struct shim *shim, int client, uint32_t wanted, int *fds, int count, int *input) {
+    int streams = !!(wanted & CLIB_ATTACH_STDOUT) + !!(wanted & CLIB_ATTACH_STDERR);
+    if (count != streams)
+        return -EBADF;
+    if (shim->phase == PHASE_ENDING)
+        return -ESRCH;
+    if (!(shim->flags & CLIB_LAUNCH_LOG)) /* it has its streams themselves */
+        return -EOPNOTSUPP;
+    for (int i = 0; i < 2; i++)
+        if (wanted & (uint32_t)CLIB_ATTACH_STDOUT << i && shim->pumps[i].tap_count == SHIM_TAPS)
+            return -EUSERS;
+    if (wanted & CLIB_ATTACH_STDIN && shim->flags & CLIB_LAUNCH_TERMINAL && shim->input < 0) {
+        int result = open_terminal_input(shim);
+        if (result < 0)
+            return result;
     }
+    for (int i = 0; i < 2; i++)
+        if (wanted & (uint32_t)CLIB_ATTACH_STDOUT << i)
+            attach_stream(shim, i, client, fds++);
+    *input = wanted & CLIB_ATTACH_STDIN ? shim->input : -1;
+    return 0;
+}
+
+void stdio_detach(struct shim *shim, int client) {
+    for (int i = 0; i < SHIM_PUMPS; i++)
+        for (int tap = shim->pumps[i].tap_count; tap--;)
+            if (shim->pumps[i].taps[tap].client == client)
+                remove_tap(&shim->pumps[i], tap);
+}
+
+int stdio_end_input(struct shim *shim) {
+    if (shim->flags & CLIB_LAUNCH_TERMINAL) /* its end of file is a key */
+        return -ENXIO;
+    if (shim->input < 0)
+        return -EPIPE;
+    close_fd(&shim->input);
+    shim->input = -1;
+    return 0;
+}
+
+/* The first tap that has not taken all, or NULL. It is the one that is waited for: all have to be done. */
+static const struct tap *slow_tap(const struct pump *pump) {
+    for (int i = 0; i < pump->tap_count; i++)
+        if (pump->taps[i].start < pump->end)
+            return &pump->taps[i];
+    return NULL;
+}
+
+int pump_is_behind(const struct pump *pump) {
+    return slow_tap(pump) != NULL;
 }
 
 int pump_wants(const struct shim *shim, const struct pump *pump, short *events) {
-    *events = pump->start < pump->end ? 4 /* POLLOUT */ : 1 /* POLLIN */;
-    if (pump->start < pump->end)
-        return pump->to;
+    const struct tap *slow = slow_tap(pump);
+    *events = slow ? 4 /* POLLOUT */ : 1 /* POLLIN */;
+    if (slow)
+        return slow->fd;
     return shim->log.stuck && pump->stream != LOG_NONE ? -1 : pump->from;
 }
 
@@ -118,7 +210,7 @@ static void widen(struct pump *pump, int size) {
 }
 
 void pump_release(struct pump *pump) {
-    if (pump->buffer && pump->start == pump->end) {
+    if (pump->buffer && !pump_is_behind(pump)) {
         sys(munmap, pump->buffer, SHIM_BUFFER + SLACK);
         pump->buffer = NULL;
         if (pump->wide && pump->from >= 0)
@@ -128,19 +220,19 @@ void pump_release(struct pump *pump) {
 
 void pump_close(struct pump *pump) {
     close_fd(&pump->from);
-    close_fd(&pump->to);
-    pump->from = pump->to = -1;
-    pump->start = pump->end = 0;
+    pump->from = -1;
+    while (pump->tap_count)
+        remove_tap(pump, 0);
     pump_release(pump);
 }
 
-static long put(const struct pump *pump) {
-    const char *bytes = pump->buffer + pump->start;
-    size_t size = pump->end - pump->start;
-    long sent = sys(sendto, pump->to, bytes, size, MSG_DONTWAIT_, 0, 0);
+static long put(const struct pump *pump, const struct tap *tap) {
+    const char *bytes = pump->buffer + tap->start;
+    size_t size = pump->end - tap->start;
+    long sent = sys(sendto, tap->fd, bytes, size, MSG_DONTWAIT_, 0, 0);
     if (sent != -ENOTSOCK)
         return sent;
-    return sys(write, pump->to, bytes, pump->shared && size > PIPE_PIECE ? PIPE_PIECE : size);
+    return sys(write, tap->fd, bytes, tap->shared && size > PIPE_PIECE ? PIPE_PIECE : size);
 }
 
 static long take(const struct pump *pump) {
@@ -148,21 +240,24 @@ static long take(const struct pump *pump) {
     return got == -ENOTSOCK ? sys(read, pump->from, pump->buffer, SHIM_BUFFER) : got;
 }
 
-static void pass_on(struct pump *pump) {
-    while (pump->start < pump->end) {
-        long written = pump->to < 0 ? -EPIPE : put(pump);
-        if (written == -EAGAIN)
-            return;
-        if (written < 0) {
-            close_fd(&pump->to);
-            pump->to = -1;
-            pump->start = pump->end = 0;
-            return;
-        }
-        pump->start += (size_t)written;
-        if (pump->shared)
-            return;
+/* 0, or -errno: nobody takes it any more */
+static int serve_tap(const struct pump *pump, struct tap *tap) {
+    while (tap->start < pump->end) {
+        long written = put(pump, tap);
+        if (written < 0)
+            return written == -EAGAIN ? 0 : (int)written;
+        tap->start += (size_t)written;
+        if (tap->shared)
+            return 0;
     }
+    return 0;
+}
+
+/* what may have to be waited for is only written to where it is `ready`, and once */
+static void pass_on(struct pump *pump, const struct tap *ready) {
+    for (int i = pump->tap_count; i--;)
+        if ((!pump->taps[i].shared || &pump->taps[i] == ready) && serve_tap(pump, &pump->taps[i]) < 0)
+            remove_tap(pump, i);
 }
 
 static int ensure_buffer(struct pump *pump) {
@@ -176,10 +271,10 @@ static int ensure_buffer(struct pump *pump) {
 }
 
 void pump_run(struct shim *shim, struct pump *pump) {
-    int behind = pump->start < pump->end;
-    pass_on(pump);
-    /* what may have to be waited for is only touched when it is ready, and once */
-    if (pump->start < pump->end || (behind && pump->shared) || ensure_buffer(pump) < 0)
+    const struct tap *ready = slow_tap(pump);
+    pass_on(pump, ready);
+    /* it was the tap that was ready, and not `from` */
+    if (pump_is_behind(pump) || (ready && pump->shared) || ensure_buffer(pump) < 0)
         return;
     if (pump->stream != LOG_NONE && !log_is_ready(&shim->log))
         return;
@@ -194,10 +289,8 @@ void pump_run(struct shim *shim, struct pump *pump) {
         widen(pump, PIPE_WIDE);
     if (pump->stream != LOG_NONE)
         log_append(&shim->log, pump->stream, pump->buffer, (size_t)got);
-    if (pump->to >= 0) {
-        pump->start = 0;
-        pump->end = (size_t)got;
-        if (!pump->shared)
-            pass_on(pump);
-    }
+    pump->end = (size_t)got;
+    for (int i = 0; i < pump->tap_count; i++)
+        pump->taps[i].start = 0;
+    pass_on(pump, NULL);
 }

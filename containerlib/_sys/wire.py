@@ -16,7 +16,18 @@ from containerlib._sys.native import lib
 from containerlib.errors import InvalidArgument, Unavailable
 from containerlib.spec.values import frozen
 
-__all__ = ["Blob", "Kind", "Launch", "Message", "Stage", "pack_op", "pack_plan", "receive", "send"]
+__all__ = [
+    "AttachFlag",
+    "Blob",
+    "Kind",
+    "Launch",
+    "Message",
+    "Stage",
+    "pack_op",
+    "pack_plan",
+    "receive",
+    "send",
+]
 
 _MESSAGE = struct.Struct("<II4i2q")
 _OP = struct.Struct("<IIQQQIIII")
@@ -39,10 +50,12 @@ class Kind(IntEnum):
     EXITED = lib.CLIB_MESSAGE_EXITED
     DONE = lib.CLIB_MESSAGE_DONE
     TERMINAL = lib.CLIB_MESSAGE_TERMINAL
+    ATTACH = lib.CLIB_MESSAGE_ATTACH
+    END_INPUT = lib.CLIB_MESSAGE_END_INPUT
 
 
 class Launch(IntEnum):
-    """Flags of a LAUNCH message; those up to STDERR each bring a descriptor, in this order."""
+    """Flags of a LAUNCH message; those up to STDERR, and INPUT, each bring a descriptor, in this order."""
 
     PLAN = lib.CLIB_LAUNCH_PLAN
     DIRECTORY = lib.CLIB_LAUNCH_DIRECTORY
@@ -58,6 +71,15 @@ class Launch(IntEnum):
     PRESERVE = lib.CLIB_LAUNCH_PRESERVE
     CHORES = lib.CLIB_LAUNCH_CHORES
     FOREIGN = lib.CLIB_LAUNCH_FOREIGN
+    INPUT = lib.CLIB_LAUNCH_INPUT
+
+
+class AttachFlag(IntEnum):
+    """Streams of an ATTACH message; STDOUT and STDERR each bring a descriptor."""
+
+    STDIN = lib.CLIB_ATTACH_STDIN
+    STDOUT = lib.CLIB_ATTACH_STDOUT
+    STDERR = lib.CLIB_ATTACH_STDERR
 
 
 class Stage(IntEnum):

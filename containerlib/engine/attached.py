@@ -1,8 +1,9 @@
-"""A program whose standard streams are pipes in this process."""
+"""A program whose standard streams are pipes in this process, or copied to pipes in this process."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import signal
@@ -27,7 +28,8 @@ __all__ = ["Attached"]
 class Attached:
     """A running program, its supervisor and our ends of its streams. Safe to use from many threads.
 
-    `after` is called once, when the program has ended and this object is closed or has seen it.
+    `after` is called once, when the program has ended and this object is closed or has seen it. The end of one that is
+    not `ours` is the program's own. `no_input` says why there is none, where there is none.
     """
 
     def __init__(
@@ -37,13 +39,17 @@ class Attached:
         *,
         argv: tuple[str, ...],
         after: Callable[[], None] = lambda: None,
+        ours: bool = True,
+        no_input: str = "",
     ) -> None:
         pipes.close_child()
         self.argv = argv
-        self.stdin: BinaryIO = os.fdopen(pipes.take("stdin"), "wb", buffering=0)
+        keys = pipes.take("stdin")
+        self.stdin = cast(BinaryIO, _NoInput(no_input) if keys < 0 else os.fdopen(keys, "wb", buffering=0))
         self.stdout: BinaryIO = cast(BinaryIO, io.BufferedReader(_Output(pipes.take("stdout"), "rb")))
         self.stderr: BinaryIO = os.fdopen(pipes.take("stderr"), "rb")
         self._supervisor = supervisor
+        self._ours = ours
         self._after: Callable[[], None] | None = after
         self._status: ExitStatus | None = None
         self._lock = threading.Lock()
@@ -87,8 +93,22 @@ class Attached:
             if self._status is None:
                 self._supervisor.resize(rows, columns)
 
+    def close_stdin(self) -> None:
+        """Closes standard input, and lets go of what keeps it open without us.
+
+        Raises: Conflict where nothing does, or the program has ended.
+        """
+        with self._lock:
+            if not self._ours and self._status is None:
+                self._supervisor.end_input()
+        _close(self.stdin)
+
     def close(self) -> None:
-        """Kills the program if it runs, waits for its end and closes the streams."""
+        """Kills the program if it runs and is ours, waits for its end and closes the streams."""
+        if not self._ours:
+            self._supervisor.detach()
+            self._close_streams()
+            return
         try:
             if self.poll() is None:
                 with self._lock, contextlib.suppress(Conflict):  # it ends by itself at this moment
@@ -109,6 +129,20 @@ class Attached:
         if after is not None:
             self._supervisor.finished()
             after()
+
+
+class _NoInput(io.RawIOBase):
+    """Standard input that nobody reads."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self._reason = reason
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Buffer, /) -> int:  # noqa: ARG002 - RawIOBase's
+        raise BrokenPipeError(errno.EPIPE, self._reason)
 
 
 class _Output(io.FileIO):

@@ -107,17 +107,13 @@ def _start_again(instance: Instance) -> None:
 
 @contextlib.contextmanager
 def _waiting_input(wanted: bool) -> Iterator[Stdio | None]:
-    """Standard input that never ends: a pipe whose writing end the program holds by the same descriptor."""
+    """Standard input that its supervisor keeps open, for those who attach."""
     if not wanted:
         yield None
         return
     reading, writing = os.pipe2(os.O_CLOEXEC)
     try:
-        both = os.open(f"/proc/self/fd/{reading}", os.O_RDWR | os.O_CLOEXEC)
+        yield Stdio(stdin=reading, input=writing)
     finally:
         os.close(reading)
         os.close(writing)
-    try:
-        yield Stdio(stdin=both)
-    finally:
-        os.close(both)

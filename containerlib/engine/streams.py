@@ -60,6 +60,13 @@ class Pipes:
         os.close(unused)
         self.stdin, self.stdout = (fcntl.fcntl(master, fcntl.F_DUPFD_CLOEXEC, 3) for _ in range(2))
 
+    def use_input(self, writing: int) -> None:
+        """Takes over a writing end of the program's standard input, which others write to as well."""
+        try:  # O_NONBLOCK is for each of them to say
+            self.stdin = os.open(f"/proc/self/fd/{writing}", os.O_WRONLY | os.O_CLOEXEC)
+        finally:
+            os.close(writing)
+
     def take(self, name: str) -> int:
         """Hands over one of our ends ("stdin", "stdout", "stderr"): the caller closes it."""
         descriptor: int = getattr(self, name)

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-from containerlib.engine import archive, disk, execute, health, listing, log_words, ready, start, stop, words
+from containerlib.engine import archive, attach, disk, execute, health, listing, log_words, ready, start, stop, words
 from containerlib.engine.eligible import eligible
 from containerlib.engine.execute import ExecOptions
 from containerlib.engine.signals import parse_signal
@@ -200,6 +200,23 @@ class Container(ContainerHandle["Engine"], Inspectable):
         Raises: Conflict where it does not run; StageError.
         """
         return Process(execute.spawn(self._instance, _exec_options(argv, user, workdir, env, tty=tty)))
+
+    def attach(self, *, stdin: bool = True, stdout: bool = True, stderr: bool = True) -> Process:
+        """The streams of its first process, from this moment on; `logs()` has what was written before.
+
+        Several may be attached at once, each with a copy of all output: one that does not read stops the container, as
+        a full pipe does, so leave out what you do not read. `stdin` is what all of them and `recipe.stdin()` keep open.
+        Closing the process, or the end of its `with` block, lets go of the container and does not end it. One that is
+        created may be attached to before it is started.
+
+        Raises: Conflict where it has ended; Unsupported where an older containerlib started it.
+        """
+        wanted = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+        return Process(
+            attach.attach(
+                self._instance, **{name: words.flag(value, field=name) for name, value in wanted.items()}
+            )
+        )
 
     def path(self, path: str | os.PathLike[str]) -> ContainerPath:
         """A file or directory in it, by its absolute path: `container.path("/etc/hosts").read_text()`."""

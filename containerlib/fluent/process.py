@@ -22,6 +22,9 @@ __all__ = ["Process"]
 class Process:
     """A running program, in the manner of subprocess.Popen. At the end of a `with` block it is killed.
 
+    Not so one that goes on without its caller: what `container.attach` or `spawn(..., detach=True)` gave is only let
+    go of then.
+
     `stdin` is unbuffered; `stdout` and `stderr` are buffered binary files. With a terminal, `stdout` has
     both and `stderr` is empty. A program that fills a pipe which nobody reads waits for ever.
     """
@@ -73,8 +76,18 @@ class Process:
         sides = words.terminal_side(rows, field="rows"), words.terminal_side(columns, field="columns")
         self._attached.resize(*sides)
 
+    def close_stdin(self) -> None:
+        """Gives the program the end of its standard input.
+
+        Of a container that others are attached to, when they have closed their `stdin` too; nobody who attaches later
+        gets any. Closing `stdin` alone lets the program wait for the next one who writes.
+
+        Raises: Conflict where nothing keeps it open, and for a terminal, whose end of file is a key: `b"\\x04"`.
+        """
+        self._attached.close_stdin()
+
     def close(self) -> None:
-        """Kills the program if it still runs, and closes the streams."""
+        """Kills the program if it still runs and does not go on without its caller, and closes the streams."""
         self._attached.close()
 
     def __enter__(self) -> Self:

@@ -42,11 +42,13 @@ class Stdio:
     """Descriptors for the program's standard streams, borrowed during the call; None: /dev/null.
 
     Of a container they get a copy of what goes to the log (write ends of pipes); an exec has them themselves.
+    `input`: a writing end of `stdin`, which a container's supervisor keeps open for those who attach.
     """
 
     stdin: int | None = None
     stdout: int | None = None
     stderr: int | None = None
+    input: int | None = None
 
 
 @frozen
@@ -167,5 +169,10 @@ def stdio_fds(stdio: Stdio | None) -> dict[Launch, int]:
     """Those of them that are given."""
     if stdio is None:
         return {}
-    streams = ((Launch.STDIN, stdio.stdin), (Launch.STDOUT, stdio.stdout), (Launch.STDERR, stdio.stderr))
+    streams = (
+        (Launch.STDIN, stdio.stdin),
+        (Launch.STDOUT, stdio.stdout),
+        (Launch.STDERR, stdio.stderr),
+        (Launch.INPUT, stdio.input),
+    )
     return {flag: fd for flag, fd in streams if fd is not None}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import select
 import signal
@@ -13,8 +15,8 @@ from types import TracebackType
 
 from containerlib._sys.helper import Helper, reap
 from containerlib._sys.native import lib
-from containerlib._sys.wire import Kind, Message, receive, send
-from containerlib.errors import Conflict, Error, StageError, Timeout, Unavailable
+from containerlib._sys.wire import AttachFlag, Kind, Message, receive, send
+from containerlib.errors import Conflict, Error, StageError, Timeout, Unavailable, Unsupported
 from containerlib.runtime.failures import failure
 from containerlib.runtime.plan.op import Op
 from containerlib.runtime.records import exit_status, read_record
@@ -48,6 +50,7 @@ class Supervisor:
         self.pid = 0
         self.start_time = 0
         self.terminal_fd: int | None = None
+        self._given: int | None = None
         self._channel = channel
         self._directory = directory
         self._helper = helper
@@ -109,6 +112,30 @@ class Supervisor:
             return
         self._done(Message(Kind.RESIZE, (rows, columns, 0, 0)))
 
+    def attach(self, *, stdin: bool, stdout: int | None, stderr: int | None) -> int | None:
+        """From now on the program's output also goes to these writing ends of pipes (borrowed), until `detach`.
+
+        With `stdin` the answer is a writing end of its standard input, which is the caller's; None: nobody keeps that
+        open. Raises: Conflict where it has ended; Unsupported.
+        """
+        ends = {AttachFlag.STDOUT: stdout, AttachFlag.STDERR: stderr}
+        given = {flag: end for flag, end in ends.items() if end is not None}
+        wanted = sum(given) + (AttachFlag.STDIN if stdin else 0)
+        return self._done(Message(Kind.ATTACH, (wanted, 0, 0, 0)), tuple(given.values()))
+
+    def end_input(self) -> None:
+        """Lets go of the program's standard input, which ends when those who have attached do so too.
+
+        Raises: Conflict where it is not kept open, or has ended.
+        """
+        self._done(Message(Kind.END_INPUT))
+
+    def detach(self) -> None:
+        """Ends the connection, and what was attached by it, also where a child of ours has a copy of all that."""
+        with contextlib.suppress(OSError):  # the other end is gone already
+            self._channel.shutdown(socket.SHUT_RDWR)
+        self.close()
+
     def wait(self, timeout: float | None = None) -> ExitStatus:
         """Blocks until the end, `timeout` seconds at most. Raises: Timeout; StageError where it was not started."""
         with self._lock:
@@ -167,21 +194,23 @@ class Supervisor:
             if message.kind == Kind.EXITED:
                 return
 
-    def _done(self, message: Message) -> None:
+    def _done(self, message: Message, fds: Sequence[int] = ()) -> int | None:
+        """Asks for it and waits until it is done; the descriptor that the answer brings is the caller's."""
         with self._lock:
-            self._request(message)
+            self._request(message, fds)
             deadline = time.monotonic() + _REPLY_TIMEOUT
             while self._status is None:
                 answer = self._receive(deadline, "an answer")
                 if answer.kind == Kind.DONE:
+                    given, self._given = self._given, None
                     if answer.value[0]:
-                        raise Conflict(f"not possible now: {os.strerror(answer.value[0])}")
-                    return
+                        raise _refusal(answer.value[0])
+                    return given
             raise self._ended()
 
-    def _request(self, message: Message) -> None:
+    def _request(self, message: Message, fds: Sequence[int] = ()) -> None:
         try:
-            send(self._channel, message)
+            send(self._channel, message, fds)
         except OSError as error:
             raise self._ended() from error
 
@@ -209,6 +238,8 @@ class Supervisor:
         message, fds = received
         if message.kind == Kind.TERMINAL and len(fds) == 1:
             self.terminal_fd = fds.pop()
+        elif message.kind == Kind.DONE and len(fds) == 1:
+            self._given = fds.pop()
         elif message.kind == Kind.FAILED:
             self._failure = failure(message, self._plan)
             raise self._failure
@@ -236,6 +267,22 @@ class Supervisor:
             return Message(Kind.EXITED)
         raise Unavailable("the container's supervisor ended before it reported anything: was it killed?")
 
+
+def _refusal(number: int) -> Error:
+    if number == errno.EPROTO:
+        return Unsupported(
+            "its supervisor was started by an older containerlib, and does not know of this: start it again with "
+            "this one"
+        )
+    return Conflict(f"not possible now: {_REFUSALS.get(number) or os.strerror(number)}")
+
+
+_REFUSALS = {
+    errno.EUSERS: "as many as can be are attached already",
+    errno.EPIPE: "its standard input is not kept open, or has been closed for good; recipe.stdin() keeps it",
+    errno.ENXIO: r"a terminal's end of file is a key: write b'\x04' to stdin",
+    errno.EOPNOTSUPP: "its streams do not go through its supervisor",
+}
 
 LOST = ExitStatus(exit_code=137, signal=9)
 """What is known of a container whose shim was killed: the kernel killed it too."""

@@ -35,6 +35,7 @@ _ALLOWED: dict[str, tuple[State, ...]] = {
     "kill": _ALIVE,
     "delete": (State.STOPPED,),
     "exec": (State.RUNNING,),
+    "attach": _ALIVE,
     "pause": (State.RUNNING,),
     "resume": (State.PAUSED,),
     "update": _ALIVE,

@@ -219,7 +219,12 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
 
 def shim_of(container: Bundled) -> int:
     """The pid of the container's supervisor, its first process's parent."""
-    return int(Path(f"/proc/{container.supervisor.pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return parent_of(container.supervisor.pid)
+
+
+def parent_of(pid: int) -> int:
+    """The pid of a process's parent."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _config(
