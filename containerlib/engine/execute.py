@@ -20,12 +20,12 @@ from containerlib.engine.completed import Completed, checked
 from containerlib.engine.instance import Instance
 from containerlib.engine.streams import Pipes, communicate
 from containerlib.engine.undo import clean_up
-from containerlib.errors import Conflict, StageError, Unavailable
+from containerlib.errors import Conflict, InvalidArgument, StageError, Unavailable
 from containerlib.runtime import Supervisor
 from containerlib.spec.lifecycle import State, check
 from containerlib.spec.runtime import Capabilities, Process, User
 
-__all__ = ["ExecOptions", "execute", "spawn"]
+__all__ = ["ExecOptions", "execute", "spawn", "spawn_detached"]
 
 
 @frozen
@@ -79,14 +79,29 @@ def spawn(instance: Instance, options: ExecOptions) -> Attached:
         return Attached(_start(instance, options, pipes), pipes, argv=options.argv)
 
 
-def _start(instance: Instance, options: ExecOptions, pipes: Pipes, *, wait: bool = True) -> Supervisor:
+def spawn_detached(instance: Instance, options: ExecOptions) -> Attached:
+    """Starts the command without streams, to go on until it or the container ends, whatever becomes of this process.
+
+    Raises: as `execute`; InvalidArgument with a terminal, which would hang up when this process ends.
+    """
+    if options.tty:
+        raise InvalidArgument("detach and tty: a terminal ends with the process that has it", field="tty")
+    with _naming(instance), Pipes(stdin=False) as pipes:
+        supervisor = _start(instance, options, pipes, owned=False)
+        reason = "a detached command reads from /dev/null"
+        return Attached(supervisor, pipes, argv=options.argv, ours=False, no_input=reason)
+
+
+def _start(
+    instance: Instance, options: ExecOptions, pipes: Pipes, *, wait: bool = True, owned: bool = True
+) -> Supervisor:
     supervisor = instance.driver.execute(
         instance.directory,
         instance.spec,
         _process(instance, options),
         cgroup=instance.cgroup,
-        stdio=None if options.tty else pipes.child,
-        owned=True,
+        stdio=pipes.child if owned and not options.tty else None,
+        owned=owned,
         seccomp_cache=instance.core.seccomp_cache,
         wait=wait or options.tty,
     )

@@ -194,12 +194,17 @@ class Container(ContainerHandle["Engine"], Inspectable):
         workdir: str | None = None,
         env: Mapping[str, str] | None = None,
         tty: bool = False,
+        detach: bool = False,
     ) -> Process:
         """Starts one more command in it, with pipes on its standard streams.
 
-        Raises: Conflict where it does not run; StageError.
+        With `detach` it outlives this process, until it or the container ends: its streams are /dev/null, and the end
+        of a `with` block leaves it alone.
+
+        Raises: Conflict where it does not run; StageError; InvalidArgument for `detach` with `tty`.
         """
-        return Process(execute.spawn(self._instance, _exec_options(argv, user, workdir, env, tty=tty)))
+        spawn = execute.spawn_detached if words.flag(detach, field="detach") else execute.spawn
+        return Process(spawn(self._instance, _exec_options(argv, user, workdir, env, tty=tty)))
 
     def attach(self, *, stdin: bool = True, stdout: bool = True, stderr: bool = True) -> Process:
         """The streams of its first process, from this moment on; `logs()` has what was written before.

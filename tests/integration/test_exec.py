@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 
 import containerlib as cl
+from rig.bundles import until
 from rig.threads import at_once
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
+Script = Callable[[str], "Popen[str]"]
 
 
 @pytest.fixture
@@ -156,3 +159,47 @@ def test_exec_spawn_block_left_early_kills(running: cl.Container) -> None:
     while "1234" in running.exec("ps").text and time.monotonic() < deadline:
         time.sleep(0.05)
     assert "1234" not in running.exec("ps").text
+
+
+def test_exec_spawn_detached_outlives_its_caller_and_is_seen_by_others(
+    running: cl.Container, script: Script
+) -> None:
+    code = f"""
+    container = engine.containers.get({running.id!r})
+    with container.spawn("sh", "-c", "echo begun >/begun; cat; sleep 4321", detach=True) as process:
+        print(process.stdout.read() + process.stderr.read(), process.poll(), flush=True)
+    import time; time.sleep(60)
+    """
+    with script(code) as caller:
+        assert caller.stdout is not None
+        assert caller.stdout.readline() == "b'' None\n"
+        until(lambda: "sleep 4321" in running.exec("ps").text)
+        caller.kill()
+        caller.wait()
+    assert running.path("/begun").read_text() == "begun\n"
+    assert "sleep 4321" in running.exec("ps").text
+    running.stop(timeout=0.0)
+    assert running.state is cl.State.STOPPED
+
+
+def test_exec_spawn_detached_tells_how_it_ends_and_takes_no_input(running: cl.Container) -> None:
+    process = running.spawn(
+        "sh", "-c", "trap 'exit 4' TERM; touch /ready; while :; do sleep 0.01; done", detach=True
+    )
+    until(lambda: running.path("/ready").exists())
+    with pytest.raises(BrokenPipeError, match="/dev/null"):
+        process.stdin.write(b"x")
+    process.terminate()
+    assert process.wait(10.0).exit_code == 4
+    process.close()
+
+
+def test_exec_spawn_detached_command_that_is_not_there_raises(running: cl.Container) -> None:
+    with pytest.raises(cl.StageError) as caught:
+        running.spawn("no-such-program", detach=True)
+    assert caught.value.exit_code == 127
+
+
+def test_exec_spawn_detached_with_a_terminal_is_refused(running: cl.Container) -> None:
+    with pytest.raises(cl.InvalidArgument, match="terminal"):
+        running.spawn("sh", tty=True, detach=True)
