@@ -288,8 +288,11 @@ void loop_run(struct shim *shim) {
         int ending = shim->phase == PHASE_ENDING;
         /* output that a client has still to take is waited for; what else holds the pipe is not */
         int stuck = shim->log.stuck;
-        for (int i = 0; i < 2; i++)
+        for (int i = 0; i < 2; i++) {
             stuck |= pump_is_behind(&shim->pumps[i]);
+            if (ending)
+                pump_make_room(&shim->pumps[i]);
+        }
         long ready = wait_for_events(shim, slots, !ending || stuck);
         if (shim->log.stuck)
             log_retry(&shim->log, ending && ready == 0);

@@ -11,6 +11,7 @@ enum {
     PIPE_PIECE = 4096, /* PIPE_BUF: what a pipe that is ready takes without waiting */
     PIPE_USUAL = 65536,
     PIPE_WIDE = 1 << 20,
+    PIPE_LAST = 1 << 22,
     SLACK = 4096, /* a line is copied by words */
 };
 
@@ -224,6 +225,15 @@ void pump_close(struct pump *pump) {
     while (pump->tap_count)
         remove_tap(pump, 0);
     pump_release(pump);
+}
+
+void pump_make_room(const struct pump *pump) {
+    for (int i = 0; i < pump->tap_count; i++) {
+        size_t left = pump->end - pump->taps[i].start;
+        long size = left ? sys(fcntl, pump->taps[i].fd, F_GETPIPE_SZ) : -1;
+        if (size > 0 && size + (long)left <= PIPE_LAST)
+            sys(fcntl, pump->taps[i].fd, F_SETPIPE_SZ, size + (long)left);
+    }
 }
 
 static long put(const struct pump *pump, const struct tap *tap) {

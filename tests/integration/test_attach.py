@@ -159,6 +159,20 @@ def test_stream_that_the_program_has_closed_is_at_its_end(box: cl.ContainerRecip
             assert attached.stdout.read() == b""
 
 
+@pytest.mark.timeout(25)
+def test_attached_who_does_not_read_has_the_rest_later_and_holds_up_no_end(box: cl.ContainerRecipe) -> None:
+    """Also where the program's pipe is as wide as it comes to be, and full."""
+    with box.create("sh", "-c", "yes 0123456789 | head -c 100000000") as container:
+        attached = container.attach()
+        container.start()
+        read = attached.stdout.read(4_000_000)
+        held_back(container)
+        container.kill()
+        assert container.wait(10.0).signal == 9
+        assert read + attached.stdout.read() == logged(container)
+        attached.close()
+
+
 # ---- detaching ----
 
 
