@@ -106,6 +106,12 @@ static int is_wanted(const struct shim *shim, const struct clib_policy *policy) 
     return shim->life.again;
 }
 
+int life_may_go_on(const struct shim *shim) {
+    struct clib_policy policy;
+    return shim->flags & CLIB_LAUNCH_LOG && !shim->life.final && policy_read(shim, &policy) == 0 &&
+           (policy.restart != CLIB_RESTART_NO || shim->life.again);
+}
+
 void life_began(struct shim *shim) {
     shim->life.began = clock_ns(CLOCK_MONOTONIC);
     if (shim->life.restarts)
@@ -161,7 +167,7 @@ static void run_again(struct shim *shim) {
     if (result == 0)
         return;
     for (int i = 0; i < SHIM_PUMPS; i++)
-        pump_close(&shim->pumps[i]);
+        pump_close(shim, &shim->pumps[i]);
     shim->phase = PHASE_ENDING;
     shim->end = (struct clib_message){
         .kind = CLIB_MESSAGE_FAILED, .version = CLIB_PROTOCOL_VERSION, .value = {(int)stage, -result, -1}};

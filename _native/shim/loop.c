@@ -21,6 +21,7 @@ enum {
     IDLE_NS = 500000000,
     RETRY_NS = 100000000, /* a full disk is looked at again */
     DAY = 86400,
+    READ_LAST_S = 5, /* how long an end waits for those who have attached and do not read */
     SIGNAL_INFO_SIZE = 128
 };
 
@@ -208,6 +209,7 @@ static int has_ended(int pidfd) {
 
 void loop_ended(struct shim *shim, int status) {
     shim->phase = PHASE_ENDING;
+    shim->ended_at = clock_ns(CLOCK_MONOTONIC);
     if (shim->end.kind != CLIB_MESSAGE_NONE)
         return;
     int signal = status & 0x7f;
@@ -301,8 +303,10 @@ void loop_run(struct shim *shim) {
         if (ready == 0)
             log_release(&shim->log);
         run_timers(shim);
+        if (ending && stuck && clock_ns(CLOCK_MONOTONIC) - shim->ended_at > READ_LAST_S * (int64_t)1000000000)
+            stdio_give_up(shim);
         for (int i = 0; ready == 0 && i < SHIM_PUMPS; i++)
-            ending && !stuck ? pump_close(&shim->pumps[i]) : pump_release(&shim->pumps[i]);
+            ending && !stuck ? pump_close(shim, &shim->pumps[i]) : pump_release(&shim->pumps[i]);
     }
     log_close(&shim->log);
 }

@@ -127,6 +127,7 @@ struct shim {
     int guard;       /* of a foreign container: ends it where this process is killed */
     int host_mounts; /* of a foreign container: the mount namespace that its shim has left, or -1 */
     int64_t start_time;
+    int64_t ended_at;        /* on the monotonic clock */
     struct clib_message end; /* EXITED or FAILED, once it is known */
     struct life life;
     struct health health;
@@ -155,15 +156,19 @@ void stdio_attach_terminal(struct shim *shim, int master);
  * -1 */
 int stdio_attach(struct shim *shim, int client, uint32_t wanted, int *fds, int count, int *input);
 void stdio_detach(struct shim *shim, int client);
+/* drops those who have attached and do not read */
+void stdio_give_up(struct shim *shim);
 int stdio_end_input(struct shim *shim);
 /* the descriptor to poll, or -1 */
 int pump_wants(const struct shim *shim, const struct pump *pump, short *events);
 /* has a tap still to take something? */
 int pump_is_behind(const struct pump *pump);
 void pump_run(struct shim *shim, struct pump *pump);
-/* Nobody's end is to wait for those who read what it wrote last: their pipes grow, where they may, and keep it. */
+/* Nobody's end is to wait for those who read what it wrote last: their pipes grow, where they may, and keep
+ * it. */
 void pump_make_room(const struct pump *pump);
-void pump_close(struct pump *pump);
+/* `from` is at its end */
+void pump_close(struct shim *shim, struct pump *pump);
 void pump_release(struct pump *pump);
 
 /* log.c */
@@ -257,6 +262,8 @@ void loop_attach(struct shim *shim, int master);
 int64_t clock_ns(int clock);
 /* -errno: there is none */
 int policy_read(const struct shim *shim, struct clib_policy *policy);
+/* may its program run again when it has ended? */
+int life_may_go_on(const struct shim *shim);
 /* the poststop hooks, each of them whatever becomes of the others */
 void life_poststop(struct shim *shim);
 /* its program runs */

@@ -61,6 +61,12 @@ static void remove_tap(struct pump *pump, int number) {
     pump->taps[number] = pump->taps[--pump->tap_count];
 }
 
+static void remove_taps(struct pump *pump) {
+    while (pump->tap_count)
+        remove_tap(pump, 0);
+    pump->end = 0;
+}
+
 /* a pump from a new pipe whose write end the container gets in *child */
 static int open_pipe(struct shim *shim, int number, enum log_stream stream, int *child) {
     int ends[2];
@@ -104,31 +110,36 @@ int stdio_open(struct shim *shim, int child[3]) {
     return result < 0 ? result : open_pipe(shim, 1, LOG_STDERR, &child[2]);
 }
 
-/* *from is pumped to the terminal */
-static void add_keyboard(struct shim *shim, int number, int *from) {
+/* What is typed goes from *from to the terminal; also to the next one, of another run. */
+static void add_keyboard(struct shim *shim, enum pump_number number, int *from) {
     struct pump *pump = &shim->pumps[number];
-    int master = (int)sys(fcntl, shim->terminal, F_DUPFD_CLOEXEC, 0);
-    pump->shared = part_from_caller(from, O_RDONLY);
-    pump->from = take_fd(from);
+    int master = -1;
+    if (*from >= 0 && pump->from < 0) {
+        pump->shared = part_from_caller(from, O_RDONLY);
+        pump->from = take_fd(from);
+    }
+    if (pump->from >= 0 && shim->terminal >= 0)
+        master = (int)sys(fcntl, shim->terminal, F_DUPFD_CLOEXEC, 0);
     add_tap(pump, &master, -1);
+    close_fd(from);
+    *from = -1;
 }
 
 void stdio_attach_terminal(struct shim *shim, int master) {
+    struct pump *pump = &shim->pumps[PUMP_STDOUT];
+    int none = -1;
     shim->terminal = master;
     set_nonblocking(master);
-    struct pump *pump = &shim->pumps[PUMP_STDOUT];
     pump->from = master;
     pump->stream = LOG_STDOUT;
     add_tap(pump, &shim->stdio[1], -1);
-    if (shim->stdio[0] >= 0)
-        add_keyboard(shim, PUMP_KEYBOARD, &shim->stdio[0]);
+    add_keyboard(shim, PUMP_KEYBOARD, &shim->stdio[0]);
+    add_keyboard(shim, PUMP_INPUT, &none);
 }
 
 /* A terminal's master is not given away: whoever has it could read from it too, and set its flags for all. */
 static int open_terminal_input(struct shim *shim) {
     int ends[2];
-    if (shim->terminal < 0)
-        return -EAGAIN;
     int result = (int)sys(pipe2, ends, O_CLOEXEC);
     if (result < 0)
         return result;
@@ -139,8 +150,9 @@ static int open_terminal_input(struct shim *shim) {
 
 /* a stream that the program has closed, or that is the terminal's other one, is at its end at once */
 static void attach_stream(struct shim *shim, int number, int client, int *fd) {
-    int is_to_come = number == PUMP_STDOUT && shim->flags & CLIB_LAUNCH_TERMINAL && shim->terminal < 0;
-    if (shim->pumps[number].from >= 0 || is_to_come)
+    int terminal = !!(shim->flags & CLIB_LAUNCH_TERMINAL);
+    int is_to_come = (terminal && shim->phase == PHASE_LAUNCHING) || life_may_go_on(shim);
+    if (shim->pumps[number].from >= 0 || (is_to_come && !(terminal && number == PUMP_STDERR)))
         add_tap(&shim->pumps[number], fd, client);
 }
 
@@ -148,7 +160,7 @@ int stdio_attach(struct shim *shim, int client, uint32_t wanted, int *fds, int c
     int streams = !!(wanted & CLIB_ATTACH_STDOUT) + !!(wanted & CLIB_ATTACH_STDERR);
     if (count != streams)
         return -EBADF;
-    if (shim->phase == PHASE_ENDING)
+    if (shim->phase == PHASE_ENDING && !life_may_go_on(shim))
         return -ESRCH;
     if (!(shim->flags & CLIB_LAUNCH_LOG)) /* it has its streams themselves */
         return -EOPNOTSUPP;
@@ -201,7 +213,8 @@ int pump_wants(const struct shim *shim, const struct pump *pump, short *events) 
     *events = slow ? 4 /* POLLOUT */ : 1 /* POLLIN */;
     if (slow)
         return slow->fd;
-    return shim->log.stuck && pump->stream != LOG_NONE ? -1 : pump->from;
+    int waits = pump->stream != LOG_NONE ? shim->log.stuck : shim->terminal < 0;
+    return waits ? -1 : pump->from;
 }
 
 /* of a program that fills its pipe faster than it is drained, for as long as it does */
@@ -219,12 +232,33 @@ void pump_release(struct pump *pump) {
     }
 }
 
-void pump_close(struct pump *pump) {
+static void end_pump(struct pump *pump) {
     close_fd(&pump->from);
     pump->from = -1;
-    while (pump->tap_count)
-        remove_tap(pump, 0);
+    pump->wide = 0;
     pump_release(pump);
+}
+
+void pump_close(struct shim *shim, struct pump *pump) {
+    int goes_on = life_may_go_on(shim);
+    if (pump->from >= 0 && pump->from == shim->terminal) {
+        shim->terminal = -1;
+        for (int i = PUMP_KEYBOARD; i < SHIM_PUMPS; i++) {
+            remove_taps(&shim->pumps[i]);
+            if (!goes_on) /* else what is typed now is for the next run's terminal */
+                end_pump(&shim->pumps[i]);
+        }
+    }
+    if (pump->stream == LOG_NONE || !goes_on) /* else the next run's output is for them too */
+        remove_taps(pump);
+    end_pump(pump);
+}
+
+void stdio_give_up(struct shim *shim) {
+    for (int i = 0; i < 2; i++)
+        for (int tap = shim->pumps[i].tap_count; tap--;)
+            if (shim->pumps[i].taps[tap].client >= 0 && shim->pumps[i].taps[tap].start < shim->pumps[i].end)
+                remove_tap(&shim->pumps[i], tap);
 }
 
 void pump_make_room(const struct pump *pump) {
@@ -292,7 +326,7 @@ void pump_run(struct shim *shim, struct pump *pump) {
     if (got == -EAGAIN)
         return;
     if (got <= 0) { /* end of file, or -EIO: the last user of a terminal is gone */
-        pump_close(pump);
+        pump_close(shim, pump);
         return;
     }
     if (got >= PIPE_USUAL && !pump->wide)

@@ -35,7 +35,7 @@ _ALLOWED: dict[str, tuple[State, ...]] = {
     "kill": _ALIVE,
     "delete": (State.STOPPED,),
     "exec": (State.RUNNING,),
-    "attach": _ALIVE,
+    "attach": (*_ALIVE, State.RESTARTING),
     "pause": (State.RUNNING,),
     "resume": (State.PAUSED,),
     "update": _ALIVE,

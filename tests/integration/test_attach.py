@@ -18,6 +18,7 @@ import pytest
 import containerlib as cl
 from containerlib.shim import read_log_bytes
 from rig.bundles import parent_of, until
+from rig.lifetime import quick
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 Script = Callable[[str], "Popen[str]"]
@@ -159,18 +160,26 @@ def test_stream_that_the_program_has_closed_is_at_its_end(box: cl.ContainerRecip
             assert attached.stdout.read() == b""
 
 
-@pytest.mark.timeout(25)
 def test_attached_who_does_not_read_has_the_rest_later_and_holds_up_no_end(box: cl.ContainerRecipe) -> None:
-    """Also where the program's pipe is as wide as it comes to be, and full."""
+    """More than its pipe has room for, and not more than two: it grows when the program has ended."""
+    with box.create("sh", "-c", "yes 0123456789 | head -c 121000") as container:
+        with container.attach() as attached:
+            container.start()
+            assert container.wait(4.0).exit_code == 0
+            assert attached.stdout.read() == b"0123456789\n" * 11000
+
+
+def test_attached_who_never_reads_holds_up_no_end_for_long(box: cl.ContainerRecipe) -> None:
+    """What is left in a pipe that is as wide as it comes to be is more than another may hold without privilege."""
     with box.create("sh", "-c", "yes 0123456789 | head -c 100000000") as container:
-        attached = container.attach()
-        container.start()
-        read = attached.stdout.read(4_000_000)
-        held_back(container)
-        container.kill()
-        assert container.wait(10.0).signal == 9
-        assert read + attached.stdout.read() == logged(container)
-        attached.close()
+        with container.attach() as attached:
+            container.start()
+            read = attached.stdout.read(4_000_000)
+            held_back(container)
+            container.kill()
+            assert container.wait(20.0).signal == 9
+            read += attached.stdout.read()
+            assert logged(container).startswith(read)
 
 
 # ---- detaching ----
@@ -344,6 +353,26 @@ def test_attached_sends_signals(box: cl.ContainerRecipe) -> None:
         assert attached.stdout.readline() == b"ready\n"
         attached.terminate()
         assert attached.wait(10.0).exit_code == 3
+
+
+@pytest.mark.parametrize("kind", ["pipe", "terminal"])
+def test_attached_stays_so_when_the_container_is_started_again(box: cl.ContainerRecipe, kind: str) -> None:
+    recipe = quick(box.restart("always")).stdin().tty(kind == "terminal")
+    container = recipe.start("sh", "-c", "read line; echo got $line; exit 1", detach=True)
+    try:
+        with container.attach() as first, container.attach() as second:
+            for number in range(5):
+                first.stdin.write(b"%d\n" % number)
+                for client in (first, second):
+                    assert b"got" in read_until(client, b"got %d" % number)
+                until(
+                    lambda number=number: container.restart_count > number
+                )  # what is typed before goes with the run
+            container.stop(timeout=0.0)
+            assert first.wait(10.0) == second.wait(10.0)
+            first.stdout.read()
+    finally:
+        container.remove(force=True)
 
 
 def test_container_that_is_paused_is_attached_to(echo: cl.Container) -> None:
