@@ -12,7 +12,7 @@ import pytest
 import containerlib as cl
 
 PAGE = Path(__file__).parents[3].joinpath("docs/docker-users.md").read_text()
-COMMANDS = ("run", "create", "exec", "logs", "cp", "stats", "events")
+COMMANDS = ("run", "create", "exec", "attach", "start", "logs", "cp", "stats", "events")
 
 
 def rows(command: str) -> dict[str, str]:

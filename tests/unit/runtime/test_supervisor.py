@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from containerlib._sys.wire import Kind, Message, Stage, receive, send
-from containerlib.errors import Conflict, StageError, Timeout, Unavailable
+from containerlib._sys.wire import AttachFlag, Kind, Message, Stage, receive, send
+from containerlib.errors import Conflict, StageError, Timeout, Unavailable, Unsupported
 from containerlib.runtime.plan import ops
 from containerlib.runtime.supervisor import Supervisor, connect
 
@@ -170,6 +170,47 @@ def test_signal_is_sent_with_its_number_and_reach(shim: Shim, supervisor: Superv
     shim.answer(Message(Kind.DONE))
     supervisor.signal(15, everyone=True)
     assert (shim.heard[0].kind, shim.heard[0].value[:2]) == (Kind.SIGNAL, (15, 1))
+
+
+def test_attach_sends_its_pipes_and_takes_standard_input(shim: Shim, supervisor: Supervisor) -> None:
+    output, theirs = os.pipe()
+    reading, writing = os.pipe()
+
+    def script(channel: socket.socket) -> None:
+        received = receive(channel)
+        assert received is not None
+        message, fds = received
+        shim.heard.append(message)
+        os.write(fds[0], b"out")
+        os.close(fds[0])
+        send(channel, Message(Kind.DONE), [writing])
+        os.close(writing)
+
+    shim.play(script)
+    given = supervisor.attach(stdin=True, stdout=None, stderr=theirs)
+    os.close(theirs)
+    assert (shim.heard[0].kind, shim.heard[0].value[0]) == (Kind.ATTACH, AttachFlag.STDIN | AttachFlag.STDERR)
+    assert os.read(output, 10) == b"out"
+    assert given is not None
+    os.write(given, b"in")
+    assert os.read(reading, 10) == b"in"
+    for descriptor in (output, reading, given):
+        os.close(descriptor)
+
+
+def test_attach_to_an_older_shim_is_unsupported(shim: Shim, supervisor: Supervisor) -> None:
+    shim.answer(Message(Kind.DONE, (errno.EPROTO, 0, 0, 0)))
+    with pytest.raises(Unsupported, match="older containerlib"):
+        supervisor.attach(stdin=True, stdout=None, stderr=None)
+
+
+def test_detach_is_heard_though_another_process_has_the_connection_too(
+    shim: Shim, supervisor: Supervisor
+) -> None:
+    inherited = os.dup(supervisor.fileno())
+    supervisor.detach()
+    assert receive(shim.theirs) is None
+    os.close(inherited)
 
 
 @pytest.mark.parametrize("code", [errno.ESRCH, errno.EINVAL])

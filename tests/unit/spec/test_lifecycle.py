@@ -12,6 +12,7 @@ TABLE = {
     "kill": "created running paused",
     "delete": "stopped",
     "exec": "running",
+    "attach": "created running paused restarting",
     "pause": "running",
     "resume": "paused",
     "update": "created running paused",
