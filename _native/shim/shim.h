@@ -164,8 +164,8 @@ int pump_wants(const struct shim *shim, const struct pump *pump, short *events);
 /* has a tap still to take something? */
 int pump_is_behind(const struct pump *pump);
 void pump_run(struct shim *shim, struct pump *pump);
-/* Nobody's end is to wait for those who read what it wrote last: their pipes grow, where they may, and keep
- * it. */
+/* Nobody's end is to wait for those who have attached to read what it wrote last: their pipes grow, where
+ * they may, and keep it. */
 void pump_make_room(const struct pump *pump);
 /* `from` is at its end */
 void pump_close(struct shim *shim, struct pump *pump);

@@ -254,19 +254,24 @@ void pump_close(struct shim *shim, struct pump *pump) {
     end_pump(pump);
 }
 
+/* who has attached, and not taken all */
+static int lags(const struct pump *pump, const struct tap *tap) {
+    return tap->client >= 0 && tap->start < pump->end;
+}
+
 void stdio_give_up(struct shim *shim) {
     for (int i = 0; i < 2; i++)
         for (int tap = shim->pumps[i].tap_count; tap--;)
-            if (shim->pumps[i].taps[tap].client >= 0 && shim->pumps[i].taps[tap].start < shim->pumps[i].end)
+            if (lags(&shim->pumps[i], &shim->pumps[i].taps[tap]))
                 remove_tap(&shim->pumps[i], tap);
 }
 
 void pump_make_room(const struct pump *pump) {
-    for (int i = 0; i < pump->tap_count; i++) {
-        size_t left = pump->end - pump->taps[i].start;
-        long size = left ? sys(fcntl, pump->taps[i].fd, F_GETPIPE_SZ) : -1;
-        if (size > 0 && size + (long)left <= PIPE_LAST)
-            sys(fcntl, pump->taps[i].fd, F_SETPIPE_SZ, size + (long)left);
+    for (const struct tap *tap = pump->taps; tap < pump->taps + pump->tap_count; tap++) {
+        long left = (long)(pump->end - tap->start);
+        long size = lags(pump, tap) ? sys(fcntl, tap->fd, F_GETPIPE_SZ) : -1;
+        if (size > 0 && size + left <= PIPE_LAST)
+            sys(fcntl, tap->fd, F_SETPIPE_SZ, size + left);
     }
 }
 

@@ -69,7 +69,7 @@ class ProcessWords(Words):
         return self._with(tty=words.flag(enabled, field="tty"))
 
     def stdin(self, enabled: bool = True, /) -> Self:
-        """A started container's program waits for input, of whoever does `attach`, instead of reading from /dev/null."""
+        """A started container's program waits for input, of those who `attach`, instead of reading /dev/null."""
         return self._with(stdin=words.flag(enabled, field="stdin"))
 
     def stop_signal(self, signal: int | str, /) -> Self:
