@@ -63,10 +63,18 @@ class Container(ContainerHandle["Engine"]):
         workdir: str | None = None,
         env: Mapping[str, str] | None = None,
         tty: bool = False,
+        detach: bool = False,
     ) -> Process:
-        """Starts one more command in it, with pipes on its standard streams."""
-        start = partial(self.blocking.spawn, *argv, user=user, workdir=workdir, env=env, tty=tty)
+        """Starts one more command in it, with pipes on its standard streams; with `detach` it outlives this process."""
+        start = partial(
+            self.blocking.spawn, *argv, user=user, workdir=workdir, env=env, tty=tty, detach=detach
+        )
         return Process(await in_thread(start))
+
+    async def attach(self, *, stdin: bool = True, stdout: bool = True, stderr: bool = True) -> Process:
+        """The streams of its first process, from this moment on; the end of the process's block lets go of it."""
+        attach = partial(self.blocking.attach, stdin=stdin, stdout=stdout, stderr=stderr)
+        return Process(await in_thread(attach))
 
     async def stats(self) -> Stats:
         """What it uses at this moment. Raises: Conflict where it has ended."""

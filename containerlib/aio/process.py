@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from anyio import CancelScope
+from anyio import CancelScope, notify_closing
 
 from containerlib.aio.driving import in_thread
 from containerlib.aio.streams import Input, Output
@@ -18,6 +18,8 @@ __all__ = ["Process"]
 
 class Process:
     """A running program, as anyio.open_process gives one. At the end of an `async with` block it is killed.
+
+    Not so one that goes on without its caller: what `attach` or `spawn(..., detach=True)` gave is only let go of then.
 
     `stdin`, `stdout` and `stderr` are byte streams of anyio. With a terminal, `stdout` has both and `stderr` is empty.
     """
@@ -56,8 +58,16 @@ class Process:
         """Tells the program's terminal its size; without a terminal it does nothing. Raises: InvalidArgument."""
         self.blocking.resize(rows=rows, columns=columns)
 
+    async def close_stdin(self) -> None:
+        """Gives the program the end of its standard input, as `containerlib.Process.close_stdin` does.
+
+        Raises: Conflict where nothing keeps it open, and for a terminal.
+        """
+        notify_closing(self.blocking.stdin.fileno())
+        await in_thread(self.blocking.close_stdin)
+
     async def aclose(self) -> None:
-        """Kills the program if it still runs, and closes the streams."""
+        """Kills the program if it still runs and does not go on without its caller, and closes the streams."""
         for stream in (self.stdin, self.stdout, self.stderr):
             await stream.aclose()
         await in_thread(self.blocking.close)

@@ -50,6 +50,7 @@ class Attached:
         self.stderr: BinaryIO = os.fdopen(pipes.take("stderr"), "rb")
         self._supervisor = supervisor
         self._ours = ours
+        self._let_go = False
         self._after: Callable[[], None] | None = after
         self._status: ExitStatus | None = None
         self._lock = threading.Lock()
@@ -60,9 +61,9 @@ class Attached:
         return self._supervisor.pid
 
     def poll(self) -> ExitStatus | None:
-        """How the program ended, or None while it runs."""
+        """How the program ended, or None while it runs, or where that is not known since it was let go of."""
         with self._lock:
-            if self._status is None:
+            if self._status is None and not self._let_go:
                 self._status = self._supervisor.poll()
             if self._status is not None:
                 self._finish()
@@ -75,6 +76,7 @@ class Attached:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while (status := self.poll()) is None:
+            self._require_hold()
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 raise Timeout(f"{' '.join(self.argv)!r} still runs after {timeout:g} s")
@@ -85,12 +87,14 @@ class Attached:
         """Sends a signal; a program that has ended gets none."""
         with self._lock:
             if self._status is None:
+                self._require_hold()
                 self._supervisor.signal(number)
 
     def resize(self, rows: int, columns: int) -> None:
         """Tells the program's terminal its size."""
         with self._lock:
             if self._status is None:
+                self._require_hold()
                 self._supervisor.resize(rows, columns)
 
     def close_stdin(self) -> None:
@@ -100,12 +104,14 @@ class Attached:
         """
         with self._lock:
             if not self._ours and self._status is None:
+                self._require_hold()
                 self._supervisor.end_input()
         _close(self.stdin)
 
     def close(self) -> None:
         """Kills the program if it runs and is ours, waits for its end and closes the streams."""
         if not self._ours:
+            self._let_go = True
             self._supervisor.detach()
             self._close_streams()
             return
@@ -120,6 +126,10 @@ class Attached:
             self._supervisor.close()
             self._close_streams()
 
+    def _require_hold(self) -> None:
+        if self._let_go:
+            raise Conflict(f"{' '.join(self.argv)!r} has been let go of, and goes on by itself")
+
     def _close_streams(self) -> None:
         for stream in (self.stdin, self.stdout, self.stderr):
             _close(stream)
@@ -131,17 +141,16 @@ class Attached:
             after()
 
 
-class _NoInput(io.RawIOBase):
-    """Standard input that nobody reads."""
+class _NoInput(io.FileIO):
+    """Standard input that nobody reads: a pipe whose other end is closed."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__()
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        os.close(reading)
+        super().__init__(writing, "wb")
         self._reason = reason
 
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Buffer, /) -> int:  # noqa: ARG002 - RawIOBase's
+    def write(self, data: Buffer, /) -> int:  # noqa: ARG002 - FileIO's
         raise BrokenPipeError(errno.EPIPE, self._reason)
 
 

@@ -219,3 +219,31 @@ async def test_commit_saves_and_runs(recipe: aio.ContainerRecipe, tmp_path: Path
     (loaded,) = await recipe.engine.images.load(tmp_path / "made.tar")
     assert loaded.references == ("docker.io/library/made:1",)
     await loaded.remove()
+
+
+async def test_attached_talk_to_one_program_and_leave_it_alone(
+    recipe: aio.ContainerRecipe, box: cl.ContainerRecipe
+) -> None:
+    code = "while read line; do echo got $line; done; echo end"
+    container = await recipe.stdin().start("sh", "-c", code, detach=True)
+    try:
+        async with await container.attach() as first, await container.attach(stdin=False) as second:
+            await first.stdin.send(b"one\n")
+            assert await first.stdout.receive() == b"got one\n"
+            assert await second.stdout.receive() == b"got one\n"
+            with pytest.raises(anyio.BrokenResourceError):
+                await second.stdin.send(b"x")
+        assert container.state is cl.State.RUNNING
+        async with await container.attach() as third:
+            await third.close_stdin()
+            assert await third.stdout.receive() == b"end\n"
+            assert (await third.wait(10.0)).exit_code == 0
+    finally:
+        await container.remove(force=True)
+
+
+async def test_spawn_detached_is_left_alone(recipe: aio.ContainerRecipe) -> None:
+    async with await recipe.start("sleep", "600") as container:
+        async with await container.spawn("sleep", "4321", detach=True):
+            pass
+        assert "sleep 4321" in (await container.exec("ps")).text

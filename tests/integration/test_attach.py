@@ -246,6 +246,18 @@ def test_more_than_can_be_attached_are_told_so_until_one_goes(echo: cl.Container
         client.close()
 
 
+def test_attached_that_was_let_go_of_says_so(echo: cl.Container) -> None:
+    attached = echo.attach()
+    attached.close()
+    attached.close()
+    assert attached.poll() is None
+    assert "sh -c" in repr(attached)
+    for verb in (attached.terminate, attached.wait, lambda: attached.resize(rows=1, columns=1)):
+        with pytest.raises(cl.Conflict, match="let go of"):
+            verb()
+    assert echo.state is cl.State.RUNNING
+
+
 # ---- input ----
 
 

@@ -57,6 +57,17 @@ def test_lifecycle_created_started_stopped_started_again(box: cl.ContainerRecipe
         assert container.state is cl.State.RUNNING
 
 
+def test_attached_talk_to_it_whoever_makes_the_process(box: cl.ContainerRecipe) -> None:
+    with box.stdin().start("sh", "-c", "while read line; do echo got $line; done; exit 6") as container:
+        for text in (b"one", b"two"):
+            with container.attach() as attached:
+                attached.stdin.write(text + b"\n")
+                assert attached.stdout.readline() == b"got " + text + b"\n"
+        with container.attach() as attached:
+            attached.close_stdin()
+            assert attached.wait(20.0).exit_code == 6
+
+
 def test_log_is_rotated_whoever_makes_the_process(box: cl.ContainerRecipe) -> None:
     with box.log(max_size="4KiB", max_files=2).start("seq", "1", "1000") as container:
         container.wait(20.0)
