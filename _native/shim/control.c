@@ -196,7 +196,7 @@ void control_serve(struct shim *shim, struct client *client) {
     if (result > 0)
         handle(shim, client, &message, fds, count);
     else if (result == -EPROTONOSUPPORT) /* of a release to come: the answer tells what this one speaks */
-        answer(client, result);
+        answer(shim, client, result);
     else if (result != -EAGAIN)
         drop(shim, client);
     close_fds(fds, count);
