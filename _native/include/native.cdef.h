@@ -380,10 +380,11 @@ int clib_make_directories(const char *paths, int count, int mode);
 /* one write(2) for each of `count` "path\0value\0" pairs, to a file that is there */
 int clib_write_files(const char *pairs, int count);
 
-/* Unlinks all in the directory `name` of top but its directories. Of those the empty ones go too; the others
- * are moved into top, as "<aside>0", "<aside>1" and so on. Fills *size with the bytes of the files that are
- * no more. How many were moved, or -errno. Somebody else may remove the same at the same time. */
-int clib_remove_level(int top, const char *name, const char *aside, uint64_t *size);
+/* Removes all in the directory `name` of top, and up to `deep` levels below it, each with a descriptor.
+ * Directories that are deeper are moved into top where something is in them, as "<aside>0", "<aside>1" and so
+ * on. Fills *size with the bytes of the files that are no more. How many were moved, or -errno. Somebody else
+ * may remove the same at the same time. */
+int clib_remove_level(int top, const char *name, const char *aside, int deep, uint64_t *size);
 
 /* A descriptor that is readable when a file in the directory at path has been written to, or has come
  * (inotify). Or -errno. */

@@ -117,15 +117,15 @@ def write_files(files: Sequence[tuple[str, str]]) -> int:
     return int(lib.clib_write_files(_terminated([text for pair in files for text in pair]), len(files)))
 
 
-def remove_level(top: int, name: str, aside: str) -> tuple[int, int]:
-    """Removes what is in the directory `name` of `top`, but not below its own directories: those move into `top`.
+def remove_level(top: int, name: str, aside: str, *, deep: int = 0) -> tuple[int, int]:
+    """Removes what is in the directory `name` of `top`, and `deep` levels below that; what is deeper moves into `top`.
 
-    Those with something in them, that is: they are called `aside` and a number, from 0 on.
+    Directories with something in them, that is: they are called `aside` and a number, from 0 on.
 
     Returns how many, and the bytes of the files that are no more. Raises: OSError.
     """
     size = ffi.new("uint64_t *")
-    moved = _checked(lib.clib_remove_level(top, os.fsencode(name), os.fsencode(aside), size), name)
+    moved = _checked(lib.clib_remove_level(top, os.fsencode(name), os.fsencode(aside), deep, size), name)
     return moved, int(size[0])
 
 

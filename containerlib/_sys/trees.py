@@ -19,6 +19,7 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 _AT_ONCE = 8  # threads, whatever the processors: each waits for the disk, which discards what a file had
+_DEEP = 8  # levels that one call takes: a container that wrote little has no more
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -27,9 +28,9 @@ def remove_tree(path: str) -> int:
 
     What is no directory is unlinked.
 
-    Never follows a symbolic link and needs two descriptors at any depth: a directory that is not empty is
-    first moved up beside the others. shutil.rmtree recurses, and a container may nest deeper than Python
-    does. Two removals of one tree at the same time both end well.
+    Never follows a symbolic link and needs few descriptors at any depth: what nests deep is first moved up
+    beside the rest. shutil.rmtree recurses, and a container may nest deeper than Python does. Two removals of
+    one tree at the same time both end well.
 
     Raises: OSError (ENOTEMPTY where somebody adds files at the same time).
     """
@@ -89,15 +90,16 @@ def _remove_directory(path: str, threads: int) -> int:
 
 
 def _empty(top: int, threads: int) -> int:
-    """Removes all that is in the directory, one level of it after the other."""
+    """Removes all that is in the directory, some levels of it after the others; threads share out one at a time."""
     from containerlib._sys import native  # noqa: PLC0415 - loads the extension
 
     prefix = f".remove-{secrets.token_hex(8)}-"  # none that the tree can have
     numbers = count()
+    deep = _DEEP if threads == 1 else 0
 
     def remove(name: str) -> tuple[list[str], int]:
         aside = f"{prefix}{next(numbers)}-"
-        moved, freed = native.remove_level(top, name, aside)
+        moved, freed = native.remove_level(top, name, aside, deep=deep)
         if name != ".":
             _remove_empty(name, top)
         return [f"{aside}{number}" for number in range(moved)], freed

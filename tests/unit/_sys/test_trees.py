@@ -197,6 +197,32 @@ def test_remove_level_moves_each_full_directory_up_once(tmp_path: Path) -> None:
         os.close(directory)
 
 
+def test_remove_level_deep_removes_so_many_levels_and_moves_what_is_below(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    (top / "a/b/c/d").mkdir(parents=True)
+    (top / "a/b/file").write_bytes(bytes(7))
+    (top / "a/b/c/file").write_bytes(bytes(10))
+    directory = os.open(top, os.O_RDONLY)
+    try:
+        assert native.remove_level(directory, ".", ".aside-", deep=2) == (1, 7)
+        assert sorted(path.name for path in top.rglob("*")) == [".aside-0", "d", "file"]
+        assert native.remove_level(directory, ".aside-0", ".more-", deep=2) == (0, 10)
+    finally:
+        os.close(directory)
+
+
+def test_remove_level_deep_leaves_what_a_link_points_at(tmp_path: Path) -> None:
+    top, out = filled(tmp_path / "top", directories=1), filled(tmp_path / "out", directories=1)
+    (top / "0/link").symlink_to(out)
+    directory = os.open(top, os.O_RDONLY)
+    try:
+        native.remove_level(directory, ".", ".aside-", deep=8)
+    finally:
+        os.close(directory)
+    assert list(top.iterdir()) == []
+    assert (out / "0").is_dir()
+
+
 def filled(top: Path, *, directories: int) -> Path:
     """With a file of ten bytes in each directory."""
     for number in range(directories):
