@@ -39,6 +39,7 @@ __all__ = ["Event", "EventKind", "Query", "catch_up", "events", "happened", "is_
 EventKind = Literal["container", "image", "volume", "network"]
 _RECORDS = ("started", "exit")
 _SHIM_PATIENCE = 1.0
+_NONE: Mapping[str, str] = {}
 
 
 @frozen
@@ -85,8 +86,7 @@ class Query:
 
 def row(instance: Instance, action: str, **attributes: str) -> EventRow:
     """An event of this moment, for the transaction that it belongs to."""
-    facts = {"image": instance.record.image_reference, **attributes}
-    return EventRow("container", action, instance.id, instance.record.name, facts)
+    return _at(instance, action, time.time_ns(), None, attributes)
 
 
 def note(instance: Instance, action: str, **attributes: str) -> None:
@@ -95,19 +95,20 @@ def note(instance: Instance, action: str, **attributes: str) -> None:
         instance.core.store.events.add(row(instance, action, **attributes))
 
 
-def happened(instance: Instance) -> list[EventRow]:
-    """The newest run of the container, as far as it went."""
+def happened(instance: Instance, status: ExitStatus | None = None) -> list[EventRow]:
+    """The newest run of the container, as far as it went; `status`: how it ended, for those who know."""
     try:
         run = os.stat(f"{instance.directory}/started").st_mtime_ns  # noqa: PTH116 - hot path
     except FileNotFoundError:
         return []
-    started = runtime.read_record(instance.directory, "started")
-    if started is None or started.kind == Kind.CREATED:
-        return []
-    found = [_at(row(instance, "start"), run, run)]
-    status = shim.read_exit(instance.directory)
-    if status is None and is_lost(instance):
-        status = LOST
+    if status is None:
+        started = runtime.read_record(instance.directory, "started")
+        if started is None or started.kind == Kind.CREATED:
+            return []
+        status = shim.read_exit(instance.directory)
+        if status is None and is_lost(instance):
+            status = LOST
+    found = [_at(instance, "start", run, run)]
     return found if status is None else [*found, *_end(instance, status, run)]
 
 
@@ -223,9 +224,12 @@ def _end(instance: Instance, status: ExitStatus, run: int) -> list[EventRow]:
     facts = {"exit_code": str(status.exit_code)}
     if status.signal is not None:
         facts["signal"] = str(status.signal)
-    died = _at(row(instance, "die", **facts), ended, run)
-    return [_at(row(instance, "oom"), ended, run), died] if status.oom_killed else [died]
+    died = _at(instance, "die", ended, run, facts)
+    return [_at(instance, "oom", ended, run), died] if status.oom_killed else [died]
 
 
-def _at(event: EventRow, time_ns: int, run: int) -> EventRow:
-    return EventRow(event.kind, event.action, event.subject, event.name, event.attributes, time_ns, run)
+def _at(
+    instance: Instance, action: str, time_ns: int, run: int | None, attributes: Mapping[str, str] = _NONE
+) -> EventRow:
+    facts = {"image": instance.record.image_reference, **attributes}
+    return EventRow("container", action, instance.id, instance.record.name, facts, time_ns, run)

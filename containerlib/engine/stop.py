@@ -215,8 +215,9 @@ def discard(
 
 
 def _clear_away(instance: Instance, supervisor: Supervisor | None) -> None:
+    status = None
     if supervisor is not None:
-        _end(instance, supervisor)
+        status = _end(instance, supervisor)
     else:
         with _connected(instance) as found:
             if found is not None:
@@ -224,7 +225,7 @@ def _clear_away(instance: Instance, supervisor: Supervisor | None) -> None:
             elif instance.cgroup.pids():
                 # The shim was killed: its container is dying, or out of its reach.
                 instance.cgroup.kill()
-    last = events.happened(instance)
+    last = events.happened(instance, status)
     remove_directory(instance.directory)
     instance.cgroup.remove()
     forget(instance, last)
@@ -272,13 +273,13 @@ def end_survivor(instance: Instance) -> None:
     instance.cgroup.kill()
 
 
-def _end(instance: Instance, supervisor: Supervisor) -> None:
-    try:
-        if supervisor.poll() is None:
-            _kill_all(instance, supervisor, keep=True)
-    except (StageError, Unavailable):  # it never ran: its start failed, or was cut short by its owner's death
-        pass
+def _end(instance: Instance, supervisor: Supervisor) -> ExitStatus | None:
+    """How it ended; None where it never ran: its start failed, or was cut short by its owner's death."""
+    status = None
+    with contextlib.suppress(StageError, Unavailable):
+        status = supervisor.poll() or _kill_all(instance, supervisor, keep=True)
     supervisor.finished()
+    return status
 
 
 def _kill_all(instance: Instance, supervisor: Supervisor, *, keep: bool = False) -> ExitStatus:
