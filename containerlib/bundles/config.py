@@ -67,9 +67,12 @@ def make_config(
     extra_mounts: Sequence[Mount],
     cgroups_path: str,
     container_id: str,
+    argv: Sequence[str] = (),
     host: HostFacts | None = None,
 ) -> Spec:
     """The configuration of one container; `extra_mounts` come between Docker's and those of `options`.
+
+    `argv`, where it is given, replaces the command of both, as with docker.
 
     Raises: InvalidArgument (no command, mount, capability, environment, ...); Unsupported for a capability
     that this process cannot give.
@@ -82,7 +85,7 @@ def make_config(
     hostname = default_hostname(options, container_id)
     spec: Spec = {
         "ociVersion": OCI_VERSION,
-        "process": _process(image, options, user, capabilities, hostname, shielded=host.shielded),
+        "process": _process(image, options, user, capabilities, hostname, argv=argv, shielded=host.shielded),
         "root": {"path": "rootfs", "readonly": options.read_only},
         "hostname": hostname,
         "mounts": mounts_of(options, extra_mounts, host.kernel),
@@ -109,12 +112,13 @@ def _process(
     capabilities: Sequence[str],
     hostname: str,
     *,
+    argv: Sequence[str],
     shielded: bool,
 ) -> Process:
     process: Process = {
         "terminal": options.tty,
         "user": _user(user, options),
-        "args": _args(image, options),
+        "args": _args(image, options, argv),
         "env": _env(image, options, user, hostname),
         "cwd": _cwd(image, options),
         "capabilities": _capabilities(capabilities, user),
@@ -143,12 +147,13 @@ def _user(user: ResolvedUser, options: ContainerOptions) -> User:
     return result
 
 
-def _args(image: ImageConfig, options: ContainerOptions) -> list[str]:
+def _args(image: ImageConfig, options: ContainerOptions, argv: Sequence[str]) -> list[str]:
     """Docker's rule: an entrypoint that was given drops the image's command."""
+    given = argv or options.command
     if options.entrypoint is not None:
-        args = [*options.entrypoint, *(options.command or ())]
+        args = [*options.entrypoint, *(given or ())]
     else:
-        command = options.command if options.command is not None else image.cmd
+        command = given if given is not None else image.cmd
         args = [*(image.entrypoint or ()), *(command or ())]
     if not args:
         raise InvalidArgument(

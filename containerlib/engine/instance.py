@@ -76,6 +76,8 @@ class Memo:
 
     def to_json(self) -> str:
         """Only what is not the default: most containers need no more than `{}`."""
+        if self == _PLAIN:
+            return "{}"
         known = {f.name: value for f in fields(Memo) if (value := getattr(self, f.name)) != f.default}
         if "restart" in known:
             known["restart"] = asdict(self.restart)
@@ -103,6 +105,9 @@ class Memo:
         if "health" in known:
             known["health"] = HealthOption.read(known["health"])
         return cls(**known)
+
+
+_PLAIN = Memo()
 
 
 @define(eq=False)

@@ -59,20 +59,18 @@ __all__ = ["Order", "launch"]
 class Order:
     """A container to be made.
 
-    `detached`: it outlives this process. `auto_remove`: it is removed when it has ended, by the caller, or with
-    `remove` by its shim. `hold`: it stops at OCI's "created".
+    `argv`: replaces the image's command, and that of the options. `detached`: it outlives this process.
+    `auto_remove`: it is removed when it has ended, by the caller, or with `remove` by its shim. `hold`: it stops at
+    OCI's "created".
     """
 
     source: ImageSource
     options: ContainerOptions
+    argv: tuple[str, ...] = ()
     detached: bool = False
     auto_remove: bool = False
     remove: bool = False
     hold: bool = False
-
-    def with_argv(self, argv: tuple[str, ...]) -> Order:
-        """The order with an argv given to a verb: it replaces the image's command, as with docker."""
-        return evolve(self, options=evolve(self.options, command=argv)) if argv else self
 
 
 def launch(
@@ -90,7 +88,7 @@ def launch(
     require_capability(Capability.SYS_ADMIN)
     image = resolve(core, order.source)
     options, anonymous = whole(core, with_ids(core, with_files(order.options)), image)
-    instance = _draft(core, evolve(order, options=options), image, anonymous)
+    instance = _draft(core, order, options, image, anonymous)
     with contextlib.ExitStack() as held, Undo() as undo:
         # Each undoing is noted before its step: an interrupt may come right after the step.
         undo.add(partial(forget, instance))
@@ -103,7 +101,7 @@ def launch(
         _fill_directory(instance.directory, image, core.mountpoints)
         if not image.private and image.kind != "copy":
             give(maps, f"{instance.directory}/upper")
-        instance._spec = _write_bundle(instance, image, options, maps)
+        instance._spec = _write_bundle(instance, image, options, order.argv, maps)
         supervisor = start_bundle(
             instance, image, stdio, hold=order.hold, wait=wait, undo=undo, secrets=options.secrets
         )
@@ -185,9 +183,10 @@ def _root(instance: Instance, image: Resolved) -> Root:
     )
 
 
-def _draft(core: Core, order: Order, image: Resolved, anonymous: tuple[str, ...]) -> Instance:
+def _draft(
+    core: Core, order: Order, options: ContainerOptions, image: Resolved, anonymous: tuple[str, ...]
+) -> Instance:
     """The container as it will be; nothing is done yet."""
-    options = order.options
     stop_signal = options.stop_signal or image.config.stop_signal
     memo = Memo(
         detached=order.detached,
@@ -264,7 +263,7 @@ def _add(instance: Instance) -> None:
     with store.database.transaction():
         wanted = [image for _, image, _ in instance.memo.images]
         for image in wanted if instance.memo.host else (record.image_id, *wanted):
-            if not store.images.by_id(image):
+            if not store.images.has(image):
                 name = record.image_reference if image == record.image_id else image
                 raise NotFound(f"the image {name} was removed at this moment: pull it again")
         store.containers.add(record)
@@ -295,7 +294,11 @@ def _make_upper(directory: str, top: str | Layer) -> None:
 
 
 def _write_bundle(
-    instance: Instance, image: Resolved, options: ContainerOptions, maps: IdMaps | None
+    instance: Instance,
+    image: Resolved,
+    options: ContainerOptions,
+    argv: tuple[str, ...],
+    maps: IdMaps | None,
 ) -> Spec:
     files = _files(instance, options)
     spec = make_config(
@@ -305,6 +308,7 @@ def _write_bundle(
         extra_mounts=files,
         cgroups_path=instance.core.cgroup_path(instance.id),
         container_id=instance.id,
+        argv=argv,
     )
     if options.cdi or options.gpus is not None:
         spec = _with_cdi(spec, options)

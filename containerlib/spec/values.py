@@ -108,6 +108,8 @@ else:
         return tuple(getattr(self, name) for name in self.__slots__)
 
     def _equal(self, other):
+        if other is self:
+            return True
         return _values(self) == _values(other) if other.__class__ is self.__class__ else NotImplemented
 
     def _hash(self):

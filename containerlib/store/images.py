@@ -146,6 +146,9 @@ class ImageTable:
         )
         return rows[0] if rows else None
 
+    def has(self, image_id: str) -> bool:
+        return bool(self._database.query("SELECT 1 FROM images WHERE id = ?", (image_id,)))
+
     def by_id(self, start: str) -> tuple[ImageRow, ...]:
         """The image of that id, or up to two whose ids start so."""
         return self._rows("WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2", (start,))

@@ -140,8 +140,7 @@ class Recipe(
                 f"what is removed at its end is not started again: {self.options.restart.policy!r}",
                 field="remove",
             )
-        order = Order(self.image, self.options, detached=detached, remove=removed)
-        return order.with_argv(words.argv(argv))
+        return Order(self.image, self.options, words.argv(argv), detached=detached, remove=removed)
 
     def _with(self, **changes: Any) -> Self:
         return evolve(self, options=evolve(self.options, **changes))

@@ -32,6 +32,7 @@ def config(
     image: ImageConfig = IMAGE,
     user: ResolvedUser | None = None,
     host: HostFacts = HOST,
+    argv: tuple[str, ...] = (),
 ) -> Spec:
     return make_config(
         image,
@@ -41,6 +42,7 @@ def config(
         cgroups_path=f"/containerlib/{ID}",
         container_id=ID,
         host=host,
+        argv=argv,
     )
 
 
@@ -159,6 +161,22 @@ def test_arguments_follow_dockers_rules(
     image = ImageConfig(entrypoint=("/entry", "-x"), cmd=("cmd",))
     options = ContainerOptions(entrypoint=entrypoint, command=command)
     assert config(options, image)["process"]["args"] == expected
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "command", "expected"),
+    [
+        (None, None, ["/entry", "verb's"]),
+        (None, ("recipe's",), ["/entry", "verb's"]),
+        (("/other",), ("recipe's",), ["/other", "verb's"]),
+    ],
+)
+def test_argv_of_a_verb_replaces_each_command_and_no_entrypoint(
+    entrypoint: tuple[str, ...] | None, command: tuple[str, ...] | None, expected: list[str]
+) -> None:
+    image = ImageConfig(entrypoint=("/entry",), cmd=("cmd",))
+    options = ContainerOptions(entrypoint=entrypoint, command=command)
+    assert config(options, image, argv=("verb's",))["process"]["args"] == expected
 
 
 def test_image_without_command_needs_one() -> None:
