@@ -8,26 +8,13 @@ from pathlib import PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-from containerlib.engine import (
-    archive,
-    attach,
-    disk,
-    execute,
-    health,
-    listing,
-    log_words,
-    ready,
-    start,
-    stop,
-    words,
-)
+from containerlib.engine import archive, attach, execute, health, listing, log_words, ready, start, stop, words
 from containerlib.engine.eligible import eligible
 from containerlib.engine.execute import ExecOptions
 from containerlib.engine.signals import parse_signal
 from containerlib.engine.words_ready import conditions
 from containerlib.errors import InvalidArgument
 from containerlib.fluent.container_handle import ContainerHandle
-from containerlib.fluent.container_path import ContainerPath
 from containerlib.fluent.image import Image, image_changes
 from containerlib.fluent.inspection import Inspectable
 from containerlib.fluent.process import Process
@@ -40,6 +27,7 @@ if TYPE_CHECKING:
     from containerlib.engine.completed import Completed
     from containerlib.engine.disk import ContainersPruned
     from containerlib.engine.output import Target
+    from containerlib.fluent.container_path import ContainerPath
     from containerlib.fluent.engine import Engine
     from containerlib.images.archives.changes import Change
     from containerlib.spec.options import Compression
@@ -237,6 +225,8 @@ class Container(ContainerHandle["Engine"], Inspectable):
 
     def path(self, path: str | os.PathLike[str]) -> ContainerPath:
         """A file or directory in it, by its absolute path: `container.path("/etc/hosts").read_text()`."""
+        from containerlib.fluent.container_path import ContainerPath  # noqa: PLC0415 - few ask, as below
+
         return ContainerPath(self, PurePosixPath(words.container_path(path, field="path")))
 
     def diff(self) -> list[Change]:
@@ -335,6 +325,8 @@ class ContainerCollection:
 
         Further conditions: they were made `older_than` seconds ago; they have all of `labels` (None: whatever value).
         """
+        from containerlib.engine import disk  # noqa: PLC0415
+
         return disk.prune_containers(self.engine.core, eligible(older_than, labels))
 
     def __repr__(self) -> str:

@@ -7,7 +7,7 @@ import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from containerlib.engine import disk, events, reconcile, words
+from containerlib.engine import events, reconcile, words
 from containerlib.engine.core import default_root
 from containerlib.engine.events import Query
 from containerlib.engine.prune import prune
@@ -156,6 +156,8 @@ class Engine:
 
     def disk_usage(self) -> DiskUsage:
         """What images, containers, volumes and logs take on disk. Looks at each file that a container wrote."""
+        from containerlib.engine import disk  # noqa: PLC0415 - few ask
+
         return disk.disk_usage(self.core)
 
     def prune(self) -> PruneReport:

@@ -1,4 +1,7 @@
-"""What a container tells of itself, and what of it can be changed while it is there."""
+"""What a container tells of itself, and what of it can be changed while it is there.
+
+Each word loads what it needs: their many kinds of values are milliseconds of a start that asks for none of them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, overload
 
 from containerlib._sys.steps import items
-from containerlib.engine import inspection, stats, update, usage, words
+from containerlib.engine import words
 
 if TYPE_CHECKING:
     from containerlib.engine.inspection import ContainerInfo
@@ -25,6 +28,8 @@ class Inspectable:
 
     def inspect(self) -> ContainerInfo:
         """All that is known of it at this moment, as one value."""
+        from containerlib.engine import inspection  # noqa: PLC0415
+
         return inspection.inspect(self._instance)
 
     def top(self) -> tuple[ProcessInfo, ...]:
@@ -32,6 +37,8 @@ class Inspectable:
 
         Raises: Conflict where it has ended.
         """
+        from containerlib.engine import usage  # noqa: PLC0415
+
         return usage.top(self._instance)
 
     @overload
@@ -45,6 +52,8 @@ class Inspectable:
 
         Raises: Conflict where it has ended.
         """
+        from containerlib.engine import stats  # noqa: PLC0415
+
         if not words.flag(stream, field="stream"):
             return stats.read(self._instance)
         return items(stats.follow(self._instance, words.seconds(every, field="every")))
@@ -63,6 +72,8 @@ class Inspectable:
 
         Raises: Conflict where more memory is in use than it would have; Unsupported where a controller is missing.
         """
+        from containerlib.engine import update  # noqa: PLC0415
+
         update.update(self._instance, memory=memory, swap=swap, cpus=cpus, pids=pids)
 
     def rename(self, name: str) -> None:
@@ -70,4 +81,6 @@ class Inspectable:
 
         Raises: AlreadyExists.
         """
+        from containerlib.engine import update  # noqa: PLC0415
+
         update.rename(self._instance, name)
