@@ -386,6 +386,9 @@ int clib_write_files(const char *pairs, int count);
  * may remove the same at the same time. */
 int clib_remove_level(int top, const char *name, const char *aside, int deep, uint64_t *size);
 
+/* Whether the calling thread has a capability (0 to 63) in force: 1, 0 or -errno. */
+int clib_has_capability(int capability);
+
 /* A descriptor that is readable when a file in the directory at path has been written to, or has come
  * (inotify). Or -errno. */
 int clib_watch_growth(const char *path);

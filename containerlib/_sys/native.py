@@ -129,6 +129,11 @@ def remove_level(top: int, name: str, aside: str, *, deep: int = 0) -> tuple[int
     return moved, int(size[0])
 
 
+def has_capability(number: int) -> bool:
+    """Whether this thread has the capability of that number in force."""
+    return bool(_checked(lib.clib_has_capability(number)))
+
+
 def watch_growth(path: str) -> int:
     """A non-blocking descriptor that is readable when a file in the directory `path` has grown, or come.
 

@@ -22,11 +22,9 @@ class Capability(IntEnum):
 
 def require_capability(capability: Capability) -> None:
     """Raises Unsupported where this thread has not `capability`, and says what to do."""
-    with open("/proc/thread-self/status", "rb", buffering=0) as file:
-        status = file.read(16384)
-    start = status.index(b"CapEff:") + 7
-    effective = int(status[start : status.index(b"\n", start)], 16)
-    if not effective >> capability & 1:
+    from containerlib._sys import native  # noqa: PLC0415 - loads the extension
+
+    if not native.has_capability(capability):
         raise Unsupported(
             "starting a container and unpacking an image need root (CAP_SYS_ADMIN and the like), and this process "
             f"has no CAP_{capability.name}: run it as root, e.g. with sudo"

@@ -103,7 +103,14 @@ def launch(
             give(maps, f"{instance.directory}/upper")
         instance._spec = _write_bundle(instance, image, options, order.argv, maps)
         supervisor = start_bundle(
-            instance, image, stdio, hold=order.hold, wait=wait, undo=undo, secrets=options.secrets
+            instance,
+            image,
+            stdio,
+            hold=order.hold,
+            wait=wait,
+            undo=undo,
+            secrets=options.secrets,
+            is_first=True,
         )
         if order.remove:  # from here on the shim's: whoever sees its record without a directory may forget it
             core.store.containers.adopt(instance.id, None, None)
@@ -137,8 +144,9 @@ def start_bundle(
     wait: bool = True,
     undo: Undo,
     secrets: tuple[Secret, ...] = (),
+    is_first: bool = False,
 ) -> Supervisor:
-    """Starts what the container's directory describes, in a new cgroup."""
+    """Starts what the container's directory describes, in a new cgroup. `is_first`: that is new."""
     spec = instance.spec
     cgroup = instance.cgroup
     undo.add(cgroup.remove)
@@ -166,6 +174,7 @@ def start_bundle(
                 reaper=instance.memo.init,
                 secrets=secrets,
                 images=image_roots(instance),
+                is_first=is_first,
             )
         except Exception:
             raise

@@ -142,7 +142,7 @@ def _lifetime(instance: Instance) -> Lifetime:
     memo = instance.memo
     return Lifetime(
         restart=memo.restart,
-        health=memo.health or HealthOption(),
+        health=memo.health or _DEFAULTS,
         remove=memo.remove,
         stop_signal=int(memo.stop_signal or signal.SIGTERM),
         grace=DEFAULT_GRACE if memo.stop_timeout is None else memo.stop_timeout,

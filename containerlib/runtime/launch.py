@@ -91,6 +91,7 @@ def create(
     reaper: bool = False,
     secrets: tuple[Secret, ...] = (),
     images: Sequence[tuple[str, OverlayRoot]] = (),
+    is_first: bool = False,
     mapper: Mapper | None = None,
     files: KernelFiles = HOST_FILES,
 ) -> Supervisor:
@@ -106,7 +107,8 @@ def create(
     descriptors from 3 on. `pivot`: False where "/" is the initial ramdisk. `keyring`: it gets a session keyring.
     `reaper`: its first process is an init of ours that hands signals on and reaps; the program is the init's child.
     `secrets`: files that are made in the tmpfs that `spec` mounts for them; they go by the plan, in memory alone.
-    `images`: more roots that are mounted, read-only, on these paths. `mapper`: who maps a user namespace for a caller
+    `images`: more roots that are mounted, read-only, on these paths. `is_first`: `directory` is new, and has no records
+    of an earlier run. `mapper`: who maps a user namespace for a caller
     without privilege. Needs root, or a user namespace; Linux 5.12.
 
     Raises: StageError, Unsupported, InvalidArgument, NotFound.
@@ -145,7 +147,8 @@ def create(
                 log=log or ALL_IN_ONE,
             ),
         )
-        forget(directory)
+        if not is_first:
+            forget(directory)
         fds = {
             Launch.DIRECTORY: open_directory(stack, directory),
             **owner_fd(stack, owned),

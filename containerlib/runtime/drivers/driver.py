@@ -57,6 +57,7 @@ class Driver(Protocol):
         reaper: bool = False,
         secrets: tuple[Secret, ...] = (),
         images: Sequence[tuple[str, OverlayRoot]] = (),
+        is_first: bool = False,
     ) -> Supervisor:
         """A container, as `runtime.create` makes it."""
 

@@ -89,6 +89,7 @@ class ExternalRuntime:
         reaper: bool = False,
         secrets: tuple[Secret, ...] = (),
         images: Sequence[tuple[str, OverlayRoot]] = (),
+        is_first: bool = False,
     ) -> Supervisor:
         require_kernel()
         if secrets:
@@ -104,7 +105,8 @@ class ExternalRuntime:
         refuse_config(spec, self.facts, self.name)
         if isinstance(root, OverlayRoot) and not layers_one_by_one():
             root = evolve(root, classic=True)
-        launch.forget(directory)
+        if not is_first:
+            launch.forget(directory)
         said = f"{directory}/{_LOG}"
         _unlink(said)
         size = terminal_size(spec["process"], None)
