@@ -298,12 +298,13 @@ def _filter(spec: Spec, cache: str | None) -> bytes | None:
 
 def groups_of(cgroup: ContainerCgroup | None, group: ResctrlGroup | None = None) -> Groups:
     """What a plan needs to know of `cgroup`, and of the container's class of service."""
-    groups = Groups(task_files=group.task_files, classes=group.own) if group else Groups()
+    task_files, classes = (group.task_files, group.own) if group else ((), ())
     if cgroup is None:
-        return groups
+        return Groups(task_files=task_files, classes=classes)
     unified = cgroup.v2_directory is not None
-    return evolve(
-        groups,
+    return Groups(
+        task_files=task_files,
+        classes=classes,
         join_files=() if unified else cgroup.join_files,
         directories=cgroup.directories,
         oom_file=cgroup.oom_file,
