@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from containerlib.engine import archive, attach, execute, health, listing, log_words, ready, start, stop, words
-from containerlib.engine.eligible import eligible
 from containerlib.engine.execute import ExecOptions
 from containerlib.engine.signals import parse_signal
 from containerlib.engine.words_ready import conditions
@@ -326,6 +325,7 @@ class ContainerCollection:
         Further conditions: they were made `older_than` seconds ago; they have all of `labels` (None: whatever value).
         """
         from containerlib.engine import disk  # noqa: PLC0415
+        from containerlib.engine.eligible import eligible  # noqa: PLC0415
 
         return disk.prune_containers(self.engine.core, eligible(older_than, labels))
 

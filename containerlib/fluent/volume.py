@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from attrs import evolve, field, frozen
 
 from containerlib.engine import words
-from containerlib.engine.eligible import eligible
 from containerlib.engine.names import check_name
 from containerlib.engine.removal import remove_volume
 
@@ -100,9 +99,10 @@ class VolumeCollection:
 
         Further conditions: they were made `older_than` seconds ago; they have all of `labels` (None: whatever value).
         """
-        which = eligible(older_than, labels)
         from containerlib.engine.disk import prune_volumes  # noqa: PLC0415 - few ask
+        from containerlib.engine.eligible import eligible  # noqa: PLC0415
 
+        which = eligible(older_than, labels)
         return prune_volumes(self.engine.core, which, named=words.flag(named, field="named"))
 
     def __repr__(self) -> str:
