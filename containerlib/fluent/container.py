@@ -8,7 +8,18 @@ from pathlib import PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-from containerlib.engine import archive, attach, execute, health, listing, log_words, ready, start, stop, words
+from containerlib.engine import (
+    archive,
+    attach,
+    execute,
+    health,
+    listing,
+    log_words,
+    ready,
+    start,
+    stop,
+    words,
+)
 from containerlib.engine.execute import ExecOptions
 from containerlib.engine.signals import parse_signal
 from containerlib.engine.words_ready import conditions
