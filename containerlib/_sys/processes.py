@@ -6,8 +6,11 @@ Spec: proc_pid_stat(5), fields 3 (state) and 22 (start time, in clock ticks sinc
 from __future__ import annotations
 
 import os
+import select
 
-__all__ = ["is_alive", "start_time"]
+from containerlib._sys import native
+
+__all__ = ["await_end", "is_alive", "start_time"]
 
 _DEAD = frozenset({b"Z", b"X", b"x"})
 """A zombie does not run: it was killed, and its parent has not looked yet."""
@@ -17,6 +20,22 @@ def is_alive(pid: int, started: int, *, proc: str = "/proc") -> bool:
     """Whether the process that had `pid` at `started` still runs."""
     found = _read_stat(pid, proc)
     return found is not None and found[0] not in _DEAD and found[1] == started
+
+
+def await_end(pid: int, started: int, patience: float) -> bool:
+    """Waits at most `patience` seconds until the process that had `pid` at `started` has ended; whether it has."""
+    try:
+        pidfd = native.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        if not is_alive(pid, started):
+            return True
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        return bool(poll.poll(patience * 1000))
+    finally:
+        os.close(pidfd)
 
 
 def start_time(pid: int) -> int | None:

@@ -9,6 +9,7 @@ from attrs import frozen
 from containerlib import shim
 from containerlib._sys.sizes import size_on_disk
 from containerlib.engine.listing import list_all
+from containerlib.engine.mounting import ANONYMOUS
 from containerlib.engine.removal import remove_volume
 from containerlib.engine.stop import remove
 from containerlib.errors import Conflict, NotFound
@@ -30,9 +31,6 @@ __all__ = [
     "prune_containers",
     "prune_volumes",
 ]
-
-ANONYMOUS = "com.docker.volume.anonymous"
-"""The label of a volume whose name nobody gave."""
 
 
 @frozen

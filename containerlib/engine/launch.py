@@ -37,7 +37,7 @@ from containerlib.engine.names import new_id, new_name
 from containerlib.engine.option_files import timezone, with_files
 from containerlib.engine.removal import remove_anonymous
 from containerlib.engine.sources import HostSource, ImageSource, Resolved, resolve
-from containerlib.engine.stop import end_survivor, forget, remove_directory
+from containerlib.engine.stop import end_survivor, forget, forget_removed, remove_directory
 from containerlib.engine.undo import Undo, clean_up
 from containerlib.errors import AlreadyExists, NotFound, StageError
 from containerlib.networking import Names, file_mounts, network, write_files
@@ -260,7 +260,7 @@ def _has_left(core: Core, name: str) -> bool:
         holder = Instance.of(core, core.store.containers.get(name))
     except NotFound:
         return True
-    return is_removed(holder) and (forget(holder) or True)
+    return is_removed(holder) and (forget_removed(holder) or True)
 
 
 def _add(instance: Instance) -> None:

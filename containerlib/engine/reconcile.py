@@ -11,7 +11,7 @@ from containerlib.engine.instance import Instance
 from containerlib.engine.lifetime import is_removed, is_to_run, is_unattended
 from containerlib.engine.owner import Owner, is_alive
 from containerlib.engine.start import restart
-from containerlib.engine.stop import discard, forget
+from containerlib.engine.stop import discard, forget_removed
 from containerlib.engine.undo import clean_up
 from containerlib.errors import Error, NotFound
 from containerlib.runtime import NATIVE
@@ -94,7 +94,7 @@ def remaining(core: Core) -> list[ContainerRecord]:
     kept = []
     for record in core.store.containers.list():
         if record.auto_remove and is_removed(instance := Instance.of(core, record)):
-            forget(instance)
+            forget_removed(instance)
         else:
             kept.append(record)
     return kept

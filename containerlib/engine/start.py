@@ -57,6 +57,7 @@ def restart(instance: Instance) -> None:
     with locked(instance):
         state = instance.state
         if state is State.STOPPED:
+            _await_shim(instance)
             _start_again(instance)
             return
         check("start", state, instance.subject)
@@ -76,6 +77,14 @@ def again(instance: Instance, timeout: float | None) -> None:
     if instance.state is not State.STOPPED:
         stop(instance, timeout, keep=True)
     restart(instance)
+
+
+def _await_shim(instance: Instance) -> None:
+    """The supervisor of the last run may still be clearing away: it would take the new one's socket and groups too."""
+    supervisor = runtime.connect(instance.directory)
+    if supervisor is not None:
+        with contextlib.closing(supervisor):
+            supervisor.finished()
 
 
 def _start_again(instance: Instance) -> None:

@@ -9,9 +9,10 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from containerlib import runtime, shim
+from containerlib._sys.processes import await_end
 from containerlib._sys.trees import remove_tree
 from containerlib.engine import events
 from containerlib.engine.lifetime import DEFAULT_GRACE
@@ -31,54 +32,31 @@ if TYPE_CHECKING:
     from containerlib.store import EventRow
 
 __all__ = [
-    "WAIT_CONDITIONS",
-    "WaitCondition",
+    "connected",
     "discard",
     "end_survivor",
     "forget",
+    "forget_removed",
     "kill",
     "leave",
+    "lost",
     "pause",
+    "recorded_end",
     "remove",
     "remove_directory",
     "resume",
     "stop",
     "tail",
-    "wait",
 ]
 
-WaitCondition = Literal["stopped", "next-exit"]
-WAIT_CONDITIONS: tuple[WaitCondition, ...] = ("stopped", "next-exit")
 _KILL_PATIENCE = 30.0
 _THAW_INTERVAL = 0.5
 """Seconds; somebody may pause what is dying, and on cgroup v1 that keeps it from it."""
+_LOST_PATIENCE = 5.0
 _TAIL_BYTES = 1 << 16
 """How much of a log's end is looked at for its last lines: it may have gigabytes."""
 _LAUNCH_PATIENCE = 0.3
 """Seconds in which a shim that was started shows itself; it takes some milliseconds."""
-
-
-def wait(
-    instance: Instance, timeout: float | None = None, *, condition: WaitCondition = "stopped"
-) -> ExitStatus:
-    """The container's end, waited for in this or any other process, or with "next-exit" its program's.
-
-    Raises: Timeout with the log's last lines; Unavailable where it never ran.
-    """
-    with _connected(instance) as supervisor:
-        if supervisor is not None:
-            try:
-                if condition == "next-exit":
-                    supervisor.await_exit()
-                status = supervisor.wait(timeout)
-            except Timeout as error:
-                raise Timeout(
-                    f"{instance.subject} still runs after {timeout:g} s", log_tail=tail(instance)
-                ) from error
-            if condition == "stopped":
-                supervisor.finished()
-            return status
-    return _recorded_end(instance)
 
 
 def kill(instance: Instance, number: int) -> None:
@@ -89,7 +67,7 @@ def kill(instance: Instance, number: int) -> None:
     state = instance.state
     if state is not State.RESTARTING:  # which the stop signal and SIGKILL end
         check("kill", state, instance.subject)
-    with _connected(instance) as supervisor:
+    with connected(instance) as supervisor:
         if supervisor is None:
             raise Conflict(f"cannot kill {instance.subject}: it is stopped", state=State.STOPPED.value)
         final = number in (signal.SIGKILL, _stop_signal(instance))
@@ -107,9 +85,9 @@ def stop(instance: Instance, timeout: float | None = None, *, keep: bool = False
     it.
     """
     state = instance.state
-    with _connected(instance) as supervisor:
+    with connected(instance) as supervisor:
         if supervisor is None or state is State.STOPPED:
-            return _recorded_end(instance)
+            return recorded_end(instance)
         status = _stopped(instance, supervisor, state, timeout, keep=keep)
     events.catch_up([instance])
     events.note(instance, "stop")
@@ -179,7 +157,7 @@ def remove(instance: Instance, *, force: bool = False, volumes: bool = False) ->
     Raises: NotFound where it has been removed; Conflict where it runs.
     """
     if not os.path.isdir(instance.directory):  # noqa: PTH112
-        if not forget(instance):
+        if not (forget_removed(instance) if instance.memo.remove else forget(instance)):
             raise instance.gone()
         return
     with locked(instance):
@@ -219,7 +197,7 @@ def _clear_away(instance: Instance, supervisor: Supervisor | None) -> None:
     if supervisor is not None:
         status = _end(instance, supervisor)
     else:
-        with _connected(instance) as found:
+        with connected(instance) as found:
             if found is not None:
                 _end(instance, found)
             elif instance.cgroup.pids():
@@ -244,6 +222,15 @@ def forget(instance: Instance, last: Sequence[EventRow] = ()) -> bool:
     return True
 
 
+def forget_removed(instance: Instance) -> bool:
+    """What is left of a container that its shim has removed: volumes without a name, then its record.
+
+    False where somebody else has been faster.
+    """
+    remove_anonymous(instance)
+    return forget(instance)
+
+
 def leave(instance: Instance, error: BaseException | None) -> None:
     """The end of a `with` block: stops and removes the container, unless it is detached or gone already.
 
@@ -265,7 +252,7 @@ def end_survivor(instance: Instance) -> None:
     """Ends a container whose launch was interrupted at an unknown step: its shim may be there, or about to be."""
     deadline = time.monotonic() + _LAUNCH_PATIENCE
     while time.monotonic() < deadline and shim.read_exit(instance.directory) is None:
-        with _connected(instance) as supervisor:
+        with connected(instance) as supervisor:
             if supervisor is not None:
                 _end(instance, supervisor)
                 return
@@ -318,14 +305,25 @@ def _grace(instance: Instance, timeout: float | None) -> float:
     return DEFAULT_GRACE if recipe is None else recipe
 
 
-def _connected(instance: Instance) -> contextlib.AbstractContextManager[Supervisor | None]:
+def lost(instance: Instance) -> ExitStatus:
+    """The end of a container whose supervisor was killed. The kernel is killing it too, which this waits for."""
+    started = runtime.read_record(instance.directory, "started")
+    if started is not None:
+        _thaw(instance)
+        await_end(started.value[0], started.number[0], _LOST_PATIENCE)
+    return LOST
+
+
+def connected(instance: Instance) -> contextlib.AbstractContextManager[Supervisor | None]:
     supervisor = runtime.connect(instance.directory)
     return contextlib.nullcontext() if supervisor is None else contextlib.closing(supervisor)
 
 
-def _recorded_end(instance: Instance) -> ExitStatus:
+def recorded_end(instance: Instance) -> ExitStatus:
     """How a container without a supervisor ended. Where that was killed, the kernel killed the container with it:
     `LOST`, which is also what those are told who were waiting then.
+
+    Raises: NotFound where it has been removed; Unavailable where it never ran.
     """
     status = shim.read_exit(instance.directory)
     if status is not None:
@@ -342,7 +340,7 @@ def _recorded_end(instance: Instance) -> ExitStatus:
             f"{instance.subject} never ran: its supervisor was killed before it could start it; remove() it, or "
             "start() it again"
         )
-    return status or LOST
+    return status or lost(instance)
 
 
 def tail(instance: Instance) -> Sequence[str]:

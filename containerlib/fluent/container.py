@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, overload
 
 from containerlib.engine import (
     archive,
@@ -18,12 +18,12 @@ from containerlib.engine import (
     ready,
     start,
     stop,
+    waiting,
     words,
 )
 from containerlib.engine.execute import ExecOptions
 from containerlib.engine.signals import parse_signal
 from containerlib.engine.words_ready import conditions
-from containerlib.errors import InvalidArgument
 from containerlib.fluent.container_handle import ContainerHandle
 from containerlib.fluent.image import Image, image_changes
 from containerlib.fluent.inspection import Inspectable
@@ -82,19 +82,31 @@ class Container(ContainerHandle["Engine"], Inspectable):
         """
         start.again(self._instance, words.timeout(timeout))
 
-    def wait(self, timeout: float | None = None, *, condition: stop.WaitCondition = "stopped") -> ExitStatus:
+    @overload
+    def wait(
+        self, timeout: float | None = None, *, condition: waiting.WaitCondition = "stopped"
+    ) -> ExitStatus: ...
+
+    @overload
+    def wait(self, timeout: float | None = None, *, condition: waiting.Ready) -> None: ...
+
+    def wait(
+        self, timeout: float | None = None, *, condition: waiting.WaitCondition | waiting.Ready = "stopped"
+    ) -> ExitStatus | None:
         """Waits at most `timeout` seconds for its end, whichever process started it.
 
-        With a restart policy that is when it stays stopped; `"next-exit"` waits for its program's next end.
+        With a restart policy that is when it stays stopped; `"next-exit"` waits for its program's next end, and
+        `"removed"` until its name is free. Without an end there are `"running"`, whoever starts it, and `"healthy"`.
 
-        Raises: Timeout, with the last lines of the log; Unavailable where it was never started.
+        Raises: Timeout, with the last lines of the log; Unavailable where it was never started; as `wait_healthy`.
 
         One whose supervisor was killed ended by that: exit code 137, signal 9.
         """
-        if condition not in stop.WAIT_CONDITIONS:
-            known = ", ".join(map(repr, stop.WAIT_CONDITIONS))
-            raise InvalidArgument(f"{condition!r} is none of {known}", field="condition")
-        return stop.wait(self._instance, words.timeout(timeout), condition=condition)
+        waiting.check_condition(condition)
+        if condition in ("running", "healthy"):
+            waiting.wait_ready(self._instance, words.timeout(timeout), condition=condition)
+            return None
+        return waiting.wait(self._instance, words.timeout(timeout), condition=condition)
 
     def wait_for(
         self,

@@ -81,7 +81,7 @@ def test_prune_of_volumes_takes_those_that_no_container_has(
 ) -> None:
     for name, label in (("free", "a"), ("old", "b"), ("used", "a")):
         engine.volume(name).label(group=label).create()
-    engine.volume("nameless").label({"com.docker.volume.anonymous": ""}).create()
+    engine.volume("nameless").label({"containerlib.anonymous": "of nobody"}).create()
     with box.mount(engine.volume("used"), at="/srv").start("sleep", "1000"):
         assert engine.volumes.prune().volumes == ("nameless",)
         assert engine.volumes.prune(named=True, labels={"group": "a"}).volumes == ("free",)

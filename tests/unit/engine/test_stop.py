@@ -9,7 +9,7 @@ from unittest.mock import MagicMock
 import pytest
 
 from containerlib._sys.wire import Kind, Message
-from containerlib.engine import stop
+from containerlib.engine import stop, waiting
 from containerlib.errors import NotFound, Unavailable
 from containerlib.spec.lifecycle import State
 
@@ -22,7 +22,7 @@ def instance_in(directory: Path) -> Any:
     )
 
 
-@pytest.mark.parametrize("verb", [stop.wait, stop.stop])
+@pytest.mark.parametrize("verb", [waiting.wait, stop.stop])
 def test_end_of_a_started_container_without_exit_record_is_that_of_its_supervisor(
     tmp_path: Path, verb: Any
 ) -> None:
@@ -33,12 +33,12 @@ def test_end_of_a_started_container_without_exit_record_is_that_of_its_superviso
 
 def test_end_of_a_container_that_never_ran_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="never ran"):
-        stop.wait(instance_in(tmp_path), 1.0)
+        waiting.wait(instance_in(tmp_path), 1.0)
 
 
 def test_end_of_a_container_that_was_removed_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
-        stop.wait(instance_in(tmp_path / "gone"), 1.0)
+        waiting.wait(instance_in(tmp_path / "gone"), 1.0)
 
 
 def test_tail_of_a_log_looks_at_its_end_alone(tmp_path: Path) -> None:
