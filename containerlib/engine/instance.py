@@ -73,6 +73,8 @@ class Memo:
     layers: LayerKind = "overlay"
     """The form of the image's layers that it was made on; the image may be used in another by now."""
     log: LogOptions = ALL_IN_ONE
+    words: tuple[tuple[str, Any], ...] = ()
+    """Words of the recipe that neither the configuration nor another field has, for `inspect`."""
 
     def to_json(self) -> str:
         """Only what is not the default: most containers need no more than `{}`."""
@@ -99,12 +101,18 @@ class Memo:
             known[name] = tuple(known.get(name, ()))
         known["images"] = tuple((at, image, kind) for at, image, kind in known.get("images", ()))
         known["mounts"] = tuple(Shared(**mount) for mount in known.get("mounts", ()))
+        known["words"] = tuple((name, _frozen(value)) for name, value in known.get("words", ()))
         known["log"] = LogOptions(**known.get("log", {}))
         if "restart" in known:
             known["restart"] = RestartOption.read(known["restart"])
         if "health" in known:
             known["health"] = HealthOption.read(known["health"])
         return cls(**known)
+
+
+def _frozen(value: Any) -> Any:
+    """JSON's lists as tuples."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 _PLAIN = Memo()

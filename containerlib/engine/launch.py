@@ -27,6 +27,7 @@ from containerlib.bundles.users import resolve_user
 from containerlib.bundles.write import write
 from containerlib.engine import events, words
 from containerlib.engine.ids import give, in_namespace, kind_of, maps_of
+from containerlib.engine.inspection_words import words_of
 from containerlib.engine.instance import Instance, Memo
 from containerlib.engine.joining import with_ids
 from containerlib.engine.late import late_bound
@@ -220,6 +221,7 @@ def _draft(
         remove=order.remove,
         layers=image.kind,
         log=options.log,
+        words=words_of(options),
     )
     record = ContainerRecord(
         id=new_id(),

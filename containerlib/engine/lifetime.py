@@ -30,6 +30,7 @@ __all__ = [
     "is_unattended",
     "prepare",
     "refuse_again",
+    "refuse_policy",
     "set_restart",
 ]
 
@@ -85,19 +86,32 @@ def refuse_again(instance: Instance) -> None:
     """Raises Unsupported where the container's shim would start again what it can only be started with once."""
     health = instance.memo.health
     if instance.memo.restart.policy != "no" or (health is not None and health.on_failure == "restart"):
-        raise Unsupported(
-            f"{instance.subject} shares another container's namespaces, or has a part of a volume, which are looked up "
-            'when it is started: its supervisor cannot start it again; write restart("no")'
-        )
+        raise _only_once(instance)
+
+
+def _only_once(instance: Instance) -> Unsupported:
+    return Unsupported(
+        f"{instance.subject} shares another container's namespaces, or has a part of a volume, which are looked up "
+        'when it is started: its supervisor cannot start it again; write restart("no")'
+    )
+
+
+def refuse_policy(instance: Instance, restart: RestartOption) -> None:
+    """Raises: InvalidArgument where the container is to be at its end; Unsupported as `refuse_again`."""
+    if restart.policy == "no":
+        return
+    if instance.memo.remove:
+        raise InvalidArgument("what is removed at its end is not started again", field="restart")
+    if instance.memo.joined or any(mount.subpath for mount in instance.memo.mounts):
+        raise _only_once(instance)
 
 
 def set_restart(instance: Instance, restart: RestartOption) -> None:
     """Another restart policy, also for a container that runs.
 
-    Raises: NotFound where the container has been removed; InvalidArgument where it is to be at its end.
+    Raises: NotFound where the container has been removed; as `refuse_policy`.
     """
-    if instance.memo.remove and restart.policy != "no":
-        raise InvalidArgument("what is removed at its end is not started again", field="restart")
+    refuse_policy(instance, restart)
     with locked(instance):
         memo = evolve(instance.memo, restart=restart)
         instance.core.store.containers.set_options(instance.id, memo.to_json())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from attrs import evolve
+
 from containerlib.engine import words
 from containerlib.errors import InvalidArgument
 from containerlib.spec.lifetime import (
@@ -20,7 +22,7 @@ from containerlib.spec.lifetime import (
 )
 from containerlib.units import check_kind
 
-__all__ = ["command_check", "health", "http_check", "restart", "tcp_check"]
+__all__ = ["changed", "command_check", "health", "http_check", "restart", "tcp_check"]
 
 _PATH = re.compile(r"/[!-~]*")
 _LONGEST_PATH = 2048
@@ -35,6 +37,16 @@ def restart(policy: RestartPolicy, retries: int | None) -> RestartOption:
     if retries is not None and policy != "on-failure":
         raise InvalidArgument(f'retries are for "on-failure", and not for {policy!r}', field="retries")
     return RestartOption(policy, None if retries is None else _count(retries, field="retries"))
+
+
+def changed(old: RestartOption, policy: RestartPolicy | None, retries: int | None) -> RestartOption | None:
+    """Another policy, with the times of the old one; None where none is given."""
+    if policy is None:
+        if retries is not None:
+            raise InvalidArgument('retries are for a policy: write restart="on-failure" too', field="retries")
+        return None
+    made = restart(policy, retries)
+    return evolve(old, policy=made.policy, retries=made.retries)
 
 
 def health(

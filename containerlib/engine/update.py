@@ -8,7 +8,8 @@ from attrs import evolve
 
 from containerlib.bundles.resources import CPU_PERIOD, limit_resources
 from containerlib.bundles.write import write
-from containerlib.engine import events, words_resources
+from containerlib.engine import events
+from containerlib.engine.lifetime import refuse_policy, set_restart
 from containerlib.engine.lock import locked
 from containerlib.engine.names import check_name
 from containerlib.errors import Conflict, InvalidArgument
@@ -19,8 +20,8 @@ from containerlib.spec.options import Limits
 
 if TYPE_CHECKING:
     from containerlib.engine.instance import Instance
+    from containerlib.spec.lifetime import RestartOption
     from containerlib.spec.runtime import Resources, Spec
-    from containerlib.units import Size
 
 __all__ = ["limits_of", "rename", "update"]
 
@@ -35,31 +36,34 @@ def rename(instance: Instance, name: str) -> None:
     instance.record = renamed
 
 
-def update(
-    instance: Instance,
-    *,
-    memory: Size | None,
-    swap: Size | None,
-    cpus: float | None,
-    pids: int | None,
-) -> None:
-    """Changes the limits that are given, all or none, now and for each start to come.
+def update(instance: Instance, asked: Limits, restart: RestartOption | None = None) -> None:
+    """Changes the limits that are given, all or none, now and for each start to come; then the restart policy.
 
     Without `swap`, as much as memory stays as much as memory. Raises: InvalidArgument; Conflict where more is in use;
     Unsupported; NotFound; StageError.
     """
-    asked = words_resources.limits(Limits(), memory=memory, swap=swap, cpus=cpus, pids=pids)
-    if asked == Limits():
-        raise InvalidArgument("there is nothing to change: give memory, swap, cpus or pids", field="update")
+    if asked == Limits() and restart is None:
+        raise InvalidArgument(
+            "there is nothing to change: give memory, cpus, pids, restart, ...", field="update"
+        )
+    if restart is not None:
+        refuse_policy(instance, restart)
+    if asked != Limits():
+        _limit(instance, asked)
+    if restart is not None:
+        set_restart(instance, restart)
+    events.note(instance, "update")
+
+
+def _limit(instance: Instance, asked: Limits) -> None:
     with locked(instance):
         before = read_config(f"{instance.directory}/config.json")
         resources = before["linux"].get("resources", {})
-        limits = _changed(limits_of(resources), asked)
+        changes = limit_resources(_whole(limits_of(resources), asked))
+        after = _with_resources(before, cast("Resources", merged(resources, changes)))
         is_alive = instance.state is not State.STOPPED
         if is_alive and asked.memory_bytes is not None:
             _refuse_too_little(instance, asked.memory_bytes)
-        changes = limit_resources(limits)
-        after = _with_resources(before, cast("Resources", merged(resources, changes)))
         write(instance.directory, after)
         try:
             if is_alive:
@@ -68,31 +72,57 @@ def update(
             write(instance.directory, before)
             raise
         instance.refresh(after)
-    events.note(instance, "update")
 
 
 def limits_of(resources: Resources) -> Limits:
-    """The ceilings that a configuration has, in the recipe's terms."""
+    """What a configuration has, in the recipe's terms, but for devices, which it has by number."""
     known = cast("dict[str, Any]", resources)
     memory, cpu = known.get("memory") or {}, known.get("cpu") or {}
-    limit, together, quota = memory.get("limit"), memory.get("swap"), cpu.get("quota")
+    limit, together = memory.get("limit"), memory.get("swap")
+    pids = (known.get("pids") or {}).get("limit")
     return Limits(
         memory_bytes=limit,
         swap_bytes=None if limit is None or together is None else -1 if together < 0 else together - limit,
-        cpus=quota / cpu.get("period", CPU_PERIOD) if quota and quota > 0 else None,
-        pids=(known.get("pids") or {}).get("limit"),
+        pids=pids if pids is not None and pids > 0 else None,
+        memory_reservation_bytes=memory.get("reservation"),
+        swappiness=memory.get("swappiness"),
+        oom_kill_disable=bool(memory.get("disableOOMKiller")),
+        cpu_shares=cpu.get("shares"),
+        cpu_rt_runtime=cpu.get("realtimeRuntime"),
+        cpu_rt_period=cpu.get("realtimePeriod"),
+        cpuset=cpu.get("cpus") or "",
+        mems=cpu.get("mems") or "",
+        blkio_weight=(known.get("blockIO") or {}).get("weight"),
+        hugepages=tuple((each["pageSize"], each["limit"]) for each in known.get("hugepageLimits") or ()),
+        unified=tuple((known.get("unified") or {}).items()),
+        **_time_of(cpu),
     )
 
 
-def _changed(old: Limits, asked: Limits) -> Limits:
+def _time_of(cpu: dict[str, Any]) -> dict[str, Any]:
+    """`cpus`, or what it would not say."""
+    quota, period = cpu.get("quota"), cpu.get("period")
+    if quota and quota > 0 and period in (None, CPU_PERIOD):
+        return {"cpus": quota / CPU_PERIOD}
+    return {"cpu_quota": quota, "cpu_period": period}
+
+
+def _whole(old: Limits, asked: Limits) -> Limits:
+    """What is asked, with what it hangs together with: memory and swap are written both, and checked as one."""
+    made = asked
+    if asked.hugepages:  # a list, which is replaced
+        made = evolve(asked, hugepages=tuple({**dict(old.hugepages), **dict(asked.hugepages)}.items()))
+    if (asked.memory_bytes, asked.swap_bytes, asked.memory_reservation_bytes) == (None, None, None):
+        return made
     swap = old.swap_bytes if asked.swap_bytes is None else asked.swap_bytes
     if asked.memory_bytes is not None and asked.swap_bytes is None and old.swap_bytes == old.memory_bytes:
         swap = None
-    return Limits(
+    reservation = asked.memory_reservation_bytes
+    return evolve(
+        made,
         memory_bytes=old.memory_bytes if asked.memory_bytes is None else asked.memory_bytes,
         swap_bytes=swap,
-        cpus=old.cpus if asked.cpus is None else asked.cpus,
-        pids=old.pids if asked.pids is None else asked.pids,
+        memory_reservation_bytes=old.memory_reservation_bytes if reservation is None else reservation,
     )
 
 

@@ -67,6 +67,8 @@ def limits(old: Limits, **values: Any) -> Limits:
         given[name] = number_list(given[name], field=name)
     for name in given.keys() & _RANGES.keys():
         least, most = _RANGES[name]
+        if name == "pids" and given[name] == -1:
+            continue
         number(given[name], field=name, least=least, most=most)
     if unknown := given.keys() - fields_dict(Limits).keys():
         raise TypeError(f"not a limit: {', '.join(sorted(unknown))}")

@@ -103,7 +103,7 @@ class Container(ContainerHandle["Engine"], Inspectable):
         One whose supervisor was killed ended by that: exit code 137, signal 9.
         """
         waiting.check_condition(condition)
-        if condition in ("running", "healthy"):
+        if condition == "running" or condition == "healthy":  # noqa: PLR1714 - in this form types follow
             waiting.wait_ready(self._instance, words.timeout(timeout), condition=condition)
             return None
         return waiting.wait(self._instance, words.timeout(timeout), condition=condition)

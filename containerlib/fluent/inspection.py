@@ -5,7 +5,7 @@ Each word loads what it needs: their many kinds of values are milliseconds of a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, overload
 
 from containerlib._sys.steps import items
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from containerlib.engine.instance import Instance
     from containerlib.engine.stats import Stats
     from containerlib.engine.usage import ProcessInfo
+    from containerlib.spec.lifetime import RestartPolicy
     from containerlib.units import Size
 
 __all__ = ["Inspectable"]
@@ -65,16 +66,33 @@ class Inspectable:
         swap: Size | None = None,
         cpus: float | None = None,
         pids: int | None = None,
+        memory_reservation: Size | None = None,
+        swappiness: int | None = None,
+        cpu_shares: int | None = None,
+        cpu_quota: int | None = None,
+        cpu_period: int | None = None,
+        cpu_rt_runtime: int | None = None,
+        cpu_rt_period: int | None = None,
+        cpuset: str | int | None = None,
+        mems: str | int | None = None,
+        blkio_weight: int | None = None,
+        hugepages: Mapping[str, Size] | None = None,
+        restart: RestartPolicy | None = None,
+        retries: int | None = None,
     ) -> None:
-        """Other limits, as the recipe's `limit` has them: at once where it runs, and whenever it is started again.
+        """Other limits, as the recipe's `limit` has them, and when it is started again, as its `restart` has that.
 
-        What is not given stays; all of it changes, or nothing.
+        At once where it runs, and whenever it is started again. What is not given stays; all limits change, or nothing.
 
-        Raises: Conflict where more memory is in use than it would have; Unsupported where a controller is missing.
+        Raises: Conflict where more memory is in use than it would have; Unsupported where a controller is missing, or
+        its supervisor could not start it again; InvalidArgument for a policy of what is removed at its end.
         """
-        from containerlib.engine import update  # noqa: PLC0415
+        given = {name: v for name, v in locals().items() if name not in ("self", "restart", "retries")}
+        from containerlib.engine import lifetime_words, update, words_resources  # noqa: PLC0415
+        from containerlib.spec.options import Limits  # noqa: PLC0415
 
-        update.update(self._instance, memory=memory, swap=swap, cpus=cpus, pids=pids)
+        policy = lifetime_words.changed(self._instance.memo.restart, restart, retries)
+        update.update(self._instance, words_resources.limits(Limits(), **given), policy)
 
     def rename(self, name: str) -> None:
         """Gives it another name.

@@ -87,7 +87,7 @@ def test_wait_of_a_paused_container_whose_supervisor_was_killed_lets_it_die(box:
 def test_wait_for_an_unknown_condition_names_those_that_are(box: cl.ContainerRecipe) -> None:
     with (
         box.start("sleep", "600") as container,
-        pytest.raises(cl.InvalidArgument, match="removed.*running") as caught,
+        pytest.raises(cl.InvalidArgument, match=r"removed.*running") as caught,
     ):
         container.wait(condition="gone")  # type: ignore[call-overload]
     assert caught.value.field == "condition"

@@ -46,7 +46,7 @@ class ResourceWords(Words):
         (1.5: one and a half processors), or by hand `cpu_quota` in each `cpu_period`, in microseconds, and the
         real-time ones; `cpu_shares` is a weight, where others have 1024. `cpuset` and `mems` are the processors
         and memory nodes that it may use, e.g. `"0-3,7"`. `blkio_weight` is from 10 to 1000. `pids` counts
-        processes and threads. `hugepages` are bytes by the page's size: `{"2MB": "64MiB"}`.
+        processes and threads (-1: no ceiling). `hugepages` are bytes by the page's size: `{"2MB": "64MiB"}`.
         """
         given = {name: value for name, value in locals().items() if name != "self"}
         return self._with(limits=words.limits(self.options.limits, **given))

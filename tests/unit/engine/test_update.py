@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from containerlib.engine.instance import Memo
 from containerlib.engine.update import limits_of, update
-from containerlib.errors import StageError
+from containerlib.engine.words_resources import limits
+from containerlib.errors import InvalidArgument, StageError
 from containerlib.runtime.cgroups.stats import CgroupStats
 from containerlib.spec.lifecycle import State
 from containerlib.spec.options import Limits
@@ -49,6 +51,7 @@ def instance(directory: Path, *, state: State = State.RUNNING, refusal: Exceptio
         subject="container 'web'",
         id="x",
         record=SimpleNamespace(name="web", image_reference="i"),
+        memo=Memo(),
         core=SimpleNamespace(store=SimpleNamespace(events=SimpleNamespace(add=lambda _: None))),
         refresh=lambda _: None,
     )
@@ -59,7 +62,7 @@ def written(directory: Path) -> Any:
 
 
 def ask(target: Any, **words: Any) -> None:
-    update(target, **{"memory": None, "swap": None, "cpus": None, "pids": None, **words})
+    update(target, limits(Limits(), **words))
 
 
 def test_limits_of_a_configuration_are_the_recipes() -> None:
@@ -90,3 +93,48 @@ def test_update_of_a_stopped_container_asks_no_group(tmp_path: Path) -> None:
     container = instance(tmp_path, state=State.STOPPED, refusal=StageError("cgroup", 2))
     ask(container, cpus=2)
     assert written(tmp_path)["cpu"] == {"quota": 200_000, "period": 100_000}
+
+
+@pytest.mark.parametrize(
+    ("word", "value", "place", "written_as"),
+    [
+        ("memory_reservation", "32MiB", "memory.reservation", 32 * MIB),
+        ("swappiness", 10, "memory.swappiness", 10),
+        ("cpu_shares", 512, "cpu.shares", 512),
+        ("cpu_quota", -1, "cpu.quota", -1),
+        ("cpu_period", 50_000, "cpu.period", 50_000),
+        ("cpu_rt_runtime", 950_000, "cpu.realtimeRuntime", 950_000),
+        ("cpu_rt_period", 1_000_000, "cpu.realtimePeriod", 1_000_000),
+        ("cpuset", "0", "cpu.cpus", "0"),
+        ("mems", 0, "cpu.mems", "0"),
+        ("blkio_weight", 300, "blockIO.weight", 300),
+        ("pids", -1, "pids.limit", -1),
+    ],
+)
+def test_update_of_one_limit_is_written_and_leaves_the_others(
+    tmp_path: Path, word: str, value: Any, place: str, written_as: Any
+) -> None:
+    container = instance(tmp_path)
+    ask(container, **{word: value})
+    section, _, key = place.partition(".")
+    expected: dict[str, Any] = BEFORE
+    assert written(tmp_path) == {**expected, section: {**expected.get(section, {}), key: written_as}}
+    assert {*container.cgroup.changes[0]} == {section}
+
+
+def test_update_of_a_page_size_keeps_those_of_others(tmp_path: Path) -> None:
+    container = instance(tmp_path)
+    ask(container, hugepages={"2MB": "4MiB"})
+    ask(container, hugepages={"1GB": "1GiB"})
+    assert [each["pageSize"] for each in written(tmp_path)["hugepageLimits"]] == ["2MB", "1GB"]
+
+
+def test_update_of_a_reservation_above_memory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="above memory"):
+        ask(instance(tmp_path), memory_reservation="65MiB")
+    assert written(tmp_path) == BEFORE
+
+
+def test_limits_of_processor_time_by_hand_are_what_was_written() -> None:
+    by_hand = limits_of({"cpu": {"quota": 20_000, "period": 50_000}})
+    assert (by_hand.cpus, by_hand.cpu_quota, by_hand.cpu_period) == (None, 20_000, 50_000)
