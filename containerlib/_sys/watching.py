@@ -15,13 +15,15 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["MADE", "MODIFIED", "OVERFLOW", "WRITTEN", "DirectoryWatch"]
+__all__ = ["MADE", "MODIFIED", "OVERFLOW", "RENAMED", "WRITTEN", "DirectoryWatch"]
 
 MODIFIED = 0x02
 """Something was written to a file of it."""
 WRITTEN = 0x08
 """A file of it that was open for writing was closed."""
-MADE = 0x100 | 0x80
+RENAMED = 0x80
+"""A file was renamed into it."""
+MADE = 0x100 | RENAMED
 """A name came into it."""
 OVERFLOW = -1
 """The number of what stands for changes that were too many to be told."""

@@ -12,6 +12,7 @@ became known, and its time is when it happened.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -22,22 +23,25 @@ from attrs import field, frozen
 
 from containerlib import runtime, shim
 from containerlib._sys.steps import Flow, Ready
-from containerlib._sys.watching import MADE, MODIFIED, OVERFLOW, WRITTEN, DirectoryWatch
-from containerlib._sys.wire import Kind
+from containerlib._sys.watching import MADE, MODIFIED, OVERFLOW, RENAMED, WRITTEN, DirectoryWatch
+from containerlib._sys.wire import Kind, Message
 from containerlib.engine.instance import Instance
 from containerlib.errors import NotFound, StageError, Unavailable
+from containerlib.runtime.lifetime import read_health
 from containerlib.runtime.supervisor import LOST
 from containerlib.spec.lifecycle import State
+from containerlib.spec.lifetime import NO_RESTART
+from containerlib.spec.status import ExitStatus
 from containerlib.store import EventRow
 
 if TYPE_CHECKING:
     from containerlib.engine.core import Core
-    from containerlib.spec.status import ExitStatus
+    from containerlib.spec.lifetime import Health, HealthResult
 
 __all__ = ["Event", "EventKind", "Query", "catch_up", "events", "happened", "is_lost", "note", "row"]
 
 EventKind = Literal["container", "image", "volume", "network"]
-_RECORDS = ("started", "exit")
+_RECORDS = ("started", "exit", "restarts", "health")
 _SHIM_PATIENCE = 1.0
 _NONE: Mapping[str, str] = {}
 
@@ -48,8 +52,9 @@ class Event:
 
     `id` grows from one event to the next of a root. `subject` is a container's or an image's id, or a volume's name;
     `name` what people call it. `action`, of containers: create, start, die (attributes exit_code and signal), oom,
-    stop, kill (signal), pause, resume, rename (old_name), update, exec (program), health_status, remove; of images:
-    pull, load, import, build, push, save, tag, untag, remove; of volumes: create, remove.
+    stop, kill (signal), pause, resume, rename (old_name), update, exec (program), health_status (status), remove; of
+    images: pull, load, import, build, push, save, tag, untag, remove; of volumes: create, remove. `labels` are those of
+    containers and volumes.
     """
 
     id: int
@@ -59,11 +64,15 @@ class Event:
     subject: str
     name: str
     attributes: Mapping[str, str] = field(factory=dict)
+    labels: Mapping[str, str] = field(factory=dict)
 
 
 @frozen
 class Query:
-    """Which events; empty: of every sort. `subject`: a name, an id, or how that starts. `after`: with a higher id."""
+    """Which events; empty: of every sort. `subject`: a name, an id, or how that starts. `after`: with a higher id.
+
+    `labels`: which it has all of (None: any value).
+    """
 
     follow: bool = False
     since: datetime | None = None
@@ -72,6 +81,7 @@ class Query:
     kinds: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
     subject: str | None = None
+    labels: tuple[tuple[str, str | None], ...] = ()
 
     def wants(self, event: Event) -> bool:
         """Whether it is one of these."""
@@ -81,6 +91,7 @@ class Query:
             and (not self.kinds or event.kind in self.kinds)
             and (not self.actions or event.action in self.actions)
             and (self.subject is None or event.name == self.subject or event.subject.startswith(self.subject))
+            and all(n in event.labels and v in (None, event.labels[n]) for n, v in self.labels)
         )
 
 
@@ -96,28 +107,72 @@ def note(instance: Instance, action: str, **attributes: str) -> None:
 
 
 def happened(instance: Instance, status: ExitStatus | None = None) -> list[EventRow]:
-    """The newest run of the container, as far as it went; `status`: how it ended, for those who know."""
+    """The newest run of the container, as far as it went, and the end of the one before it.
+
+    `status`: how it ended, for those who know.
+    """
     try:
         run = os.stat(f"{instance.directory}/started").st_mtime_ns  # noqa: PTH116 - hot path
     except FileNotFoundError:
         return []
-    if status is None:
-        started = runtime.read_record(instance.directory, "started")
-        if started is None or started.kind == Kind.CREATED:
-            return []
-        status = shim.read_exit(instance.directory)
-        if status is None and is_lost(instance):
-            status = LOST
+    if status is not None and instance.memo.restart is NO_RESTART:
+        return [_at(instance, "start", run, run), *_end(instance, status, run)]
+    started = runtime.read_record(instance.directory, "started")
+    if started is None or started.kind == Kind.CREATED:
+        return []
     found = [_at(instance, "start", run, run)]
-    return found if status is None else [*found, *_end(instance, status, run)]
+    again = runtime.read_record(instance.directory, "restarts")
+    if again is not None and again.number[0]:
+        found += _end(instance, _end_of_run(again), again.number[0])
+        found.sort(key=lambda event: event.time_ns)
+    return found + _last_end(instance, again, run)
+
+
+def _last_end(instance: Instance, again: Message | None, run: int) -> list[EventRow]:
+    record = runtime.read_record(instance.directory, "exit")
+    if again is not None and (again.number[1] if record is None else record.number[0] == again.number[0]):
+        return []  # it rests, or has ended then
+    status = shim.read_exit(instance.directory)
+    if status is None and is_lost(instance):
+        status = LOST
+    return [] if status is None else _end(instance, status, run)
+
+
+def _end_of_run(again: Message) -> ExitStatus:
+    """Of the last one that was followed by another, or is about to be."""
+    _, code, number, oom_kills = again.value
+    return ExitStatus(code, number or None, oom_kills > 0, datetime.fromtimestamp(again.number[0] / 1e9, UTC))
+
+
+def _health(instance: Instance) -> list[EventRow]:
+    """What its checks say now, where that is not what they said before."""
+    check, found = instance.memo.health, read_health(instance.directory)
+    if check is None or found is None or found.status == "starting" or not found.log:
+        return []
+    before = instance.core.store.events.last(instance.id, "health_status")
+    began = os.stat(f"{instance.directory}/started").st_mtime_ns  # noqa: PTH116
+    if before and before.time_ns >= began and before.attributes["status"] == found.status:
+        return []
+    turned = _nanoseconds(_turning(found, check.retries).end)
+    return [_at(instance, "health_status", turned, turned, {"status": found.status})]
+
+
+def _turning(found: Health, retries: int) -> HealthResult:
+    """The result since which it is so, or the oldest that is known."""
+    if found.status == "unhealthy":
+        return found.log[max(len(found.log) - 1 - max(found.failing_streak - retries, 0), 0)]
+    good = list(itertools.takewhile(lambda each: each.exit_code == 0, reversed(found.log)))
+    return good[-1] if good else found.log[-1]
 
 
 def catch_up(instances: Iterable[Instance]) -> None:
     """Stores what the records of these containers say and nobody has stored."""
     for instance in instances:
-        with contextlib.suppress(StageError, Unavailable):
+        with contextlib.suppress(StageError, Unavailable, FileNotFoundError):
             table = instance.core.store.events
             table.add(*table.unknown(happened(instance)))
+            if instance.memo.health is not None:
+                table.add(*table.unknown(_health(instance)))
 
 
 def events(core: Core, query: Query) -> Flow[Event]:
@@ -174,7 +229,7 @@ class _Watched:
 
     def _look_at(self, container_id: str) -> None:
         try:
-            number = self._watch.add(self._core.directory(container_id), WRITTEN)
+            number = self._watch.add(self._core.directory(container_id), WRITTEN | RENAMED)
         except OSError:  # it is gone again
             return
         self._places[number] = container_id
@@ -200,6 +255,7 @@ def _stored(core: Core, last: int) -> list[Event]:
             each.subject,
             each.name,
             each.attributes,
+            each.labels,
         )
         for each in core.store.events.after(last)
     ]
@@ -220,7 +276,7 @@ def is_lost(instance: Instance) -> bool:
 
 
 def _end(instance: Instance, status: ExitStatus, run: int) -> list[EventRow]:
-    ended = int(status.finished_at.timestamp() * 1e9) if status.finished_at else time.time_ns()
+    ended = _nanoseconds(status.finished_at) if status.finished_at else time.time_ns()
     facts = {"exit_code": str(status.exit_code)}
     if status.signal is not None:
         facts["signal"] = str(status.signal)
@@ -228,8 +284,15 @@ def _end(instance: Instance, status: ExitStatus, run: int) -> list[EventRow]:
     return [_at(instance, "oom", ended, run), died] if status.oom_killed else [died]
 
 
+def _nanoseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1e9)
+
+
 def _at(
     instance: Instance, action: str, time_ns: int, run: int | None, attributes: Mapping[str, str] = _NONE
 ) -> EventRow:
     facts = {"image": instance.record.image_reference, **attributes}
-    return EventRow("container", action, instance.id, instance.record.name, facts, time_ns, run)
+    labels = dict(instance.memo.labels)
+    return EventRow(
+        "container", action, instance.id, instance.record.name, facts, time_ns, run, labels=labels
+    )

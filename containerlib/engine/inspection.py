@@ -56,8 +56,8 @@ class ContainerInfo:
     `pid` is the host's number of its first process, None where it is not alive. `image` is the reference that it was
     made from, `image_id` the image. `argv`, `env`, `workdir` and `user` are those of its first process, `groups` are
     its supplementary ones. `network` is "none", "host" or "container:ID"; `namespaces` has the other kinds
-    too, where "private" is its own. `uids` and `gids`: (first id in the container, on the host, how many), with a user namespace
-    of its own. `health_check` is what is asked, `health` what was answered. `secrets` are names: nobody knows values.
+    too, where "private" is its own. `uids` and `gids`: (first id in the container, on the host, how many), with a user
+    namespace of its own. `health_check` is what is asked, `health` what was answered. `secrets` are names.
     """
 
     id: str

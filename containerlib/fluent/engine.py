@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from containerlib.engine import events, reconcile, words
 from containerlib.engine.core import default_root
+from containerlib.engine.eligible import eligible
 from containerlib.engine.events import Query
 from containerlib.engine.prune import prune
 from containerlib.engine.sources import HostSource, StoredSource, check_reference
@@ -20,7 +21,7 @@ from containerlib.fluent.volume import VolumeCollection, VolumeRecipe
 from containerlib.fluent.waiting import flows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from containerlib._sys.steps import Flow
@@ -136,12 +137,14 @@ class Engine:
         kinds: Sequence[str] = (),
         actions: Sequence[str] = (),
         subject: str | None = None,
+        labels: Mapping[str, str | None] | None = None,
     ) -> Flow[Event]:
         """What happened under this root, whichever process did it: the newest 10,000 events of 30 days.
 
         With `follow` those to come, as they come, until `until`; from now on, or from `since`, or from the event after
         the one with the id `after`, and none is missed. `kinds` ("container", "image", "volume"), `actions` ("die")
-        and `subject` (a name or an id) say which.
+        `subject` (a name or an id) and
+        `labels` of containers and volumes (None: any value) say which.
         """
         query = Query(
             follow=words.flag(follow, field="follow"),
@@ -151,6 +154,7 @@ class Engine:
             kinds=words.vector(kinds, field="kinds"),
             actions=words.vector(actions, field="actions"),
             subject=None if subject is None else words.text(subject, field="subject"),
+            labels=eligible(None, labels).labels,
         )
         return events.events(self.core, query)
 

@@ -23,12 +23,15 @@ __all__ = ["EventRow", "EventTable"]
 _MOST = 10_000
 _OLDEST_NS = 30 * 86_400 * 10**9
 _TRIM_EVERY = 256
+_LABELS = "labels"
+"""Where they are kept among the attributes."""
+_COLUMNS = "id, time_ns, kind, action, subject, name, attributes, run"
 _INSERT = "INSERT OR IGNORE INTO events(time_ns, kind, action, subject, name, attributes, run) VALUES "
 
 
 @frozen
 class EventRow:
-    """One event; `id` is given when it is stored."""
+    """One event; `id` is given when it is stored. `labels` are the subject's."""
 
     kind: str
     action: str
@@ -38,6 +41,7 @@ class EventRow:
     time_ns: int = field(factory=time.time_ns)
     run: int | None = None
     id: int = 0
+    labels: Mapping[str, str] = field(factory=dict)
 
 
 class EventTable:
@@ -73,10 +77,18 @@ class EventTable:
     def after(self, last: int) -> list[EventRow]:
         """The events with a higher id, in their order."""
         rows = self._database.query(
-            "SELECT id, time_ns, kind, action, subject, name, attributes, run FROM events WHERE id > ? ORDER BY id",
+            f"SELECT {_COLUMNS} FROM events WHERE id > ? ORDER BY id",  # noqa: S608 - our own text
             (last,),
         )
         return [_row(row) for row in rows]
+
+    def last(self, subject: str, action: str) -> EventRow | None:
+        """The newest of that action, if there is one."""
+        rows = self._database.query(
+            f"SELECT {_COLUMNS} FROM events WHERE subject = ? AND action = ? ORDER BY id DESC LIMIT 1",  # noqa: S608
+            (subject, action),
+        )
+        return _row(rows[0]) if rows else None
 
     def newest(self) -> int:
         """The highest id; 0 where nothing has happened."""
@@ -95,10 +107,13 @@ class EventTable:
 
 
 def _values(row: EventRow) -> tuple[Any, ...]:
-    attributes = json.dumps(dict(row.attributes)) if row.attributes else "{}"
+    facts = {**row.attributes, **({_LABELS: dict(row.labels)} if row.labels else {})}
+    attributes = json.dumps(facts) if facts else "{}"
     return (row.time_ns, row.kind, row.action, row.subject, row.name, attributes, row.run)
 
 
 def _row(row: tuple[Any, ...]) -> EventRow:
     id_, time_ns, kind, action, subject, name, attributes, run = row
-    return EventRow(kind, action, subject, name, json.loads(attributes), time_ns, run, id_)
+    facts = json.loads(attributes)
+    labels = facts.pop(_LABELS, {})
+    return EventRow(kind, action, subject, name, facts, time_ns, run, id_, labels)

@@ -114,14 +114,14 @@ class VolumeStore:
         """
         _check_name(name)
         with self._locked():
-            self._records.get(name)
+            labels = dict(self._records.get(name).labels)
             users = in_use(name)
             if users:
                 names = ", ".join(sorted(users))
                 raise Conflict(f"the volume {name!r} is in use by {names}: remove them first", state="in use")
             with self._store.database.transaction():
                 self._records.remove(name)
-                self._store.events.add(EventRow("volume", "remove", name, name))
+                self._store.events.add(EventRow("volume", "remove", name, name, labels=labels))
             self._discard(name)
 
     def prune(self) -> Sequence[str]:
@@ -143,7 +143,7 @@ class VolumeStore:
                 path.mkdir(mode=0o755)
         with self._store.database.transaction():
             record = self._records.add(name, dict(labels))
-            self._store.events.add(EventRow("volume", "create", name, name))
+            self._store.events.add(EventRow("volume", "create", name, name, labels=labels))
         return self._volume(record)
 
     def _exists(self, name: str) -> bool:

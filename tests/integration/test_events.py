@@ -14,7 +14,7 @@ from subprocess import Popen
 import pytest
 
 import containerlib as cl
-from rig.bundles import until
+from rig.lifetime import quick, until
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
@@ -143,6 +143,51 @@ def test_events_of_images_and_volumes(engine: cl.Engine, busybox_image: Path) ->
     assert [event.name for event in engine.events(actions=["tag"])] == ["docker.io/library/again:1"]
 
 
+def test_events_by_label_are_of_containers_and_volumes(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
+    engine.volume("labelled").label(team="web").create()
+    engine.volume("other").label(team="db").create().remove()
+    box.name("one").label(team="web").run("true")
+    box.name("two").run("true")
+    found = list(engine.events(labels={"team": "web"}))
+    assert {(event.kind, event.name) for event in found} == {("volume", "labelled"), ("container", "one")}
+    assert [event.action for event in found] == ["create", "create", "start", "die", "remove"]
+    assert dict(found[-1].labels) == {"team": "web"}
+    assert {event.name for event in engine.events(labels={"team": None})} == {"labelled", "other", "one"}
+    with pytest.raises(cl.InvalidArgument, match="label"):
+        engine.events(labels={"team": 1})  # type: ignore[dict-item]
+
+
+def test_events_of_a_restart_that_nobody_saw_have_the_end_before_it(
+    engine: cl.Engine, box: cl.ContainerRecipe
+) -> None:
+    recipe = quick(box.restart("on-failure", retries=1))
+    with recipe.start("sh", "-c", "[ -e /again ] && exec sleep 600; touch /again; exit 3") as container:
+        until(lambda: container.restart_count == 1 and container.state is cl.State.RUNNING)
+        assert actions(engine) == ["create", "start", "die", "start"]
+        assert [event.attributes["exit_code"] for event in engine.events(actions=["die"])] == ["3"]
+        assert actions(engine) == ["create", "start", "die", "start"], "they are stored once"
+
+
+def test_events_of_what_was_stopped_while_it_rested_have_one_end(
+    engine: cl.Engine, box: cl.ContainerRecipe
+) -> None:
+    container = quick(box.restart("always"), pause=1000.0).start("sh", "-c", "exit 3", detach=True)
+    until(lambda: container.state is cl.State.RESTARTING)
+    assert actions(engine) == ["create", "start", "die"]
+    container.stop()
+    assert actions(engine) == ["create", "start", "die", "stop"]
+    container.remove()
+
+
+def test_events_of_health_that_nobody_saw_are_told_once(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
+    recipe = box.healthy_when(cl.command("true"), every=0.01, start_every=0.01)
+    with recipe.start("sleep", "600") as container:
+        container.wait_healthy()
+        until(lambda: container.health is not None and len(container.health.log) == 5)
+        assert actions(engine).count("health_status") == 1
+        assert actions(engine).count("health_status") == 1
+
+
 def test_events_since_and_until_are_by_time(engine: cl.Engine) -> None:
     engine.volume("a").create()
     between = datetime.now(UTC)
@@ -211,6 +256,36 @@ def test_follow_hears_the_start_of_a_run_while_it_runs(
     (tmp_path / "go").touch()
     thread.join(30)
     assert heard_until(followed, "remove") == ["die", "remove"]
+
+
+def test_follow_hears_each_restart(
+    followed: queue.Queue[cl.Event], box: cl.ContainerRecipe, tmp_path: Path
+) -> None:
+    code = "echo x >>/runs; until test -e /mnt/$(wc -l </runs); do sleep 0.01; done; exit 4"
+    recipe = quick(box.restart("on-failure", retries=2), pause=0.05).mount(tmp_path, at="/mnt")
+    with recipe.start("sh", "-c", code) as container:
+        assert heard_until(followed, "start") == ["create", "start"]
+        for run in (1, 2):
+            (tmp_path / str(run)).touch()
+            assert heard_until(followed, "start") == ["die", "start"]
+        (tmp_path / "3").touch()
+        died = followed.get(timeout=30)
+        assert (died.action, died.attributes["exit_code"]) == ("die", "4")
+        container.wait(30.0)
+
+
+def test_follow_hears_each_change_of_health(
+    followed: queue.Queue[cl.Event], box: cl.ContainerRecipe, tmp_path: Path
+) -> None:
+    well = tmp_path / "well"
+    check = cl.command("test", "-e", "/mnt/well")
+    recipe = box.healthy_when(check, every=0.01, start_every=0.01, retries=2).mount(tmp_path, at="/mnt")
+    with recipe.start("sleep", "600"):
+        assert heard_until(followed, "start") == ["create", "start"]
+        for status in ("healthy", "unhealthy", "healthy"):
+            well.touch() if status == "healthy" else well.unlink()
+            event = followed.get(timeout=30)
+            assert (event.action, event.attributes["status"]) == ("health_status", status)
 
 
 def test_follow_until_ends_then(engine: cl.Engine) -> None:

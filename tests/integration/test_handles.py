@@ -309,7 +309,7 @@ def test_inspect_has_what_each_word_of_a_recipe_came_to(box: cl.ContainerRecipe,
         info = container.inspect()
     assert (info.domainname, info.groups, info.umask, info.init, info.stdin) == (
         "example.org",
-        (44,),
+        (0, 44),
         0o027,
         True,
         True,

@@ -10,7 +10,7 @@ import pytest
 from containerlib.engine.events import Event, Query
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-DIED = Event(7, NOW, "container", "die", "a" * 64, "web", {"exit_code": "3"})
+DIED = Event(7, NOW, "container", "die", "a" * 64, "web", {"exit_code": "3"}, {"team": "web"})
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,10 @@ DIED = Event(7, NOW, "container", "die", "a" * 64, "web", {"exit_code": "3"})
         ({}, True),
         ({"kinds": ("container",), "actions": ("die", "oom")}, True),
         ({"kinds": ("image",)}, False),
+        ({"labels": (("team", None),)}, True),
+        ({"labels": (("team", "web"),)}, True),
+        ({"labels": (("team", "db"),)}, False),
+        ({"labels": (("team", "web"), ("tier", None))}, False),
         ({"actions": ("start",)}, False),
         ({"subject": "web"}, True),
         ({"subject": "aaaa"}, True),
