@@ -35,6 +35,12 @@ class Completed:
         """`stdout` as UTF-8; what is not is replaced."""
         return self.stdout.decode(errors="replace")
 
+    def _repr_html_(self) -> str:
+        from containerlib.spec.html import details, output  # noqa: PLC0415 - for notebooks alone
+
+        code = f"{self.exit_code}{', out of memory' if self.status.oom_killed else ''}"
+        return details({"exit code": code, "stdout": output(self.stdout), "stderr": output(self.stderr)})
+
 
 def checked(completed: Completed, argv: Sequence[str], *, check: bool) -> Completed:
     """Raises ExitError where `check` and the exit code is not 0."""

@@ -126,6 +126,31 @@ class Stats:
     networks: tuple[NetworkUsage, ...] = ()
     pressure: Pressures = Pressures()
 
+    def _repr_html_(self) -> str:
+        from containerlib.spec.html import details  # noqa: PLC0415 - for notebooks alone
+
+        return details(_columns(self))
+
+
+def _columns(stats: Stats) -> dict[str, str]:
+    """Those of `docker stats`."""
+    cpu, memory = stats.cpu, stats.memory
+    limit = "" if memory.limit_bytes is None else f" of {_mib(memory.limit_bytes)}"
+    return {
+        "time": f"{stats.time.astimezone():%H:%M:%S}",
+        "processor": f"{cpu.usage_ns / 1e9:.2f} s" if cpu.percent is None else f"{cpu.percent:.1f} %",
+        "memory": f"{_mib(memory.working_set_bytes)}{limit}",
+        "network": ", ".join(
+            f"{each.name}: {_mib(each.rx_bytes)} in, {_mib(each.tx_bytes)} out" for each in stats.networks
+        ),
+        "devices": f"{_mib(stats.io.read_bytes)} read, {_mib(stats.io.write_bytes)} written",
+        "processes": str(stats.pids.current),
+    }
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:,.1f} MiB"
+
 
 def read(instance: Instance) -> Stats:
     """One sample. Raises: Conflict where the container has ended; NotFound; StageError."""

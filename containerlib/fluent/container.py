@@ -28,6 +28,7 @@ from containerlib.fluent.container_handle import ContainerHandle
 from containerlib.fluent.image import Image, image_changes
 from containerlib.fluent.inspection import Inspectable
 from containerlib.fluent.process import Process
+from containerlib.fluent.tables import container_table, containers_table
 from containerlib.fluent.waiting import flows, waits
 
 if TYPE_CHECKING:
@@ -321,6 +322,9 @@ class Container(ContainerHandle["Engine"], Inspectable):
     ) -> None:
         stop.leave(self._instance, error)
 
+    def _repr_html_(self) -> str:
+        return container_table(self)
+
 
 class ContainerCollection:
     """The containers of an engine: `engine.containers`."""
@@ -354,6 +358,9 @@ class ContainerCollection:
 
     def __repr__(self) -> str:
         return f"<ContainerCollection of {self.engine!r}>"
+
+    def _repr_html_(self) -> str:
+        return containers_table(self.list())
 
 
 def _find(engine: Engine, container_id: str) -> Container:
