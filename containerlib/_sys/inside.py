@@ -16,17 +16,21 @@ import contextlib
 import errno
 import os
 import stat
+import struct
 from collections.abc import Iterator
 
 from containerlib._sys.native import open_in_root
 from containerlib.spec.values import frozen
 
-__all__ = ["RESOLVE_NO_SYMLINKS", "IdMap", "Inside"]
+__all__ = ["RESOLVE_NO_SYMLINKS", "IdMap", "Inside", "Owners"]
 
 RESOLVE_NO_SYMLINKS = 0x04
 _LOOK = os.O_PATH | os.O_CLOEXEC
 _MOST_LINKS = 40
 _NOBODY = 65534
+_CAPABILITY = struct.Struct("<6I")
+_ACL_ENTRY = struct.Struct("<HHI")
+_ACL_USER, _ACL_GROUP = 2, 8
 _EVERY_ID = 1 << 32
 
 
@@ -55,6 +59,42 @@ class IdMap:
             if outside <= number < outside + count:
                 return inside + number - outside
         return _NOBODY
+
+
+@frozen
+class Owners:
+    """What ids on the host are in a user namespace."""
+
+    users: IdMap
+    groups: IdMap
+
+    def seen(self, status: os.stat_result) -> os.stat_result:
+        """`status` as the container has it."""
+        uid, gid = self.users.inward(status.st_uid), self.groups.inward(status.st_gid)
+        if (uid, gid) == (status.st_uid, status.st_gid):
+            return status
+        names = [name for name in dir(status) if name.startswith("st_")]
+        numbers = tuple(status)
+        return os.stat_result((*numbers[:4], uid, gid, *numbers[6:]), {n: getattr(status, n) for n in names})
+
+    def attribute(self, name: str, value: bytes) -> bytes:
+        """An extended attribute's value as it is without the namespace: of those that have ids in them.
+
+        Spec: linux/capability.h (vfs_ns_cap_data), linux/posix_acl_xattr.h
+        """
+        if name == "security.capability" and len(value) == _CAPABILITY.size:
+            magic, *sets, root = _CAPABILITY.unpack(value)
+            if magic >> 24 == 3 and self.users.inward(root) == 0:
+                return _CAPABILITY.pack(magic & 0xFFFFFF | 2 << 24, *sets, 0)[:-4]
+        if name.startswith("system.posix_acl_") and len(value) % _ACL_ENTRY.size == 4:
+            entries = map(self._acl_entry, _ACL_ENTRY.iter_unpack(value[4:]))
+            return value[:4] + b"".join(_ACL_ENTRY.pack(*entry) for entry in entries)
+        return value
+
+    def _acl_entry(self, entry: tuple[int, int, int]) -> tuple[int, int, int]:
+        tag, rights, number = entry
+        ids = {_ACL_USER: self.users, _ACL_GROUP: self.groups}.get(tag)
+        return entry if ids is None else (tag, rights, ids.inward(number))
 
 
 class Inside:
@@ -90,12 +130,7 @@ class Inside:
 
     def seen(self, status: os.stat_result) -> os.stat_result:
         """`status` as the container has it."""
-        uid, gid = self.users.inward(status.st_uid), self.groups.inward(status.st_gid)
-        if (uid, gid) == (status.st_uid, status.st_gid):
-            return status
-        names = [name for name in dir(status) if name.startswith("st_")]
-        numbers = tuple(status)
-        return os.stat_result((*numbers[:4], uid, gid, *numbers[6:]), {n: getattr(status, n) for n in names})
+        return Owners(self.users, self.groups).seen(status)
 
     def names(self, path: str) -> list[str]:
         """What is in the directory, by name."""

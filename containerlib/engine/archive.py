@@ -8,8 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
+from containerlib._sys.inside import IdMap, Owners
 from containerlib.engine import stop, words
 from containerlib.engine.instance import Instance
+from containerlib.engine.listing import find
 from containerlib.engine.output import Target, output
 from containerlib.errors import InvalidArgument, NotFound, StageError, Unsupported
 from containerlib.images import ImageRecord
@@ -40,7 +42,10 @@ def diff(instance: Instance) -> list[Change]:
 
 def export(instance: Instance, target: Target) -> None:
     """Writes all of its files, mounts left out, as a tar archive. Raises: StageError; Unsupported as `diff`."""
-    with MergedTree(_files(instance)) as tree, output(target, field="target") as out:
+    with (
+        MergedTree(_files(instance), owners=_owners(instance)) as tree,
+        output(target, field="target") as out,
+    ):
         write_to(out, layer_tar(tree.walk()))
 
 
@@ -114,7 +119,10 @@ def commit(
 ) -> ImageRecord:
     """An image of its image and what it changed. Frozen meanwhile with `pause`. Raises: StageError; Unsupported."""
     upper = _upper(instance)
-    with _held(instance, pause), MergedTree([upper], hide_whiteouts=False) as tree:
+    with (
+        _held(instance, pause),
+        MergedTree([upper], hide_whiteouts=False, owners=_owners(instance)) as tree,
+    ):
         return instance.core.images.add_layer(
             instance.record.image_id,
             layer_tar(
@@ -155,10 +163,6 @@ def _files(instance: Instance) -> tuple[str | Layer, ...]:
 
 def _upper(instance: Instance) -> str:
     path = f"{instance.directory}/upper"
-    if instance.memo.ids == "mapped":
-        raise Unsupported(
-            f"{instance.subject} has a user namespace, and its files have that one's ids: copy them from inside"
-        )
     if instance.memo.layers == "copy":
         raise Unsupported(
             f"{instance.subject} has a copy of its image's files, and nobody knows which it changed: the other "
@@ -169,6 +173,20 @@ def _upper(instance: Instance) -> str:
             f"{instance.subject} is of the host's image: what it writes is in memory, and the image is this machine"
         )
     return path
+
+
+def _owners(instance: Instance) -> Owners | None:
+    """What it wrote has the ids that its user namespace has on the host; its image's files have the image's."""
+    if instance.memo.ids != "mapped":
+        return None
+    joined = dict(instance.memo.joined).get("user")
+    of = instance if joined is None else find(instance.core, joined)
+    linux = of.spec["linux"]
+    users, groups = (
+        IdMap(tuple((each["containerID"], each["hostID"], each["size"]) for each in maps))
+        for maps in (linux.get("uidMappings", ()), linux.get("gidMappings", ()))
+    )
+    return Owners(users, groups)
 
 
 def _lowers(instance: Instance) -> tuple[Layer, ...]:

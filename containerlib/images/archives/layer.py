@@ -165,13 +165,16 @@ def _add_xattrs(entry: Entry, info: tarfile.TarInfo, descriptor: int = -1) -> No
             raise
         return
     values: dict[str, str] = {
-        _Keyword(_XATTR + name): os.getxattr(place, name, follow_symlinks=descriptor >= 0).decode(
-            "utf-8", "surrogateescape"
-        )
+        _Keyword(_XATTR + name): _xattr(entry, place, name).decode("utf-8", "surrogateescape")
         for name in sorted(names)
         if not name.startswith(_OWN) and "=" not in name  # it would be read as another's name and value
     }
     info.pax_headers = {**info.pax_headers, **values}
+
+
+def _xattr(entry: Entry, place: int | str, name: str) -> bytes:
+    value = os.getxattr(place, name, follow_symlinks=isinstance(place, int))
+    return value if entry.owners is None else entry.owners.attribute(name, value)
 
 
 class _Keyword(str):

@@ -24,6 +24,7 @@ from types import TracebackType
 
 from attrs import define, frozen
 
+from containerlib._sys.inside import Owners
 from containerlib._sys.opening import open_layer
 from containerlib.errors import StageError
 from containerlib.spec.layer import Layer
@@ -49,6 +50,8 @@ class Entry:
     """A descriptor of the directory that has it, in the layer that shows it."""
     opaque: bool = False
     """A directory that hides all that is below it in lower layers; said only where whiteouts are shown."""
+    owners: Owners | None = None
+    """Whose ids its extended attributes are in, where that is not the image; `status` has the image's."""
 
     @property
     def name(self) -> str:
@@ -94,15 +97,22 @@ class _Level:
 class MergedTree:
     """The merged view of layers. Holds descriptors: close it, or use it in a `with`. One walk at a time.
 
+    `owners`: what the ids of the top layer's files mean, where they are those of a user namespace.
+
     Raises: StageError(stage="image") where a layer cannot be opened.
     """
 
-    def __init__(self, layers: Sequence[str | Layer], *, hide_whiteouts: bool = True) -> None:
+    def __init__(
+        self, layers: Sequence[str | Layer], *, hide_whiteouts: bool = True, owners: Owners | None = None
+    ) -> None:
         self._hide = hide_whiteouts
+        self._owners = owners
+        self._of_top: set[int] = set()
         self._roots: list[int] = []
         try:
             for layer in layers:
                 self._roots.append(open_layer(layer))
+            self._of_top.update(self._roots[:1])
         except OSError as error:
             self.close()
             raise StageError(
@@ -114,7 +124,7 @@ class MergedTree:
 
         Raises: StageError(stage="image") where one cannot be read.
         """
-        yield Entry("", os.fstat(self._roots[0]), self._roots[0])
+        yield self._entry("", os.fstat(self._roots[0]), self._roots[0])
         levels = [_Level("", iter(self._names(self._roots)), self._roots)]
         try:
             while levels:
@@ -247,8 +257,13 @@ class MergedTree:
             if is_whiteout(status) and self._hide:
                 return None
             opaque = not self._hide and stat.S_ISDIR(status.st_mode) and _opaque_at(name, directory)
-            return Entry(path, status, directory, opaque)
+            return self._entry(path, status, directory, opaque=opaque)
         return None
+
+    def _entry(self, path: str, status: os.stat_result, parent: int, *, opaque: bool = False) -> Entry:
+        if self._owners is None or parent not in self._of_top:
+            return Entry(path, status, parent, opaque)
+        return Entry(path, self._owners.seen(status), parent, opaque, self._owners)
 
     def _below(self, name: str, directories: Sequence[int]) -> list[int]:
         """The directories that merge under `name`, the top one first."""
@@ -264,6 +279,7 @@ class MergedTree:
                         break
                     raise
                 found.append(descriptor)
+                (self._of_top.add if directory in self._of_top else self._of_top.discard)(descriptor)
                 if is_opaque(descriptor):
                     break
         except BaseException:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from containerlib._sys.inside import IdMap, Inside
+from containerlib._sys.inside import IdMap, Inside, Owners
 from containerlib._sys.transfer import Mismatch, Transfer
 
 OFFSET = IdMap(((0, 100_000, 1000), (5000, 7, 1)))
@@ -108,3 +109,26 @@ def test_transfer_of_deep_tree_needs_few_descriptors(tmp_path: Path) -> None:
     tmp_path.joinpath("target").mkdir()
     copied(tmp_path / "source", tmp_path / "target", "top")
     assert tmp_path.joinpath("target", "top", *("d" for _ in range(1500))).is_dir()
+
+
+OWNERS = Owners(IdMap(((0, 100_000, 65_536),)), IdMap(((0, 200_000, 65_536),)))
+
+
+def test_owners_of_a_namespace_are_its_own_in_access_lists() -> None:
+    entries = ((1, 7, 0xFFFFFFFF), (2, 6, 100_007), (8, 4, 200_008), (8, 4, 5))
+    value = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    seen = OWNERS.attribute("system.posix_acl_access", value)
+    assert [*struct.iter_unpack("<HHI", seen[4:])] == [
+        (1, 7, 0xFFFFFFFF),
+        (2, 6, 7),
+        (8, 4, 8),
+        (8, 4, 65_534),
+    ]
+
+
+def test_owners_of_a_namespace_have_its_capabilities_without_it() -> None:
+    mine = struct.pack("<6I", 3 << 24 | 1, 0x400, 0, 0, 0, 100_000)
+    assert OWNERS.attribute("security.capability", mine) == struct.pack("<5I", 2 << 24 | 1, 0x400, 0, 0, 0)
+    others = struct.pack("<6I", 3 << 24 | 1, 0x400, 0, 0, 0, 300_000)
+    assert OWNERS.attribute("security.capability", others) == others
+    assert OWNERS.attribute("user.note", mine) == mine

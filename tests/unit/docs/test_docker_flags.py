@@ -12,7 +12,7 @@ import pytest
 import containerlib as cl
 
 PAGE = Path(__file__).parents[3].joinpath("docs/docker-users.md").read_text()
-COMMANDS = ("run", "create", "exec", "attach", "start", "logs", "cp", "stats", "events")
+COMMANDS = ("run", "create", "exec", "attach", "start", "logs", "cp", "stats", "events", "update")
 
 
 def rows(command: str) -> dict[str, str]:
@@ -50,6 +50,13 @@ def test_page_words_are_there() -> None:
     assert [word for word in sorted(words) if not hasattr(cl.ContainerRecipe, word)] == []
     methods = {name for command in COMMANDS for text in rows(command).values() for name in called(text)}
     assert [name for name in sorted(methods) if not hasattr(cl.Container, name)] == []
+
+
+def test_page_has_each_filter_of_events() -> None:
+    """As `docker events` of version 28 has them."""
+    known = "config container daemon event image label network node plugin scope secret service type volume"
+    section = PAGE.partition("### `docker events --filter`")[2].partition("###")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == known.split()
 
 
 def called(text: str) -> list[str]:
