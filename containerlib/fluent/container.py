@@ -28,7 +28,6 @@ from containerlib.fluent.container_handle import ContainerHandle
 from containerlib.fluent.image import Image, image_changes
 from containerlib.fluent.inspection import Inspectable
 from containerlib.fluent.process import Process
-from containerlib.fluent.tables import container_table, containers_table
 from containerlib.fluent.waiting import flows, waits
 
 if TYPE_CHECKING:
@@ -323,6 +322,8 @@ class Container(ContainerHandle["Engine"], Inspectable):
         stop.leave(self._instance, error)
 
     def _repr_html_(self) -> str:
+        from containerlib.fluent.tables import container_table  # noqa: PLC0415 - for notebooks alone
+
         return container_table(self)
 
 
@@ -360,6 +361,8 @@ class ContainerCollection:
         return f"<ContainerCollection of {self.engine!r}>"
 
     def _repr_html_(self) -> str:
+        from containerlib.fluent.tables import containers_table  # noqa: PLC0415 - for notebooks alone
+
         return containers_table(self.list())
 
 

@@ -13,7 +13,6 @@ from containerlib.engine import archive, words
 from containerlib.engine.removal import prune_images, remove_image, verify_images
 from containerlib.engine.sources import check_reference
 from containerlib.errors import InvalidArgument
-from containerlib.fluent.tables import images_table
 from containerlib.images.archives.configs import ConfigChanges
 from containerlib.images.content.pruning import PrunePolicy
 from containerlib.units import Size, parse_size
@@ -184,6 +183,8 @@ class Image:
         return f"<Image {' '.join((start, *self.references))}>"
 
     def _repr_html_(self) -> str:
+        from containerlib.fluent.tables import images_table  # noqa: PLC0415 - for notebooks alone
+
         return images_table([self.record])
 
 
@@ -336,6 +337,8 @@ class ImageCollection:
         return f"<ImageCollection of {self.engine!r}>"
 
     def _repr_html_(self) -> str:
+        from containerlib.fluent.tables import images_table  # noqa: PLC0415 - for notebooks alone
+
         return images_table(self.engine.core.images.list())
 
 
