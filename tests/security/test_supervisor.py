@@ -75,9 +75,13 @@ def fail_to_execute(container: Bundled) -> None:
 
 
 def attach(container: Bundled) -> None:
+    reading, writing = os.pipe()
     supervisor = connect(container.directory)
     assert supervisor is not None
+    supervisor.attach(stdin=True, stdout=writing, stderr=writing)
     supervisor.close()
+    os.close(reading)
+    os.close(writing)
 
 
 @pytest.mark.parametrize("ask", [fail_to_execute, attach])
