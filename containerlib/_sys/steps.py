@@ -18,7 +18,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Generator, Iterator
 from typing import Any, Generic, ParamSpec, TypeVar
 
-__all__ = ["Ask", "Flow", "Ready", "Steps", "Work", "finish", "items", "patience", "waited"]
+__all__ = ["Ask", "Flow", "Pauses", "Ready", "Steps", "Work", "finish", "items", "patience", "waited"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -53,6 +53,20 @@ class Ready(Ask):
         for descriptor in self.writing:
             poll.register(descriptor, select.POLLOUT)
         return [descriptor for descriptor, _ in poll.poll(patience(self.timeout))]
+
+
+class Pauses:
+    """Growing pauses between looks at what nobody tells: from 2 ms to a tenth of a second."""
+
+    __slots__ = ("_next",)
+
+    def __init__(self) -> None:
+        self._next = 0.002
+
+    def next(self) -> Ready:
+        """The pause before the next look."""
+        pause, self._next = self._next, min(self._next * 1.5, 0.1)
+        return Ready(timeout=pause)
 
 
 class Work(Ask, Generic[T]):

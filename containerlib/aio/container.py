@@ -6,16 +6,16 @@ import os
 from collections.abc import Mapping
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from anyio import CancelScope
 
 from containerlib.aio.container_path import ContainerPath
-from containerlib.aio.driving import Flowing, in_thread
+from containerlib.aio.driving import Flowing, drive, in_thread
 from containerlib.aio.image import Image
 from containerlib.aio.process import Process
 from containerlib.aio.verbs import awaits, iterates, threaded
-from containerlib.engine import stats, words
+from containerlib.engine import stats, waiting, words
 from containerlib.fluent.container import Container as BlockingContainer
 from containerlib.fluent.container import ContainerCollection as BlockingCollection
 from containerlib.fluent.container_handle import ContainerHandle
@@ -23,6 +23,8 @@ from containerlib.fluent.container_handle import ContainerHandle
 if TYPE_CHECKING:
     from containerlib.aio.engine import Engine
     from containerlib.engine.stats import Stats
+    from containerlib.engine.waiting import ReadyCondition, WaitCondition
+    from containerlib.spec.status import ExitStatus
 
 __all__ = ["Container", "ContainerCollection"]
 
@@ -39,10 +41,9 @@ class Container(ContainerHandle["Engine"]):
 
     start = threaded(BlockingContainer.start)
     restart = threaded(BlockingContainer.restart)
-    wait = threaded(BlockingContainer.wait)
-    wait_for = threaded(BlockingContainer.wait_for)
-    wait_healthy = threaded(BlockingContainer.wait_healthy)
-    stop = threaded(BlockingContainer.stop)
+    wait_for = awaits(BlockingContainer.wait_for)
+    wait_healthy = awaits(BlockingContainer.wait_healthy)
+    stop = awaits(BlockingContainer.stop)
     kill = threaded(BlockingContainer.kill)
     pause = threaded(BlockingContainer.pause)
     resume = threaded(BlockingContainer.resume)
@@ -55,6 +56,20 @@ class Container(ContainerHandle["Engine"]):
     update = threaded(BlockingContainer.update)
     rename = threaded(BlockingContainer.rename)
     remove = threaded(BlockingContainer.remove)
+
+    @overload
+    async def wait(
+        self, timeout: float | None = None, *, condition: WaitCondition = "stopped"
+    ) -> ExitStatus: ...
+
+    @overload
+    async def wait(self, timeout: float | None = None, *, condition: ReadyCondition) -> None: ...
+
+    async def wait(
+        self, timeout: float | None = None, *, condition: WaitCondition | ReadyCondition = "stopped"
+    ) -> ExitStatus | None:
+        """Waits at most `timeout` seconds for its end, or for `condition`: as `containerlib.Container.wait`."""
+        return await drive(waiting.steps(self._instance, words.timeout(timeout), condition))
 
     async def spawn(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from containerlib._sys.steps import Pauses, Steps
 from containerlib.engine.stop import tail
 from containerlib.errors import Conflict, Timeout, printable, with_log
 from containerlib.runtime.lifetime import read_health, restart_count
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from containerlib.spec.lifetime import Health
 
 __all__ = ["health", "restarts", "wait_healthy"]
-
-_FIRST_PAUSE = 0.002
-_LONGEST_PAUSE = 0.1
 
 
 def health(instance: Instance) -> Health | None:
@@ -38,7 +36,7 @@ def restarts(instance: Instance) -> int:
     return restart_count(instance.directory)
 
 
-def wait_healthy(instance: Instance, timeout: float) -> None:
+def wait_healthy(instance: Instance, timeout: float) -> Steps[None]:
     """Waits until a check has said so.
 
     Raises: Timeout with the last check's output; Conflict where the container ends first, or has no check.
@@ -49,7 +47,7 @@ def wait_healthy(instance: Instance, timeout: float) -> None:
             state=instance.state.value,
         )
     limit = time.monotonic() + timeout
-    pause = _FIRST_PAUSE
+    pauses = Pauses()
     while True:
         state, found = instance.state, read_health(instance.directory)
         if state is State.STOPPED:
@@ -60,8 +58,7 @@ def wait_healthy(instance: Instance, timeout: float) -> None:
         if time.monotonic() > limit:
             message = f"{instance.subject} was not healthy in {timeout:g} s{_last(found)}"
             raise Timeout(message, log_tail=tail(instance))
-        time.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
+        yield pauses.next()
 
 
 def _last(found: Health | None) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from containerlib import shim
-from containerlib._sys.steps import finish
+from containerlib._sys.steps import Pauses, Steps, Work
 from containerlib.engine.execute import ExecOptions, execute
 from containerlib.engine.listing import require_log
 from containerlib.engine.reach import Target, answers
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["wait_for"]
 
-_FIRST_PAUSE = 0.002
-_LONGEST_PAUSE = 0.1
-
 
 def wait_for(
     instance: Instance,
@@ -34,7 +32,7 @@ def wait_for(
     target: Target | None = None,
     command: ExecOptions | None = None,
     timeout: float,
-) -> None:
+) -> Steps[None]:
     """Waits until a line of the log contains `log`, then for `target`, then until `command` exits with 0 in the
     container.
 
@@ -44,53 +42,48 @@ def wait_for(
     limit = time.monotonic() + timeout
     if log is not None:
         require_log(instance)
-        _wait_for_log(instance, log, limit)
+        with contextlib.closing(shim.LogReader(instance.directory)) as reader:
+            look = partial(_is_in_log, reader, log)
+            yield from _until(instance, limit, f"a line with {log!r}", look)
     if target is not None:
-        _wait_for_target(instance, target, limit)
+        yield from _until(instance, limit, str(target), partial(_is_reached, instance, target))
     if command is not None:
-        _wait_for_exec(instance, command, limit)
+        what = f"success of {' '.join(command.argv)!r}"
+        yield from _until(instance, limit, what, partial(_is_success, instance, command))
 
 
-def _wait_for_log(instance: Instance, text: str, limit: float) -> None:
-    with contextlib.closing(shim.LogReader(instance.directory)) as log:
-        for _ in _attempts(instance, limit, f"a line with {text!r}"):
-            if any(text in record.text for record in log.read()):
-                return
-
-
-def _wait_for_target(instance: Instance, target: Target, limit: float) -> None:
-    for left in _attempts(instance, limit, str(target)):
-        if answers(instance, target, left):
-            return
-
-
-def _wait_for_exec(instance: Instance, options: ExecOptions, limit: float) -> None:
-    what = f"success of {' '.join(options.argv)!r}"
-    probe = evolve(options, is_probe=True)
-    for left in _attempts(instance, limit, what):
-        try:
-            if finish(execute(instance, probe, must_succeed=False, timeout=max(left, 0.001))).exit_code == 0:
-                return
-        except Timeout as error:
-            raise _late(instance, what) from error
-
-
-def _attempts(instance: Instance, limit: float, what: str) -> Iterator[float]:
-    """The seconds left, at growing intervals; the last attempt comes after the container's end."""
-    pause = _FIRST_PAUSE
+def _until(instance: Instance, limit: float, what: str, look: Callable[[float], Steps[bool]]) -> Steps[None]:
+    """Looks at growing intervals, for the seconds that are left; the last time after the container's end."""
+    pauses = Pauses()
     while True:
         state = instance.state
-        yield limit - time.monotonic()
+        if (yield from look(limit - time.monotonic())):
+            return
         if state is State.STOPPED:
             message = with_log(f"{instance.subject} ended before {what} came", tail(instance))
             raise Conflict(message, state=state.value)
         if time.monotonic() > limit:
-            raise _late(instance, what)
-        time.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
+            raise Timeout(
+                f"{what} did not come from {instance.subject} in the time allowed", log_tail=tail(instance)
+            )
+        yield pauses.next()
 
 
-def _late(instance: Instance, what: str) -> Timeout:
-    return Timeout(
-        f"{what} did not come from {instance.subject} in the time allowed", log_tail=tail(instance)
-    )
+def _is_in_log(reader: shim.LogReader, text: str, left: float) -> Steps[bool]:
+    del left
+    found: bool = yield Work(lambda: any(text in record.text for record in reader.read()))
+    return found
+
+
+def _is_reached(instance: Instance, target: Target, left: float) -> Steps[bool]:
+    reached: bool = yield Work(partial(answers, instance, target, left))
+    return reached
+
+
+def _is_success(instance: Instance, command: ExecOptions, left: float) -> Steps[bool]:
+    probe = evolve(command, is_probe=True)
+    try:
+        done = yield from execute(instance, probe, must_succeed=False, timeout=max(left, 0.001))
+    except Timeout:
+        return False
+    return done.exit_code == 0

@@ -11,6 +11,7 @@ from attrs import evolve
 
 from containerlib import runtime
 from containerlib._sys.privilege import Capability, require_capability
+from containerlib._sys.steps import finish
 from containerlib.engine.events import catch_up
 from containerlib.engine.launch import launch, start_bundle
 from containerlib.engine.lock import locked
@@ -75,7 +76,7 @@ def again(instance: Instance, timeout: float | None) -> None:
     Raises: Conflict where somebody else starts it meanwhile; what `restart` raises.
     """
     if instance.state is not State.STOPPED:
-        stop(instance, timeout, keep=True)
+        finish(stop(instance, timeout, keep=True))
     restart(instance)
 
 

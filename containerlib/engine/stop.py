@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from containerlib import runtime, shim
 from containerlib._sys.processes import await_end
+from containerlib._sys.steps import Ready, Steps, Work, finish
 from containerlib._sys.trees import remove_tree
 from containerlib.engine import events
 from containerlib.engine.lifetime import DEFAULT_GRACE
@@ -35,6 +36,7 @@ __all__ = [
     "connected",
     "discard",
     "end_survivor",
+    "ending",
     "forget",
     "forget_removed",
     "kill",
@@ -78,7 +80,7 @@ def kill(instance: Instance, number: int) -> None:
         _thaw(instance)
 
 
-def stop(instance: Instance, timeout: float | None = None, *, keep: bool = False) -> ExitStatus:
+def stop(instance: Instance, timeout: float | None = None, *, keep: bool = False) -> Steps[ExitStatus]:
     """The stop signal, `timeout` seconds of grace, then SIGKILL. A stopped container stays so.
 
     There is no grace for a program that neither catches nor blocks the signal: the kernel would not deliver
@@ -87,8 +89,9 @@ def stop(instance: Instance, timeout: float | None = None, *, keep: bool = False
     state = instance.state
     with connected(instance) as supervisor:
         if supervisor is None or state is State.STOPPED:
-            return recorded_end(instance)
-        status = _stopped(instance, supervisor, state, timeout, keep=keep)
+            ended: ExitStatus = yield Work(partial(recorded_end, instance))
+            return ended
+        status = yield from _stopped(instance, supervisor, state, timeout, keep=keep)
     events.catch_up([instance])
     events.note(instance, "stop")
     return status
@@ -96,19 +99,32 @@ def stop(instance: Instance, timeout: float | None = None, *, keep: bool = False
 
 def _stopped(
     instance: Instance, supervisor: Supervisor, state: State, timeout: float | None, *, keep: bool
-) -> ExitStatus:
+) -> Steps[ExitStatus]:
     if state is State.PAUSED:
         _thaw(instance)
-    if state is State.RESTARTING:
-        return _kill_all(instance, supervisor, keep=keep)
     grace = _grace(instance, timeout)
     number = _stop_signal(instance)
-    if grace > 0 and state is not State.CREATED and hears(supervisor.pid, number):
+    runs = state not in (State.CREATED, State.RESTARTING)
+    if runs and grace > 0 and hears(supervisor.pid, number):
         with contextlib.suppress(Timeout):
             with contextlib.suppress(Conflict):
                 supervisor.signal(number, final=True, keep=keep)
-            return _ended(supervisor, grace)
-    return _kill_all(instance, supervisor, keep=keep)
+            status = yield from ending(supervisor, grace)
+            yield Work(supervisor.finished)
+            return status
+    killed: ExitStatus = yield Work(partial(_kill_all, instance, supervisor, keep=keep))
+    return killed
+
+
+def ending(supervisor: Supervisor, timeout: float | None) -> Steps[ExitStatus]:
+    """Until the supervisor tells how it ended. Raises: Timeout."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while (status := supervisor.poll()) is None:
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            raise Timeout(f"it still runs after {timeout:g} s")
+        yield Ready((supervisor.fileno(),), timeout=left)
+    return status
 
 
 def _stop_signal(instance: Instance) -> int:
@@ -243,7 +259,7 @@ def leave(instance: Instance, error: BaseException | None) -> None:
         return
     try:
         with contextlib.suppress(NotFound, Unavailable):
-            stop(instance)
+            finish(stop(instance))
     finally:
         discard(instance)
 

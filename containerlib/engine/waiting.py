@@ -9,16 +9,18 @@ healthy      a check of its health has succeeded                        -
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import time
-from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
 
 from containerlib import shim
+from containerlib._sys.steps import Pauses, Steps, Work
 from containerlib.engine.health import wait_healthy
 from containerlib.engine.lifetime import is_removed
-from containerlib.engine.stop import connected, forget_removed, lost, recorded_end, tail
+from containerlib.engine.stop import connected, ending, forget_removed, lost, recorded_end, tail
 from containerlib.errors import InvalidArgument, NotFound, StageError, Timeout, Unavailable
 from containerlib.runtime.supervisor import LOST
 from containerlib.spec.lifecycle import State
@@ -27,51 +29,55 @@ if TYPE_CHECKING:
     from containerlib.engine.instance import Instance
     from containerlib.spec.status import ExitStatus
 
-__all__ = ["Ready", "WaitCondition", "check_condition", "wait", "wait_ready"]
+__all__ = ["ReadyCondition", "WaitCondition", "steps", "wait", "wait_ready"]
 
 WaitCondition = Literal["stopped", "next-exit", "removed"]
-Ready = Literal["running", "healthy"]
-_CONDITIONS: tuple[str, ...] = (*get_args(WaitCondition), *get_args(Ready))
-_FIRST_PAUSE = 0.002
-_LONGEST_PAUSE = 0.1
+ReadyCondition = Literal["running", "healthy"]
+_CONDITIONS: tuple[str, ...] = (*get_args(WaitCondition), *get_args(ReadyCondition))
 _ALIVE = (State.RUNNING, State.PAUSED)
 
 
-def check_condition(condition: str) -> None:
-    """Raises: InvalidArgument."""
+def steps(
+    instance: Instance, timeout: float | None, condition: WaitCondition | ReadyCondition
+) -> Steps[ExitStatus | None]:
+    """As `wait` and `wait_ready`. Raises: InvalidArgument."""
     if condition not in _CONDITIONS:
         raise InvalidArgument(
             f"{condition!r} is none of {', '.join(map(repr, _CONDITIONS))}", field="condition"
         )
+    if condition == "running" or condition == "healthy":  # noqa: PLR1714 - in this form types follow
+        return wait_ready(instance, timeout, condition=condition)
+    return wait(instance, timeout, condition=condition)
 
 
 def wait(
     instance: Instance, timeout: float | None = None, *, condition: WaitCondition = "stopped"
-) -> ExitStatus:
+) -> Steps[ExitStatus]:
     """The container's end, waited for in this or any other process, with "next-exit" its program's.
 
     Raises: Timeout with the log's last lines; Unavailable where it never ran; NotFound where it has been removed.
     """
     if condition == "removed":
-        return _removed(instance, timeout)
-    status = _end(instance, timeout, next_exit=condition == "next-exit")
-    return recorded_end(instance) if status is None else status
+        return (yield from _removed(instance, timeout))
+    status = yield from _end(instance, timeout, next_exit=condition == "next-exit")
+    return (yield Work(partial(recorded_end, instance))) if status is None else status
 
 
-def wait_ready(instance: Instance, timeout: float | None, *, condition: Ready) -> None:
+def wait_ready(instance: Instance, timeout: float | None, *, condition: ReadyCondition) -> Steps[None]:
     """Until it runs, whoever starts it, or is healthy.
 
     Raises: Timeout; NotFound where it is removed; Conflict where it ends before it is healthy, or nothing is checked.
     """
     if condition == "healthy":
-        wait_healthy(instance, math.inf if timeout is None else timeout)
+        yield from wait_healthy(instance, math.inf if timeout is None else timeout)
         return
-    for _ in _looks(instance, timeout, "does not run"):
-        if instance.state in _ALIVE:
-            return
+    limit, pauses = _limit(timeout), Pauses()
+    while instance.state not in _ALIVE:
+        _check_time(instance, limit, f"does not run after {timeout} s")
+        yield pauses.next()
 
 
-def _end(instance: Instance, timeout: float | None, *, next_exit: bool = False) -> ExitStatus | None:
+def _end(instance: Instance, timeout: float | None, *, next_exit: bool = False) -> Steps[ExitStatus | None]:
     """What its supervisor says of its end; None where it has none."""
     with connected(instance) as supervisor:
         if supervisor is None:
@@ -79,30 +85,31 @@ def _end(instance: Instance, timeout: float | None, *, next_exit: bool = False) 
         try:
             if next_exit:
                 supervisor.await_exit()
-            status = supervisor.wait(timeout)
+            status = yield from ending(supervisor, timeout)
         except Timeout as error:
             raise Timeout(
                 f"{instance.subject} still runs after {timeout:g} s", log_tail=tail(instance)
             ) from error
         if not next_exit:
-            supervisor.finished()
-    return lost(instance) if status is LOST else status
+            yield Work(supervisor.finished)
+    return (yield Work(partial(lost, instance))) if status is LOST else status
 
 
-def _removed(instance: Instance, timeout: float | None) -> ExitStatus:
+def _removed(instance: Instance, timeout: float | None) -> Steps[ExitStatus]:
     """One that has stopped may be started again before it is removed: its last end is what counts."""
     if not os.path.isdir(instance.directory):  # noqa: PTH112
         raise instance.gone()
     status: ExitStatus | None = None
-    for left in _looks(instance, timeout, "is still there"):
-        if not os.path.isdir(instance.directory):  # noqa: PTH112
-            if _is_forgotten(instance):
-                break
-            continue
-        try:
-            status = _end(instance, left) or shim.read_exit(instance.directory) or status
-        except (StageError, Unavailable):  # it is being removed without having run
-            continue
+    limit, pauses = _limit(timeout), Pauses()
+    while True:
+        if os.path.isdir(instance.directory):  # noqa: PTH112
+            with contextlib.suppress(StageError, Unavailable):  # it is being removed without having run
+                left = None if limit is None else max(limit - time.monotonic(), 0.0)
+                status = (yield from _end(instance, left)) or shim.read_exit(instance.directory) or status
+        elif _is_forgotten(instance):
+            break
+        _check_time(instance, limit, f"is still there after {timeout} s")
+        yield pauses.next()
     if status is None:
         raise Unavailable(f"{instance.subject} was removed, and nobody knows how it ended: had it ever run?")
     return status
@@ -117,14 +124,10 @@ def _is_forgotten(instance: Instance) -> bool:
     return is_removed(instance) and forget_removed(instance)
 
 
-def _looks(instance: Instance, timeout: float | None, otherwise: str) -> Iterator[float | None]:
-    """The seconds that are left, at growing intervals. Raises: Timeout."""
-    limit = None if timeout is None else time.monotonic() + timeout
-    pause = _FIRST_PAUSE
-    while True:
-        left = None if limit is None else limit - time.monotonic()
-        yield left if left is None else max(left, 0.0)
-        if left is not None and left <= 0:
-            raise Timeout(f"{instance.subject} {otherwise} after {timeout:g} s", log_tail=tail(instance))
-        time.sleep(pause)
-        pause = min(pause * 1.5, _LONGEST_PAUSE)
+def _limit(timeout: float | None) -> float | None:
+    return None if timeout is None else time.monotonic() + timeout
+
+
+def _check_time(instance: Instance, limit: float | None, otherwise: str) -> None:
+    if limit is not None and time.monotonic() > limit:
+        raise Timeout(f"{instance.subject} {otherwise}", log_tail=tail(instance))

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, overload
 
+from containerlib._sys.steps import finish
 from containerlib.engine import (
     archive,
     attach,
@@ -67,13 +68,14 @@ class Container(ContainerHandle["Engine"], Inspectable):
         """
         start.restart(self._instance)
 
-    def wait_healthy(self, timeout: float = 30.0) -> None:
+    @waits
+    def wait_healthy(self, timeout: float = 30.0) -> Steps[None]:
         """Waits at most `timeout` seconds until a check of its health has succeeded.
 
         Raises: Timeout with the last check's output and the log's last lines; Conflict, with these, where it ends
         first, and where it has no check.
         """
-        health.wait_healthy(self._instance, words.seconds(timeout))
+        return health.wait_healthy(self._instance, words.seconds(timeout))
 
     def restart(self, timeout: float | None = None) -> None:
         """Stops it as `stop` does, where it runs, and starts it again.
@@ -88,10 +90,13 @@ class Container(ContainerHandle["Engine"], Inspectable):
     ) -> ExitStatus: ...
 
     @overload
-    def wait(self, timeout: float | None = None, *, condition: waiting.Ready) -> None: ...
+    def wait(self, timeout: float | None = None, *, condition: waiting.ReadyCondition) -> None: ...
 
     def wait(
-        self, timeout: float | None = None, *, condition: waiting.WaitCondition | waiting.Ready = "stopped"
+        self,
+        timeout: float | None = None,
+        *,
+        condition: waiting.WaitCondition | waiting.ReadyCondition = "stopped",
     ) -> ExitStatus | None:
         """Waits at most `timeout` seconds for its end, whichever process started it.
 
@@ -102,12 +107,9 @@ class Container(ContainerHandle["Engine"], Inspectable):
 
         One whose supervisor was killed ended by that: exit code 137, signal 9.
         """
-        waiting.check_condition(condition)
-        if condition == "running" or condition == "healthy":  # noqa: PLR1714 - in this form types follow
-            waiting.wait_ready(self._instance, words.timeout(timeout), condition=condition)
-            return None
-        return waiting.wait(self._instance, words.timeout(timeout), condition=condition)
+        return finish(waiting.steps(self._instance, words.timeout(timeout), condition))
 
+    @waits
     def wait_for(
         self,
         *,
@@ -116,7 +118,7 @@ class Container(ContainerHandle["Engine"], Inspectable):
         http: str | None = None,
         exec: Sequence[str] | None = None,  # noqa: A002 - DESIGN's name
         timeout: float = 30.0,
-    ) -> None:
+    ) -> Steps[None]:
         """Waits until a line of its log contains `log`, then until it can be reached, then until `exec` exits with 0.
 
         `port` is a TCP port that takes a connection on its own loopback, by IPv4 or IPv6. With `http` it answers a
@@ -127,9 +129,10 @@ class Container(ContainerHandle["Engine"], Inspectable):
         """
         text, target, command = conditions(log, port, http, exec)
         limit = words.seconds(timeout)
-        ready.wait_for(self._instance, log=text, target=target, command=command, timeout=limit)
+        return ready.wait_for(self._instance, log=text, target=target, command=command, timeout=limit)
 
-    def stop(self, timeout: float | None = None) -> ExitStatus:
+    @waits
+    def stop(self, timeout: float | None = None) -> Steps[ExitStatus]:
         """Sends the stop signal, waits `timeout` seconds (None: the recipe's, or 10), then kills.
 
         A program that neither catches nor blocks the signal is killed at once: as the first process of its

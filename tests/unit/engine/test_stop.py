@@ -8,6 +8,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
+from containerlib._sys.steps import finish
 from containerlib._sys.wire import Kind, Message
 from containerlib.engine import stop, waiting
 from containerlib.errors import NotFound, Unavailable
@@ -27,18 +28,18 @@ def test_end_of_a_started_container_without_exit_record_is_that_of_its_superviso
     tmp_path: Path, verb: Any
 ) -> None:
     (tmp_path / "started").write_bytes(Message(Kind.STARTED, (1, 0, 0, 0)).pack())
-    status = verb(instance_in(tmp_path), 1.0)
+    status = finish(verb(instance_in(tmp_path), 1.0))
     assert (status.exit_code, status.signal, status.oom_killed) == (137, 9, False)
 
 
 def test_end_of_a_container_that_never_ran_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="never ran"):
-        waiting.wait(instance_in(tmp_path), 1.0)
+        finish(waiting.wait(instance_in(tmp_path), 1.0))
 
 
 def test_end_of_a_container_that_was_removed_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFound):
-        waiting.wait(instance_in(tmp_path / "gone"), 1.0)
+        finish(waiting.wait(instance_in(tmp_path / "gone"), 1.0))
 
 
 def test_tail_of_a_log_looks_at_its_end_alone(tmp_path: Path) -> None:
