@@ -57,6 +57,8 @@ def containers(engine: cl.Engine, recipe: cl.ContainerRecipe) -> None:
         assert_type(container.state, cl.State)
         assert_type(container.exec("true"), cl.Completed)
         assert_type(container.spawn("true"), cl.Process)
+        assert_type(container.spawn("true", detach=True), cl.Process)
+        assert_type(container.attach(stdin=False), cl.Process)
         assert_type(container.stop(1.0), cl.ExitStatus)
         assert_type(container.wait(), cl.ExitStatus)
         assert_type(container.wait(condition="next-exit"), cl.ExitStatus)
