@@ -7,7 +7,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from attrs import define, field, fields, frozen
+from attrs import asdict, define, field, fields, frozen
 
 from containerlib import runtime
 from containerlib.errors import NotFound
@@ -82,7 +82,7 @@ class Memo:
             return "{}"
         known = {f.name: value for f in fields(Memo) if (value := getattr(self, f.name)) != f.default}
         if "restart" in known:
-            known["restart"] = self.restart.to_json()
+            known["restart"] = asdict(self.restart)
         if self.health is not None:
             known["health"] = self.health.to_json()
         return json.dumps(

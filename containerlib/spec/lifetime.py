@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from containerlib.spec.values import frozen
+from attrs import asdict, frozen
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -45,9 +45,6 @@ class RestartOption:
     """and no longer than this;"""
     calm: float = 10.0
     """one that has run so long begins anew."""
-
-    def to_json(self) -> dict[str, Any]:
-        return _facts(self)
 
     @classmethod
     def read(cls, value: dict[str, Any]) -> RestartOption:
@@ -99,7 +96,7 @@ class HealthOption:
 
     def to_json(self) -> dict[str, Any]:
         kind = next((name for name, kind in _CHECKS.items() if isinstance(self.check, kind)), None)
-        return {**_facts(self), "check": self.check and _facts(self.check), "kind": kind}
+        return {**asdict(self), "kind": kind}
 
     @classmethod
     def read(cls, value: dict[str, Any]) -> HealthOption:
@@ -108,10 +105,6 @@ class HealthOption:
         if kind == "command":
             return cls(CommandCheck(tuple(check["argv"])), **facts)
         return cls(_CHECKS[kind](**check) if kind else None, **facts)
-
-
-def _facts(value: Any) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in value.__slots__}
 
 
 @frozen

@@ -9,9 +9,9 @@
 
 attrs takes 17 ms to import and 0.3 ms for each class; this takes nothing and 0.02 ms. A type checker sees attrs' own,
 and they behave as these do: immutable, with slots, equal and hashed by their fields, picklable. They are for the
-modules that `containerlib-oci create` loads, and for what every first run loads and few use; the rest uses attrs. A
-kind that is often made gets an `__init__` of its own, as attrs writes one at once: a tenth of a millisecond that a
-command does not have, for a value in a quarter of the time, of which a start makes twenty.
+modules that `containerlib-oci create` loads; the rest uses attrs. A kind that is often made gets an `__init__` of its
+own, as attrs writes one at once: a tenth of a millisecond that a command does not have, for a value in a quarter of the
+time, of which a start makes twenty.
 
 `cast` and `NamedTuple` are typing's, which takes 5 ms to import.
 """

@@ -9,11 +9,11 @@ from pathlib import Path
 from subprocess import Popen
 
 import pytest
+from attrs import evolve
 
 import containerlib as cl
 from containerlib.runtime.lifetime import Lifetime, write_policy
 from containerlib.spec.lifetime import HealthOption
-from containerlib.spec.values import evolve
 from rig import images
 from rig.lifetime import children_of, descriptors_of, directory_of, memory_of, quick, shim_of, ticks_of, until
 

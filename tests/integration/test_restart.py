@@ -242,9 +242,8 @@ def test_restart_of_an_owned_container_ends_with_its_owner(
 ) -> None:
     code = f"""
     from attrs import evolve
-    from containerlib.spec import values
     recipe = box.name("owned").restart("always")
-    policy = values.evolve(recipe.options.restart, pause={pause})
+    policy = evolve(recipe.options.restart, pause={pause})
     evolve(recipe, options=evolve(recipe.options, restart=policy)).start("sleep", "0.01")
     print('started', flush=True)
     import time; time.sleep(60)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from containerlib.runtime.supervisor import connect_in
-from containerlib.spec import values
 from rig import bundles
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ _CREDENTIALS = struct.Struct("iii")
 
 def quick(recipe: cl.ContainerRecipe, *, pause: float = 0.001) -> cl.ContainerRecipe:
     """Starts again after `pause` seconds, however often it has ended."""
-    restart = values.evolve(recipe.options.restart, pause=pause, longest=pause)
+    restart = evolve(recipe.options.restart, pause=pause, longest=pause)
     return evolve(recipe, options=evolve(recipe.options, restart=restart))
 
 
