@@ -120,18 +120,21 @@ def happened(instance: Instance, status: ExitStatus | None = None) -> list[Event
     started = runtime.read_record(instance.directory, "started")
     if started is None or started.kind == Kind.CREATED:
         return []
-    found = [_at(instance, "start", run, run)]
     again = runtime.read_record(instance.directory, "restarts")
-    if again is not None and again.number[0]:
-        found += _end(instance, _end_of_run(again), again.number[0])
-        found.sort(key=lambda event: event.time_ns)
-    return found + _last_end(instance, again, run)
+    if again is None or not again.number[0]:
+        return [_at(instance, "start", run, run), *_last_end(instance, again, run)]
+    ended = _end(instance, _end_of_run(again), again.number[0])
+    if again.number[1]:  # it rests
+        return [_at(instance, "start", run, run), *ended]
+    # the clock of files is a tick behind: a start seems to be before the end that it follows
+    began = _at(instance, "start", max(run, again.number[0]), run)
+    return [*ended, began, *_last_end(instance, again, run)]
 
 
 def _last_end(instance: Instance, again: Message | None, run: int) -> list[EventRow]:
     record = runtime.read_record(instance.directory, "exit")
-    if again is not None and (again.number[1] if record is None else record.number[0] == again.number[0]):
-        return []  # it rests, or has ended then
+    if again is not None and record is not None and record.number[0] == again.number[0]:
+        return []  # it could not be started again
     status = shim.read_exit(instance.directory)
     if status is None and is_lost(instance):
         status = LOST
