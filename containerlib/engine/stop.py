@@ -24,7 +24,7 @@ from containerlib.engine.streams import log_tail
 from containerlib.engine.undo import clean_up
 from containerlib.errors import Conflict, NotFound, StageError, Timeout, Unavailable
 from containerlib.runtime import Supervisor
-from containerlib.runtime.supervisor import LOST
+from containerlib.runtime.supervisor import LOST, has_shim
 from containerlib.spec.lifecycle import State, check
 from containerlib.spec.status import ExitStatus
 
@@ -345,8 +345,11 @@ def recorded_end(instance: Instance) -> ExitStatus:
     if status is not None:
         return status
     with locked(instance):  # whoever starts it again takes the records of its last run away first
-        state, status = instance.state, shim.read_exit(instance.directory)
+        status = shim.read_exit(instance.directory)
         started = runtime.read_record(instance.directory, "started")
+        if status is None and started is not None and not has_shim(instance.directory):
+            lost(instance)
+        state = instance.state
     if state is not State.STOPPED:
         raise Conflict(
             f"{instance.subject} was started at this moment: it is {state.value}", state=state.value
@@ -356,7 +359,7 @@ def recorded_end(instance: Instance) -> ExitStatus:
             f"{instance.subject} never ran: its supervisor was killed before it could start it; remove() it, or "
             "start() it again"
         )
-    return status or lost(instance)
+    return status or LOST
 
 
 def tail(instance: Instance) -> Sequence[str]:
