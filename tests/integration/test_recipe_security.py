@@ -131,13 +131,6 @@ def test_volume_has_the_same_ids_whoever_mounts_it(box: cl.ContainerRecipe) -> N
         assert recipe.run("stat", "-c", "%u:%g", "/v/file").text == "5:6\n"
 
 
-def test_files_of_mapped_ids_are_not_taken_for_the_images(box: cl.ContainerRecipe) -> None:
-    with box.userns("auto").start("sleep", "1000") as container:
-        for verb in (container.diff, container.commit):
-            with pytest.raises(cl.Unsupported, match="ids"):
-                verb()
-
-
 def test_run_with_ids_of_its_own_leaves_nothing(
     box: cl.ContainerRecipe, left_nothing: Callable[[], None]
 ) -> None:

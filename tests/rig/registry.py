@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from types import TracebackType
+from urllib.error import HTTPError
 
 from rig.certificates import Certificate
 
@@ -98,8 +99,14 @@ class Registry:
         return reference
 
     def tags(self, repository: str) -> list[str]:
-        with self._opener().open(f"{self.url}/v2/{repository}/tags/list", timeout=10) as answer:
-            return list(json.load(answer)["tags"])
+        """None of a repository that has not got beyond its first blobs."""
+        try:
+            with self._opener().open(f"{self.url}/v2/{repository}/tags/list", timeout=10) as answer:
+                return list(json.load(answer)["tags"])
+        except HTTPError as error:
+            if error.code == 404:
+                return []
+            raise
 
     def repositories(self) -> list[str]:
         with self._opener().open(f"{self.url}/v2/_catalog?n=1000", timeout=10) as answer:
