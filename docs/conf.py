@@ -26,7 +26,7 @@ _ELSEWHERE = r"(anyio|collections\.abc|datetime|httpx|io|os|pathlib|types|typing
 # Unions of what an argument may be, and values of the layers below that are seldom needed.
 _ALIASES = (
     r"_OnProgress|_P|Auth|Check|Compression|(.*\.)?Credentials|FileMode|HealthAction|ManifestFormat|MountSource|Recursion"
-    r"|RestartPolicy|Size|SnapshotterName|Source|Target|(.*\.)?WaitCondition"
+    r"|RestartPolicy|Size|SnapshotterName|Source|Target|(.*\.)?(Ready|Wait)Condition"
 )
 _BELOW = r"Flowing|.*\.ContainerHandle|ImagesPruned|VerifyReport|.*\.(ConfigurationFiles|Document|Retry)"
 nitpick_ignore_regex = [("py:.*", f"{_ELSEWHERE}|{_ALIASES}|{_BELOW}")]

@@ -1,7 +1,7 @@
 """Images from a registry on loopback: pulled until they can run, pulled again, and removed; on tmpfs and on the disk.
 
 Two images, each as gzip and as zstd: 500 MB in 20,000 files, and 300,000 small files, of six layers. BENCH_IMAGES names
-some of them, with commas between.
+some of them, with semicolons between.
 
 Whatever is to be removed is synced to the disk before, everybody's alike: a removal of what has not got there yet frees
 memory alone, and we alone sync what we pull.
@@ -44,7 +44,7 @@ def measure(bench: Bench) -> Iterator[Row]:
     if shutil.which("docker-registry") is None or shutil.which("skopeo") is None:
         yield Row("pull", "-", note="no docker-registry or no skopeo: install them")
         return
-    wanted = os.environ.get("BENCH_IMAGES", "").split(",")
+    wanted = os.environ.get("BENCH_IMAGES", "").split(";")
     for image in IMAGES:
         if wanted == [""] or image.name in wanted:
             with folder(SHARED_MEMORY) as fast, Registry(fast / "registry") as registry:
