@@ -45,13 +45,14 @@ def start_time(pid: int) -> int | None:
 
 
 def _read_stat(pid: int, proc: str) -> tuple[bytes, int] | None:
+    gone = (FileNotFoundError, ProcessLookupError)  # the second of one that ends while it is looked at
     try:
         fd = os.open(f"{proc}/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except gone:
         return None
     try:
         text = os.read(fd, 4096)
-    except ProcessLookupError:
+    except gone:
         return None
     finally:
         os.close(fd)
