@@ -361,7 +361,8 @@ def test_restart_a_thousand_times_leaks_nothing(box: cl.ContainerRecipe) -> None
         until(lambda: container.restart_count >= 1050, seconds=300.0)
         set_restart(container._instance, RestartOption("always", pause=1000.0))
         until(lambda: container.state is cl.State.RESTARTING and not children_of(shim))
-        assert descriptors_of(shim) <= descriptors + 8, "those of a run come and go"
+        # those of a run, and of who asks for its state, come and go
+        until(lambda: descriptors_of(shim) <= descriptors + 8)
         assert memory_of(shim) <= 150
 
 
