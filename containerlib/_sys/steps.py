@@ -14,11 +14,24 @@ the steps, which clean up as any function does: without asking for more.
 from __future__ import annotations
 
 import select
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Generator, Iterator
 from typing import Any, Generic, ParamSpec, TypeVar
 
-__all__ = ["Ask", "Flow", "Pauses", "Ready", "Steps", "Work", "finish", "items", "patience", "waited"]
+__all__ = [
+    "Ask",
+    "Flow",
+    "Pauses",
+    "Ready",
+    "Steps",
+    "Work",
+    "finish",
+    "items",
+    "look_until",
+    "patience",
+    "waited",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -120,6 +133,17 @@ def items(flow: Flow[T]) -> Iterator[T]:
         return
     finally:
         flow.close()
+
+
+def look_until(look: Callable[[], T | None], descriptor: int, timeout: float | None) -> Steps[T | None]:
+    """What `look` finds, asked again whenever the descriptor is readable; None after `timeout` seconds."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while (found := look()) is None:
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            return None
+        yield Ready((descriptor,), timeout=left)
+    return found
 
 
 def waited(flow: Callable[P, Flow[T]]) -> Callable[P, Iterator[T]]:

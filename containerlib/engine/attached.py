@@ -8,11 +8,10 @@ import io
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from containerlib._sys.steps import Ready, Steps, finish
+from containerlib._sys.steps import Steps, finish, look_until
 from containerlib.engine.streams import Pipes, read_or_end
 from containerlib.errors import Conflict, Timeout
 from containerlib.spec.status import ExitStatus
@@ -74,13 +73,14 @@ class Attached:
 
         Raises: Timeout.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while (status := self.poll()) is None:
+        status = yield from look_until(self._held_poll, self._supervisor.fileno(), timeout)
+        if status is None:
+            raise Timeout(f"{' '.join(self.argv)!r} still runs after {timeout:g} s")
+        return status
+
+    def _held_poll(self) -> ExitStatus | None:
+        if (status := self.poll()) is None:
             self._require_hold()
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                raise Timeout(f"{' '.join(self.argv)!r} still runs after {timeout:g} s")
-            yield Ready((self._supervisor.fileno(),), timeout=left)
         return status
 
     def signal(self, number: int) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from containerlib import runtime, shim
 from containerlib._sys.processes import await_end
-from containerlib._sys.steps import Ready, Steps, Work, finish
+from containerlib._sys.steps import Steps, Work, finish, look_until
 from containerlib._sys.trees import remove_tree
 from containerlib.engine import events
 from containerlib.engine.lifetime import DEFAULT_GRACE
@@ -118,12 +118,9 @@ def _stopped(
 
 def ending(supervisor: Supervisor, timeout: float | None) -> Steps[ExitStatus]:
     """Until the supervisor tells how it ended. Raises: Timeout."""
-    deadline = None if timeout is None else time.monotonic() + timeout
-    while (status := supervisor.poll()) is None:
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
-            raise Timeout(f"it still runs after {timeout:g} s")
-        yield Ready((supervisor.fileno(),), timeout=left)
+    status = yield from look_until(supervisor.poll, supervisor.fileno(), timeout)
+    if status is None:
+        raise Timeout(f"it still runs after {timeout:g} s")
     return status
 
 
