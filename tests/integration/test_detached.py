@@ -8,20 +8,12 @@ from subprocess import Popen
 import pytest
 
 import containerlib as cl
+from rig.lifetime import start_and_kill
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 Script = Callable[[str], "Popen[str]"]
 
 WORKS = "trap 'echo bye; exit 7' TERM; i=0; while :; do echo line $i; i=$((i+1)); sleep 0.01; done"
-
-
-def start_and_kill(script: Script, code: str) -> None:
-    """Runs `code` in another process, which is killed with -9 when it says so."""
-    with script(f"{code}\nprint('started', flush=True)\nimport time; time.sleep(60)") as starter:
-        assert starter.stdout is not None
-        assert starter.stdout.readline() == "started\n"
-        starter.kill()
-        starter.wait()
 
 
 def test_detached_survives_kill_of_its_starter(engine: cl.Engine, script: Script) -> None:

@@ -15,7 +15,17 @@ import containerlib as cl
 from containerlib.runtime.lifetime import Lifetime, write_policy
 from containerlib.spec.lifetime import HealthOption
 from rig import images
-from rig.lifetime import children_of, descriptors_of, directory_of, memory_of, quick, shim_of, ticks_of, until
+from rig.lifetime import (
+    children_of,
+    descriptors_of,
+    directory_of,
+    memory_of,
+    quick,
+    shim_of,
+    start_and_kill,
+    ticks_of,
+    until,
+)
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 Script = Callable[[str], "Popen[str]"]
@@ -245,11 +255,7 @@ def test_health_of_a_paused_container_is_not_checked(box: cl.ContainerRecipe) ->
 
 def test_health_goes_on_when_the_starter_was_killed(engine: cl.Engine, script: Script) -> None:
     code = 'box.name("kept").healthy_when(cl.command("true"), every=0.05).start("sleep", "600", detach=True)'
-    with script(f"{code}\nprint('started', flush=True)\nimport time; time.sleep(60)") as starter:
-        assert starter.stdout is not None
-        assert starter.stdout.readline() == "started\n"
-        starter.kill()
-        starter.wait()
+    start_and_kill(script, code)
     container = engine.containers.get("kept")
     try:
         before = container.health

@@ -17,7 +17,16 @@ import containerlib as cl
 from containerlib.engine.lifetime import set_restart
 from containerlib.runtime import connect
 from containerlib.spec.lifetime import RestartOption, RestartPolicy
-from rig.lifetime import children_of, descriptors_of, directory_of, memory_of, quick, shim_of, until
+from rig.lifetime import (
+    children_of,
+    descriptors_of,
+    directory_of,
+    memory_of,
+    quick,
+    shim_of,
+    start_and_kill,
+    until,
+)
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 Script = Callable[[str], "Popen[str]"]
@@ -223,11 +232,7 @@ def test_restart_refused_where_the_container_is_removed_at_its_end(box: cl.Conta
 
 def test_restart_goes_on_when_its_starter_was_killed(engine: cl.Engine, script: Script) -> None:
     code = 'box.name("kept").restart("always").start("sleep", "0.05", detach=True)'
-    with script(f"{code}\nprint('started', flush=True)\nimport time; time.sleep(60)") as starter:
-        assert starter.stdout is not None
-        assert starter.stdout.readline() == "started\n"
-        starter.kill()
-        starter.wait()
+    start_and_kill(script, code)
     container = engine.containers.get("kept")
     try:
         before = container.restart_count

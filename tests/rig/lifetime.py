@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ from attrs import evolve
 
 from containerlib.runtime.supervisor import connect_in
 from rig import bundles
+
+Script = Callable[[str], "subprocess.Popen[str]"]
 
 if TYPE_CHECKING:
     import containerlib as cl
@@ -70,3 +73,12 @@ def ticks_of(pid: int) -> int:
     """Processor time, in hundredths of a second."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
+
+
+def start_and_kill(script: Script, code: str) -> None:
+    """Runs `code` in another process, which is killed with -9 when it says so."""
+    with script(f"{code}\nprint('started', flush=True)\nimport time; time.sleep(60)") as starter:
+        assert starter.stdout is not None
+        assert starter.stdout.readline() == "started\n"
+        starter.kill()
+        starter.wait()
