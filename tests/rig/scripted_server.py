@@ -17,8 +17,8 @@ import http.server
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -74,8 +74,8 @@ class ScriptedServer:
     def __init__(self) -> None:
         self.fault: Callable[[Request], Fault] = lambda _: None
         self.requests: list[Request] = []
-        self.sent = 0
-        self._lock = threading.Lock()
+        self._sent = self._answering = 0
+        self._settled = threading.Condition()
         self._server = _Server(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
 
@@ -90,9 +90,34 @@ class ScriptedServer:
     def cut(self, request: Request, after: int) -> None:
         """What a request does that broke off; `body` has what came of it."""
 
+    @property
+    def sent(self) -> int:
+        """Bytes of all answers' bodies, when every answer that was begun is counted: who has read the last byte of one
+        may ask before its thread has noted it."""
+        with self._settled:
+            assert self._settled.wait_for(lambda: self._answering == 0, 30), "an answer is still under way"
+            return self._sent
+
+    @sent.setter
+    def sent(self, bytes_sent: int) -> None:
+        with self._settled:
+            self._settled.wait_for(lambda: self._answering == 0, 30)
+            self._sent = bytes_sent
+
     def count(self, bytes_sent: int) -> None:
-        with self._lock:
-            self.sent += bytes_sent
+        with self._settled:
+            self._sent += bytes_sent
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        with self._settled:
+            self._answering += 1
+        try:
+            yield
+        finally:
+            with self._settled:
+                self._answering -= 1
+                self._settled.notify_all()
 
     def _handler(self) -> type[http.server.BaseHTTPRequestHandler]:
         scripted = self
@@ -143,7 +168,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         answer = fault if isinstance(fault, Answer) else server.answer(request)
         if callable(fault):
             answer = fault(answer)
-        with suppress(ConnectionError):  # the client had enough
+        with server.answering(), suppress(ConnectionError):  # the client had enough
             self._send(answer)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - http.server's names
