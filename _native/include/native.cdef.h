@@ -161,6 +161,8 @@ enum clib_root_flag {
     CLIB_ROOT_USERXATTR = 4, /* the layers have "user.overlay." attributes, not "trusted.overlay." */
     CLIB_ROOT_MAPPED = 8,    /* shim: the layers are id-mapped by the first process's user namespace */
     CLIB_ROOT_VOLATILE = 16, /* what is written is never synced */
+    CLIB_ROOT_SHARED =
+        32, /* the layers that are files are mounted: LAUNCH brings the mounts, in this order */
 };
 
 enum clib_pivot_kind {
@@ -261,6 +263,8 @@ enum clib_launch_flag {
                                    itself, RUNTIME among them, and adopts what that makes */
     CLIB_LAUNCH_INPUT = 16384,  /* one more descriptor, behind STDERR's: a writing end of STDIN, which is kept
                                    for those who attach */
+    CLIB_LAUNCH_LAYERS = 32768, /* number[0] more descriptors, behind PRESERVE's: mounts of the root's layers,
+                                   which are attached nowhere */
 };
 
 enum clib_protocol { CLIB_PROTOCOL_VERSION = 1 };

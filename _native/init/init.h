@@ -16,7 +16,9 @@ struct init {
     const struct plan *plan;
     uint32_t launch_flags;
     int rows, columns;
-    int preserved;         /* how many descriptors the program is given beyond its stdio */
+    int preserved;     /* how many descriptors the program is given beyond its stdio */
+    const int *layers; /* mounts of the root's layers, until it is "/"; of these are */
+    int layer_count;
     int sync;              /* who is told of failure, and learns of the exec by end of file */
     int pid;               /* as the host numbers it; 0 unless a hook has to be told */
     int proc;              /* the host's, where a label is to be written, or -errno */
@@ -59,9 +61,16 @@ int change_root(const struct init *init);
 int root_move(const struct init *init, int old);
 
 /* overlay.c */
-/* a new mount of an overlay, which is attached nowhere: for the shim, in a mount namespace for it alone.
- * `mapping`: the user namespace that id-maps its layers, or -1. The descriptor or -errno */
-int overlay_mount(const struct plan *plan, const struct clib_op *op, int mapping);
+struct overlay {
+    const struct plan *plan;
+    const struct clib_op *op;
+    int mapping;       /* the user namespace that id-maps the layers, or -1 */
+    const int *mounts; /* CLIB_ROOT_SHARED: those of the layers that are files; of these are */
+    int mount_count, taken;
+};
+/* a new mount of it, which is attached nowhere: for the shim, in a mount namespace for it alone. The
+ * descriptor or -errno */
+int overlay_mount(struct overlay *overlay);
 int op_root_overlay(struct init *init, const struct clib_op *op);
 /* block.c: a block device of an open file; its name and descriptor, or -errno */
 enum { BLOCK_NAME = 32 };

@@ -56,7 +56,27 @@ static int attach_layer(int mount, const char *target, int mapping) {
     return result < 0 ? (int)result : mount_onto(mount, target);
 }
 
-static int open_layer(const char *fstype, const char *path, const char *target, int mapping) {
+/* A layer that is a file, as the caller has mounted it: its containers read the same pages. Since Linux 6.15
+ * what is attached nowhere may become a layer too. Or -1: this one is to be mounted. */
+static int shared_layer(struct overlay *overlay, const char *fstype) {
+    int given = *fstype && overlay->op->number[0] & CLIB_ROOT_SHARED && overlay->taken < overlay->mount_count;
+    return given ? overlay->mounts[overlay->taken++] : -1;
+}
+
+/* a clone goes with its last descriptor, unless it has a place */
+static int open_shared(int shared, const char *target, int mapping) {
+    if (mapping < 0)
+        return (int)sys(fcntl, shared, F_DUPFD_CLOEXEC, 0);
+    unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH;
+    cleanup_close int mount = (int)sys(open_tree, shared, "", flags);
+    int result = mount < 0 ? mount : attach_layer(mount, target, mapping);
+    return result < 0 ? result : take_fd(&mount);
+}
+
+static int open_layer(struct overlay *overlay, const char *fstype, const char *path, const char *target) {
+    int mapping = overlay->mapping, shared = shared_layer(overlay, fstype);
+    if (shared >= 0)
+        return open_shared(shared, target, mapping);
     if (!*fstype && mapping < 0)
         return (int)sys(openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     cleanup_close int mount = *fstype
@@ -66,10 +86,10 @@ static int open_layer(const char *fstype, const char *path, const char *target, 
     return result < 0 ? result : take_fd(&mount);
 }
 
-static int enter_layer(const char *fstype, const char *path, const char *target, int mapping) {
-    if (!*fstype && mapping < 0)
+static int enter_layer(struct overlay *overlay, const char *fstype, const char *path, const char *target) {
+    if (!*fstype && overlay->mapping < 0)
         return (int)sys(chdir, path);
-    cleanup_close int layer = open_layer(fstype, path, target, mapping);
+    cleanup_close int layer = open_layer(overlay, fstype, path, target);
     return layer < 0 ? layer : (int)sys(fchdir, layer);
 }
 
@@ -116,13 +136,15 @@ static int set_upper(const struct plan *plan, const struct clib_op *op, int cont
     return result < 0 ? result : set_layer(context, "workdir", work);
 }
 
-static int mount_by_layers(const struct plan *plan, const struct clib_op *op, int mapping) {
+static int mount_by_layers(struct overlay *overlay) {
+    const struct plan *plan = overlay->plan;
+    const struct clib_op *op = overlay->op;
     cleanup_close int context = (int)sys(fsopen, "overlay", FSOPEN_CLOEXEC);
     const char *target = op_list(plan, op), *layer = next_text(target);
     long result = context < 0 ? context : 0;
     for (uint32_t i = 0; i < op->size && result == 0; i++) {
         const char *path = next_text(layer);
-        result = enter_layer(layer, path, target, mapping);
+        result = enter_layer(overlay, layer, path, target);
         if (result == 0)
             result = set_string(context, "lowerdir+", ".");
         layer = next_text(path);
@@ -177,13 +199,15 @@ static int add_upper(const struct plan *plan, const struct clib_op *op, struct o
     return result;
 }
 
-static int mount_by_options(const struct plan *plan, const struct clib_op *op, int mapping) {
+static int mount_by_options(struct overlay *overlay) {
+    const struct plan *plan = overlay->plan;
+    const struct clib_op *op = overlay->op;
     struct option_text options = {.length = 0};
     const char *target = op_list(plan, op), *layer = next_text(target);
     long result = 0;
     for (uint32_t i = 0; i < op->size && result == 0; i++) {
         const char *path = next_text(layer);
-        result = add_layer(&options, i ? ":" : "lowerdir=", open_layer(layer, path, target, mapping));
+        result = add_layer(&options, i ? ":" : "lowerdir=", open_layer(overlay, layer, path, target));
         layer = next_text(path);
     }
     if (result == 0)
@@ -199,24 +223,35 @@ static int mount_by_options(const struct plan *plan, const struct clib_op *op, i
 
 /* ---- the op ---- */
 
-int overlay_mount(const struct plan *plan, const struct clib_op *op, int mapping) {
-    if (!(op->number[0] & CLIB_ROOT_CLASSIC))
-        return mount_by_layers(plan, op, mapping);
-    int result = mount_by_options(plan, op, mapping);
+int overlay_mount(struct overlay *overlay) {
+    if (!(overlay->op->number[0] & CLIB_ROOT_CLASSIC))
+        return mount_by_layers(overlay);
+    int result = mount_by_options(overlay);
     if (result < 0)
         return result;
-    return (int)sys(open_tree, AT_FDCWD, op_list(plan, op), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    const char *target = op_list(overlay->plan, overlay->op);
+    return (int)sys(open_tree, AT_FDCWD, target, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 }
 
-int op_root_overlay(struct init *init, const struct clib_op *op) {
-    const char *target = op_list(init->plan, op);
-    if (op->number[0] & CLIB_ROOT_CLASSIC) {
-        int result = mount_by_options(init->plan, op, -1);
+static int mount_root(struct init *init, struct overlay *overlay, const char *target) {
+    if (overlay->op->number[0] & CLIB_ROOT_CLASSIC) {
+        int result = mount_by_options(overlay);
         if (result < 0)
             return result;
         init->root = (int)sys(openat, AT_FDCWD, target, O_PATH | O_DIRECTORY | O_CLOEXEC);
         return init->root < 0 ? init->root : 0;
     }
-    init->root = mount_by_layers(init->plan, op, -1);
+    init->root = mount_by_layers(overlay);
     return init->root < 0 ? init->root : mount_onto(init->root, target);
+}
+
+int op_root_overlay(struct init *init, const struct clib_op *op) {
+    struct overlay overlay = {
+        .plan = init->plan,
+        .op = op,
+        .mapping = -1,
+        .mounts = init->layers,
+        .mount_count = init->layer_count,
+    };
+    return mount_root(init, &overlay, op_list(init->plan, op));
 }

@@ -74,6 +74,9 @@ int op_pivot(struct init *init, const struct clib_op *op) {
         result = sys(chdir, "/");
     if (result != 0)
         return result < 0 ? (int)result : -EPROTO;
+    close_fds(init->layers,
+              init->layer_count); /* without what lies above them, they show more than the root does */
+    init->layer_count = 0;
     sys(close, init->root);
     init->root = (int)sys(openat, AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (init->root < 0 || (result = replace_null(init->root)) < 0)

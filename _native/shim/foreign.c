@@ -231,7 +231,15 @@ static void enter_host(struct shim *shim) {
 
 void foreign_launch(struct shim *shim, const int child[3]) {
     enter_host(shim);
-    struct init init = {.plan = &shim->plan, .root = -1, .tree = -1, .null = -1, .empty = -1};
+    struct init init = {
+        .plan = &shim->plan,
+        .layers = shim->layers,
+        .layer_count = shim->layer_count,
+        .root = -1,
+        .tree = -1,
+        .null = -1,
+        .empty = -1,
+    };
     struct launch launch = {.index = -1, .status = RUNNING};
     int result = run_ops(shim, &init, child, &launch);
     close_fd(&init.root);

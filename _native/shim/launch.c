@@ -28,8 +28,10 @@ int launch_receive(struct shim *shim, enum clib_stage *stage) {
     shim->rows = message.value[1];
     shim->columns = message.value[2];
     int preserved = shim->flags & CLIB_LAUNCH_PRESERVE ? message.value[3] : 0;
-    if (message.kind != CLIB_MESSAGE_LAUNCH || preserved < 0 || preserved > count ||
-        count - preserved != count_bits(shim->flags & (0xff | CLIB_LAUNCH_INPUT)) ||
+    int64_t layers = shim->flags & CLIB_LAUNCH_LAYERS ? message.number[0] : 0;
+    if (message.kind != CLIB_MESSAGE_LAUNCH || preserved < 0 || preserved > count || layers < 0 ||
+        layers > count - preserved ||
+        count - preserved - layers != count_bits(shim->flags & (0xff | CLIB_LAUNCH_INPUT)) ||
         !(shim->flags & CLIB_LAUNCH_PLAN))
         return -EPROTO;
     cleanup_close int plan = fds[next++];
@@ -42,6 +44,8 @@ int launch_receive(struct shim *shim, enum clib_stage *stage) {
         shim->input = fds[next++];
     shim->preserved_count = preserved;
     memcpy(shim->preserved, fds + next, (size_t)preserved * sizeof *fds);
+    shim->layer_count = (int)layers;
+    memcpy(shim->layers, fds + next + preserved, (size_t)layers * sizeof *fds);
     return plan_map(plan, &shim->plan);
 }
 
@@ -96,20 +100,24 @@ static _Noreturn void give_up(int sync) {
 
 static _Noreturn void become_init(const struct shim *shim, const int child[3], int sync, int ordinary) {
     const int given[] = {child[0], child[1], child[2], sync, shim->target, shim->start_listener};
-    int own[INIT_PRESERVED_FD], parked[CLIB_MAX_FDS];
+    int own[INIT_PRESERVED_FD], more[CLIB_MAX_FDS], parked[CLIB_MAX_FDS];
+    int more_count = shim->preserved_count + shim->layer_count;
+    memcpy(more, shim->preserved, (size_t)shim->preserved_count * sizeof *more);
+    memcpy(more + shim->preserved_count, shim->layers, (size_t)shim->layer_count * sizeof *more);
     for (int i = 0; i < INIT_PRESERVED_FD; i++)
         own[i] = park(given[i]);
-    for (int i = 0; i < shim->preserved_count; i++)
-        parked[i] = park(shim->preserved[i]);
-    if (!are_parked(given, own, INIT_PRESERVED_FD) ||
-        !are_parked(shim->preserved, parked, shim->preserved_count))
+    for (int i = 0; i < more_count; i++)
+        parked[i] = park(more[i]);
+    if (!are_parked(given, own, INIT_PRESERVED_FD) || !are_parked(more, parked, more_count))
         give_up(sync);
     /* stdio that is not given stays /dev/null */
     sys(close_range, INIT_SYNC_FD, FD_PARKING - 1, 0);
     for (int i = 0; i < INIT_PRESERVED_FD; i++)
         place(own[i], i, i < INIT_SYNC_FD ? 0 : O_CLOEXEC);
-    for (int i = 0; i < shim->preserved_count; i++)
-        place(parked[i], INIT_PRESERVED_FD + i, O_CLOEXEC);
+    for (int i = 0; i < more_count; i++) {
+        more[i] = INIT_PRESERVED_FD + i;
+        place(parked[i], more[i], O_CLOEXEC);
+    }
     sys(close_range, FD_PARKING, ~0u, 0);
     struct init init = {
         .plan = &shim->plan,
@@ -117,6 +125,8 @@ static _Noreturn void become_init(const struct shim *shim, const int child[3], i
         .rows = shim->rows,
         .columns = shim->columns,
         .preserved = shim->preserved_count,
+        .layers = more + shim->preserved_count,
+        .layer_count = shim->layer_count,
         .sync = INIT_SYNC_FD,
         .ordinary = ordinary,
         .tree = -1,
@@ -201,6 +211,8 @@ int launch_start(struct shim *shim, enum clib_stage *stage) {
     shim->preserved_count = 0;
     if (shim->flags & CLIB_LAUNCH_LOG) /* which may run again */
         return result;
+    close_fds(shim->layers, shim->layer_count);
+    shim->layer_count = 0;
     close_fd(&shim->cgroup);
     shim->cgroup = -1;
     return result;

@@ -21,8 +21,15 @@ enum { PATIENCE_SECONDS = 5, MNT_DETACH_ = 2, FUSE_OPTIONS = 7 };
 
 static _Noreturn void make_overlay(const struct shim *shim, const struct clib_op *op, int mapping,
                                    int channel) {
+    struct overlay overlay = {
+        .plan = &shim->plan,
+        .op = op,
+        .mapping = mapping,
+        .mounts = shim->layers,
+        .mount_count = shim->layer_count,
+    };
     long result = sys(mount, 0, "/", 0, MS_REC | MS_SLAVE, 0);
-    int mount = result < 0 ? -1 : overlay_mount(&shim->plan, op, mapping);
+    int mount = result < 0 ? -1 : overlay_mount(&overlay);
     struct clib_message answer = {
         .kind = CLIB_MESSAGE_DONE,
         .version = CLIB_PROTOCOL_VERSION,

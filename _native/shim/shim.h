@@ -121,7 +121,9 @@ struct shim {
     int start_listener; /* for the first process, where nobody stays with it */
     int preserved_count;
     int preserved[CLIB_MAX_FDS];
-    int released; /* the container is somebody else's now */
+    int layer_count;
+    int layers[CLIB_MAX_FDS]; /* mounts of the root's layers */
+    int released;             /* the container is somebody else's now */
     int pid, pidfd;
     int root_daemon; /* pidfd of who serves the container's root, or -1 */
     int guard;       /* of a foreign container: ends it where this process is killed */

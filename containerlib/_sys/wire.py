@@ -72,6 +72,7 @@ class Launch(IntEnum):
     CHORES = lib.CLIB_LAUNCH_CHORES
     FOREIGN = lib.CLIB_LAUNCH_FOREIGN
     INPUT = lib.CLIB_LAUNCH_INPUT
+    LAYERS = lib.CLIB_LAUNCH_LAYERS
 
 
 class AttachFlag(IntEnum):

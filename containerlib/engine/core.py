@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from containerlib.engine.layer_mounts import LayerMounts
 from containerlib.engine.mountpoints import ensure_mountpoints
 from containerlib.engine.owner import Owner, this_process
 from containerlib.errors import StageError
@@ -51,6 +52,7 @@ class Core:
         self.volumes = VolumeStore(Path(root), self.store)
         # Several roots share the host's one cgroup tree: the tag keeps the prune of one away from the others.
         self.cgroup_tag = hashlib.sha256(os.path.realpath(root).encode()).hexdigest()[:8]
+        self.layer_mounts = LayerMounts()
         self.owned: dict[str, Instance] = {}
 
     @property
@@ -67,7 +69,8 @@ class Core:
         return f"{_CGROUP_PARENT}/{self.cgroup_tag}-{container_id}"
 
     def close(self) -> None:
-        """Lets go of the database. Containers stay as they are."""
+        """Lets go of the database, and of what is mounted for the next containers. Containers stay as they are."""
+        self.layer_mounts.close()
         remove_if_empty(_CGROUP_PARENT)
         self.store.close()
 

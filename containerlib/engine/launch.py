@@ -159,11 +159,12 @@ def start_bundle(
             refuse_again(instance)
             write(instance.directory, late)
             spec, wait = late, True
+        root = stack.enter_context(instance.core.layer_mounts.of(_root(instance, image)))
         try:
             return instance.driver.create(
                 instance.directory,
                 directory=instance.directory,
-                root=_root(instance, image),
+                root=root,
                 cgroup=cgroup,
                 owned=not instance.memo.detached,
                 stdio=stdio,

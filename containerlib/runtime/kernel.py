@@ -10,11 +10,12 @@ from collections.abc import Callable
 from containerlib.errors import Unsupported
 from containerlib.spec.values import frozen
 
-__all__ = ["HOST_FILES", "KernelFiles", "layers_one_by_one", "release", "require_kernel"]
+__all__ = ["HOST_FILES", "KernelFiles", "layers_one_by_one", "release", "require_kernel", "shares_layers"]
 
 MINIMUM = (5, 12)
 """mount_setattr(2); all else (openat2, clone3 into a cgroup, close_range, pidfds) is older."""
 _LAYERS_ONE_BY_ONE = (6, 7)
+_SHARES_LAYERS = (6, 15)
 
 
 @frozen
@@ -52,3 +53,9 @@ def require_kernel(version: tuple[int, int] | None = None) -> None:
 def layers_one_by_one() -> bool:
     """Whether overlayfs takes its layers one at a time, without a limit on the length of all their paths."""
     return release() >= _LAYERS_ONE_BY_ONE
+
+
+@functools.cache
+def shares_layers() -> bool:
+    """Whether overlayfs takes a mount for a layer that is attached nowhere."""
+    return release() >= _SHARES_LAYERS

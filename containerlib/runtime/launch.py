@@ -157,7 +157,9 @@ def create(
         if cgroup is not None and cgroup.v2_directory:
             fds[Launch.CGROUP] = open_directory(stack, cgroup.v2_directory)
         flags = Launch.LOG if log is not None and not unsupervised else 0
-        order = Order(flags | _unsupervised(unsupervised), terminal_size(spec["process"], terminal), preserve)
+        layers = root.mounts if isinstance(root, OverlayRoot) else ()
+        size = terminal_size(spec["process"], terminal)
+        order = Order(flags | _unsupervised(unsupervised), size, preserve, layers)
         supervisor = start_helper(plan, fds, order, directory, wait=wait)
         undo.pop_all()
         return supervisor

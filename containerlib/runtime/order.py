@@ -58,6 +58,7 @@ class Order:
     flags: int
     terminal: tuple[int, int] | None = None
     preserve: Sequence[int] = ()
+    layers: Sequence[int] = ()
 
 
 def start_helper(
@@ -74,9 +75,8 @@ def start_helper(
     `directory`: the container that it is the shim of, None for no container's. Raises: StageError.
     """
     rows, columns = order.terminal or (0, 0)
-    flags = (
-        order.flags | (Launch.TERMINAL if order.terminal else 0) | (Launch.PRESERVE if order.preserve else 0)
-    )
+    flags = order.flags | (Launch.TERMINAL if order.terminal else 0)
+    flags |= (Launch.PRESERVE if order.preserve else 0) | (Launch.LAYERS if order.layers else 0)
     packed = plan.pack()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
     with theirs, _memory(packed) as memory:
@@ -85,7 +85,8 @@ def start_helper(
         value = (sum(ordered) | flags, rows, columns, len(order.preserve))
         try:
             # before the helper starts: it finds its order there and does not wait for this process to run again
-            send(ours, Message(Kind.LAUNCH, value), [*(fds[flag] for flag in ordered), *order.preserve])
+            given = [*(fds[flag] for flag in ordered), *order.preserve, *order.layers]
+            send(ours, Message(Kind.LAUNCH, value, (len(order.layers), 0)), given)
             helper = spawn_helper(theirs.fileno(), directory)
         except BaseException:
             ours.close()
@@ -116,6 +117,7 @@ def supervise(
     stdio: Stdio | None,
     flags: int,
     terminal: tuple[int, int] | None,
+    layers: Sequence[int] = (),
     kind: type[Supervisor] = Supervisor,
 ) -> Supervisor:
     """Starts a helper with `plan`, for a driver that has its own. `subject`: the container that it is the shim of.
@@ -128,7 +130,7 @@ def supervise(
             **owner_fd(stack, owned),
             **stdio_fds(stdio),
         }
-        return start_helper(plan, fds, Order(flags, terminal), subject, wait=True, kind=kind)
+        return start_helper(plan, fds, Order(flags, terminal, layers=layers), subject, wait=True, kind=kind)
 
 
 def terminal_size(process: Process, size: tuple[int, int] | None) -> tuple[int, int] | None:

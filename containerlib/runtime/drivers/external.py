@@ -135,6 +135,7 @@ class ExternalRuntime:
                 stdio=stdio,
                 flags=Launch.FOREIGN | Launch.LOG,
                 terminal=size,
+                layers=root.mounts if isinstance(root, OverlayRoot) else (),
             )
 
     def execute(

@@ -179,6 +179,7 @@ def root_overlay(
     flags |= lib.CLIB_ROOT_USERXATTR if root.userxattr else 0
     flags |= lib.CLIB_ROOT_MAPPED if root.mapped else 0
     flags |= lib.CLIB_ROOT_VOLATILE if root.volatile else 0
+    flags |= lib.CLIB_ROOT_SHARED if root.mounts else 0
     numbers = (flags, owner[0] << 32 | owner[1], attributes)
     return Op(
         lib.CLIB_OP_ROOT_OVERLAY,
