@@ -13,6 +13,8 @@ from __future__ import annotations
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from containerlib import aio as aio
+    from containerlib import errors as errors
     from containerlib.engine.completed import Completed
     from containerlib.engine.disk import DiskUsage
     from containerlib.engine.events import Event
@@ -151,6 +153,8 @@ if not TYPE_CHECKING:  # a type checker sees the imports above, and would take a
         "spec.status": "ExitStatus LogRecord",
     }
 
+    _MODULES = ("aio", "errors")
+
     def __getattr__(name: str) -> object:
         if name == "__version__":
             from importlib.metadata import version  # noqa: PLC0415 - nothing is loaded before it is used
@@ -158,12 +162,19 @@ if not TYPE_CHECKING:  # a type checker sees the imports above, and would take a
             return version(__name__)
         from importlib import import_module  # noqa: PLC0415
 
+        if name in _MODULES:
+            return import_module(f"{__name__}.{name}")
         for home, names in _HOMES.items():
             if name in names.split():
                 value = getattr(import_module(f"{__name__}.{home}"), name)
                 globals()[name] = value
                 return value
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import sys  # noqa: PLC0415
+
+        # with these two the interpreter asks: did you mean ...?
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message, name=name, obj=sys.modules[__name__])
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+        own = (name for name in globals() if name.startswith("__"))
+        return sorted({*own, *__all__, *_MODULES, "__version__"})

@@ -16,7 +16,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from containerlib._sys.steps import Steps
 from containerlib.aio.driving import Flowing, drive, in_thread
-from containerlib.fluent.waiting import flow_of, steps_of
+from containerlib.fluent.waiting import answer_with, flow_of, steps_of
 
 __all__ = ["awaits", "iterates", "threaded"]
 
@@ -58,4 +58,5 @@ def iterates(
     def iterated(self: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> Flowing[_T]:
         return Flowing(flowing(self.blocking, *args, **kwargs))
 
+    answer_with(iterated, verb, str(verb.__annotations__["return"]).replace("Iterator[", "Flowing[", 1))
     return iterated

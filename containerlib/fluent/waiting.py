@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import wraps
+from inspect import signature
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from containerlib._sys.steps import Flow, Steps, finish, items
 
-__all__ = ["flow_of", "flows", "steps_of", "waits"]
+__all__ = ["answer_with", "flow_of", "flows", "steps_of", "waits"]
 
 _P = ParamSpec("_P")
 _S = TypeVar("_S")
@@ -22,6 +23,7 @@ def waits(verb: Callable[Concatenate[_S, _P], Steps[_T]]) -> Callable[Concatenat
     def blocking(self: _S, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         return finish(verb(self, *args, **kwargs))
 
+    answer_with(blocking, verb, str(verb.__annotations__["return"]).removeprefix("Steps[").removesuffix("]"))
     return blocking
 
 
@@ -32,7 +34,15 @@ def flows(verb: Callable[Concatenate[_S, _P], Flow[_T]]) -> Callable[Concatenate
     def blocking(self: _S, /, *args: _P.args, **kwargs: _P.kwargs) -> Iterator[_T]:
         return items(verb(self, *args, **kwargs))
 
+    answer_with(blocking, verb, str(verb.__annotations__["return"]).replace("Flow[", "Iterator[", 1))
     return blocking
+
+
+def answer_with(face: Callable[..., object], verb: Callable[..., object], result: str) -> None:
+    """Has help(), completion and the pages say that `face` takes what `verb` takes, and answers with `result`."""
+    made = signature(verb).replace(return_annotation=result)
+    face.__signature__ = made  # type: ignore[attr-defined]
+    face.__annotations__ = {**verb.__annotations__, "return": result}
 
 
 def steps_of(verb: Callable[Concatenate[_S, _P], _T]) -> Callable[Concatenate[Any, _P], Steps[_T]]:

@@ -29,6 +29,24 @@ def test_package_unknown_name_is_an_attribute_error() -> None:
         cl.nonsense  # type: ignore[attr-defined]  # noqa: B018
 
 
+def test_package_misspelt_name_is_named_for_the_interpreters_suggestion() -> None:
+    with pytest.raises(AttributeError) as raised:
+        cl.Contaner  # type: ignore[attr-defined]  # noqa: B018
+    assert (raised.value.name, raised.value.obj) == ("Contaner", cl)
+
+
+def test_package_completion_has_nothing_but_what_is_for_users() -> None:
+    shown = {name for name in dir(cl) if not name.startswith("_")}
+    assert shown == {*cl.__all__, "aio", "errors"}
+
+
+@pytest.mark.parametrize("module", ["aio", "errors"])
+def test_package_module_for_users_is_there_without_an_import_of_its_own(module: str) -> None:
+    code = f"import containerlib; print(containerlib.{module}.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"containerlib.{module}\n"
+
+
 def test_package_import_loads_nothing_heavy() -> None:
     loaded = modules_after("import containerlib")
     assert not loaded & {"attr", "httpx", "sqlite3", "cffi", "asyncio"}
