@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from attrs import field, frozen
+from attrs import fields, frozen
 
 from containerlib.spec.lifetime import NO_RESTART, HealthOption, RestartOption
 from containerlib.spec.log import ALL_IN_ONE, LogOptions
@@ -44,8 +44,20 @@ Recursion = bool | Literal["writable", "readonly"]
 """Whether a bind shows the mounts below its source; "writable": these stay so; "readonly": these must be so too."""
 
 
-@frozen
-class MountOption:
+class _Given:
+    """Shows what was given, and not the fifty words that were not."""
+
+    __slots__ = ()
+    __attrs_attrs__: ClassVar[Any]
+
+    def __repr__(self) -> str:
+        values = ((each.name, getattr(self, each.name), each.default) for each in fields(type(self)))
+        given = ", ".join(f"{name}={value!r}" for name, value, default in values if value != default)
+        return f"{type(self).__name__}({given})"
+
+
+@frozen(repr=False)
+class MountOption(_Given):
     """One mount beyond the default ones.
 
     `kind` "bind": `source` is an absolute host path; "tmpfs": no source, `size_bytes` bounds it; "volume": `source` is
@@ -78,8 +90,8 @@ class DeviceOption:
     access: str = "rwm"
 
 
-@frozen
-class DeviceLimit:
+@frozen(repr=False)
+class DeviceLimit(_Given):
     """How much a container may read and write on the block device at the host's `path`. None: no ceiling."""
 
     path: str
@@ -91,8 +103,8 @@ class DeviceLimit:
     write_iops: int | None = None
 
 
-@frozen
-class Limits:
+@frozen(repr=False)
+class Limits(_Given):
     """What the container may use. None: no ceiling, and the kernel's default share."""
 
     memory_bytes: int | None = None
@@ -123,8 +135,8 @@ class Limits:
     """Files of cgroup v2 and what is written to them."""
 
 
-@frozen
-class UserNamespace:
+@frozen(repr=False)
+class UserNamespace(_Given):
     """Whose ids a container has.
 
     `kind` "host": the host's; "auto": a range of `size` ids of its own; "keep-id": a namespace in which they are the
@@ -138,8 +150,8 @@ class UserNamespace:
     gids: tuple[tuple[int, int, int], ...] = ()
 
 
-@frozen
-class ContainerOptions:
+@frozen(repr=False)
+class ContainerOptions(_Given):
     """Every word of a container recipe but its image. None or empty: the image's value, else Docker's default."""
 
     name: str | None = None
@@ -196,7 +208,7 @@ class ContainerOptions:
     mounts: tuple[MountOption, ...] = ()
     volumes_from: tuple[tuple[str, bool], ...] = ()
     """(container's name or id, whether read-only)"""
-    limits: Limits = field(factory=Limits)
+    limits: Limits = Limits()
     shm_bytes: int | None = None
     """The size of /dev/shm; None: Docker's 64 MiB."""
     oom_score_adj: int | None = None

@@ -51,3 +51,14 @@ def test_signature_of_a_verb_has_the_answer_of_its_face(method: object, answer: 
     assert callable(method)
     assert inspect.signature(method).return_annotation == answer
     assert method.__annotations__["return"] == answer
+
+
+def test_repr_of_a_recipe_has_the_words_that_were_said_and_no_others() -> None:
+    recipe = cl.Engine("/state").container("alpine").limit(memory="1GiB").mount("/srv", at="/srv")
+    mount = "MountOption(kind='bind', target='/srv', source='/srv')"
+    said = f"mounts=({mount},) limits=Limits(memory_bytes=1073741824)"
+    assert repr(recipe) == f"<ContainerRecipe of alpine {said}>"
+
+
+def test_help_of_a_recipe_does_not_list_every_default() -> None:
+    assert "apparmor=None" not in pydoc.render_doc(cl.ContainerRecipe, renderer=pydoc.plaintext)
