@@ -38,6 +38,7 @@ __all__ = [
     "merge_pairs",
     "moment",
     "seconds",
+    "state_directory",
     "stop_signal",
     "terminal_side",
     "text",
@@ -60,11 +61,16 @@ _LONGEST = 2**31 // 1000
 
 def text(value: str, *, field: str) -> str:
     """`value` where it is a str that the kernel can take."""
-    advice = f": write {str(value)!r}" if isinstance(value, int | float | os.PathLike) else ""
-    check_kind(value, str, want=f"a str{advice}", field=field)
+    check_kind(value, str, want=f"a str{_text_advice(value)}", field=field)
     if "\0" in value:
         raise InvalidArgument(f"{value!r} holds a NUL byte", field=field)
     return value
+
+
+def _text_advice(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ": put a * before it, or write each of its words as an argument of its own"
+    return f": write {str(value)!r}" if isinstance(value, int | float | os.PathLike) else ""
 
 
 def driver(value: str) -> str:
@@ -116,11 +122,11 @@ def argv(words: tuple[str, ...], *, field: str = "argv") -> tuple[str, ...]:
 
 
 def vector(words: Sequence[str], *, field: str) -> tuple[str, ...]:
-    """An argument vector that is given as one value."""
+    """Several words, an argument vector for one, that are given as one value."""
     if isinstance(words, str):
         advice = f"write {field}={tuple(words.split())!r}"
-        raise InvalidArgument(f"{words!r} is one str and not an argument vector: {advice}", field=field)
-    check_kind(words, Sequence, want="an argument vector: a tuple of str", field=field)
+        raise InvalidArgument(f"{words!r} is one str and not a sequence of them: {advice}", field=field)
+    check_kind(words, Sequence, want="a sequence of str: a list or a tuple", field=field)
     return argv(tuple(words), field=field)
 
 
@@ -206,6 +212,17 @@ def any_path(path: str | os.PathLike[str], *, field: str) -> str:
     """A path as a str."""
     check_kind(path, str, os.PathLike, want="a path: write a str or a Path", field=field)
     return text(os.fspath(path), field=field)
+
+
+def state_directory(path: str | os.PathLike[str], *, field: str) -> str:
+    """Where an engine keeps its state. A URL would be taken for a directory of that name."""
+    value = any_path(path, field=field)
+    if "://" in value:
+        raise InvalidArgument(
+            f"{value!r} is a URL, and there is no daemon to talk to: give a directory, or nothing for the default one",
+            field=field,
+        )
+    return value
 
 
 def hostname(name: str) -> str:

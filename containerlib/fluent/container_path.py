@@ -12,6 +12,7 @@ from attrs import frozen
 from containerlib.engine import files, transfer, words
 from containerlib.engine.transfer import CopyOptions
 from containerlib.errors import NotFound
+from containerlib.units import check_kind
 
 if TYPE_CHECKING:
     import io
@@ -116,12 +117,13 @@ class ContainerPath:
 
     def write_bytes(self, data: bytes) -> int:
         """The file holds `data` and nothing else; it is made, root's and with mode 0644, if it is not there."""
-        content = words.data(data, field="data") or b""
-        files.write(self._instance, str(self), content)
-        return len(content)
+        check_kind(data, bytes, bytearray, want="bytes: write_text takes a str", field="data")
+        files.write(self._instance, str(self), data)
+        return len(data)
 
     def write_text(self, text: str, encoding: str = "utf-8") -> int:
         """The same with text."""
+        check_kind(text, str, want="a str: write_bytes takes bytes", field="text")
         self.write_bytes(text.encode(encoding))
         return len(text)
 

@@ -22,7 +22,7 @@ from containerlib.fluent.waiting import flows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from containerlib._sys.steps import Flow
     from containerlib.engine.core import Core
@@ -56,7 +56,7 @@ class Engine:
         *,
         snapshotter: SnapshotterName = "auto",
     ) -> None:
-        place = default_root() if root is None else words.any_path(root, field="root")
+        place = default_root() if root is None else words.state_directory(root, field="root")
         self.root: str = os.path.abspath(place)  # noqa: PTH100
         self.driver: str = words.driver(driver)
         self.snapshotter: SnapshotterName = words.snapshotter(snapshotter)
@@ -131,8 +131,8 @@ class Engine:
         self,
         *,
         follow: bool = False,
-        since: datetime | None = None,
-        until: datetime | None = None,
+        since: datetime | timedelta | None = None,
+        until: datetime | timedelta | None = None,
         after: int | None = None,
         kinds: Sequence[str] = (),
         actions: Sequence[str] = (),

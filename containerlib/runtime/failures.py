@@ -34,7 +34,7 @@ def failure(message: Message, plan: Sequence[Op], *, first: int = 0) -> Conflict
         return Conflict("the container is stopped, and must be running", state=State.STOPPED.value)
     op = plan[index - first] if 0 <= index - first < len(plan) else None
     if stage is Stage.EXEC:
-        program = op.origin if op else "the program"
+        program = (op.origin or "''") if op else "the program"
         return StageError("exec", code, program, advice=_exec_advice(code, program))
     if stage is Stage.HOOK:
         return StageError("hook", code, op.origin if op else str(index), advice=_hook_advice(message))
@@ -64,6 +64,11 @@ def _runtime_advice(message: Message) -> str:
 
 
 def _exec_advice(code: int, program: str) -> str:
+    if code == errno.ENOENT and " " in program:
+        return (
+            "no shell reads it: give each word as an argument of its own, "
+            'or the line to a shell, as in "sh", "-c", "..."'
+        )
     if code == errno.ENOENT and "/" in program:
         return "is it in the image, and with the interpreter or loader that it names?"
     if code == errno.ENOENT:

@@ -38,7 +38,9 @@ class VolumeTable:
         try:
             self._database.execute("INSERT INTO volumes VALUES (?,?,?)", row)
         except sqlite3.IntegrityError as error:
-            raise AlreadyExists(f"there is a volume {name!r} already") from error
+            raise AlreadyExists(
+                f"there is a volume {name!r} already: engine.volumes.get({name!r}) has it"
+            ) from error
         return _record(row)
 
     def get(self, name: str) -> VolumeRecord:

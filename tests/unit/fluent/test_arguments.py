@@ -103,6 +103,8 @@ WORDS: Sequence[tuple[str, Use]] = (
     ("name", lambda r: r.engine.volume(5)),
     ("image", lambda r: r.engine.image(5)),
     ("root", lambda r: type(r.engine)(root=5)),
+    ("root", lambda r: type(r.engine)("unix:///var/run/docker.sock")),
+    ("kinds", lambda r: r.engine.events(kinds="container")),
 )
 
 VERBS: Sequence[tuple[str, Use]] = (
@@ -147,6 +149,9 @@ CONTAINER: Sequence[tuple[str, Use]] = (
     ("signal", lambda c: c.kill(None)),
     ("signal", lambda c: c.kill(True)),
     ("force", lambda c: c.remove(force="no")),
+    ("text", lambda c: c.path("/x").write_text(b"bytes")),
+    ("data", lambda c: c.path("/x").write_bytes("text")),
+    ("data", lambda c: c.path("/x").write_bytes(None)),
 )
 
 PROCESS: Sequence[tuple[str, Use]] = (
@@ -193,6 +198,9 @@ def test_process_nonsense_names_its_field(field: str, use: Use) -> None:
         (lambda r: r.rlimit("nofile", -5), "-1 for none"),
         (lambda r: r.limit(memory=1.5), '"256MiB"'),
         (lambda r: r.env(PORT=8080), "'8080'"),
+        (lambda r: r.run(["echo", "a"]), "put a * before it"),
+        (lambda r: r.engine.events(kinds="image"), "write kinds=('image',)"),
+        (lambda r: type(r.engine)("unix:///var/run/docker.sock"), "give a directory"),
     ],
 )
 def test_recipe_refusal_says_what_to_write(recipe: cl.ContainerRecipe, use: Use, advice: str) -> None:

@@ -41,6 +41,17 @@ def test_failure_of_an_exec_has_the_shells_exit_code(code: int, exit_code: int) 
     assert "; " in str(error), "it says what to look at"
 
 
+@pytest.mark.parametrize("line", ["echo hello", "/bin/echo hello"])
+def test_failure_of_a_shells_line_says_that_there_is_no_shell(line: str) -> None:
+    error = failure(failed(Stage.EXEC, errno.ENOENT, 0), [ops.exec_([line], [], "/bin")])
+    assert str(error).startswith(f"exec: {line}: ENOENT (No such file or directory); no shell reads it")
+
+
+def test_failure_of_a_program_without_a_name_shows_that_it_has_none() -> None:
+    error = failure(failed(Stage.EXEC, errno.ENOENT, 0), [ops.exec_([""], [], "/bin")])
+    assert str(error).startswith("exec: '': ENOENT")
+
+
 def test_failure_of_an_unknown_op_still_says_where() -> None:
     assert failure(failed(Stage.OP, errno.EPERM, 99), PLAN).detail == "99"
 
