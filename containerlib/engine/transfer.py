@@ -1,7 +1,7 @@
 """Files and trees between the host and a container: `docker cp`, with its rules on what is there already.
 
     into a directory          under its own name, or with `contents` only what is in it
-    to a name that is free    under that name
+    to a name that is free    under that name, which is made also for what is only in it
     to a file                 in its place; a directory takes no file's place, nor a file that of a directory
 
 Spec: docker container cp
@@ -10,6 +10,7 @@ Spec: docker container cp
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import posixpath
 import stat
@@ -51,8 +52,8 @@ def copy_in(instance: Instance, source: str, path: str, options: CopyOptions) ->
         transfer = Transfer(owner=_owner_inside(inside, options), rights=True)
         real = os.path.realpath(source) if options.follow_links else os.path.abspath(source)  # noqa: PTH100
         if options.contents or real == "/":
-            with _opened(source, _ROOT) as below, inside.opened(path, _ROOT) as above:
-                transfer.tree(below, above)
+            with _opened(source, _ROOT) as below, _directory_inside(inside, path) as (above, is_new):
+                transfer.tree(below, above, is_new=is_new)
             return
         directory, name = os.path.split(real)
         with _opened(directory, _ROOT) as below, _place_inside(inside, path, name) as (above, target):
@@ -68,8 +69,8 @@ def copy_out(instance: Instance, path: str, target: str, options: CopyOptions) -
     with files(instance, path) as inside, _copying(f"{path} in {instance.subject}", target):
         transfer = Transfer(owner=_owner_outside(inside) if options.owners else None)
         if options.contents or not _base(path):
-            with inside.opened(path, _ROOT) as below, _opened(target, _ROOT) as above:
-                transfer.tree(below, above)
+            with inside.opened(path, _ROOT) as below, _directory_outside(target) as (above, is_new):
+                transfer.tree(below, above, is_new=is_new)
             return
         real = inside.settled(path) if options.follow_links else path
         with inside.parent(real) as (below, name), _place_outside(target, _base(path)) as (above, new):
@@ -89,6 +90,30 @@ def _owner_outside(inside: Inside) -> Owner:
 
 def _base(path: str) -> str:
     return posixpath.basename(path.rstrip("/"))
+
+
+@contextlib.contextmanager
+def _directory_inside(inside: Inside, path: str) -> Iterator[tuple[int, bool]]:
+    """The open directory, and whether it was made for this."""
+    try:
+        inside.make_directory(path, 0o755)
+        is_new = True
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.EBUSY):  # "/" has no name to be made by
+            raise
+        is_new = False
+    with inside.opened(path, _ROOT) as above:
+        yield above, is_new
+
+
+@contextlib.contextmanager
+def _directory_outside(target: str) -> Iterator[tuple[int, bool]]:
+    """The same on the host."""
+    is_new = not os.path.lexists(target)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(target)  # noqa: PTH102 - paths are text here
+    with _opened(target, _ROOT) as above:
+        yield above, is_new
 
 
 @contextlib.contextmanager
@@ -147,7 +172,13 @@ def _copying(source: str, target: str) -> Iterator[None]:
             state="files",
         ) from error
     except FileNotFoundError as error:
-        missing = f" ({error.filename})" if error.filename else ""
-        raise NotFound(f"cannot copy {source} to {target}: one of them is not there{missing}") from error
+        # what is looked up in an open directory is the source's name alone
+        name = os.fsdecode(error.filename or "")
+        missing = printable(name) if "/" in name else source
+        raise NotFound(f"cannot copy {source} to {target}: {missing} is not there") from error
+    except NotADirectoryError as error:
+        raise Conflict(
+            f"cannot copy {source} to {target}: a file stands where a directory is needed", state="files"
+        ) from error
     except OSError as error:
         raise StageError("copy", error.errno or 0, f"{source} to {target}") from error

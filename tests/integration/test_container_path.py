@@ -295,14 +295,21 @@ def test_copy_in_follows_dockers_rules(container: cl.Container, tree: Path) -> N
     assert (srv / "other/sub/run").is_file()
     (srv / "other").copy_in(tree / "sub", contents=True)
     assert (srv / "other/run").is_file()
+    (srv / "made").copy_in(tree, contents=True)
+    assert (srv / "made/sub/run").is_file()
+    assert stat.S_IMODE((srv / "made").stat().st_mode) == stat.S_IMODE(tree.stat().st_mode)
+    with pytest.raises(cl.Conflict):
+        (srv / "none").copy_in(tree / "file", contents=True)
+    container.path("/").copy_in(tree / "sub", contents=True)
+    assert container.path("/run").is_file()
     (srv / "file").copy_in(tree / "file")  # a name that is free
     (srv / "file").copy_in(tree / "sub/run")  # a file that is there is replaced
     assert (srv / "file").read_text() == "#!/bin/sh\n"
     with pytest.raises(cl.Conflict, match="directory"):
         (srv / "file").copy_in(tree)
     with pytest.raises(cl.NotFound):
-        (srv / "none/file").copy_in(tree / "file")
-    with pytest.raises(cl.NotFound, match="nothing"):
+        (srv / "absent/file").copy_in(tree / "file")
+    with pytest.raises(cl.NotFound, match=f": {tree}/nothing is not there"):
         srv.copy_in(tree / "nothing")
 
 
@@ -321,12 +328,16 @@ def test_copy_out_follows_dockers_rules(container: cl.Container, tree: Path, tmp
     assert (tmp_path / "there/tree/sub/run").is_file()
     source.copy_out(tmp_path / "there", contents=True)
     assert (tmp_path / "there/sub/run").is_file()
+    source.copy_out(tmp_path / "made", contents=True)
+    assert (tmp_path / "made/sub/run").is_file()
     with pytest.raises(cl.Conflict, match="directory"):
         source.copy_out(tmp_path / "there/file")
     with pytest.raises(cl.NotFound):
         (source / "file").copy_out(f"{tmp_path}/none/")
     with pytest.raises(cl.NotFound):
         (source / "nothing").copy_out(tmp_path / "x")
+    with pytest.raises(cl.NotFound, match=f": {tmp_path}/none is not there"):
+        (source / "file").copy_out(tmp_path / "none/file")
     (source / "link").copy_out(tmp_path / "followed", follow_links=True)
     assert (tmp_path / "followed").read_text() == "text"
 
