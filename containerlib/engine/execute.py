@@ -56,11 +56,11 @@ def execute(
     started.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    subject = f"{' '.join(options.argv)!r} in {instance.subject}"
+    late = f"{' '.join(options.argv)!r} in {instance.subject} did not end within {timeout} s, and was killed"
     with _naming(instance), Pipes(stdin=stdin is not None) as pipes:
         supervisor = yield Work(partial(_start, instance, options, pipes, wait=False))
         try:
-            status, stdout, stderr = yield from communicate(supervisor, pipes, stdin, deadline, subject)
+            status, stdout, stderr = yield from communicate(supervisor, pipes, stdin, deadline, late)
             supervisor.finished()
         except BaseException as error:
             clean_up(error, lambda: _kill(instance, supervisor))

@@ -38,9 +38,9 @@ class Target:
 
     def __str__(self) -> str:
         return (
-            f"a connection to port {self.port}"
+            f"an answer at port {self.port}"
             if self.path is None
-            else f"an answer from :{self.port}{self.path}"
+            else f"a good answer to GET {self.path} at port {self.port}"
         )
 
 

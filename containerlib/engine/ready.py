@@ -44,15 +44,17 @@ def wait_for(
         require_log(instance)
         with contextlib.closing(shim.LogReader(instance.directory)) as reader:
             look = partial(_is_in_log, reader, log)
-            yield from _until(instance, limit, f"a line with {log!r}", look)
+            yield from _until(instance, limit, timeout, f"a line with {log!r}", look)
     if target is not None:
-        yield from _until(instance, limit, str(target), partial(_is_reached, instance, target))
+        yield from _until(instance, limit, timeout, str(target), partial(_is_reached, instance, target))
     if command is not None:
         what = f"success of {' '.join(command.argv)!r}"
-        yield from _until(instance, limit, what, partial(_is_success, instance, command))
+        yield from _until(instance, limit, timeout, what, partial(_is_success, instance, command))
 
 
-def _until(instance: Instance, limit: float, what: str, look: Callable[[float], Steps[bool]]) -> Steps[None]:
+def _until(
+    instance: Instance, limit: float, timeout: float, what: str, look: Callable[[float], Steps[bool]]
+) -> Steps[None]:
     """Looks at growing intervals, for the seconds that are left; the last time after the container's end."""
     pauses = Pauses()
     while True:
@@ -63,9 +65,8 @@ def _until(instance: Instance, limit: float, what: str, look: Callable[[float], 
             message = with_log(f"{instance.subject} ended before {what} came", tail(instance))
             raise Conflict(message, state=state.value)
         if time.monotonic() > limit:
-            raise Timeout(
-                f"{what} did not come from {instance.subject} in the time allowed", log_tail=tail(instance)
-            )
+            late = f"{what} did not come from {instance.subject} within {timeout} s"
+            raise Timeout(late, log_tail=tail(instance))
         yield pauses.next()
 
 

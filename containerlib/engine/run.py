@@ -39,9 +39,8 @@ def run(
         instance, supervisor = yield Work(start)
         try:
             pipes.close_child()
-            status, stdout, stderr = yield from communicate(
-                supervisor, pipes, stdin, deadline, instance.subject
-            )
+            late = f"{instance.subject} did not end within {timeout} s, and was killed"
+            status, stdout, stderr = yield from communicate(supervisor, pipes, stdin, deadline, late)
             yield Work(partial(discard, instance, supervisor))
         except BaseException as error:
             # also after an interrupt in the middle of the removal: what is half done is done again

@@ -61,7 +61,7 @@ def restart(instance: Instance) -> None:
             _await_shim(instance)
             _start_again(instance)
             return
-        check("start", state, instance.subject)
+        check("start", state, instance.subject, also=(State.STOPPED,))
         supervisor = runtime.connect(instance.directory)
         if supervisor is None:
             raise Conflict(f"cannot start {instance.subject}: it is stopped", state=State.STOPPED.value)

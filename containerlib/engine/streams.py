@@ -90,11 +90,11 @@ class Pipes:
 
 
 def communicate(
-    supervisor: Supervisor, pipes: Pipes, data: bytes | None, deadline: float | None, subject: str
+    supervisor: Supervisor, pipes: Pipes, data: bytes | None, deadline: float | None, late: str
 ) -> Steps[tuple[ExitStatus, bytes, bytes]]:
     """Writes `data`, reads both streams to their end and waits for the program's: one loop, no thread.
 
-    `deadline` is on time.monotonic()'s clock.
+    `deadline` is on time.monotonic()'s clock, and `late` what is said when it is over.
 
     Raises: Timeout, with the last lines that were written; the program still runs then.
     """
@@ -102,9 +102,7 @@ def communicate(
     while pump.is_busy:
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and left <= 0:
-            raise Timeout(
-                f"{subject} did not end in the time allowed, and was killed", log_tail=log_tail(*pump.output)
-            )
+            raise Timeout(late, log_tail=log_tail(*pump.output))
         pump.attend((yield pump.wants(left)))
     assert pump.status is not None  # noqa: S101 - for the type checker: busy until then
     stdout, stderr = pump.output

@@ -169,9 +169,10 @@ class ContainerPath:
     ) -> None:
         """Copies the host's file or directory `source` here: into a directory that is there, else under this name.
 
-        With `contents`, what is in the directory, into this one, which is made if it is not there. Modes, times, holes, hard links, attributes and rights
-        (set-user-ID, capabilities) come along; files are root's, or with `owners` of the same numbers. A link is
-        copied as one, unless it is `source` and `follow_links`. As with docker, a file that is there is replaced.
+        With `contents`, what is in the directory, into this one, which is made if it is not there. Modes, times, holes,
+        hard links, attributes and rights (set-user-ID, capabilities) come along; files are root's, or with `owners` of
+        the same numbers. A link is copied as one, unless it is `source` and `follow_links`. As with docker, a file that
+        is there is replaced.
 
         Raises: Conflict where a directory would take the place of a file, or a file that of a directory; Unsupported
         for devices.

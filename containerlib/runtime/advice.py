@@ -31,6 +31,7 @@ _NOT_MAPPABLE = (
 _DAMAGED = "a layer's file is damaged: pull the image again, after removing it"
 _NOT_ON_EACH_OTHER = "a directory cannot be mounted on a file, nor a file on a directory"
 _BY_OP: Mapping[str, Mapping[int, str]] = {
+    "chdir": {ENOENT: "the container has no such directory: make it first"},
     "mount": {ENODEV: "this kernel has no such file system: see /proc/filesystems"},
     "bind": {
         EINVAL: _NOT_ON_EACH_OTHER,

@@ -51,9 +51,12 @@ def allowed(verb: str) -> tuple[State, ...]:
     return _ALLOWED[verb]
 
 
-def check(verb: str, state: State, subject: str) -> None:
-    """Raises Conflict, naming both states, where `verb` is not for a container in `state`."""
-    states = _ALLOWED[verb]
+def check(verb: str, state: State, subject: str, *, also: tuple[State, ...] = ()) -> None:
+    """Raises Conflict, naming both states, where `verb` is not for a container in `state`.
+
+    `also`: states in which whoever asks can do it, where the specification cannot.
+    """
+    states = (*_ALLOWED[verb], *also)
     if state not in states:
         needed = " or ".join(s.value for s in states)
         raise Conflict(

@@ -93,7 +93,7 @@ def test_exec_missing_command_is_127(running: cl.Container) -> None:
 
 
 def test_exec_timeout_kills_the_process_group(running: cl.Container) -> None:
-    with pytest.raises(cl.Timeout):
+    with pytest.raises(cl.Timeout, match=r"did not end within 0\.5 s"):
         running.exec("sh", "-c", "sleep 4321 & sleep 4321; true", timeout=0.5)
     assert "4321" not in running.exec("ps").text
 

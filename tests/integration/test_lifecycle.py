@@ -74,6 +74,7 @@ def test_start_twice_conflicts(box: cl.ContainerRecipe) -> None:
     with box.start("sleep", "60") as container, pytest.raises(cl.Conflict, match="running") as caught:
         container.start()
     assert caught.value.state == "running"
+    assert "must be created or stopped" in str(caught.value)
 
 
 def test_start_again_finds_what_was_written(box: cl.ContainerRecipe) -> None:

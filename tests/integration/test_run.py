@@ -84,7 +84,7 @@ def test_run_both_streams_large_kept_apart(box: cl.ContainerRecipe) -> None:
 
 def test_run_timeout_kills_and_removes(box: cl.ContainerRecipe, left_nothing: Callable[[], None]) -> None:
     started = time.monotonic()
-    with pytest.raises(cl.Timeout) as caught:
+    with pytest.raises(cl.Timeout, match=r"did not end within 0\.5 s") as caught:
         box.run("sh", "-c", "echo waiting; sleep 60", timeout=0.5)
     assert time.monotonic() - started < 10
     assert caught.value.log_tail == ("waiting",)

@@ -130,7 +130,7 @@ def test_wait_removed_from_another_process_ends_with_the_removal(
 def test_wait_removed_runs_out_while_it_is_there(box: cl.ContainerRecipe) -> None:
     with detached(box, "true") as container:
         container.wait(10.0)
-        with pytest.raises(cl.Timeout, match="still there"):
+        with pytest.raises(cl.Timeout, match=r"still there after 0\.05 s"):
             container.wait(0.05, condition="removed")
     with pytest.raises(cl.NotFound):
         container.wait(condition="removed")
