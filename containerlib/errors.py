@@ -124,7 +124,7 @@ class Timeout(Error, TimeoutError):
 
     def __init__(self, message: str, *, log_tail: Sequence[str] = ()) -> None:
         super().__init__(with_log(message, log_tail))
-        self.log_tail = tuple(log_tail)
+        self.log_tail: tuple[str, ...] = tuple(log_tail)
 
 
 class RegistryError(Error):
@@ -165,7 +165,7 @@ class ExitError(Error):
         signal: int | None = None,
         oom_killed: bool = False,
     ) -> None:
-        self.argv = tuple(argv)
+        self.argv: tuple[str, ...] = tuple(argv)
         self.exit_code = exit_code
         self.stdout = stdout
         self.stderr = stderr
@@ -202,7 +202,7 @@ class BuildError(Error):
         super().__init__(with_log(f"step {step}: {message}", log_tail))
         self.step = step
         self.line = line
-        self.log_tail = tuple(log_tail)
+        self.log_tail: tuple[str, ...] = tuple(log_tail)
 
 
 class StageError(Error, OSError):

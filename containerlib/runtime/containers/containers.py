@@ -36,6 +36,9 @@ class Containers:
     def __init__(self, root: str) -> None:
         self.root = os.path.abspath(root)
 
+    def __repr__(self) -> str:
+        return f"Containers({self.root!r})"
+
     def directory(self, container_id: str) -> str:
         """Where the container's state is. Raises: InvalidArgument."""
         return f"{self.root}/{check_id(container_id)}"
@@ -80,6 +83,9 @@ class Container:
         self.record = record
         self._made_here = made_here
         self._config: tuple[tuple[int, ...] | None, Spec] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Container {self.id!r} in {self.directory!r}>"
 
     @property
     def id(self) -> str:

@@ -60,6 +60,11 @@ def written(containers: Containers, made: Record) -> Container:
     return containers.get("c1")
 
 
+def test_repr_names_the_container_and_its_place(containers: Containers) -> None:
+    assert repr(containers) == f"Containers({containers.root!r})"
+    assert repr(written(containers, record())) == f"<Container 'c1' in '{containers.root}/c1'>"
+
+
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     with subprocess.Popen(["sleep", "60"]) as process:
