@@ -1,8 +1,7 @@
-"""Each example runs as a program of its own; the code in README.md is at least Python."""
+"""Each example runs as a program of its own."""
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,9 +39,3 @@ def test_example_run_as_a_program_prints_what_it_promises(example: Path) -> None
     done = subprocess.run([sys.executable, example], check=False, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert [line for line in EXPECTED[example.name] if line not in done.stdout] == []
-
-
-@pytest.mark.parametrize("page", ["README.md", "docs/docker-users.md"])
-def test_page_python_blocks_compile(page: str) -> None:
-    for block in re.findall(r"```python\n(.*?)```", ROOT.joinpath(page).read_text(), re.DOTALL):
-        compile(block, page, "exec")
