@@ -44,6 +44,7 @@ def run(request: Request) -> int:
             groups=values.texts("cgroup"),
             detach=detach,
             ignore_paused=ignore_paused,
+            warn=request.log.warning,
         )
         with supervisor:
             try:

@@ -74,6 +74,31 @@ def test_exec_detached_leaves_its_pid(oci: Command, running: str, tmp_path: Path
     assert pid in json.loads(oci("ps", "-f", "json", running).text)
 
 
+@pytest.mark.parametrize("verb", ["run", "exec"])
+def test_capability_that_cannot_be_given_is_a_warning_and_no_error(
+    oci: Command, bundle: Bundle, verb: str
+) -> None:
+    """Spec: runtime-spec config.md#linux-process: it MUST be logged as a warning."""
+    without = Command(["setpriv", "--bounding-set=-kill", *oci.words], oci.root)
+    if verb == "run":
+        answer = without("run", "--bundle", bundle("true"), "c1")
+    else:
+        oci.detach(bundle("sleep", "100"), "c1").ok()
+        answer = without("exec", "c1", "true")
+    assert answer.status == 0
+    assert "bounding: CAP_KILL cannot be granted: the runtime does not have it itself" in answer.stderr
+
+
+def test_exec_capability_that_does_not_exist_is_a_warning(oci: Command, running: str) -> None:
+    answer = oci("exec", "--cap", "CAP_NOPE", running, "true")
+    assert answer.status == 0
+    assert "'CAP_NOPE' is not a capability, and is passed over" in answer.stderr
+
+
+def test_exec_capability_that_is_given_is_no_warning(oci: Command, running: str) -> None:
+    assert oci("exec", "--cap", "CAP_CHOWN", "--user", "5", running, "true").stderr == ""
+
+
 ADOPTER = """
 import os, subprocess, sys
 from containerlib._sys import native

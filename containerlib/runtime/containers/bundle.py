@@ -10,15 +10,16 @@ import os
 from containerlib.errors import InvalidArgument, NotFound
 from containerlib.runtime.config.read import read_config
 from containerlib.runtime.config.validate import validate
+from containerlib.runtime.plan.capabilities import NAMES, held, mask, ungranted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from containerlib.spec.runtime import Spec
+    from containerlib.spec.runtime import Process, Spec
 
-__all__ = ["check_config", "load_bundle", "rootfs_of", "silent"]
+__all__ = ["check_config", "load_bundle", "rootfs_of", "silent", "warn_of_capabilities"]
 
 
 def silent(message: str) -> None:
@@ -28,7 +29,9 @@ def silent(message: str) -> None:
 def load_bundle(bundle: str, warn: Callable[[str], None] = silent) -> Spec:
     """The configuration in the directory `bundle`, checked as far as it can be without doing anything.
 
-    `warn` hears of what is passed over. Raises: NotFound, InvalidArgument, Unsupported, StageError.
+    `warn` hears of what is passed over, and of what this process cannot give.
+
+    Raises: NotFound, InvalidArgument, Unsupported, StageError.
     """
     if not os.path.isdir(bundle):
         raise NotFound(
@@ -36,6 +39,7 @@ def load_bundle(bundle: str, warn: Callable[[str], None] = silent) -> Spec:
         )
     spec = read_config(f"{bundle}/config.json")
     rootfs = check_config(spec, bundle, warn)
+    warn_of_capabilities(spec["process"], spec, warn)
     if not os.path.isdir(rootfs):
         raise NotFound(f"invalid rootfs: stat {rootfs}: no such file or directory")
     return spec
@@ -51,6 +55,18 @@ def check_config(spec: Spec, bundle: str, warn: Callable[[str], None] = silent) 
     for mount in spec.get("mounts") or ():
         _make_absolute(mount, bundle)
     return rootfs_of(spec, bundle)
+
+
+def warn_of_capabilities(process: Process, spec: Spec, warn: Callable[[str], None]) -> None:
+    """Tells `warn` which of its capabilities `process`, in a container with `spec`, will not have.
+
+    In a user namespace whoever makes it has them all. Spec: config.md#linux-process
+    """
+    if process.get("capabilities"):
+        namespaces = spec.get("linux", {}).get("namespaces") or ()
+        own = mask(NAMES) if any(each["type"] == "user" for each in namespaces) else held()
+        for warning in ungranted(process, own):
+            warn(warning)
 
 
 def rootfs_of(spec: Spec, bundle: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from containerlib.runtime.config.validate import validate_process
+from containerlib.runtime.containers.bundle import silent, warn_of_capabilities
 from containerlib.runtime.containers.groups import place
 from containerlib.runtime.containers.home import add_home
 from containerlib.runtime.containers.ids import RESERVED
@@ -15,7 +16,7 @@ from containerlib.spec.lifecycle import State
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from containerlib.runtime.cgroups.cgroup import ContainerCgroup
     from containerlib.runtime.containers.containers import Container
@@ -43,23 +44,28 @@ def execute(
     groups: Sequence[str] = (),
     detach: bool = False,
     ignore_paused: bool = False,
+    warn: Callable[[str], None] = silent,
 ) -> Supervisor:
     """Starts `process`, and returns when its program runs.
 
     `detach`: nobody waits for its end here, it is the child of who adopts orphans, and the answer is only good for its
     `pid`, `start_time` and `terminal_fd`. `groups`: it starts in these below the container's, each "PATH" or, on v1,
     "CONTROLLER,...:PATH". `ignore_paused`: in a paused container it waits, frozen, and this call with it, until
-    somebody resumes that; if the caller ends meanwhile it is never run.
+    somebody resumes that; if the caller ends meanwhile it is never run. `warn` hears of capabilities that it will not
+    have.
 
     Raises: Conflict; InvalidArgument; Unsupported; StageError where it could not be executed.
     """
     paused = check_running(container, ignore_paused=ignore_paused) is State.PAUSED
-    validate_process(process)
+    for warning in validate_process(process):
+        warn(warning)
+    spec = container.spec()
+    warn_of_capabilities(process, spec, warn)
     process = {**process}
     add_home(process, f"/proc/{container.record.pid}/root")
     supervisor = launch(
         container.directory,
-        container.spec(),
+        spec,
         process,
         cgroup=_group(container, groups),
         stdio=stdio,
