@@ -9,8 +9,8 @@
     execute(directory, spec, process, cgroup=cgroup)
     state(directory)
 
-Knows bundles, never images. Needs root and Linux 5.12 for now. Each name is loaded when it is first used: a command
-that sends a signal needs none of what makes a container.
+Knows bundles, never images. Needs Linux 5.12, and root or a user namespace. Each name is loaded when it is first used:
+a command that sends a signal needs none of what makes a container.
 """
 
 from __future__ import annotations

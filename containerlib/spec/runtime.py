@@ -4,7 +4,7 @@ Every property of runtime-spec 1.3.0 that is meant for Linux is here, by the spe
 sections for other systems (`windows`, `solaris`, `vm`, `zos`, `freebsd`) are not ours and only named. Nothing is
 checked here: `containerlib.runtime.config.validate` reads a config.json that a stranger wrote.
 
-Spec: runtime-spec config.md, config-linux.md, runtime.md#state and features.md.
+Spec: runtime-spec config.md, config-linux.md.
 """
 
 from __future__ import annotations
@@ -43,10 +43,8 @@ __all__ = [
     "Scheduler",
     "Seccomp",
     "SeccompArg",
-    "SeccompState",
     "SeccompSyscall",
     "Spec",
-    "State",
     "ThrottleDevice",
     "TimeOffset",
     "User",
@@ -350,27 +348,3 @@ class Spec(TypedDict, total=False):
     vm: dict[str, Any]
     zos: dict[str, Any]
     freebsd: dict[str, Any]
-
-
-# -- what a runtime says of a container
-
-
-class State(TypedDict, total=False):
-    """What `state` prints and a hook reads on its standard input. Spec: runtime-spec runtime.md#state."""
-
-    ociVersion: str
-    id: str
-    status: str
-    pid: int
-    bundle: str
-    annotations: dict[str, str]
-
-
-class SeccompState(TypedDict, total=False):
-    """What goes with the descriptor to a seccomp agent. Spec: runtime-spec config-linux.md#containerprocessstate."""
-
-    ociVersion: str
-    fds: list[str]
-    pid: int
-    metadata: str
-    state: State

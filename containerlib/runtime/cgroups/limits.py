@@ -1,6 +1,6 @@
 """`linux.resources` to writes to the files of a container's groups: pure. What both versions of cgroup share.
 
-    for setting in v1_settings(resources):        # cgroup_limits_v1.py; v2_settings is its sibling
+    for setting in v1_settings(resources):        # limits_v1.py; v2_settings is its sibling
         setting.controller, setting.file, setting.value, setting.property
 
 A section, and a number in it, that is null counts as absent, and so does 0 where 0 is no value of the limit: tools

@@ -1,5 +1,6 @@
-"""The shape of a config.json: which type, range and words each property has. What properties mean together is in
-config_rules.py.
+"""The shape of a config.json: which type, range and words each property has.
+
+What properties mean together is in rules.py.
 
 Stricter than the JSON schema where the specification's text is (a `cwd` is absolute, a throttle has a `rate`) and
 where the kernel could take a value only in part (a NUL in a path). More lenient in one place: `fileMode` may have more

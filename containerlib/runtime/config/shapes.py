@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
-    "INT32",
     "INT64",
     "UINT16",
     "UINT32",
@@ -117,7 +116,6 @@ def integer(low: int, high: int) -> Check:
 UINT16 = integer(0, 2**16 - 1)
 UINT32 = integer(0, 2**32 - 1)
 UINT64 = integer(0, 2**64 - 1)
-INT32 = integer(-(2**31), 2**31 - 1)
 INT64 = integer(-(2**63), 2**63 - 1)
 
 

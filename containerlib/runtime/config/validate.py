@@ -2,8 +2,8 @@
 
     warnings = validate(json.loads(text))     # else InvalidArgument(field="process.rlimits[2].type") or Unsupported
 
-What a property may be is in config_shape.py, what properties mean together in config_rules.py. A configuration that
-this library made is trusted: nobody calls this on the way to a container of the engine's.
+What a property may be is in shape.py, what properties mean together in rules.py. A configuration that this library
+made is trusted: nobody calls this on the way to a container of the engine's.
 
 Spec: runtime-spec config.md#valid-values, runtime.md#errors
 """

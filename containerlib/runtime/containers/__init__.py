@@ -5,7 +5,7 @@
     start(container)
     container.status()                                # State.RUNNING, as the kernel sees it
     kill(container, signal.SIGTERM)
-    delete(container)
+    delete(containers, "c1")
 
 One module for each verb. Each command may be a process of its own, and be killed at any instruction: what it left is
 found by `delete(..., force=True)`. Nothing here supervises: the container is its creator's child, or that of whoever

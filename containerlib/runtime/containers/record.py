@@ -29,11 +29,10 @@ class Record:
     """`pid` 0: no process is known (yet), or `read_process` knows it. `start_time`: in clock ticks since boot, so that
     the two name one process.
 
-    `cgroup`: the place of its groups (cgroup_path.py), None for a container without; `adopted`: those of them that are
-    others'. `freezer`: the file that says whether
-    it is paused. `own_pids`: it has a pid namespace, whose processes end with the first one. `notify`: its program
-    tells systemd of its readiness through a socket that `start` serves. `rootless`: who made it was not privileged.
-    `keyring`: it has a session keyring of its own.
+    `cgroup`: the place of its groups (cgroups/path.py), None for a container without; `adopted`: those of them that are
+    others'. `freezer`: the file that says whether it is paused. `own_pids`: it has a pid namespace, whose processes end
+    with the first one. `notify`: its program tells systemd of its readiness through a socket that `start` serves.
+    `rootless`: who made it was not privileged. `keyring`: it has a session keyring of its own.
     """
 
     __slots__ = (

@@ -1,4 +1,4 @@
-"""The plan of a container whose process another OCI runtime makes. Pure, as plan.py is.
+"""The plan of a container whose process another OCI runtime makes. Pure, as plan/container.py is.
 
     before     a private mount namespace, in it the view of cgroups and the root, then `create`
     started    `start`

@@ -50,3 +50,17 @@ def test_page_relative_links_lead_somewhere(page: str) -> None:
     path = ROOT / page
     links = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text())
     assert [link for link in links if not path.parent.joinpath(link).exists()] == []
+
+
+def test_files_that_sources_and_pages_name_are_there() -> None:
+    """A module that was renamed leaves its old name in other modules' docstrings."""
+    folders = ("containerlib", "_native", "tests", "examples", "docs")
+    known = {path.name for folder in folders for path in ROOT.joinpath(folder).rglob("*.*")}
+    pages = [ROOT / "CONTRIBUTING.md", ROOT / "README.md", *ROOT.glob("docs/*.md")]
+    wrong = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in [*ROOT.joinpath("containerlib").rglob("*.py"), *pages]
+        for name in re.findall(r"(?<![\w.-])(?:\w+/)*(\w+\.py)\b", path.read_text())
+        if name not in known | {"noxfile.py"}
+    ]
+    assert wrong == []

@@ -94,11 +94,6 @@ def test_types_have_the_properties_of_the_schema() -> None:
     assert list(differences(runtime.Spec, schema, "config-schema.json", "")) == []
 
 
-def test_type_of_the_state_has_the_properties_of_the_schema() -> None:
-    schema = json.loads((SCHEMA / "state-schema.json").read_text())
-    assert set(get_type_hints(runtime.State)) == set(schema["properties"])
-
-
 def test_type_of_the_seccomp_section_has_the_properties_of_the_schema() -> None:
     linux = json.loads((SCHEMA / "config-linux.json").read_text())["linux"]["properties"]
     assert list(differences(runtime.Seccomp, linux["seccomp"], "config-linux.json", "")) == []
