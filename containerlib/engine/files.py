@@ -61,14 +61,16 @@ def files(instance: Instance, path: str = "/") -> Iterator[Inside]:
 
 @contextlib.contextmanager
 def told(instance: Instance, path: str) -> Iterator[None]:
-    """An OSError in the block becomes an error that names the container and `path`."""
+    """An OSError in the block becomes an error that names the container and `path`, or the directory that it lacks."""
     name = printable(path)
     try:
         yield
     except StageError:
         raise
     except FileNotFoundError as error:
-        raise NotFound(f"{instance.subject} has no {name}") from error
+        above = error.filename if isinstance(error.filename, str) else ""
+        missing = printable(above) if above and path.startswith(f"{above}/") else name
+        raise NotFound(f"{instance.subject} has no {missing}") from error
     except FileExistsError as error:
         raise AlreadyExists(f"{instance.subject} has {name} already") from error
     except OSError as error:

@@ -74,34 +74,31 @@ class ContainerTable:
 
     def adopt(self, container_id: str, owner_pid: int | None, owner_start_time: int | None) -> None:
         """Gives the container another owner, the process that starts it again, or none. Raises: NotFound."""
-        values = (owner_pid, owner_start_time, container_id)
-        if not self._database.execute(
-            "UPDATE containers SET owner_pid = ?, owner_start_time = ? WHERE id = ?", values
-        ):
-            raise NotFound(f"there is no container {container_id!r}")
+        self._change(
+            "UPDATE containers SET owner_pid = ?, owner_start_time = ?",
+            container_id,
+            owner_pid,
+            owner_start_time,
+        )
 
     def rename(self, container_id: str, name: str) -> None:
         """Gives the container another name. Raises: AlreadyExists, NotFound."""
         try:
-            changed = self._database.execute(
-                "UPDATE containers SET name = ? WHERE id = ?", (name, container_id)
-            )
+            self._change("UPDATE containers SET name = ?", container_id, name)
         except sqlite3.IntegrityError as error:
             raise AlreadyExists(f"the name {name!r} belongs to another container: choose another") from error
-        if not changed:
-            raise NotFound(f"there is no container {container_id!r}")
 
     def set_options(self, container_id: str, options_json: str) -> None:
         """Replaces what is known of the container's recipe. Raises: NotFound."""
-        if not self._database.execute(
-            "UPDATE containers SET options_json = ? WHERE id = ?", (options_json, container_id)
-        ):
-            raise NotFound(f"there is no container {container_id!r}")
+        self._change("UPDATE containers SET options_json = ?", container_id, options_json)
 
     def remove(self, container_id: str) -> None:
         """Forgets the container. Raises: NotFound."""
-        if not self._database.execute("DELETE FROM containers WHERE id = ?", (container_id,)):
-            raise NotFound(f"there is no container {container_id!r}")
+        self._change("DELETE FROM containers", container_id)
+
+    def _change(self, what: str, container_id: str, *values: object) -> None:
+        if not self._database.execute(f"{what} WHERE id = ?", (*values, container_id)):
+            raise NotFound(f"there is no container {container_id!r}: it was removed meanwhile")
 
     def _select(self, rest: str, parameters: tuple[str, ...] = ()) -> tuple[ContainerRecord, ...]:
         rows = self._database.query(f"SELECT * FROM containers {rest}", parameters)  # noqa: S608 - our own text

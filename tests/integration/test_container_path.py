@@ -68,8 +68,12 @@ def test_path_of_image_and_volume_are_seen(container: cl.Container) -> None:
 
 def test_path_directories_are_made_listed_and_removed(container: cl.Container) -> None:
     deep = container.path("/srv/one/two")
-    with pytest.raises(cl.NotFound, match="/srv/one/two"):
+    with pytest.raises(cl.NotFound, match=r"has no /srv/one$"):
         deep.mkdir()
+    with pytest.raises(cl.NotFound, match=r"has no /srv/one$"):
+        (deep.parent / "file").write_text("text")
+    with pytest.raises(cl.NotFound, match=r"has no /srv/file$"):
+        container.path("/srv/file").read_text()
     deep.mkdir(0o700, parents=True)
     assert stat.S_IMODE(deep.stat().st_mode) == 0o700
     deep.mkdir(exist_ok=True)
