@@ -103,9 +103,9 @@ class Container(ContainerHandle["Engine"], Inspectable):
         With a restart policy that is when it stays stopped; `"next-exit"` waits for its program's next end, and
         `"removed"` until its name is free. Without an end there are `"running"`, whoever starts it, and `"healthy"`.
 
-        Raises: Timeout, with the last lines of the log; Unavailable where it was never started; as `wait_healthy`.
-
         One whose supervisor was killed ended by that: exit code 137, signal 9.
+
+        Raises: Timeout, with the last lines of the log; Unavailable where it was never started; as `wait_healthy`.
         """
         return finish(waiting.steps(self._instance, words.timeout(timeout), condition))
 

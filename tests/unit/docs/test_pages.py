@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import containerlib
+import containerlib as cl
 from containerlib import errors
 
 ROOT = Path(__file__).parents[3]
@@ -35,7 +35,7 @@ def test_api_page_has_each_public_name() -> None:
     page = ROOT.joinpath("docs/api.md").read_text()
     named = set(re.findall(r"containerlib\.(\w+)(?:\(\))?$", page, re.MULTILINE))
     assert "errors" in named
-    assert {*containerlib.__all__} - named - {*errors.__all__} == set()
+    assert {*cl.__all__} - named - {*errors.__all__} == set()
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
@@ -50,6 +50,20 @@ def test_page_relative_links_lead_somewhere(page: str) -> None:
     path = ROOT / page
     links = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text())
     assert [link for link in links if not path.parent.joinpath(link).exists()] == []
+
+
+def test_page_for_users_of_other_libraries_names_words_that_are_there() -> None:
+    page = ROOT.joinpath("docs/python-users.md").read_text()
+    ours = " ".join(row.rpartition(" | ")[2] for row in re.findall(r"^\| `.*\|$", page, re.MULTILINE))
+    kinds = {
+        r"`\.": cl.ContainerRecipe,
+        r"\bcontainer\.": cl.Container,
+        r"\bengine\.": cl.Engine,
+        r"\bcl\.": cl,
+    }
+    named = {(kind, name) for start, kind in kinds.items() for name in re.findall(rf"{start}(\w+)", ours)}
+    assert {"exec", "inspect", "limit", "events", "ExitError"} <= {name for _, name in named}
+    assert [name for kind, name in named if not hasattr(kind, name)] == []
 
 
 def test_files_that_sources_and_pages_name_are_there() -> None:
