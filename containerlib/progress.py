@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["ProgressBars", "progress_bars"]
 
 _SHORT = 12
-_WORDS = {"download": "downloading", "unpack": "unpacking", "upload": "uploading", "done": "done"}
+_WORDS = {
+    "read": "reading",
+    "download": "downloading",
+    "unpack": "unpacking",
+    "upload": "uploading",
+    "done": "done",
+}
 
 
 class ProgressBars:
@@ -53,11 +59,12 @@ class ProgressBars:
             self._tasks.clear()  # the next verb may have the same layers
             return
         # how much will be unpacked from a layer is not known before: the bar stays, the word changes
-        total, done = (step.total, step.current) if step.total else (None, None)
+        is_counted = step.total or step.phase == "read"
+        total, done = (step.total or None, step.current) if is_counted else (None, None)
         description = _WORDS[step.phase]
         task: TaskID | None = self._tasks.get(step.digest)
         if task is None:
-            layer = step.digest.partition(":")[2][:_SHORT]
+            layer = step.digest.partition(":")[2][:_SHORT] or "archive"
             task = self._bars.add_task(description, layer=layer, total=total, completed=done or 0)
             self._tasks[step.digest] = task
         self._bars.update(task, description=description, completed=done, total=total)
@@ -73,7 +80,7 @@ class ProgressBars:
 
 
 def progress_bars(*, console: Console | None = None) -> ProgressBars:
-    """Bars for `progress=` of pull, push and load, on `console` or where the program's output goes.
+    """Bars for `progress=` of pull, push, load and import, on `console` or where the program's output goes.
 
     Raises: Unsupported where rich is not installed.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -20,6 +19,7 @@ from containerlib.fluent.image import ImageRecipe as BlockingRecipe
 if TYPE_CHECKING:
     from containerlib.aio.engine import Engine
     from containerlib.images import Progress
+    from containerlib.images.archives.streams import Source, Target
     from containerlib.spec.auth import Auth, Credentials
     from containerlib.spec.image_config import ImageConfig
     from containerlib.spec.options import ManifestFormat
@@ -153,16 +153,19 @@ class ImageCollection:
 
     async def load(
         self,
-        path: str | os.PathLike[str],
+        source: Source,
         *,
         platform: str | None = None,
         progress: _OnProgress | None = None,
     ) -> list[Image]:
-        """The images in an archive or a layout, as `containerlib`'s `engine.images.load`."""
-        load = partial(self.blocking.load, path, platform=platform)
+        """The images in an archive or a layout, as `containerlib`'s `engine.images.load`.
+
+        A stream is read in a thread: a cancellation takes effect when it gives its next bytes.
+        """
+        load = partial(self.blocking.load, source, platform=platform)
         return [Image(self.engine, image) for image in await interruptible(load, progress)]
 
-    async def save(self, *images: str | Image, to: Any, layout: bool = False) -> None:
+    async def save(self, *images: str | Image, to: Target, layout: bool = False) -> None:
         """Writes several images as one archive or OCI layout."""
         given = [image.blocking if isinstance(image, Image) else image for image in images]
         await in_thread(partial(self.blocking.save, *given, to=to, layout=layout))
@@ -174,9 +177,17 @@ class ImageCollection:
         given = [image.blocking if isinstance(image, Image) else image for image in images]
         return await interruptible(partial(self.blocking.push, *given, to=to, **words), progress)
 
-    async def import_(self, source: Any, reference: str | None = None, **words: Any) -> Image:
+    async def import_(
+        self,
+        source: Source,
+        reference: str | None = None,
+        *,
+        progress: _OnProgress | None = None,
+        **words: Any,
+    ) -> Image:
         """An image of a root file system: the words of `containerlib`'s `engine.images.import_`."""
-        return Image(self.engine, await in_thread(partial(self.blocking.import_, source, reference, **words)))
+        import_ = partial(self.blocking.import_, source, reference, **words)
+        return Image(self.engine, await interruptible(import_, progress))
 
     async def list(self) -> list[Image]:
         """All images."""

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from containerlib._sys.inside import IdMap, Owners
 from containerlib.engine import stop, words
 from containerlib.engine.instance import Instance
 from containerlib.engine.listing import find
-from containerlib.engine.output import Target, output
+from containerlib.engine.output import output
 from containerlib.errors import InvalidArgument, NotFound, StageError, Unsupported
-from containerlib.images import ImageRecord
+from containerlib.images import ImageRecord, Progress
 from containerlib.images.archives.changes import Change, changes
 from containerlib.images.archives.configs import ConfigChanges, History
 from containerlib.images.archives.layer import layer_entries, layer_tar, source_date_epoch
+from containerlib.images.archives.streams import Source, Target, check_source, name_of, pieces
 from containerlib.images.archives.tar import write_to
+from containerlib.images.records import one_at_a_time
 from containerlib.images.snapshots.merged import MergedTree
 from containerlib.images.transfer.decoding import decoded
 from containerlib.spec.layer import Layer
@@ -28,11 +30,7 @@ if TYPE_CHECKING:
     from containerlib.engine.core import Core
     from containerlib.spec.options import Compression
 
-__all__ = ["Source", "commit", "diff", "export", "history", "import_tree", "save"]
-
-Source = str | os.PathLike[str] | IO[bytes]
-"""A path, or a file that is open for reading bytes."""
-_PIECE = 1024 * 1024
+__all__ = ["commit", "diff", "export", "history", "import_tree", "save"]
 
 
 def diff(instance: Instance) -> list[Change]:
@@ -68,30 +66,38 @@ def import_tree(
     made: History,
     changed: ConfigChanges,
     compression: Compression,
+    progress: Callable[[Progress], None] | None = None,
 ) -> ImageRecord:
     """An image of one layer: a directory's files, or those of a tar archive, compressed or not.
 
-    Raises: NotFound; InvalidArgument(field="layer"); StageError; Unsupported without root.
+    Raises: NotFound; InvalidArgument(field="layer"); StageError; Unsupported without root; as `source.read`.
     """
+    check_source(source)
+    report = one_at_a_time(progress)
     try:
-        with _opened(source) as chunks:
+        with _opened(source, report) as chunks:
             return core.images.add_layer(
-                None, chunks, history=made, changes=changed, compression=compression, reference=reference
+                None,
+                chunks,
+                history=made,
+                changes=changed,
+                compression=compression,
+                reference=reference,
+                progress=report,
             )
     except InvalidArgument as error:
         if error.field != "layer":
             raise
-        name = repr(os.fspath(source)) if isinstance(source, str | os.PathLike) else "what was read"
         raise InvalidArgument(
-            f"{name} is no whole tar archive of a root file system ({error})", field="layer"
+            f"{name_of(source)} is no whole tar archive of a root file system ({error})", field="layer"
         ) from error
 
 
 @contextmanager
-def _opened(source: Source) -> Iterator[Iterable[bytes]]:
+def _opened(source: Source, report: Callable[[Progress], None]) -> Iterator[Iterable[bytes]]:
     """The tar stream."""
     if not isinstance(source, str | os.PathLike):
-        yield decoded(iter(lambda: source.read(_PIECE), b""))
+        yield decoded(_reported(pieces(source, stage="import"), report))
         return
     path = words.any_path(source, field="source")
     if os.path.isdir(path):  # noqa: PTH112
@@ -105,7 +111,15 @@ def _opened(source: Source) -> Iterator[Iterable[bytes]]:
     except OSError as error:
         raise StageError("import", error.errno or 0, path) from error
     with file:
-        yield decoded(iter(lambda: file.read(_PIECE), b""))
+        yield decoded(_reported(pieces(file, stage="import"), report))
+
+
+def _reported(chunks: Iterator[bytes], report: Callable[[Progress], None]) -> Iterator[bytes]:
+    done = 0
+    for chunk in chunks:
+        done += len(chunk)
+        report(Progress("read", "", done, 0))
+        yield chunk
 
 
 def commit(

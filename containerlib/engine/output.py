@@ -7,19 +7,16 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import IO
 
 from containerlib.engine import words
 from containerlib.errors import InvalidArgument, StageError
+from containerlib.images.archives.streams import Target, Writable
 
-__all__ = ["Target", "output"]
-
-Target = str | os.PathLike[str] | IO[bytes]
-"""A path, or a file that is open for writing bytes."""
+__all__ = ["output"]
 
 
 @contextmanager
-def output(target: Target, *, field: str) -> Iterator[IO[bytes]]:
+def output(target: Target, *, field: str) -> Iterator[Writable]:
     """The open file; that of a path gets its name at the end, and where it fails none is left.
 
     Raises: InvalidArgument; StageError where the path cannot be written.

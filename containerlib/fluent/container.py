@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from containerlib._sys.steps import Flow, Steps
     from containerlib.engine.completed import Completed
     from containerlib.engine.disk import ContainersPruned
-    from containerlib.engine.output import Target
     from containerlib.fluent.container_path import ContainerPath
     from containerlib.fluent.engine import Engine
     from containerlib.images.archives.changes import Change
+    from containerlib.images.archives.streams import Target
     from containerlib.spec.options import Compression
     from containerlib.spec.status import ExitStatus, LogRecord
 

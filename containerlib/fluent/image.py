@@ -18,10 +18,9 @@ from containerlib.images.content.pruning import PrunePolicy
 from containerlib.units import Size, parse_size
 
 if TYPE_CHECKING:
-    from containerlib.engine.archive import Source
-    from containerlib.engine.output import Target
     from containerlib.fluent.engine import Engine
     from containerlib.images import ImageRecord, ImagesPruned, Progress
+    from containerlib.images.archives.streams import Source, Target
     from containerlib.images.content.verify import VerifyReport
     from containerlib.spec.auth import Auth, Credentials
     from containerlib.spec.image_config import ImageConfig
@@ -204,21 +203,23 @@ class ImageCollection:
 
     def load(
         self,
-        path: str | os.PathLike[str],
+        source: Source,
         *,
         platform: str | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> list[Image]:
         """The images in a `docker save` archive, or in an OCI layout (a directory or an archive of one).
 
+        `source` is a path, or a file that is open for bytes: `sys.stdin.buffer`, a pipe, an HTTP answer's body. That is
+        read from where it is to its end, on to the disk and not into memory, and is the caller's to close.
         `platform` and `progress`: as of `ImageRecipe.pull`.
 
         Raises: NotFound, InvalidArgument, StageError; Unsupported without root.
         """
-        place = words.any_path(path, field="path")
         if platform is not None:
             words.text(platform, field="platform")
-        loaded = self.engine.core.images.load(place, platform=platform, progress=progress)
+        given = words.any_path(source, field="source") if isinstance(source, str | os.PathLike) else source
+        loaded = self.engine.core.images.load(given, platform=platform, progress=progress)
         return [Image(self.engine, record) for record in loaded]
 
     def save(self, *images: str | Image, to: Target, layout: bool = False) -> None:
@@ -264,8 +265,11 @@ class ImageCollection:
         workdir: str | None = None,
         message: str = "",
         compression: Compression = "gzip",
+        progress: Callable[[Progress], None] | None = None,
     ) -> Image:
         """An image of a root file system: a tar archive, compressed or not, as a path or open file; or a directory.
+
+        A file or stream, as of `load`, is packed and unpacked as it comes.
 
         Raises: NotFound; InvalidArgument for what is no archive of a layer; StageError; Unsupported without root.
         """
@@ -280,6 +284,7 @@ class ImageCollection:
             made=made,
             changed=changed,
             compression=words.compression(compression),
+            progress=progress,
         )
         return Image(self.engine, imported)
 

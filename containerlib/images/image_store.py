@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from containerlib._sys.privilege import Capability, require_capability
 from containerlib.errors import Conflict, InvalidArgument, NotFound, StageError, Unavailable
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import httpx
 
     from containerlib.images.archives.configs import ConfigChanges, History
+    from containerlib.images.archives.streams import Source, Writable
     from containerlib.images.registry.client import Registry
     from containerlib.images.registry.retry import Retry
     from containerlib.spec.layer import Layer, LayerKind
@@ -108,25 +109,28 @@ class ImageStore:
         return self._noted("pull", image_id, str(parsed))
 
     def load(
-        self, path: str | os.PathLike[str], *, platform: str | None = None, progress: Report | None = None
+        self, source: Source, *, platform: str | None = None, progress: Report | None = None
     ) -> list[ImageRecord]:
         """Every image of a `docker save` archive, or of an OCI layout as a directory or archive. Blocks.
 
-        Raises: as `pull`, without the network's.
+        `source` is a path, or a file open for bytes that has the archive from where it is to its end: a pipe, an HTTP
+        body. What comes of it goes to the state directory first, and takes room there twice until the end.
+
+        Raises: as `pull`, without the network's; what reading `source` raises.
         """
         from containerlib.images.archives.files import open_files  # noqa: PLC0415 - what only loads and pulls need
         from containerlib.images.archives.loading import load  # noqa: PLC0415
+        from containerlib.images.archives.streams import check_source, name_of  # noqa: PLC0415
 
+        check_source(source)
         self._require_privilege()
+        report = one_at_a_time(progress)
         with Cleanup(self._root), self._root.lease() as lease:
-            files = open_files(os.fspath(path), lease.temporary(self._root.content.ingest))
+            scratch = lease.temporary(self._root.content.ingest)
+            files = open_files(source, scratch, lambda done: report(Progress("read", "", done, 0)))
             try:
                 ids = load(
-                    self._root,
-                    files,
-                    path=os.fspath(path),
-                    platforms=platforms_of(platform),
-                    report=one_at_a_time(progress),
+                    self._root, files, name=name_of(source), platforms=platforms_of(platform), report=report
                 )
             finally:
                 files.close()
@@ -160,7 +164,7 @@ class ImageStore:
             self._noted("push", row.id, str(target))
         return str(pushed.digest)
 
-    def save(self, names: Sequence[str], target: IO[bytes] | str) -> None:
+    def save(self, names: Sequence[str], target: Writable | str) -> None:
         """Writes images as an archive to the open file `target`, or as an OCI layout into the directory `target`.
 
         Raises: NotFound; AlreadyExists for a directory that is not empty; StageError.

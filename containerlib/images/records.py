@@ -47,10 +47,11 @@ class ImageUsage:
 class Progress:
     """One step of a pull, load or push: `current` of `total` bytes of the blob `digest`, or unpacked from it.
 
-    `total` is the size of the blob for "download" and "upload", and unknown (0) for "unpack".
+    `total` is the size of the blob for "download" and "upload", and unknown (0) for "unpack". "read" counts what has
+    come of an archive that is read from a stream or is compressed, and belongs to no blob (`""`).
     """
 
-    phase: Literal["download", "unpack", "upload", "done"]
+    phase: Literal["read", "download", "unpack", "upload", "done"]
     digest: str
     current: int
     total: int

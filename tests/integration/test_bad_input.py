@@ -169,7 +169,7 @@ def test_image_without_layers_has_no_programs(engine: cl.Engine, tmp_path: Path)
 def test_directory_that_is_no_image_is_named(engine: cl.Engine) -> None:
     with pytest.raises(cl.InvalidArgument, match=r"'/etc' is no image.*index\.json") as caught:
         engine.images.load("/etc")
-    assert caught.value.field == "path"
+    assert caught.value.field == "source"
 
 
 def test_without_privilege_images_are_refused_before_anything_is_fetched(

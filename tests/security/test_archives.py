@@ -98,7 +98,7 @@ def test_what_is_no_file_is_not_loaded(place: str, images: ImageStore, tmp_path:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InvalidArgument) as caught:
         images.load(os.path.join(tmp_path, place))
-    assert caught.value.field == "path"
+    assert caught.value.field == "source"
 
 
 # ---- headers ----
@@ -186,7 +186,7 @@ def test_archive_that_names_one_layer_many_times_is_read_once_for_it(tmp_path: P
     store = Store(tmp_path / "state")
     root = ImageRoot.open(str(tmp_path / "state"), store.images, "auto")
     files = Counting(os.open(path, os.O_RDONLY), str(path))
-    load(root, files, path=str(path), platforms=Platform.host().runs(), report=lambda _: None)
+    load(root, files, name=str(path), platforms=Platform.host().runs(), report=lambda _: None)
     files.close()
     store.close()
     assert sum("layer" in name for name in files.read) == 2, "once for its digest, and once to unpack it"

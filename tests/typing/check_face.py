@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import socket
+import sys
 from collections.abc import Iterator
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import BinaryIO, assert_type
 
@@ -84,6 +88,10 @@ def images(engine: cl.Engine) -> None:
     assert_type(engine.images.get("redis:7").push("ghcr.io/a/b", auth=cl.IdentityToken("t")), str)
     assert_type(engine.images.push("redis:7", engine.images.get("b"), to="ghcr.io/a/b"), str)
     assert_type(engine.images.load("image.tar"), list[cl.Image])
+    assert_type(engine.images.load(sys.stdin.buffer), list[cl.Image])
+    assert_type(engine.images.load(socket.socket().makefile("rb", buffering=0)), list[cl.Image])
+    assert_type(engine.images.import_(HTTPResponse(socket.socket())), cl.Image)
+    engine.images.save("app:1", to=io.FileIO("image.tar", "w"))
     assert_type(engine.images.import_("files.tar", "app:1", cmd=("a",)), cl.Image)
     assert_type(engine.images.get("app:1").squash("app:2"), cl.Image)
     assert_type(engine.containers.get("a").commit("app:3", env={"A": "1"}), cl.Image)

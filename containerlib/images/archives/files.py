@@ -10,16 +10,17 @@ import os
 import posixpath
 import stat
 import tarfile
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Protocol
 
 from containerlib._sys.paths import open_in_root
 from containerlib.errors import InvalidArgument, NotFound, StageError
 from containerlib.images.archives.members import members
+from containerlib.images.archives.streams import Source, name_of, pieces
 from containerlib.images.transfer.decoding import decoded
-from containerlib.images.transfer.unpacking import ALWAYS_ALLOWED_BYTES, MAX_RATIO
+from containerlib.images.transfer.unpacking import Count, bounded
 
-__all__ = ["ArchiveFiles", "DirectoryFiles", "Files", "decompress", "open_files"]
+__all__ = ["ArchiveFiles", "DirectoryFiles", "Files", "open_files"]
 
 _PIECE = 256 * 1024
 _MAX_MEMBERS = 100_000
@@ -91,18 +92,18 @@ class DirectoryFiles:
 
 
 class ArchiveFiles:
-    """An uncompressed tar archive. Takes over `fd`."""
+    """An uncompressed tar archive, which messages call `name`. Takes over `fd`."""
 
-    def __init__(self, fd: int, path: str) -> None:
+    def __init__(self, fd: int, name: str) -> None:
         self._fd = fd
-        self._path = path
+        self._name = name
         self._members: dict[str, tuple[int, int]] = {}
         self._links: dict[str, str] = {}
         try:
             self._scan()
         except (tarfile.TarError, ValueError) as error:
             os.close(fd)
-            raise InvalidArgument(f"{path} is not a whole tar archive: {error}", field="path") from error
+            raise InvalidArgument(f"{name} is not a whole tar archive: {error}", field="source") from error
         except BaseException:
             os.close(fd)
             raise
@@ -133,12 +134,12 @@ class ArchiveFiles:
     def chunks(self, name: str) -> Iterator[bytes]:
         place = self._place(name)
         if place is None:
-            raise NotFound(f"{self._path} has no member {name!r}: it is not a whole image archive")
+            raise NotFound(f"{self._name} has no member {name!r}: it is not a whole image archive")
         offset, left = place
         while left:
             chunk = os.pread(self._fd, min(left, _PIECE), offset)
             if not chunk:
-                raise InvalidArgument(f"{self._path} ends inside {name!r}", field="path")
+                raise InvalidArgument(f"{self._name} ends inside {name!r}", field="source")
             yield chunk
             offset, left = offset + len(chunk), left - len(chunk)
 
@@ -157,27 +158,38 @@ class ArchiveFiles:
         os.close(self._fd)
 
 
-def open_files(path: str, scratch: str) -> Files:
-    """The files of the directory or archive at `path`; a compressed archive is unpacked to `scratch` first.
+def open_files(source: Source, scratch: str, report: Callable[[int], None] = lambda _: None) -> Files:
+    """The files of the directory or archive at a path, or of the archive that a stream has from here to its end.
 
-    Raises: NotFound, InvalidArgument; StageError(stage="load") where it cannot be read.
+    A stream, and what is compressed, goes into a nameless file beside `scratch` first; `report` is told how many bytes
+    of it have been read.
+
+    Raises: NotFound, InvalidArgument; StageError(stage="load") where it cannot be read, or not be written there.
     """
+    name = name_of(source)
+    if not isinstance(source, str | os.PathLike):
+        return ArchiveFiles(_spool(pieces(source, stage="load"), None, scratch, report), name)
+    path = os.fspath(source)
     if os.path.isdir(path):
         return DirectoryFiles(path)
     fd = _open(path)
     try:
-        if os.pread(fd, 4, 0).startswith(_COMPRESSED):
-            fd = decompress(fd, scratch)
+        is_compressed = os.pread(fd, 4, 0).startswith(_COMPRESSED)
     except OSError as error:
-        raise StageError("load", error.errno or 0, scratch, advice="free some space there") from error
-    return ArchiveFiles(fd, path)
+        os.close(fd)
+        raise StageError("load", error.errno or 0, path) from error
+    if not is_compressed:
+        return ArchiveFiles(fd, name)
+    with open(fd, "rb", buffering=0) as file:
+        size = os.fstat(fd).st_size
+        return ArchiveFiles(_spool(pieces(file, stage="load"), size, scratch, report), name)
 
 
 def _open(path: str) -> int:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe may have no other end
     except ValueError as error:
-        raise InvalidArgument(f"{path!r} is no path", field="path") from error
+        raise InvalidArgument(f"{path!r} is no path", field="source") from error
     except FileNotFoundError as error:
         raise NotFound(f"there is no file or directory {path!r} to load an image from") from error
     except OSError as error:
@@ -185,25 +197,45 @@ def _open(path: str) -> int:
     if stat.S_ISREG(os.fstat(fd).st_mode):
         return fd
     os.close(fd)
-    raise InvalidArgument(f"{path!r} is no file: write what comes from it to one first", field="path")
+    raise InvalidArgument(f"{path!r} is no file: open it, and give the open file", field="source")
 
 
-def decompress(fd: int, scratch: str) -> int:
-    """The decompressed content of `fd`, which it closes, in a nameless file beside `scratch`; its descriptor."""
-    limit = max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * os.fstat(fd).st_size)
-    with open(fd, "rb", buffering=0) as source:
-        target = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            os.unlink(scratch)  # the descriptor keeps it, and whatever happens nothing is left
-            size = 0
-            for piece in decoded(iter(lambda: source.read(_PIECE), b"")):
-                size += len(piece)
-                if size > limit:
-                    raise InvalidArgument(f"it unpacks to more than {limit} bytes", field="path")
-                view = memoryview(piece)
-                while view:
-                    view = view[os.write(target, view) :]
-        except BaseException:
-            os.close(target)
-            raise
-    return target
+def _spool(chunks: Iterator[bytes], size: int | None, scratch: str, report: Callable[[int], None]) -> int:
+    """The descriptor of a nameless file that has `chunks`, `size` bytes if it is known, decompressed."""
+    received = Count()
+    fd = _nameless(scratch)
+    try:
+        for piece, _ in bounded(decoded(_reported(received, chunks, report)), size, received):
+            _write(fd, piece, scratch)
+    except InvalidArgument as error:
+        os.close(fd)
+        raise InvalidArgument(str(error).removeprefix(f"{error.field}: "), field="source") from error
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _nameless(scratch: str) -> int:
+    """An empty file: its descriptor keeps it, and whatever happens nothing is left."""
+    try:
+        fd = os.open(scratch, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        os.unlink(scratch)
+    except OSError as error:
+        raise StageError("load", error.errno or 0, scratch) from error
+    return fd
+
+
+def _write(fd: int, piece: bytes, scratch: str) -> None:
+    view = memoryview(piece)
+    try:
+        while view:
+            view = view[os.write(fd, view) :]
+    except OSError as error:
+        raise StageError("load", error.errno or 0, scratch, advice="free some space there") from error
+
+
+def _reported(received: Count, chunks: Iterator[bytes], report: Callable[[int], None]) -> Iterator[bytes]:
+    for chunk in received.of(chunks):
+        report(received.bytes)
+        yield chunk

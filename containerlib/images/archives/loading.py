@@ -66,12 +66,12 @@ class _Documents:
                 if size > MAX_DOCUMENT
                 else f"with others more than {_MAX_DOCUMENTS}"
             )
-            raise InvalidArgument(f"{name!r} has {limit} bytes: no honest document", field="path")
+            raise InvalidArgument(f"{name!r} has {limit} bytes: no honest document", field="source")
         data = bytearray()
         for chunk in self.files.chunks(name):
             data += chunk
             if len(data) > size:  # somebody writes to it
-                raise InvalidArgument(f"{name!r} grows while it is read", field="path")
+                raise InvalidArgument(f"{name!r} grows while it is read", field="source")
         return bytes(data)
 
 
@@ -94,22 +94,22 @@ def load(
     root: ImageRoot,
     files: Files,
     *,
-    path: str,
+    name: str,
     platforms: Sequence[Platform],
     report: Callable[[Progress], None],
 ) -> list[str]:
-    """Loads every image of the bundle, which messages call `path`; returns their ids in its order."""
+    """Loads every image of the bundle, which messages call `name`; returns their ids in its order."""
     if files.size("index.json") is None and files.size("manifest.json") is None:
         raise InvalidArgument(
-            f"{path!r} is no image: it has neither index.json (an OCI layout) nor manifest.json (docker save)",
-            field="path",
+            f"{name} is no image: it has neither index.json (an OCI layout) nor manifest.json (docker save)",
+            field="source",
         )
     documents = _Documents(files)
     found = (
         _from_docker(documents) if files.size("index.json") is None else _from_layout(documents, platforms)
     )
     if not found:
-        raise NotFound(f"there is no image for {platforms[0]} in {path!r}")
+        raise NotFound(f"there is no image for {platforms[0]} in {name}")
     ids = []
     for image in found:
         source = _BundleSource(files, image.places)

@@ -15,11 +15,11 @@ import json
 import os
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
-from typing import IO
 
 from attrs import evolve
 
 from containerlib.errors import AlreadyExists, StageError
+from containerlib.images.archives.streams import Writable
 from containerlib.images.archives.tar import END, header, member, write_to
 from containerlib.images.content.stand_ins import named_in_layout, stand_in
 from containerlib.images.content.store import ContentStore
@@ -35,7 +35,7 @@ _LAYOUT = json.dumps({"imageLayoutVersion": "1.0.0"}).encode()
 _CONTAINERD_NAME = "io.containerd.image.name"
 
 
-def save(content: ContentStore, rows: Sequence[ImageRow], out: IO[bytes]) -> None:
+def save(content: ContentStore, rows: Sequence[ImageRow], out: Writable) -> None:
     """Writes the archive of the images. Raises: StageError where a blob cannot be read or `out` not be written."""
     write_to(out, _archive(content, rows))
 

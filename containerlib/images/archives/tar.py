@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import tarfile
 from collections.abc import Iterable, Iterator
-from typing import IO
 
 from containerlib.errors import StageError
+from containerlib.images.archives.streams import Writable, stream_name
 
 __all__ = ["END", "header", "member", "write_to"]
 
@@ -27,10 +29,18 @@ def member(info: tarfile.TarInfo, chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield bytes(padding)
 
 
-def write_to(out: IO[bytes], chunks: Iterable[bytes]) -> None:
-    """Raises: StageError where `out` does not take them."""
+def write_to(out: Writable, chunks: Iterable[bytes]) -> None:
+    """Writes all of them, however little `out` takes at a time. Raises: StageError where it does not take them."""
     for chunk in chunks:
-        try:
-            out.write(chunk)
-        except OSError as error:
-            raise StageError("archive", error.errno or 0, str(getattr(out, "name", "the archive"))) from error
+        left = chunk
+        while left:
+            try:
+                taken = out.write(left)
+            except OSError as error:
+                raise StageError("archive", error.errno or 0, stream_name(out)) from error
+            if taken is None and isinstance(out, io.RawIOBase):
+                advice = "it does not wait: os.set_blocking(file.fileno(), True)"
+                raise StageError("archive", errno.EAGAIN, stream_name(out), advice=advice)
+            left = left[
+                len(left) if taken is None else taken :
+            ]  # those that are not a file's may say nothing

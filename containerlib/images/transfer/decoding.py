@@ -43,7 +43,7 @@ def decoded(chunks: Iterator[bytes]) -> Iterator[bytes]:
         return _unzstd(head, chunks)
     for magic, name in _FOREIGN.items():
         if magic in (head[:6], head[4:10]):
-            raise Unsupported(f"the layer is compressed with {name}: push the image again with gzip or zstd")
+            raise Unsupported(f"the layer is compressed with {name}: write it again with gzip or zstd")
     return _plain(head, chunks)
 
 

@@ -103,15 +103,19 @@ class Count:
             yield chunk
 
 
-def bounded(pieces: Iterable[bytes], compressed_size: int, received: Count) -> Iterator[tuple[bytes, int]]:
+def bounded(
+    pieces: Iterable[bytes], compressed_size: int | None, received: Count
+) -> Iterator[tuple[bytes, int]]:
     """Each piece with the bytes up to its end. Raises: InvalidArgument beyond what so few bytes may unpack to.
 
     `compressed_size` is what a manifest says, and only until so many bytes would have come is it known to be a lie.
+    None: nothing is said, and what has come counts.
     """
     total = 0
     for piece in pieces:
         total += len(piece)
-        size = min(compressed_size, received.bytes + _AHEAD)
+        come = received.bytes
+        size = come if compressed_size is None else min(compressed_size, come + _AHEAD)
         limit = max(ALWAYS_ALLOWED_BYTES, MAX_RATIO * size)
         if total > limit:
             raise InvalidArgument(

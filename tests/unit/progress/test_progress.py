@@ -46,6 +46,13 @@ def test_progress_bars_end_as_done_and_begin_anew() -> None:
     assert last.count("1" * 12) == 2
 
 
+def test_progress_bars_say_how_much_of_an_archive_has_been_read() -> None:
+    last = drawn(Progress("read", "", 1_000_000, 0), Progress("read", "", 3_000_000, 0))
+    assert "archive" in last
+    assert "reading" in last
+    assert "3.0/" in last
+
+
 def test_progress_bars_in_a_notebook_are_html() -> None:
     program = (
         "from IPython.core.interactiveshell import InteractiveShell\n"
