@@ -47,8 +47,9 @@ class ImageRecipe:
     ) -> Image:
         """Fetches and unpacks the image; what is here already is not fetched again. Blocks until it is done.
 
-        `platform` is e.g. `"linux/arm64"`; without it, this machine's. With `all_platforms` the images for the others
-        are kept as well, not unpacked: `push` and `save` then take the whole index, with the digest that it has.
+        `platform` is e.g. `"linux/arm64"`, and an image for another alone is not found then; without it, this
+        machine's, or that of the only image that there is. With `all_platforms` the images for the others are kept as
+        well, not unpacked: `push` and `save` then take the whole index, with the digest that it has.
         `foreign_layers`, which registries may not have, are fetched from the addresses in the manifest.
         `progress` is called from this thread or another, some ten times a second.
 

@@ -18,7 +18,7 @@ from containerlib.images.content.pruning import PrunePolicy, doomed
 from containerlib.images.content.trees import index_of
 from containerlib.images.content.usage import usage
 from containerlib.images.content.verify import VerifyReport, damages
-from containerlib.images.naming import platforms_of, reference_in, tag_of, tags_of
+from containerlib.images.naming import reference_in, tag_of, tags_of
 from containerlib.images.records import (
     ImageRecord,
     ImagesPruned,
@@ -32,6 +32,7 @@ from containerlib.spec.auth import Auth, Credentials
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import Manifest
 from containerlib.spec.image_config import ImageConfig
+from containerlib.spec.platform import Wanted
 from containerlib.spec.reference import Reference
 from containerlib.store import EventRow, ImageRow, Store
 
@@ -89,10 +90,11 @@ class ImageStore:
     ) -> ImageRecord:
         """Makes the image of `reference` be here, unpacked; what is here is not fetched again. Blocks.
 
-        As registries.conf and certs.d say; without them HTTPS, or plain HTTP for a registry on loopback. Of an index it
-        is the image for `platform`, by default the best for this machine; with `all_platforms` the others are kept with
-        it, as they came, for `push` and `save`. Layers that the registry may not keep are fetched from elsewhere with
-        `foreign_layers`. `progress` is called from several threads, one at a time; what it raises ends the pull.
+        As registries.conf and certs.d say; without them HTTPS, or plain HTTP for a registry on loopback. It is the
+        image for `platform`; without that, of an index the best for this machine, and of no index what there is. With
+        `all_platforms` the others are kept with it, as they came, for `push` and `save`. Layers that the registry may
+        not keep are fetched from elsewhere with `foreign_layers`. `progress` is called from several threads, one at a
+        time; what it raises ends the pull.
 
         Raises: NotFound, Unauthorized, Unavailable, RegistryError; InvalidArgument(field="layer") for a
         hostile layer; StageError for a full disk and the like; Unsupported without root. Nothing is left behind
@@ -101,7 +103,7 @@ class ImageStore:
         from containerlib.images.transfer.pulling import Request, pull  # noqa: PLC0415 - httpx takes 100 ms to import
 
         parsed = Reference.parse(reference)
-        request = Request(platforms_of(platform), all_platforms, foreign_layers)
+        request = Request(Wanted.of(platform), all_platforms, foreign_layers)
         self._require_privilege()
         connected = self._connect(parsed.registry, auth, foreign_layers=foreign_layers)
         with connected as registry, Cleanup(self._root):
@@ -129,9 +131,7 @@ class ImageStore:
             scratch = lease.temporary(self._root.content.ingest)
             files = open_files(source, scratch, lambda done: report(Progress("read", "", done, 0)))
             try:
-                ids = load(
-                    self._root, files, name=name_of(source), platforms=platforms_of(platform), report=report
-                )
+                ids = load(self._root, files, name=name_of(source), wanted=Wanted.of(platform), report=report)
             finally:
                 files.close()
         return [self._noted("load", image_id) for image_id in ids]

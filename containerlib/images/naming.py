@@ -1,20 +1,14 @@
-"""What callers write for images: names and platforms, understood."""
+"""What callers write for images: names, understood."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 
 from containerlib.errors import InvalidArgument
-from containerlib.spec.platform import Platform
 from containerlib.spec.reference import Reference
 from containerlib.store import ImageRow
 
-__all__ = ["platforms_of", "reference_in", "tag_of", "tags_of"]
-
-
-def platforms_of(platform: str | None) -> tuple[Platform, ...]:
-    """What to look for, best first: exactly what is asked for, or all that this machine can run."""
-    return (Platform.parse(platform),) if platform else Platform.host().runs()
+__all__ = ["reference_in", "tag_of", "tags_of"]
 
 
 def tags_of(reference: str | None) -> tuple[str, ...]:

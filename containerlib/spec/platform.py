@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 from containerlib.errors import InvalidArgument, printable
 from containerlib.spec.document import Document
 
-__all__ = ["Platform", "choose"]
+__all__ = ["Platform", "Wanted", "choose"]
 
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
 _SYSTEM = re.compile(r"(?P<os>[^()]+)(?:\((?P<version>[^()+]*)(?P<features>(?:\+[^()+]+)*)\))?")
@@ -140,6 +140,26 @@ class Platform:
         options = "".join([self.os_version, *(f"+{feature}" for feature in self.os_features)])
         system = f"{self.os}({options})" if options else self.os
         return printable("/".join(part for part in (system, self.architecture, self.variant) if part))
+
+
+@frozen
+class Wanted:
+    """The machine that an image is wanted for: the first of `platforms` that there is.
+
+    `is_named`: somebody asked for it, and nothing else will do. Without that it is this machine, and an image that
+    comes alone, so that there is nothing to choose, is taken for what it is.
+    """
+
+    platforms: tuple[Platform, ...]
+    is_named: bool = False
+
+    @classmethod
+    def of(cls, text: str | None) -> Wanted:
+        """Exactly what the text asks for, or all that this machine can run. Raises: InvalidArgument."""
+        return cls((Platform.parse(text),), is_named=True) if text else cls(Platform.host().runs())
+
+    def __str__(self) -> str:
+        return str(self.platforms[0])
 
 
 def choose(wanted: Sequence[Platform], offered: Iterable[Platform | None]) -> int | None:

@@ -125,6 +125,55 @@ def test_pull_of_all_platforms_of_what_is_no_index_is_the_image(
     assert images.push([record.id], registry.reference("again")) == OWN.blobs()[0].digest
 
 
+# ---- what is in no index ----
+
+
+def test_pull_of_a_lone_image_for_a_platform_that_it_is_not_for_is_not_found(
+    registry: Registry, images: ImageStore, root: Path, tmp_path: Path
+) -> None:
+    reference = registry.push(OTHER.write_layout(tmp_path / "lone"), "lone")
+    with FaultProxy(reference.partition("/")[0]) as proxy:
+        through = reference.replace(reference.partition("/")[0], proxy.address)
+        with pytest.raises(NotFound, match="lone:latest has no image for linux/arm64; there is: linux/s390x"):
+            images.pull(through, platform="linux/arm64")
+        fetched = [request.path for request in proxy.requests if "/blobs/" in request.path]
+    assert len(fetched) == 1, "its config, and no layer"
+    assert images.list() == []
+    assert blobs(root) == set()
+
+
+def test_pull_of_a_lone_image_without_a_platform_takes_what_there_is(
+    registry: Registry, images: ImageStore, tmp_path: Path
+) -> None:
+    reference = registry.push(OTHER.write_layout(tmp_path / "lone"), "lone")
+    record = images.pull(reference)
+    assert record.config.platform.architecture == "s390x"
+    assert images.pull(reference, platform="linux/s390x") == record
+    with pytest.raises(NotFound, match="linux/s390x"):
+        images.pull(reference, platform="linux/arm64")
+    assert images.get(reference) == record
+
+
+def test_load_for_a_platform_takes_what_its_config_says_to_be_for_it(
+    images: ImageStore, other: ImageStore, tmp_path: Path
+) -> None:
+    """No manifest of what we save says a platform, nor does one of docker's: the configs do."""
+    theirs, own = OTHER.write_docker_archive(tmp_path / "a.tar", tag="a:1"), tmp_path / "b.tar"
+    ids = [images.load(path)[0].id for path in (theirs, OWN.write_docker_archive(own, tag="b:1"))]
+    images.save(ids, str(tmp_path / "both"))
+    for source in (theirs, tmp_path / "both"):
+        (found,) = other.load(source, platform="linux/s390x")
+        assert found.id == ids[0]
+        with pytest.raises(NotFound, match=r"no image for linux/arm/v7 in '.*'; there is: .*linux/s390x"):
+            other.load(source, platform="linux/arm/v7")
+    assert len(other.load(tmp_path / "both")) == 2
+
+
+def test_load_of_a_layout_for_another_platform_says_what_there_is(images: ImageStore, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"there is: linux/s390x$"):
+        images.load(OTHER.write_layout(tmp_path / "lone"))
+
+
 def test_manifest_that_an_index_names_by_sha512_is_pushed_under_that(root: Path) -> None:
     fake, store = FakeRegistry(), Store(root)
     entries, manifests = [], {}

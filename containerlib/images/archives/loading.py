@@ -22,12 +22,12 @@ from containerlib.images.content.trees import Tree, read_tree
 from containerlib.images.records import Progress
 from containerlib.images.root import ImageRoot
 from containerlib.images.transfer.assembly import assemble
-from containerlib.images.transfer.selection import choose_manifest
+from containerlib.images.transfer.selection import choose_manifest, fits_alone, named
 from containerlib.spec.digest import Digest, Hasher
 from containerlib.spec.document import MAX_DOCUMENT, Document, parse_json
 from containerlib.spec.image import Descriptor, ImageConfig, Index, Manifest, MediaType
 from containerlib.spec.layer import MAX_LAYERS
-from containerlib.spec.platform import Platform, choose
+from containerlib.spec.platform import Platform, Wanted, choose
 from containerlib.spec.reference import Reference
 
 __all__ = ["load"]
@@ -46,6 +46,8 @@ class _Found:
     names: tuple[str, ...]
     index: Tree | None = None
     """What the manifest is a part of, if all of that is in the bundle."""
+    config: ImageConfig | None = None
+    """What alone says for which platform it is."""
 
 
 class _Documents:
@@ -95,7 +97,7 @@ def load(
     files: Files,
     *,
     name: str,
-    platforms: Sequence[Platform],
+    wanted: Wanted,
     report: Callable[[Progress], None],
 ) -> list[str]:
     """Loads every image of the bundle, which messages call `name`; returns their ids in its order."""
@@ -105,13 +107,14 @@ def load(
             field="source",
         )
     documents = _Documents(files)
-    found = (
-        _from_docker(documents) if files.size("index.json") is None else _from_layout(documents, platforms)
-    )
-    if not found:
-        raise NotFound(f"there is no image for {platforms[0]} in {name}")
+    is_layout = files.size("index.json") is not None
+    found, others = _from_layout(documents, wanted) if is_layout else (_from_docker(documents), [])
+    fitting = [image for image in found if image.config is None or fits_alone(image.config, wanted)]
+    if not fitting:
+        others += [image.config.platform for image in found if image.config]
+        raise NotFound(f"there is no image for {wanted} in {name}; there is: {named(others)}")
     ids = []
-    for image in found:
+    for image in fitting:
         source = _BundleSource(files, image.places)
         references = tuple(dict.fromkeys(str(Reference.parse(name)) for name in image.names))
         ids.append(
@@ -120,24 +123,27 @@ def load(
     return ids
 
 
-def _from_layout(documents: _Documents, platforms: Sequence[Platform]) -> list[_Found]:
-    """The images of index.json that are for one of `platforms`, or do not say what they are for."""
-    found = []
+def _from_layout(documents: _Documents, wanted: Wanted) -> tuple[list[_Found], list[Platform]]:
+    """The images of index.json that are for one of the platforms, or do not say there; and what the others are for."""
+    found, others = [], []
     entries = Document.parse(documents.read("index.json"), "index").documents("manifests")
     descriptors = _without_stand_ins([Descriptor.read(entry) for entry in entries])
     tags = _docker_names(documents, {descriptor.annotation(_CONTAINERD_NAME) for descriptor in descriptors})
     for descriptor in descriptors:
-        if descriptor.platform is not None and choose(platforms, [descriptor.platform]) is None:
+        if descriptor.platform is not None and choose(wanted.platforms, [descriptor.platform]) is None:
+            others.append(descriptor.platform)
             continue
-        manifest = choose_manifest(descriptor, partial(_document, documents), platforms, "the layout")
+        chosen, manifest = choose_manifest(descriptor, partial(_document, documents), wanted, "the layout")
         names = [
             descriptor.annotation(_CONTAINERD_NAME),
             _full_name(descriptor.name),
             *tags.get(manifest.config.digest, ()),
         ]
-        named = tuple(name for name in names if name)
-        found.append(_Found(manifest, {}, named, _index(documents, descriptor)))
-    return found
+        config = None
+        if wanted.is_named and chosen.platform is None and manifest.config.media_type in MediaType.CONFIGS:
+            config = ImageConfig.from_bytes(_document(documents, manifest.config))
+        found.append(_Found(manifest, {}, tuple(filter(None, names)), _index(documents, descriptor), config))
+    return found, others
 
 
 def _without_stand_ins(descriptors: Sequence[Descriptor]) -> list[Descriptor]:
@@ -149,7 +155,7 @@ def _without_stand_ins(descriptors: Sequence[Descriptor]) -> list[Descriptor]:
 def _document(documents: _Documents, descriptor: Descriptor) -> bytes:
     data = documents.read(_blob(descriptor.digest))
     if not descriptor.digest.matches(data):
-        raise InvalidArgument(f"the manifest is not what its name {descriptor.digest} says", field="index")
+        raise InvalidArgument(f"a document is not what its name {descriptor.digest} says", field="index")
     return data
 
 
@@ -192,6 +198,7 @@ def _docker_image(documents: _Documents, entry: Document) -> _Found:
         Manifest(config_descriptor, layers),
         {**places, config_descriptor.digest: config_path},
         entry.texts("RepoTags"),
+        config=config,
     )
 
 

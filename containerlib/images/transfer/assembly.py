@@ -52,16 +52,19 @@ def assemble(
     report: Report,
     resolved: str = "",
     index: Tree | None = None,
+    check: Callable[[ImageConfig], None] = lambda _: None,
 ) -> str:
     """Fetches, unpacks and records the image under `references`; returns its id. Blocks.
 
     `index` is what the manifest is a part of, to be kept with all that it names. `resolved` is what made it the
-    references' image, for a pull to hold against what a registry says next time.
+    references' image, for a pull to hold against what a registry says next time. `check` sees the config before any
+    layer is fetched, and may raise.
 
     Whatever it raises, nothing of it is left; blobs and snapshots that were here before are not made again.
     """
     with root.lease() as lease, Transfers(root.content, lease, source, report) as transfers:
         config = _config(manifest, transfers)
+        check(config)
         chain = config.chain_ids()
         contents, below = _contents(manifest, chain), _below(index)
         lease.keep([*contents, *(("blob", key) for key in below)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from attrs import frozen
 
@@ -14,10 +15,10 @@ from containerlib.images.records import Progress
 from containerlib.images.registry.client import Registry
 from containerlib.images.root import ImageRoot
 from containerlib.images.transfer.assembly import assemble
-from containerlib.images.transfer.selection import choose_manifest
+from containerlib.images.transfer.selection import check_alone, choose_manifest
 from containerlib.spec.digest import Digest
-from containerlib.spec.image import Descriptor, Index
-from containerlib.spec.platform import Platform
+from containerlib.spec.image import Descriptor, ImageConfig, Index
+from containerlib.spec.platform import Wanted
 from containerlib.spec.reference import Reference
 
 __all__ = ["Request", "pull"]
@@ -27,12 +28,12 @@ _AT_ONCE = 6
 
 @frozen
 class Request:
-    """What is wanted of a reference: the image for the first of `platforms` that there is, or the others with it.
+    """What is wanted of a reference: the image for a platform, or those for the others with it.
 
     `foreign_layers` of the others are fetched as well, where they are said to be elsewhere.
     """
 
-    platforms: Sequence[Platform]
+    wanted: Wanted
     all_platforms: bool = False
     foreign_layers: bool = False
 
@@ -49,7 +50,7 @@ def pull(
 
     Where it is here and its tag still names the same, that is one request, a HEAD.
     """
-    platforms = request.platforms
+    wanted = request.wanted
     present = _present(root, registry, reference, request)
     if present is not None:
         report(Progress("done", present, 0, 0))
@@ -58,14 +59,18 @@ def pull(
     documents = _Documents(registry, reference)
     try:
         top = documents.top()
+        chosen, manifest = choose_manifest(top, documents.read, wanted, str(reference))
         return assemble(
             root,
-            choose_manifest(top, documents.read, platforms, str(reference)),
+            manifest,
             source,
             references=(str(reference),),
             report=report,
-            resolved=_resolution(top.digest, platforms),
+            resolved=_resolution(top.digest, wanted),
             index=_index(root, top, documents, request),
+            check=partial(check_alone, wanted=wanted, subject=str(reference))
+            if chosen.platform is None
+            else _take,
         )
     except InvalidArgument as error:
         if error.field.startswith("layer"):
@@ -124,9 +129,13 @@ class _Documents:
                 raise
 
 
-def _resolution(digest: Digest, platforms: Sequence[Platform]) -> str:
+def _take(_: ImageConfig) -> None:
+    """Its index has said what it is for."""
+
+
+def _resolution(digest: Digest, wanted: Wanted) -> str:
     """What makes an image the one of a reference."""
-    return " ".join([str(digest), *(str(platform) for platform in platforms)])
+    return " ".join([str(digest), *(str(platform) for platform in wanted.platforms)])
 
 
 def _present(root: ImageRoot, registry: Registry, reference: Reference, request: Request) -> str | None:
@@ -136,7 +145,7 @@ def _present(root: ImageRoot, registry: Registry, reference: Reference, request:
     if row is None or not resolved or not root.is_whole(row):
         return None
     digest = reference.digest or registry.resolve(reference).digest
-    if resolved != _resolution(digest, request.platforms):
+    if resolved != _resolution(digest, request.wanted):
         return None
     top = top_of(row, str(reference))
     if request.all_platforms and digest != top.digest:
