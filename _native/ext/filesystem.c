@@ -1,6 +1,8 @@
 #include "ext.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -10,4 +12,9 @@ int clib_filesystem_known(const char *type) {
         return -errno;
     close(context);
     return 0;
+}
+
+int clib_exchange(const char *one, const char *other) {
+    long done = syscall(SYS_renameat2, AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE);
+    return done < 0 ? -errno : 0;
 }

@@ -397,5 +397,9 @@ int clib_has_capability(int capability);
  * (inotify). Or -errno. */
 int clib_watch_growth(const char *path);
 
+/* Each of the two paths gets what the other has, at once. 0, or -errno: -EINVAL where the file system
+ * cannot. */
+int clib_exchange(const char *one, const char *other);
+
 /* 0: the kernel has that type of file system, whose module is loaded where it is one. Or -errno: -ENODEV */
 int clib_filesystem_known(const char *type);

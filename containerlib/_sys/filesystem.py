@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from containerlib.errors import StageError
 
-__all__ = ["knows", "sync_filesystem", "type_of"]
+__all__ = ["exchange", "knows", "sync_filesystem", "type_of"]
 
 
 def sync_filesystem(path: str) -> None:
@@ -23,6 +24,24 @@ def sync_filesystem(path: str) -> None:
             raise StageError("sync", ctypes.get_errno(), path)
     finally:
         os.close(fd)
+
+
+def exchange(one: str, other: str) -> bool:
+    """Gives each of two paths what the other has, and nobody sees a moment between. False where that cannot be done.
+
+    On NFS and a few others it cannot. Raises: OSError for another reason than that.
+
+    Spec: renameat2(2), RENAME_EXCHANGE
+    """
+    from containerlib._sys import native  # noqa: PLC0415 - loads the extension
+
+    try:
+        native.exchange(one, other)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            return False
+        raise
+    return True
 
 
 def knows(kind: str) -> bool:

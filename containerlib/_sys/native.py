@@ -176,6 +176,11 @@ def filesystem_known(kind: str) -> bool:
     return True
 
 
+def exchange(one: str, other: str) -> None:
+    """Gives each of two paths what the other has, in one step. Raises: OSError."""
+    _checked(lib.clib_exchange(os.fsencode(one), os.fsencode(other)), one)
+
+
 def _terminated(texts: Sequence[str]) -> bytes:
     data = os.fsencode("\0".join(texts)) + b"\0"
     if data.count(0) != max(1, len(texts)):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -162,6 +165,51 @@ def test_verify_leaves_directories_that_a_container_has(engine: cl.Engine, pulle
             assert f"containers of {pulled.id} have it: remove them" in report.failures[0]
         assert container.exec("cat", "/deep/down/unsaid").text == "parents that no entry says"
     assert engine.images.verify(repair=True).is_whole
+
+
+# Repairs, and kills itself before system call number `limit` of those that give a layer its name, or at their end.
+REPAIR = """
+import itertools, os, signal, sys
+import containerlib as cl
+from containerlib.images.snapshots.store import Drafts
+
+root, snapshotter, limit = sys.argv[1:]
+steps = itertools.count()
+replace = Drafts.replace.__code__
+
+def step(frame, event, argument):
+    is_end = event == "return" and frame.f_code is replace
+    is_call = event == "c_call" and (argument.__module__ == "posix" or "clib_" in argument.__name__)
+    while frame is not None and frame.f_code is not replace and "/store/" not in frame.f_code.co_filename:
+        frame = frame.f_back
+    if frame is not None and frame.f_code is replace and (is_end or is_call) and next(steps) == int(limit):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with cl.Engine(root, snapshotter=snapshotter) as engine:
+    sys.setprofile(step)
+    assert engine.images.verify(repair=True).is_whole
+    sys.setprofile(None)
+"""
+
+
+@DIRECTORIES
+def test_repair_killed_at_any_step_leaves_a_layer_in_every_place(engine: cl.Engine, pulled: cl.Image) -> None:
+    kills = 0
+    while True:
+        if engine.images.verify().is_whole:
+            rot(layers(pulled)[2])
+        command = [sys.executable, "-c", REPAIR, str(engine.root), engine.snapshotter, str(kills)]
+        code = subprocess.run(command, check=False).returncode
+        assert all(path.exists() for path in layers(pulled))
+        assert engine.container(pulled).run("true").exit_code == 0
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+        kills += 1
+    assert kills >= 3
+    engine.prune()
+    assert len(list(Path(engine.root, "snapshots").iterdir())) == 3
+    assert engine.images.verify().is_whole
 
 
 @pytest.mark.parametrize("snapshotter", ["overlay", "erofs"], indirect=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from containerlib._sys.filesystem import sync_filesystem
+from containerlib._sys.filesystem import exchange, sync_filesystem
 from containerlib._sys.opening import OpenLayers
 from containerlib._sys.trees import remove_tree, tree_size
 from containerlib.images.content.leases import Lease
@@ -140,11 +140,19 @@ class Drafts:
         remove_tree(self._paths.pop(chain_id))
 
     def replace(self, chain_id: str, size: int) -> None:
-        """Gives the finished draft its name, which what was there loses. On disk by now, and inside a transaction."""
+        """Gives the finished draft its name, which what was there loses. On disk by now, and inside a transaction.
+
+        The two change places at once: the row of a layer that is repaired is there all the time, and so is a layer. A
+        file system that cannot do that leaves none to who is killed in between, until a pull or `verify` makes it.
+        """
         path, target = self._paths.pop(chain_id), self._snapshots.path_of(chain_id, self.kind)
-        if os.path.isdir(path) and os.path.lexists(target):  # a file takes its place in one step
-            os.rename(target, self._lease.temporary(self._snapshots.path))
-        os.rename(path, target)
+        is_taken = os.path.isdir(path) and os.path.lexists(
+            target
+        )  # a file takes the place of one in any case
+        if not is_taken or not exchange(path, target):
+            if is_taken:
+                os.rename(target, self._lease.temporary(self._snapshots.path))
+            os.rename(path, target)
         self._snapshots.table.put_snapshot(chain_id, self.kind, size)
 
     def _path(self, chain_id: str) -> str:
