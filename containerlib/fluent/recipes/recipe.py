@@ -90,7 +90,9 @@ class Recipe(
         start_every: float = 5.0,
         on_failure: HealthAction = "none",
     ) -> Self:
-        """How to tell whether it is well: `cl.command(...)`, `cl.http(port)`, `cl.tcp(port)`. None: none.
+        """How to tell whether it is well: `cl.command(...)`, `cl.http(port)`, `cl.tcp(port)`, or None: not at all.
+
+        Without this word it is as the image's HEALTHCHECK says.
 
         It is checked `every` so many seconds, and oftener until it is well for the first time; `retries` failures in a
         row make it unhealthy. Until the first success, those of the first `start_period` seconds, when it is checked
