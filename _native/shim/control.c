@@ -7,7 +7,7 @@
 #include <linux/socket.h>
 #include <linux/un.h>
 
-enum { BACKLOG = 64 };
+enum { BACKLOG = 64, DEAF_NS = 100000000 /* until it is looked again whether there is a descriptor */ };
 
 int control_listen(const struct shim *shim, const char *name, int type) {
     struct sockaddr_un address = {.sun_family = AF_UNIX_};
@@ -37,6 +37,8 @@ static void drop(struct shim *shim, struct client *client) {
 
 int control_vacancy(const struct shim *shim) {
     int place = 0;
+    if (shim->deaf_until)
+        return -1;
     while (place < shim->client_count && shim->clients[place].fd >= 0)
         place++;
     return place < SHIM_CLIENTS ? place : -1;
@@ -44,6 +46,8 @@ int control_vacancy(const struct shim *shim) {
 
 void control_accept(struct shim *shim) {
     int fd = (int)sys(accept4, shim->listener, 0, 0, O_CLOEXEC | O_NONBLOCK);
+    if (fd == -EMFILE || fd == -ENFILE)
+        shim->deaf_until = clock_ns(CLOCK_MONOTONIC) + DEAF_NS;
     if (fd < 0)
         return;
     int place = control_vacancy(shim);

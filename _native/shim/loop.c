@@ -57,6 +57,7 @@ static long wait_for_events(const struct shim *shim, struct pollfd *slots, int m
     if (may_sleep && buffers)
         limit = (struct __kernel_timespec){.tv_nsec = shim->log.stuck ? RETRY_NS : IDLE_NS};
     int64_t due = earlier(health_due(shim), earlier(shim->life.rest_until, shim->life.kill_at));
+    due = earlier(due, shim->deaf_until);
     if (due)
         limit_to(&limit, due);
     int forever = may_sleep && !buffers && !due;
@@ -64,10 +65,12 @@ static long wait_for_events(const struct shim *shim, struct pollfd *slots, int m
 }
 
 static void run_timers(struct shim *shim) {
-    int64_t due = earlier(health_due(shim), shim->life.kill_at);
+    int64_t due = earlier(earlier(health_due(shim), shim->life.kill_at), shim->deaf_until);
     int64_t now = due ? clock_ns(CLOCK_MONOTONIC) : 0;
     if (!due || due > now)
         return;
+    if (shim->deaf_until <= now)
+        shim->deaf_until = 0;
     if (shim->life.kill_at && shim->life.kill_at <= now) {
         shim->life.kill_at = 0;
         after_kill(shim);

@@ -24,26 +24,17 @@ int shim_prepare(struct shim *shim) {
 }
 
 void shim_clear(struct shim *shim) {
-    *shim = (struct shim){
-        .directory = -1,
-        .owner = -1,
-        .target = -1,
-        .cgroup = -1,
-        .stdio = {-1, -1, -1},
-        .input = -1,
-        .log = {.fd = -1},
-        .listener = -1,
-        .start_listener = -1,
-        .signals = -1,
-        .sync = -1,
-        .terminal = -1,
-        .pidfd = -1,
-        .root_daemon = -1,
-        .guard = -1,
-        .host_mounts = -1,
-        .life = {.stdin = -1},
-        .health = {.pidfd = -1, .channel = -1, .output = -1},
+    int *const none[] = {
+        &shim->directory,      &shim->owner,         &shim->target,         &shim->cgroup,
+        &shim->stdio[0],       &shim->stdio[1],      &shim->stdio[2],       &shim->input,
+        &shim->log.fd,         &shim->listener,      &shim->start_listener, &shim->signals,
+        &shim->sync,           &shim->terminal,      &shim->pidfd,          &shim->root_daemon,
+        &shim->guard,          &shim->host_mounts,   &shim->life.stdin,     &shim->health.pidfd,
+        &shim->health.channel, &shim->health.output,
     };
+    memset(shim, 0, __builtin_offsetof(struct shim, clients));
+    for (unsigned i = 0; i < sizeof none / sizeof *none; i++)
+        *none[i] = -1;
     for (int i = 0; i < SHIM_PUMPS; i++)
         shim->pumps[i] = (struct pump){.from = -1, .stream = LOG_NONE};
     shim->clients[shim->client_count++] = (struct client){.fd = CLIB_CONTROL_FD, .waiting = WAITING_END};

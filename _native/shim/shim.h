@@ -7,7 +7,7 @@
 #include "channel.h"
 #include "plan.h"
 
-enum { SHIM_CLIENTS = 512, SHIM_PUMPS = 4, SHIM_TAPS = 32, SHIM_BUFFER = 1 << 18 };
+enum { SHIM_CLIENTS = 4096, SHIM_PUMPS = 4, SHIM_TAPS = 32, SHIM_BUFFER = 1 << 18 };
 
 enum log_stream { LOG_STDOUT, LOG_STDERR, LOG_STREAMS, LOG_NONE = LOG_STREAMS };
 
@@ -133,9 +133,10 @@ struct shim {
     struct clib_message end; /* EXITED or FAILED, once it is known */
     struct life life;
     struct health health;
-    int client_count; /* places in use, and free ones between them */
-    struct client clients[SHIM_CLIENTS];
     struct pump pumps[SHIM_PUMPS];
+    int64_t deaf_until; /* it has no descriptor for another client; on the monotonic clock, 0: it has */
+    int client_count;   /* places in use, and free ones between them */
+    struct client clients[SHIM_CLIENTS]; /* the last: pages that nobody needs are never touched */
 };
 
 /* Each returns 0 or -errno unless it says otherwise. */

@@ -259,11 +259,14 @@ static int lags(const struct pump *pump, const struct tap *tap) {
     return tap->client >= 0 && tap->start < pump->end;
 }
 
+/* Who started it may take his time to read what it wrote, unless somebody wants it to be over. */
 void stdio_give_up(struct shim *shim) {
     for (int i = 0; i < 2; i++)
-        for (int tap = shim->pumps[i].tap_count; tap--;)
-            if (lags(&shim->pumps[i], &shim->pumps[i].taps[tap]))
-                remove_tap(&shim->pumps[i], tap);
+        for (int number = shim->pumps[i].tap_count; number--;) {
+            const struct tap *tap = &shim->pumps[i].taps[number];
+            if (lags(&shim->pumps[i], tap) || (shim->life.final && tap->start < shim->pumps[i].end))
+                remove_tap(&shim->pumps[i], number);
+        }
 }
 
 void pump_make_room(const struct pump *pump) {

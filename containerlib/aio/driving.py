@@ -16,6 +16,7 @@ A thread is at work only while a function is: what waits for a container waits i
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 __all__ = ["Flowing", "drive", "in_thread", "interruptible"]
 
 T = TypeVar("T")
+
+_TURN = 0.01
+"""Seconds."""
 
 
 async def drive(steps: Steps[T]) -> T:
@@ -64,12 +68,20 @@ async def drive(steps: Steps[T]) -> T:
 
 
 class Flowing(AsyncIterator[T]):
-    """The things of a flow, as they come: for `async for`. What it holds open goes with it, or by `aclose()`."""
+    """The things of a flow, as they come: for `async for`. What it holds open goes with it, or by `aclose()`.
+
+    Where they come without a pause (a program that writes faster than they are read), others have their turn all the
+    same, and a cancellation is seen.
+    """
 
     def __init__(self, flow: Flow[T]) -> None:
         self._flow = flow
+        self._turn_ends = 0.0
 
     async def __anext__(self) -> T:
+        if (now := time.monotonic()) > self._turn_ends:
+            await checkpoint()
+            self._turn_ends = now + _TURN
         answer: object = None
         while True:
             try:

@@ -18,14 +18,19 @@ from containerlib.engine import events
 from containerlib.engine.attached import Attached
 from containerlib.engine.completed import Completed, checked
 from containerlib.engine.instance import Instance
+from containerlib.engine.stop import patience_of
 from containerlib.engine.streams import Pipes, communicate
 from containerlib.engine.undo import clean_up
 from containerlib.errors import Conflict, InvalidArgument, StageError, Unavailable
 from containerlib.runtime import Supervisor
+from containerlib.runtime.supervisor import REPLY_TIMEOUT
 from containerlib.spec.lifecycle import State, check
 from containerlib.spec.runtime import Capabilities, Process, User
 
-__all__ = ["ExecOptions", "execute", "spawn", "spawn_detached"]
+__all__ = ["ENDED", "ExecOptions", "execute", "spawn", "spawn_detached"]
+
+ENDED = (errno.ESRCH, errno.EOWNERDEAD)
+"""What a start comes to where the container ends at this moment."""
 
 
 @frozen
@@ -58,7 +63,8 @@ def execute(
     deadline = None if timeout is None else time.monotonic() + timeout
     late = f"{' '.join(options.argv)!r} in {instance.subject} did not end within {timeout} s, and was killed"
     with _naming(instance), Pipes(stdin=stdin is not None) as pipes:
-        supervisor = yield Work(partial(_start, instance, options, pipes, wait=False))
+        start = partial(_start, instance, options, pipes, wait=False, patience=patience_of(timeout))
+        supervisor = yield Work(start)
         try:
             status, stdout, stderr = yield from communicate(supervisor, pipes, stdin, deadline, late)
             supervisor.finished()
@@ -93,12 +99,18 @@ def spawn_detached(instance: Instance, options: ExecOptions) -> Attached:
 
 
 def _start(
-    instance: Instance, options: ExecOptions, pipes: Pipes, *, wait: bool = True, owned: bool = True
+    instance: Instance,
+    options: ExecOptions,
+    pipes: Pipes,
+    *,
+    wait: bool = True,
+    owned: bool = True,
+    patience: float = REPLY_TIMEOUT,
 ) -> Supervisor:
     supervisor = instance.driver.execute(
         instance.directory,
         instance.spec,
-        _process(instance, options),
+        _process(instance, options, patience),
         cgroup=instance.cgroup,
         stdio=pipes.child if owned and not options.tty else None,
         owned=owned,
@@ -119,7 +131,7 @@ def _naming(instance: Instance) -> Iterator[None]:
     try:
         yield
     except (Conflict, StageError) as error:
-        if isinstance(error, Conflict) or error.errno == errno.ESRCH:
+        if isinstance(error, Conflict) or error.errno in ENDED:
             check("exec", instance.state, instance.subject)
         raise
 
@@ -136,7 +148,7 @@ def _kill(instance: Instance, supervisor: Supervisor) -> None:
     supervisor.finished()
 
 
-def _process(instance: Instance, options: ExecOptions) -> Process:
+def _process(instance: Instance, options: ExecOptions, patience: float) -> Process:
     """The container's own process with another command, and what else was asked for."""
     own = instance.spec["process"]
     process = cast(Process, {**own, "args": list(options.argv), "terminal": options.tty})
@@ -144,7 +156,7 @@ def _process(instance: Instance, options: ExecOptions) -> Process:
     if options.workdir is not None:
         process["cwd"] = options.workdir
     if options.user is not None:
-        env["HOME"] = _change_user(instance, process, options.user)
+        env["HOME"] = _change_user(instance, process, options.user, patience)
     process["env"] = [f"{name}={value}" for name, value in _merged(env, options).items()]
     return process
 
@@ -154,13 +166,13 @@ def _merged(env: Mapping[str, str], options: ExecOptions) -> dict[str, str]:
     return {**terminal, **env, **dict(options.env)}
 
 
-def _change_user(instance: Instance, process: Process, text: str) -> str:
+def _change_user(instance: Instance, process: Process, text: str, patience: float) -> str:
     """Puts the user into `process` and returns their home.
 
     Names are looked up in the running container's own files: /proc/PID/root is opened once, and what is
     below it is resolved inside it, so that no link in the container leads to the host's files.
     """
-    supervisor = runtime.connect(instance.directory)
+    supervisor = runtime.connect(instance.directory, patience=patience)
     if supervisor is None:
         raise Conflict(f"cannot exec {instance.subject}: it is stopped", state=State.STOPPED.value)
     try:

@@ -45,29 +45,34 @@ class Target:
 
 
 def answers(instance: Instance, target: Target, seconds: float) -> bool:
-    """Whether the port can be reached within `seconds`, and answers well where a path is asked for. Tries once."""
+    """Whether the port can be reached within `seconds`, and answers well where a path is asked for. Tries once.
+
+    The end of the container's first process is the end of it, whoever else may still answer on the network.
+    """
     deadline = time.monotonic() + max(seconds, 0.001)
-    connection = _connect(instance, target.port, min(deadline, time.monotonic() + _CONNECT_SECONDS))
-    if connection is None:
-        return False
-    with connection:
-        return target.path is None or 200 <= _status(connection, target.path, deadline) < 400
-
-
-def _connect(instance: Instance, port: int, deadline: float) -> socket.socket | None:
     started = runtime.read_record(instance.directory, "started")
     if started is None:
-        return None
+        return False
     try:
         pidfd = pidfd_open(started.value[0])
     except ProcessLookupError:
-        return None
+        return False
     try:
         if not is_alive(started.value[0], started.number[0]):  # the pid is another process's by now
-            return None
-        return next(filter(None, (_reach(pidfd, *place, port, deadline) for place in _LOOPBACKS)), None)
+            return False
+        return _answers(pidfd, target, deadline)
     finally:
         os.close(pidfd)
+
+
+def _answers(pidfd: int, target: Target, deadline: float) -> bool:
+    soon = min(deadline, time.monotonic() + _CONNECT_SECONDS)
+    reached = (_reach(pidfd, *place, target.port, soon) for place in _LOOPBACKS)
+    connection = next(filter(None, reached), None)
+    if connection is None:
+        return False
+    with connection:
+        return target.path is None or 200 <= _status(connection, pidfd, target.path, deadline) < 400
 
 
 def _reach(pidfd: int, family: int, address: str, port: int, deadline: float) -> socket.socket | None:
@@ -79,7 +84,7 @@ def _reach(pidfd: int, family: int, address: str, port: int, deadline: float) ->
         raise
     failure = connection.connect_ex((address, port))
     if failure == errno.EINPROGRESS:
-        _await(connection, select.POLLOUT, deadline)
+        _await(connection, pidfd, select.POLLOUT, deadline)
         try:
             connection.getpeername()
             failure = 0
@@ -91,7 +96,7 @@ def _reach(pidfd: int, family: int, address: str, port: int, deadline: float) ->
     return connection
 
 
-def _status(connection: socket.socket, path: str, deadline: float) -> int:
+def _status(connection: socket.socket, pidfd: int, path: str, deadline: float) -> int:
     """The status of the answer to a GET; 0 where there is none, or none in time."""
     request = (
         f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: containerlib\r\nConnection: close\r\n\r\n"
@@ -100,7 +105,7 @@ def _status(connection: socket.socket, path: str, deadline: float) -> int:
     with contextlib.suppress(OSError):
         connection.sendall(request.encode("ascii"))  # far less than a socket's buffer: it does not wait
         while b"\n" not in answer and len(answer) < _STATUS_LINE:
-            if not _await(connection, select.POLLIN, deadline):
+            if not _await(connection, pidfd, select.POLLIN, deadline):
                 return 0
             if not (more := connection.recv(_STATUS_LINE)):
                 break
@@ -109,11 +114,12 @@ def _status(connection: socket.socket, path: str, deadline: float) -> int:
     return int(rest[:3]) if version.startswith(b"HTTP/") and rest[:3].isdigit() else 0
 
 
-def _await(connection: socket.socket, event: int, deadline: float) -> bool:
-    """Whether it is ready for that before `deadline`, on time.monotonic()'s clock."""
+def _await(connection: socket.socket, pidfd: int, event: int, deadline: float) -> bool:
+    """Whether it is ready for that before `deadline`, on time.monotonic()'s clock, and before that process's end."""
     poll = select.poll()
     poll.register(connection, event)
+    poll.register(pidfd, select.POLLIN)
     while (left := deadline - time.monotonic()) > 0:
-        if poll.poll(patience(left)):
-            return True
+        if ready := poll.poll(patience(left)):
+            return connection.fileno() in dict(ready)
     return False

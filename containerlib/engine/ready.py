@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,17 +12,21 @@ from attrs import evolve
 
 from containerlib import shim
 from containerlib._sys.steps import Pauses, Steps, Work
-from containerlib.engine.execute import ExecOptions, execute
+from containerlib.engine.execute import ENDED, ExecOptions, execute
 from containerlib.engine.listing import require_log
 from containerlib.engine.reach import Target, answers
 from containerlib.engine.stop import tail
-from containerlib.errors import Conflict, Timeout, with_log
+from containerlib.errors import Conflict, StageError, Timeout, with_log
 from containerlib.spec.lifecycle import State
 
 if TYPE_CHECKING:
     from containerlib.engine.instance import Instance
+    from containerlib.spec.status import LogRecord
 
 __all__ = ["wait_for"]
+
+_SLICE = 0.1
+"""Seconds."""
 
 
 def wait_for(
@@ -55,7 +59,10 @@ def wait_for(
 def _until(
     instance: Instance, limit: float, timeout: float, what: str, look: Callable[[float], Steps[bool]]
 ) -> Steps[None]:
-    """Looks at growing intervals, for the seconds that are left; the last time after the container's end."""
+    """Looks at growing intervals, for the seconds that are left; the last time after the container's end.
+
+    A container that is started again is waited for.
+    """
     pauses = Pauses()
     while True:
         state = instance.state
@@ -71,9 +78,23 @@ def _until(
 
 
 def _is_in_log(reader: shim.LogReader, text: str, left: float) -> Steps[bool]:
-    del left
-    found: bool = yield Work(lambda: any(text in record.text for record in reader.read()))
-    return found
+    """A program that writes faster than this reads lets it come to no end: so it is read a slice of time at once."""
+    limit = time.monotonic() + left
+    records = reader.read()
+    while True:
+        found: bool | None = yield Work(partial(_look_for, records, text, time.monotonic() + _SLICE))
+        if found is not None or time.monotonic() > limit:
+            return bool(found)
+
+
+def _look_for(records: Iterator[LogRecord], text: str, until: float) -> bool | None:
+    """Whether it is in one of them; None where the time was over before the last."""
+    for record in records:
+        if text in record.text:
+            return True
+        if time.monotonic() > until:
+            return None
+    return False
 
 
 def _is_reached(instance: Instance, target: Target, left: float) -> Steps[bool]:
@@ -85,6 +106,10 @@ def _is_success(instance: Instance, command: ExecOptions, left: float) -> Steps[
     probe = evolve(command, is_probe=True)
     try:
         done = yield from execute(instance, probe, must_succeed=False, timeout=max(left, 0.001))
-    except Timeout:
+    except (Timeout, Conflict):  # it does not run at this moment
+        return False
+    except StageError as error:
+        if error.errno not in ENDED:
+            raise
         return False
     return done.exit_code == 0

@@ -43,8 +43,9 @@ def run(
             status, stdout, stderr = yield from communicate(supervisor, pipes, stdin, deadline, late)
             yield Work(partial(discard, instance, supervisor))
         except BaseException as error:
-            # also after an interrupt in the middle of the removal: what is half done is done again
-            clean_up(error, partial(discard, instance, supervisor), supervisor.close)
+            # Also after an interrupt in the middle of the removal: what is half done is done again. The supervisor
+            # would wait for somebody to read what the program wrote last.
+            clean_up(error, pipes.close, partial(discard, instance, supervisor), supervisor.close)
             raise
         supervisor.close()
     completed = Completed(status.exit_code, stdout, stderr, status)

@@ -16,17 +16,18 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
 
-from containerlib import shim
+from containerlib import runtime, shim
 from containerlib._sys.steps import Pauses, Steps, Work
 from containerlib.engine.health import wait_healthy
 from containerlib.engine.lifetime import is_removed
-from containerlib.engine.stop import connected, ending, forget_removed, lost, recorded_end, tail
+from containerlib.engine.stop import ending, forget_removed, lost, patience_of, recorded_end, tail
 from containerlib.errors import InvalidArgument, NotFound, StageError, Timeout, Unavailable
-from containerlib.runtime.supervisor import LOST
+from containerlib.runtime.supervisor import LOST, REPLY_TIMEOUT
 from containerlib.spec.lifecycle import State
 
 if TYPE_CHECKING:
     from containerlib.engine.instance import Instance
+    from containerlib.runtime import Supervisor
     from containerlib.spec.status import ExitStatus
 
 __all__ = ["ReadyCondition", "WaitCondition", "steps", "wait", "wait_ready"]
@@ -79,20 +80,36 @@ def wait_ready(instance: Instance, timeout: float | None, *, condition: ReadyCon
 
 def _end(instance: Instance, timeout: float | None, *, next_exit: bool = False) -> Steps[ExitStatus | None]:
     """What its supervisor says of its end; None where it has none."""
-    with connected(instance) as supervisor:
-        if supervisor is None:
-            return None
+    limit = _limit(timeout)
+    supervisor = yield from _reaching(instance, timeout)
+    if supervisor is None:
+        return None
+    with contextlib.closing(supervisor):
         try:
             if next_exit:
                 supervisor.await_exit()
-            status = yield from ending(supervisor, timeout)
+            left = None if limit is None else max(limit - time.monotonic(), 0.0)
+            status = yield from ending(supervisor, left)
         except Timeout as error:
             raise Timeout(
-                f"{instance.subject} still runs after {timeout:g} s", log_tail=tail(instance)
+                f"{instance.subject} still runs after {round(timeout or 0, 2):g} s", log_tail=tail(instance)
             ) from error
         if not next_exit:
             yield Work(supervisor.finished)
     return (yield Work(partial(lost, instance))) if status is LOST else status
+
+
+def _reaching(instance: Instance, timeout: float | None) -> Steps[Supervisor | None]:
+    """Its supervisor. One that does not answer is not waited for any longer than its end would be."""
+    try:
+        return (yield from runtime.connecting(instance.directory, patience=patience_of(timeout)))
+    except Unavailable as error:
+        if timeout is None or timeout >= REPLY_TIMEOUT:
+            raise
+        raise Timeout(
+            f"the supervisor of {instance.subject} does not answer after {round(timeout, 2):g} s: is it stopped?",
+            log_tail=tail(instance),
+        ) from error
 
 
 def _removed(instance: Instance, timeout: float | None) -> Steps[ExitStatus]:

@@ -18,12 +18,13 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from containerlib.runtime.cgroups.cgroup import ContainerCgroup
+    from containerlib.runtime.connections import connect, connecting
     from containerlib.runtime.drivers.driver import NATIVE, Driver, find_driver
     from containerlib.runtime.launch import create, execute
     from containerlib.runtime.order import Stdio
     from containerlib.runtime.plan.roots import BindRoot, FuseRoot, OverlayRoot, Root
     from containerlib.runtime.records import exit_status, read_record
-    from containerlib.runtime.supervisor import Supervisor, connect
+    from containerlib.runtime.supervisor import Supervisor
     from containerlib.runtime.truth import state
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Stdio",
     "Supervisor",
     "connect",
+    "connecting",
     "create",
     "execute",
     "exit_status",
@@ -48,12 +50,13 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker sees the imports above, and would take any name for granted with this
     _HOMES = {
         "cgroups.cgroup": "ContainerCgroup",
+        "connections": "connect connecting",
         "drivers.driver": "NATIVE Driver find_driver",
         "launch": "create execute",
         "order": "Stdio",
         "records": "exit_status read_record",
         "plan.roots": "BindRoot FuseRoot OverlayRoot Root",
-        "supervisor": "Supervisor connect",
+        "supervisor": "Supervisor",
         "truth": "state",
     }
 

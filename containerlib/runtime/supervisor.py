@@ -16,7 +16,7 @@ from types import TracebackType
 from containerlib._sys.helper import Helper, reap
 from containerlib._sys.native import lib
 from containerlib._sys.wire import AttachFlag, Kind, Message, receive, send
-from containerlib.errors import Conflict, Error, StageError, Timeout, Unavailable, Unsupported
+from containerlib.errors import Conflict, Error, Timeout, Unavailable, Unsupported
 from containerlib.runtime.failures import failure
 from containerlib.runtime.plan.op import Op
 from containerlib.runtime.records import exit_status, read_record
@@ -27,9 +27,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["Supervisor", "connect", "has_shim"]
+__all__ = ["LOST", "REPLY_TIMEOUT", "Supervisor", "connect_in", "has_shim", "tells_that_it_runs"]
 
-_REPLY_TIMEOUT = 30.0
+REPLY_TIMEOUT = 30.0
 """Seconds; a shim answers at once, so what takes longer is a stopped (SIGSTOP) one."""
 
 
@@ -86,7 +86,7 @@ class Supervisor:
         """Lets a created container run. Raises: Conflict, StageError."""
         with self._lock:
             self._request(Message(Kind.START))
-            self._await_running(_REPLY_TIMEOUT)
+            self._await_running(REPLY_TIMEOUT)
 
     def signal(self, number: int, *, everyone: bool = False, final: bool = False, keep: bool = False) -> None:
         """Sends a signal to the container's first process; `everyone`: SIGKILL goes to all of its processes.
@@ -185,20 +185,14 @@ class Supervisor:
 
     def _await_running(self, timeout: float | None) -> None:
         deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            message = self._receive(deadline, "it to start")
-            if message.kind in (Kind.CREATED, Kind.STARTED):
-                return
-            if message.kind == Kind.DONE:
-                raise Conflict("it has been started already, or has ended")
-            if message.kind == Kind.EXITED:
-                return
+        while not tells_that_it_runs(self._receive(deadline, "it to start")):
+            pass
 
     def _done(self, message: Message, fds: Sequence[int] = ()) -> int | None:
         """Asks for it and waits until it is done; the descriptor that the answer brings is the caller's."""
         with self._lock:
             self._request(message, fds)
-            deadline = time.monotonic() + _REPLY_TIMEOUT
+            deadline = time.monotonic() + REPLY_TIMEOUT
             while self._status is None:
                 answer = self._receive(deadline, "an answer")
                 if answer.kind == Kind.DONE:
@@ -268,6 +262,13 @@ class Supervisor:
         raise Unavailable("the container's supervisor ended before it reported anything: was it killed?")
 
 
+def tells_that_it_runs(message: Message) -> bool:
+    """Or that it did. Raises: Conflict where it was not as it should be."""
+    if message.kind == Kind.DONE:
+        raise Conflict("it has been started already, or has ended")
+    return message.kind in (Kind.CREATED, Kind.STARTED, Kind.EXITED)
+
+
 def _refusal(number: int) -> Error:
     if number == errno.EPROTO:
         return Unsupported(
@@ -297,43 +298,6 @@ def receive_quietly(channel: socket.socket) -> bool:
     for fd in received[1] if received else ():
         os.close(fd)
     return received is not None
-
-
-def connect(directory: str, *, patience: float = _REPLY_TIMEOUT) -> Supervisor | None:
-    """A new connection to the shim of the container in `directory`; None where none is alive.
-
-    Raises: Unavailable where it does not answer within `patience` seconds.
-    """
-    channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-    try:
-        connect_in(channel, directory, "shim.sock")
-    except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError):
-        channel.close()
-        reap(directory)
-        return None
-    except BaseException:
-        channel.close()
-        raise
-    supervisor = Supervisor(channel, directory=directory)
-    try:
-        supervisor._request(Message(Kind.STATE))
-        supervisor._await_running(patience)
-        status = supervisor.poll()
-        if status is None:
-            send(channel, Message(Kind.WAIT))
-        elif status is LOST and not os.path.isdir(directory):  # noqa: PTH112 - removed by its shim, which had no ear left
-            supervisor.close()
-            return None
-    except Timeout as error:
-        supervisor.close()
-        raise Unavailable(f"the supervisor of {directory} does not answer: is it stopped?") from error
-    except (Conflict, Unavailable, StageError, OSError):
-        supervisor.close()
-        return None
-    except BaseException:
-        supervisor.close()
-        raise
-    return supervisor
 
 
 def has_shim(directory: str) -> bool:

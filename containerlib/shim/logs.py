@@ -19,7 +19,8 @@ from attrs import frozen
 
 from containerlib._sys.native import watch_growth
 from containerlib._sys.steps import Ask, Flow, Ready, waited
-from containerlib.runtime import Supervisor, connect
+from containerlib.runtime import Supervisor, connecting
+from containerlib.runtime.supervisor import REPLY_TIMEOUT
 from containerlib.shim.log_files import LogCursor
 from containerlib.shim.log_records import LONGEST_TEXT, Joiner, Splitter, Stream, parse_part
 from containerlib.spec.status import LogRecord
@@ -31,6 +32,7 @@ _STREAM = slice(31, 37)
 _TAG = slice(38, 39)
 _MICROSECONDS = slice(0, 26)
 _LONGEST_WAIT = 1.0
+_LEAST_PATIENCE = 0.1
 
 
 def flow_of_log(
@@ -52,7 +54,7 @@ def flow_of_log(
     wanted = _Wanted(since, until, stream)
     with contextlib.ExitStack() as stack:
         cursor = stack.enter_context(contextlib.closing(LogCursor(directory)))
-        supervisor = connect(directory) if follow else None
+        supervisor = (yield from connecting(directory, patience=_patience(until))) if follow else None
         if supervisor is not None:
             stack.enter_context(supervisor)
         if tail is not None:
@@ -149,6 +151,17 @@ def _in_utc(moment: datetime) -> bytes:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f").encode()
 
 
+def _is_over(until: datetime | None) -> bool:
+    return until is not None and datetime.now(UTC) > until
+
+
+def _patience(until: datetime | None) -> float:
+    """Seconds in which the supervisor has to answer."""
+    if until is None:
+        return REPLY_TIMEOUT
+    return min(max((until - datetime.now(UTC)).total_seconds(), _LEAST_PATIENCE), REPLY_TIMEOUT)
+
+
 def _growing(
     directory: str, cursor: LogCursor, supervisor: Supervisor, until: datetime | None
 ) -> Flow[bytes]:
@@ -156,8 +169,11 @@ def _growing(
     growth = watch_growth(directory)
     try:
         while supervisor.poll() is None:
-            yield from cursor.read()
-            if until is not None and datetime.now(UTC) > until:
+            for chunk in cursor.read():  # without an end, where the program writes faster than this reads
+                yield chunk
+                if _is_over(until):
+                    return
+            if _is_over(until):
                 return
             # The clock may be set meanwhile.
             yield Ready((growth, supervisor.fileno()), timeout=None if until is None else _LONGEST_WAIT)

@@ -151,12 +151,12 @@ async def test_thousand_waits_are_one_loops(
             statuses.append(await container.wait())
 
         async with anyio.create_task_group() as group:
-            for _ in range(300):
+            for _ in range(1000):
                 group.start_soon(wait)
             await anyio.sleep(0.5)
             assert threading.active_count() <= threads + 1
             await container.kill()
-        assert [status.exit_code for status in statuses] == [137] * 300
+        assert [status.exit_code for status in statuses] == [137] * 1000
     left_nothing()
 
 
@@ -169,6 +169,18 @@ async def test_logs_are_followed_in_the_loop(recipe: aio.ContainerRecipe) -> Non
             async for record in container.logs(follow=True):
                 assert record.text == "once"
                 break
+
+
+async def test_logs_that_come_without_end_leave_others_their_turn(recipe: aio.ContainerRecipe) -> None:
+    """And are let go of when they are cancelled."""
+    async with await recipe.log(max_size="1MiB").start("yes") as container:
+        with anyio.move_on_after(0.3) as scope:
+            async for record in container.logs(follow=True):
+                assert record.text == "y"
+        assert scope.cancelled_caught
+        with anyio.move_on_after(0.3) as scope:
+            await container.wait_for(log="never", timeout=3600.0)
+        assert scope.cancelled_caught
 
 
 async def test_events_are_followed_in_the_loop(recipe: aio.ContainerRecipe) -> None:

@@ -13,6 +13,7 @@ import pytest
 import containerlib as cl
 from containerlib import State
 from containerlib.runtime.cgroups.cgroup import ContainerCgroup
+from rig.images import Image, busybox_layer
 from rig.snapshotters import EACH
 
 pytestmark = [*EACH, pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")]
@@ -97,6 +98,29 @@ def test_stop_own_signal_is_sent(box: cl.ContainerRecipe) -> None:
     with box.stop_signal("INT").start("sh", "-c", code) as container:
         container.wait_for(log="ready", timeout=10.0)
         assert container.stop(timeout=10.0).exit_code == 4
+
+
+def test_stop_signal_of_the_image_is_sent_unless_the_recipe_has_one(
+    engine: cl.Engine, tmp_path: Path
+) -> None:
+    made = Image((busybox_layer(),), {"StopSignal": "SIGINT"})
+    (image,) = engine.images.load(made.write_layout(tmp_path / "layout"))
+    recipe = engine.container(image)
+    code = "trap 'exit 4' INT; trap 'exit 5' USR1; echo ready; while :; do sleep 0.05; done"
+    for changed, exit_code in ((recipe, 4), (recipe.stop_signal("USR1"), 5)):
+        with changed.start("sh", "-c", code) as container:
+            container.wait_for(log="ready", timeout=10.0)
+            assert container.stop(timeout=10.0).exit_code == exit_code
+
+
+def test_stop_timeout_of_the_recipe_is_the_grace(box: cl.ContainerRecipe) -> None:
+    """None at all: the program never hears the signal that it would catch."""
+    with box.stop_timeout(0.0).start("sh", "-c", CATCHES) as container:
+        container.wait_for(log="ready", timeout=10.0)
+        assert container.stop().signal == 9
+        container.start()
+        container.wait_for(log="ready", timeout=10.0)
+        assert container.stop(timeout=10.0).exit_code == 3
 
 
 def test_stop_stubborn_program_is_killed_after_the_grace(box: cl.ContainerRecipe) -> None:

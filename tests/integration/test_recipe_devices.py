@@ -70,6 +70,20 @@ def test_cdi_device_is_what_its_specification_says(box: cl.ContainerRecipe, tmp_
     assert json.loads((tmp_path / "state").read_text())["status"] == "creating"
 
 
+def test_gpus_are_as_many_as_were_asked_for(box: cl.ContainerRecipe, tmp_path: Path) -> None:
+    def gpu(name: str, *numbers: int) -> dict[str, object]:
+        nodes = [{"path": f"/dev/nvidia{number}", "hostPath": "/dev/null"} for number in numbers]
+        return {"name": name, "containerEdits": {"deviceNodes": nodes}}
+
+    devices = [gpu("0", 0), gpu("1", 1), gpu("2", 2), gpu("all", 0, 1, 2)]
+    document = {"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu", "devices": devices}
+    (tmp_path / "nvidia.json").write_text(json.dumps(document))
+    recipe = box.cdi(str(tmp_path))
+    show = ("sh", "-c", "ls /dev | grep nvidia")
+    assert recipe.gpus(2).run(*show).text.split() == ["nvidia0", "nvidia1"]
+    assert recipe.gpus("all").run(*show).text.split() == ["nvidia0", "nvidia1", "nvidia2"]
+
+
 def test_cdi_device_that_nobody_describes_says_where_it_was_sought(
     box: cl.ContainerRecipe, tmp_path: Path
 ) -> None:

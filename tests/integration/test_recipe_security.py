@@ -34,6 +34,13 @@ def test_seccomp_of_a_file_and_of_a_value_is_in_force(box: cl.ContainerRecipe, t
         assert b"Function not implemented" in recipe.run("mkdir", "/x", check=False).stderr
 
 
+def test_no_new_privileges_and_limits_and_settings_are_the_kernels(box: cl.ContainerRecipe) -> None:
+    show = "grep NoNewPrivs /proc/self/status; ulimit -Sn; ulimit -Hn; cat /proc/sys/net/core/somaxconn"
+    recipe = box.no_new_privileges().rlimit("nofile", 77, 99).sysctl({"net.core.somaxconn": "1234"})
+    assert recipe.run("sh", "-c", show).text.split() == ["NoNewPrivs:", "1", "77", "99", "1234"]
+    assert box.run("grep", "NoNewPrivs", "/proc/self/status").text.split() == ["NoNewPrivs:", "0"]
+
+
 def test_paths_are_masked_and_unmasked(box: cl.ContainerRecipe) -> None:
     assert box.mask("/etc/passwd").run("cat", "/etc/passwd").text == ""
     write = ("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")

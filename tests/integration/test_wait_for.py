@@ -50,7 +50,17 @@ def test_wait_for_port_of_a_container_on_the_hosts_network_is_the_hosts(box: cl.
             container.wait_for(port=server.getsockname()[1], timeout=30.0)
 
 
-@pytest.mark.parametrize("words", [{"port": 5432}, {"http": "/health", "port": 8080}])
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"log": "never"},
+        {"port": 5432},
+        {"http": "/health", "port": 8080},
+        {"exec": ("false",)},
+        {"exec": ("sleep", "900")},
+    ],
+    ids=["log", "port", "http", "exec", "exec that waits"],
+)
 def test_wait_for_container_that_ends_first_conflicts_with_its_last_lines(
     box: cl.ContainerRecipe, words: dict[str, object]
 ) -> None:
@@ -58,6 +68,16 @@ def test_wait_for_container_that_ends_first_conflicts_with_its_last_lines(
         with pytest.raises(cl.Conflict, match="cannot bind") as caught:
             container.wait_for(timeout=600.0, **words)  # type: ignore[arg-type]
     assert caught.value.state == "stopped"
+
+
+def test_wait_for_container_that_ends_while_somebody_else_holds_its_question_conflicts(
+    box: cl.ContainerRecipe,
+) -> None:
+    """On the host's network a port may be another's, who takes the connection and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with box.network("host").start("sh", "-c", "sleep 0.5; echo gone; exit 1") as container:
+            with pytest.raises(cl.Conflict, match="gone"):
+                container.wait_for(http="/", port=server.getsockname()[1], timeout=3600.0)
 
 
 @pytest.mark.parametrize("address", ["", "[::1]:"])

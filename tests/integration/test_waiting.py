@@ -49,9 +49,9 @@ def test_start_at_once_after_the_state_is_stopped_gives_a_whole_container(box: c
 
 def test_start_while_the_last_supervisor_clears_away_waits_for_its_end(box: cl.ContainerRecipe) -> None:
     with detached(box, "sleep", "600") as container:
-        shim = shim_of(container)
+        shim, (first, *_) = shim_of(container), container.top()
         os.kill(shim, signal.SIGSTOP)
-        os.kill(container.top()[0].pid, signal.SIGKILL)
+        os.kill(first.pid, signal.SIGKILL)
         until(lambda: container.state is cl.State.STOPPED)
         starting = threading.Thread(target=container.start)
         starting.start()

@@ -20,7 +20,8 @@ import pytest
 from containerlib._sys.native import lib
 from containerlib._sys.wire import Kind, Message
 from containerlib.errors import StageError
-from containerlib.runtime.supervisor import connect, connect_in
+from containerlib.runtime import connect
+from containerlib.runtime.supervisor import connect_in
 from rig.bundles import Bundled, Rack, shim_of, until
 from rig.takeover import take_socket
 

@@ -15,8 +15,9 @@ import pytest
 
 from containerlib._sys.wire import AttachFlag, Kind, Message, Stage, receive, send
 from containerlib.errors import Conflict, StageError, Timeout, Unavailable, Unsupported
+from containerlib.runtime import connect
 from containerlib.runtime.plan import ops
-from containerlib.runtime.supervisor import Supervisor, connect
+from containerlib.runtime.supervisor import Supervisor
 
 PLAN = (ops.chdir("/work", make=False), ops.exec_(["app"], [], "/bin"))
 STARTED = Message(Kind.STARTED, (42, 0, 0, 0), (7, 0))
