@@ -80,6 +80,7 @@ class Engine:
 
     events = iterates(BlockingEngine.events)
     disk_usage = threaded(BlockingEngine.disk_usage)
+    reconcile = threaded(BlockingEngine.reconcile)
     prune = threaded(BlockingEngine.prune)
 
     async def aclose(self) -> None:

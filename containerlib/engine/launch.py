@@ -62,7 +62,7 @@ class Order:
 
     `argv`: replaces the image's command, and that of the options. `detached`: it outlives this process.
     `auto_remove`: it is removed when it has ended, by the caller, or with `remove` by its shim. `hold`: it stops at
-    OCI's "created".
+    OCI's "created". `deadline`: of what has to be pulled, on time.monotonic()'s clock.
     """
 
     source: ImageSource
@@ -72,6 +72,7 @@ class Order:
     auto_remove: bool = False
     remove: bool = False
     hold: bool = False
+    deadline: float | None = None
 
 
 def launch(
@@ -87,7 +88,7 @@ def launch(
     (name), StageError, Unsupported, what a pull raises.
     """
     require_capability(Capability.SYS_ADMIN)
-    image = resolve(core, order.source)
+    image = resolve(core, order.source, order.deadline)
     options, anonymous = whole(core, with_ids(core, with_files(order.options)), image)
     instance = _draft(core, order, options, image, anonymous)
     with contextlib.ExitStack() as held, Undo() as undo:
@@ -210,7 +211,7 @@ def _draft(
         volumes=tuple(mount.source for mount in options.mounts if mount.kind == "volume"),
         anonymous=anonymous,
         mounts=shared(options),
-        images=images_of(core, options),
+        images=images_of(core, options, order.deadline),
         init=options.init,
         secrets=tuple(secret.name for secret in options.secrets),
         ipc=options.ipc,

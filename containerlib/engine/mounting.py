@@ -89,7 +89,9 @@ def bound(instance: Instance, options: ContainerOptions, image: Resolved) -> Con
     return evolve(options, mounts=tuple(_bound(instance, mount, image) for mount in own))
 
 
-def images_of(core: Core, options: ContainerOptions) -> tuple[tuple[str, str, LayerKind], ...]:
+def images_of(
+    core: Core, options: ContainerOptions, deadline: float | None
+) -> tuple[tuple[str, str, LayerKind], ...]:
     """The images that are mounted, pulled where they are missing, each with its place and the form of its layers.
 
     Raises: NotFound; what a pull raises; InvalidArgument where another mount would be hidden by one.
@@ -104,7 +106,7 @@ def images_of(core: Core, options: ContainerOptions) -> tuple[tuple[str, str, La
                 f"an image is mounted on {mount.target} after all else, and would hide {below[0]}",
                 field="mounts",
             )
-        image = resolve(core, StoredSource(mount.source))
+        image = resolve(core, StoredSource(mount.source), deadline)
         found.append((mount.target, image.id, image.kind))
     return tuple(found)
 

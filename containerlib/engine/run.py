@@ -35,7 +35,8 @@ def run(
     _refuse_restarts(order, "run")
     deadline = None if timeout is None else time.monotonic() + timeout
     with Pipes(stdin=stdin is not None) as pipes:
-        start = partial(launch, core, evolve(order, auto_remove=True), pipes.child, wait=False)
+        order = evolve(order, auto_remove=True, deadline=deadline)
+        start = partial(launch, core, order, pipes.child, wait=False)
         instance, supervisor = yield Work(start)
         try:
             pipes.close_child()

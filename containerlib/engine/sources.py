@@ -100,14 +100,14 @@ def check_reference(reference: str) -> str:
     return reference
 
 
-def resolve(core: Core, source: ImageSource) -> Resolved:
-    """The image that `source` names.
+def resolve(core: Core, source: ImageSource, deadline: float | None = None) -> Resolved:
+    """The image that `source` names; where it has to be pulled, until `deadline` on time.monotonic()'s clock.
 
     Raises: NotFound, and what a pull raises.
     """
     if isinstance(source, HostSource):
         return host()
-    record = _stored(core, source)
+    record = _stored(core, source, deadline)
     return Resolved(record.id, source.reference, record.config, record.layers)
 
 
@@ -125,12 +125,12 @@ def host() -> Resolved:
     return Resolved("", "host", config, ("/",), private=True)
 
 
-def _stored(core: Core, source: StoredSource) -> ImageRecord:
+def _stored(core: Core, source: StoredSource, deadline: float | None) -> ImageRecord:
     if source.pull == "always":
-        return core.images.pull(source.reference)
+        return core.images.pull(source.reference, deadline=deadline)
     try:
         return core.images.get(source.reference)
     except NotFound:
         if source.pull == "never" or _ID.fullmatch(source.reference):
             raise
-    return core.images.pull(source.reference)
+    return core.images.pull(source.reference, deadline=deadline)

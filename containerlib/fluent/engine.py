@@ -164,6 +164,14 @@ class Engine:
 
         return disk.disk_usage(self.core)
 
+    def reconcile(self) -> tuple[str, ...]:
+        """Makes it true again what is known of containers, after processes were killed: each engine begins with this.
+
+        Those whose owner is gone are removed, and their names returned; those whose supervisor is gone are started
+        again where their restart policy says so.
+        """
+        return tuple(reconcile.reconcile(self.core))
+
     def prune(self) -> PruneReport:
         """Removes what killed processes left behind, and nothing that is in order."""
         return prune(self.core)

@@ -41,9 +41,9 @@ class ContainerRecipe(Recipe["Engine"]):
         `input` is what the program reads from its standard input; without it that is empty. Needs
         CAP_SYS_ADMIN.
 
-        Raises: ExitError where the exit code is not 0, unless `check` is False; Timeout after `timeout`
-        seconds, when the container is killed and removed; StageError where the program cannot be started
-        (`exit_code` 127: not found, 126: not executable); NotFound for an image, user or mount source;
+        Raises: ExitError where the exit code is not 0, unless `check` is False; Timeout after `timeout` seconds, the
+        pull of its image included, when the container is killed and removed; StageError where the program cannot be
+        started (`exit_code` 127: not found, 126: not executable); NotFound for an image, user or mount source;
         Unsupported.
         """
         words.flag(check, field="check")

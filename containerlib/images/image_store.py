@@ -87,6 +87,7 @@ class ImageStore:
         all_platforms: bool = False,
         foreign_layers: bool = False,
         progress: Report | None = None,
+        deadline: float | None = None,
     ) -> ImageRecord:
         """Makes the image of `reference` be here, unpacked; what is here is not fetched again. Blocks.
 
@@ -94,16 +95,15 @@ class ImageStore:
         image for `platform`; without that, of an index the best for this machine, and of no index what there is. With
         `all_platforms` the others are kept with it, as they came, for `push` and `save`. Layers that the registry may
         not keep are fetched from elsewhere with `foreign_layers`. `progress` is called from several threads, one at a
-        time; what it raises ends the pull.
+        time; what it raises ends it all, as does `deadline`, on time.monotonic()'s clock.
 
-        Raises: NotFound, Unauthorized, Unavailable, RegistryError; InvalidArgument(field="layer") for a
-        hostile layer; StageError for a full disk and the like; Unsupported without root. Nothing is left behind
-        then.
+        Raises: NotFound, Unauthorized, Unavailable, RegistryError, Timeout; InvalidArgument(field="layer") for a
+        hostile layer; StageError for a full disk and the like; Unsupported without root. Nothing is left behind.
         """
         from containerlib.images.transfer.pulling import Request, pull  # noqa: PLC0415 - httpx takes 100 ms to import
 
         parsed = Reference.parse(reference)
-        request = Request(Wanted.of(platform), all_platforms, foreign_layers)
+        request = Request(Wanted.of(platform), all_platforms, foreign_layers, deadline)
         self._require_privilege()
         connected = self._connect(parsed.registry, auth, foreign_layers=foreign_layers)
         with connected as registry, Cleanup(self._root):

@@ -69,6 +69,21 @@ def test_owner_killed_container_dies_and_next_engine_clears_away(
     left_nothing()
 
 
+def test_owner_killed_its_containers_are_cleared_away_by_an_engine_that_is_open(
+    engine: cl.Engine, script: Script, left_nothing: Callable[[], None]
+) -> None:
+    assert engine.reconcile() == ()
+    with script(STARTS.replace('"600"', '"609.5"')) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "ready\n"
+        assert engine.reconcile() == ()
+        owner.kill()
+        owner.wait()
+    assert engine.reconcile() == ("owned",)
+    assert processes("609.5") == []
+    left_nothing()
+
+
 def test_owner_ended_without_closing_container_dies(
     engine: cl.Engine, script: Script, left_nothing: Callable[[], None]
 ) -> None:

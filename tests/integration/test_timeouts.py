@@ -14,7 +14,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import containerlib as cl
+from rig.images import Image, Layer, busybox_layer
 from rig.lifetime import shim_of
+from rig.scripted_registry import Answer, ScriptedRegistry
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
@@ -143,6 +145,23 @@ def test_spawn_that_nobody_reads_is_ended_by_others_all_the_same(
     assert outcome(verb) is None
     process.close()
     left_nothing()
+
+
+def test_timeout_of_a_run_is_kept_where_the_registry_of_its_image_stalls(engine: cl.Engine) -> None:
+    hold = threading.Event()
+    image = Image((busybox_layer(), Layer().file("x", "y").finish()), {})
+    with ScriptedRegistry(image) as registry:
+        registry.fault = lambda request: Answer(hold=hold) if registry.layers[1] in request.path else None
+        reference = registry.reference
+        host = engine.container(engine.host_image())
+        for recipe in (engine.container(reference), host.mount(engine.image(reference), at="/mnt")):
+            error = outcome(lambda recipe=recipe: recipe.run("true", timeout=SHORT))  # type: ignore[misc]
+            assert isinstance(error, cl.Timeout), error
+            assert "not pulled" in str(error)
+        assert (engine.containers.list(), engine.images.list()) == ([], [])
+        hold.set()
+        registry.fault = lambda _: None
+        assert engine.container(reference).run("cat", "/x", timeout=600.0).text == "y"
 
 
 def test_timeout_is_a_word_of_every_verb_that_waits_for_a_container() -> None:

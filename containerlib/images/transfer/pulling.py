@@ -15,6 +15,7 @@ from containerlib.images.records import Progress
 from containerlib.images.registry.client import Registry
 from containerlib.images.root import ImageRoot
 from containerlib.images.transfer.assembly import assemble
+from containerlib.images.transfer.deadline import ended_at
 from containerlib.images.transfer.selection import check_alone, choose_manifest
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import Descriptor, ImageConfig, Index
@@ -30,12 +31,14 @@ _AT_ONCE = 6
 class Request:
     """What is wanted of a reference: the image for a platform, or those for the others with it.
 
-    `foreign_layers` of the others are fetched as well, where they are said to be elsewhere.
+    `foreign_layers` of the others are fetched as well, where they are said to be elsewhere. `deadline`: on
+    time.monotonic()'s clock.
     """
 
     wanted: Wanted
     all_platforms: bool = False
     foreign_layers: bool = False
+    deadline: float | None = None
 
 
 def pull(
@@ -48,8 +51,25 @@ def pull(
 ) -> str:
     """Pulls what is wanted of `reference`; returns the id of the image that was unpacked.
 
-    Where it is here and its tag still names the same, that is one request, a HEAD.
+    Where it is here and its tag still names the same, that is one request, a HEAD. Raises: Timeout.
     """
+    with ended_at(request.deadline, registry.stop, str(reference)) as check:
+
+        def checked(progress: Progress) -> None:
+            check()
+            report(progress)
+
+        return _pull(root, registry, reference, request, report=checked)
+
+
+def _pull(
+    root: ImageRoot,
+    registry: Registry,
+    reference: Reference,
+    request: Request,
+    *,
+    report: Callable[[Progress], None],
+) -> str:
     wanted = request.wanted
     present = _present(root, registry, reference, request)
     if present is not None:
