@@ -64,6 +64,20 @@ def test_log_rotated_while_a_program_floods_it_is_whole_and_in_order(rack: Rack)
     assert texts == [str(n) for n in range(200_001 - len(texts), 200_001)]
 
 
+def test_log_line_that_has_begun_in_a_file_ends_there(rack: Rack) -> None:
+    """It comes in pieces, between any two of which the file may be full; a reader of one file has whole lines."""
+    half = "x" * 150
+    script = f"i=0; while [ $i -lt 100 ]; do printf {half}; usleep 2000; echo {half}; i=$((i+1)); done"
+    container = rack.create("sh", "-c", script, log=LogOptions(4096, 100))
+    container.finish()
+    records = [path.read_bytes().splitlines() for path in log_files(container.directory)]
+    assert len(records) > 5
+    assert any(b" P " in line for lines in records for line in lines), "in pieces"
+    assert all(b" F " in lines[-1] for lines in records)
+    assert all(path.stat().st_size <= 2 * 4096 for path in log_files(container.directory))
+    assert [r.text for r in read_log(container.directory)] == [half * 2] * 100
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_log_over_rotations_keeps_every_byte_of_both_streams(rack: Rack, tmp_path: Path, seed: int) -> None:
     """Lines of all lengths, none and many, and bytes that are no text."""

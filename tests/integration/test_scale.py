@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -107,7 +107,21 @@ def test_five_hundred_containers_alive_are_listed_logged_and_small(
     assert max(sizes) <= SUPERVISOR_BYTES
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda container: container.remove(force=True), started))
+    check_events(engine, started)
     left_nothing()
+
+
+def check_events(engine: cl.Engine, containers: Sequence[cl.Container]) -> None:
+    """Each has its whole life among them, in order, and nothing else."""
+    lives: dict[str, list[str]] = {container.id: [] for container in containers}
+    events = list(engine.events(kinds=["container"]))
+    assert sorted({event.id for event in events}) == [event.id for event in events]
+    for event in events:
+        lives[event.subject].append(event.action)
+        if event.action == "die":
+            assert event.attributes["exit_code"] == "137"
+    assert {tuple(actions) for actions in lives.values()} == {("create", "start", "die", "remove")}
+    assert {event.subject: event.name for event in events} == {each.id: each.name for each in containers}
 
 
 def test_state_of_a_container_is_asked_in_few_calls(

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from containerlib.shim import LogReader, read_log, read_log_bytes
+from containerlib.shim.log_files import LogCursor
 
 BEGIN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MIB = 1 << 20
@@ -128,6 +129,24 @@ def test_log_reader_reads_a_file_that_was_removed_meanwhile_to_its_end(tmp_path:
         rotate(tmp_path, files=1)
         append(tmp_path, record("three"))
         assert [r.text for r in reader.read()] == ["two", "three"]
+
+
+class _Rotating(LogCursor):
+    """Whose log is written to and rotated between the end that was seen of a file and the look for a newer one."""
+
+    def _look(self) -> bool:
+        directory = Path(self._directory)
+        if self._fds and not (directory / "log.1").exists():
+            append(directory, record("last"))
+            rotate(directory)
+            append(directory, record("new"))
+        return super()._look()
+
+
+def test_log_bytes_that_come_before_a_rotation_and_after_a_look_are_read(tmp_path: Path) -> None:
+    append(tmp_path, record("first"))
+    with closing(_Rotating(str(tmp_path))) as cursor:
+        assert b"".join(cursor.read()) == record("first") + record("last") + record("new")
 
 
 def test_log_reader_between_two_renames_waits_for_the_new_file(tmp_path: Path) -> None:
