@@ -12,6 +12,7 @@ from collections.abc import Callable
 from subprocess import Popen
 
 import pytest
+from attrs import evolve
 
 import containerlib as cl
 from containerlib.engine.lifetime import set_restart
@@ -126,6 +127,23 @@ def test_restart_waits_twice_as_long_each_time(box: cl.ContainerRecipe) -> None:
     pauses = [(b - a).total_seconds() for a, b in itertools.pairwise(times)]
     assert pauses[0] >= 0.1
     assert pauses[1] >= 0.2
+
+
+def restarting(recipe: cl.ContainerRecipe, **times: float) -> cl.ContainerRecipe:
+    """`recipe`, whose supervisor waits 1 ms before the second start."""
+    policy = evolve(recipe.restart("always").options.restart, pause=0.001, **times)
+    return evolve(recipe, options=evolve(recipe.options, restart=policy))
+
+
+def test_restart_waits_no_longer_than_the_most(box: cl.ContainerRecipe) -> None:
+    """Doubled without end, the twentieth pause would be of a quarter of an hour."""
+    with restarting(box, longest=0.01).start("true") as container:
+        until(lambda: container.restart_count >= 20)
+
+
+def test_restart_waits_as_at_first_after_a_run_that_went_well(box: cl.ContainerRecipe) -> None:
+    with restarting(box, longest=3600.0, calm=0.005).start("usleep", "10000") as container:
+        until(lambda: container.restart_count >= 20)
 
 
 def test_restart_state_is_restarting_while_it_rests(box: cl.ContainerRecipe) -> None:

@@ -48,7 +48,9 @@ def test_page_says_a_word_or_why_there_is_none(command: str) -> None:
 
 
 def test_page_puts_off_nothing_else_than_what_is_to_come() -> None:
-    later = {flag for command in COMMANDS for flag, text in rows(command).items() if text.startswith("not in")}
+    later = {
+        flag for command in COMMANDS for flag, text in rows(command).items() if text.startswith("not in")
+    }
     assert later <= {*LATER.split()}
 
 
