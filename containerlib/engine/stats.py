@@ -38,7 +38,9 @@ __all__ = [
     "Pressures",
     "Stats",
     "follow",
+    "interfaces",
     "read",
+    "summed",
 ]
 
 
@@ -199,6 +201,11 @@ def _sample(instance: Instance, pid: int, started: int) -> Stats:
     networks = _networks(pid)
     if not is_alive(pid, started):
         raise _ended(instance)
+    return summed(groups, own, networks)
+
+
+def summed(groups: CgroupStats, own: ProcessUsage, networks: tuple[NetworkUsage, ...] = ()) -> Stats:
+    """What groups count, and where there is none, what the processes' own numbers come to. Pure."""
     return Stats(
         time=datetime.now(UTC),
         cpu=_cpu(groups, own),
@@ -270,10 +277,15 @@ def _networks(pid: int) -> tuple[NetworkUsage, ...]:
         if os.stat(f"/proc/{pid}/ns/net").st_ino == os.stat("/proc/self/ns/net").st_ino:  # noqa: PTH116
             return ()
         with open(f"/proc/{pid}/net/dev", encoding="utf-8", errors="replace") as file:
-            lines = file.read().splitlines()[2:]
+            text = file.read()
     except OSError:  # it ended
         return ()
-    return tuple(_interface(line) for line in lines)
+    return interfaces(text)
+
+
+def interfaces(text: str) -> tuple[NetworkUsage, ...]:
+    """The lines of /proc/PID/net/dev, without the two that name the columns."""
+    return tuple(_interface(line) for line in text.splitlines()[2:])
 
 
 def _interface(line: str) -> NetworkUsage:

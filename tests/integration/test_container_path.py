@@ -56,6 +56,8 @@ def test_path_write_then_read_is_the_same_in_every_state(container: cl.Container
     status = path.stat()
     assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_size) == (0o644, 0, 6)
     assert path.parent == container.path("/srv")
+    path.write_bytes(b"x")
+    assert path.read_bytes() == b"x", "and nothing of what was longer"
 
 
 def test_path_of_image_and_volume_are_seen(container: cl.Container) -> None:
