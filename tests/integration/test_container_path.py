@@ -293,6 +293,25 @@ def test_copy_without_owners_is_roots(container: cl.Container, tree: Path, tmp_p
     assert (tmp_path / "file").stat().st_uid == os.geteuid()
 
 
+def test_path_of_a_link_is_its_own_or_that_of_what_it_leads_to(
+    container: cl.Container, tmp_path: Path
+) -> None:
+    tmp_path.joinpath("link").symlink_to("/bin/busybox")
+    tmp_path.joinpath("nowhere").symlink_to("/not/there")
+    link, nowhere = container.path("/srv/link"), container.path("/srv/nowhere")
+    link.copy_in(tmp_path / "link")
+    nowhere.copy_in(tmp_path / "nowhere")
+    assert (stat.S_ISREG(link.stat().st_mode), stat.S_ISLNK(link.lstat().st_mode)) == (True, True)
+    assert (link.is_file(), link.is_symlink(), str(link.readlink())) == (True, True, "/bin/busybox")
+    assert (nowhere.exists(), nowhere.is_symlink(), stat.S_ISLNK(nowhere.lstat().st_mode)) == (
+        False,
+        True,
+        True,
+    )
+    with pytest.raises(cl.NotFound):
+        nowhere.stat()
+
+
 def test_copy_in_follows_dockers_rules(container: cl.Container, tree: Path) -> None:
     srv = container.path("/srv")
     srv.copy_in(tree)  # a directory that is there: into it

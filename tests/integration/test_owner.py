@@ -222,6 +222,19 @@ ENDINGS = {
 
         threading.Thread(target=asyncio.run, args=(main(),), daemon=True).start()
         """,
+    "killed in the async face": """
+        import asyncio, threading
+        from containerlib import aio
+
+        async def main():
+            async with aio.Engine(engine.root) as own:
+                recipe = own.container(own.host_image())
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(4):
+                        group.create_task(recipe.run("sleep", "607.5"))
+
+        threading.Thread(target=asyncio.run, args=(main(),), daemon=True).start()
+        """,
     "killed while its fork lives": """
         import os, time, warnings
         warnings.simplefilter("ignore")
@@ -239,7 +252,7 @@ ENDINGS = {
         """,
     "an exception": 'box.start("sleep", "607.5")\nend = lambda: 1 / 0',
 }
-STARTED = {"killed with many threads": 32, "killed in an event loop": 4}
+STARTED = {"killed with many threads": 32, "killed in an event loop": 4, "killed in the async face": 4}
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import socket
 import struct
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from errno import EPROTO, EPROTONOSUPPORT
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 
 import containerlib as cl
 from containerlib._sys.wire import Kind, Message
+from containerlib.runtime import connect
 from containerlib.runtime.records import exit_status, read_record
 from containerlib.runtime.supervisor import connect_in
 
@@ -76,6 +78,63 @@ def test_recorded_records_are_read(talk: dict[str, Any], tmp_path: Path) -> None
     assert ended is not None
     assert (started.kind, ended.kind) == (Kind.STARTED, Kind.EXITED)
     assert exit_status(ended).exit_code == talk["exit_code"]
+
+
+@contextmanager
+def older_supervisor(directory: Path, talk: dict[str, Any]) -> Iterator[list[str]]:
+    """Says what was recorded of one, to what it was asked then; what it was asked otherwise is listed."""
+    answers: dict[int, list[tuple[bytes, list[bytes]]]] = {Kind.STATE: []}
+    for step in talk["steps"]:
+        if "sent" in step:
+            sent, said = bytes.fromhex(step["sent"]), [bytes.fromhex(each) for each in step["answers"]]
+            answers.setdefault(MESSAGE.unpack(sent)[0], []).append((sent, said))
+    if not answers[Kind.STATE]:
+        state = MESSAGE.pack(Kind.STATE, 1, 0, 0, 0, 0, 0, 0)
+        answers[Kind.STATE] = [(state, [bytes.fromhex(talk["records"]["started"])])]
+    unknown: list[str] = []
+
+    def serve() -> None:
+        channel, _ = listener.accept()
+        with channel:
+            while data := channel.recv(100):
+                known = answers.get(MESSAGE.unpack(data)[0])
+                if not known or known[0][0] != data:
+                    unknown.append(repr(MESSAGE.unpack(data)))
+                    return
+                for said in known.pop(0)[1]:
+                    channel.send(said)
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(directory / "shim.sock"))
+        listener.listen()
+        server = threading.Thread(target=serve)
+        server.start()
+        yield unknown
+        server.join(30.0)
+
+
+@pytest.mark.parametrize("talk", CONVERSATIONS)
+def test_recorded_supervisor_is_talked_to_as_it_was(talk: dict[str, Any], tmp_path: Path) -> None:
+    """One that an older release started is served by this one."""
+    with older_supervisor(tmp_path, talk) as unknown:
+        supervisor = connect(str(tmp_path))
+        assert supervisor is not None
+        with supervisor:
+            for step in talk["steps"]:
+                if step.get("kind") not in ("START", "SIGNAL", "RESIZE"):
+                    continue
+                _, _, first, second, *_ = MESSAGE.unpack(bytes.fromhex(step["sent"]))
+                kind, _, error, *_ = MESSAGE.unpack(bytes.fromhex(step["answers"][0]))
+                refused = pytest.raises(cl.Conflict) if kind == DONE and error else nullcontext()
+                with refused:
+                    if step["kind"] == "START":
+                        supervisor.start()
+                    elif step["kind"] == "SIGNAL":
+                        supervisor.signal(first, everyone=bool(second))
+                    else:
+                        supervisor.resize(first, second)
+            assert supervisor.wait(30.0).exit_code == talk["exit_code"]
+        assert unknown == []
 
 
 @pytest.mark.parametrize(
