@@ -188,6 +188,14 @@ def test_events_of_health_that_nobody_saw_are_told_once(engine: cl.Engine, box: 
         assert actions(engine).count("health_status") == 1
 
 
+def test_events_after_one_are_those_that_became_known_later(engine: cl.Engine) -> None:
+    for name in ("one", "two", "three"):
+        engine.volume(name).create()
+    known = list(engine.events())
+    assert list(engine.events(after=known[0].id)) == known[1:]
+    assert list(engine.events(after=known[-1].id)) == []
+
+
 def test_events_since_and_until_are_by_time(engine: cl.Engine) -> None:
     engine.volume("a").create()
     between = datetime.now(UTC)
