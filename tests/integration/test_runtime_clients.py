@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 import socket
 import subprocess
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -17,13 +19,19 @@ from pathlib import Path
 import pytest
 
 from containerlib._sys.wire import Kind, Message
+from containerlib.errors import Unavailable
 from containerlib.runtime import BindRoot, Stdio, connect, state
 from containerlib.shim import read_log_bytes
 from containerlib.spec.lifecycle import State
 from containerlib.spec.options import ContainerOptions, MountOption
 from rig.bundles import Bundled, Rack, read_all, shim_of, until
+from rig.lifetime import descriptors_of, ticks_of
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
+
+PLACES = 4096
+BACKLOG = 65
+"""Those who are in, and those who wait to be let in."""
 
 
 def log_of(container: Bundled) -> bytes:
@@ -55,9 +63,22 @@ def test_many_clients_all_hear_of_the_end(rack: Rack) -> None:
                 client.close()
 
 
-def test_client_beyond_the_last_place_waits_for_one_and_is_told_the_truth(rack: Rack) -> None:
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """This process, and who it starts, may have open what all places take."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if before[1] < 3 * PLACES and before[1] != resource.RLIM_INFINITY:
+        pytest.skip(f"no more than {before[1]} open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3 * PLACES, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_client_beyond_the_last_place_waits_for_one_and_is_told_the_truth(
+    rack: Rack, many_files: None
+) -> None:
     container = rack.create("sleep", "600")
-    crowd = [raw_client(container) for _ in range(511)]
+    crowd = [raw_client(container) for _ in range(PLACES - 1)]
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(connect, container.directory)
         time.sleep(0.2)
@@ -70,6 +91,38 @@ def test_client_beyond_the_last_place_waits_for_one_and_is_told_the_truth(rack: 
     with late:
         assert late.poll() is None
         assert late.pid == container.supervisor.pid
+
+
+def test_client_who_does_not_wait_long_is_told_that_nobody_answers(rack: Rack, many_files: None) -> None:
+    """Also where as many wait already as can."""
+    container = rack.create("sleep", "600")
+    crowd = [raw_client(container) for _ in range(PLACES - 1 + BACKLOG)]
+    try:
+        for _ in range(3):
+            with pytest.raises(Unavailable, match="too many"):
+                connect(container.directory, patience=0.1)
+    finally:
+        for client in crowd:
+            client.close()
+
+
+def test_supervisor_without_descriptors_for_clients_rests_and_has_them_later(rack: Rack) -> None:
+    container = rack.create("sleep", "600")
+    shim = shim_of(container)
+    own = descriptors_of(shim)
+    _, most = resource.prlimit(shim, resource.RLIMIT_NOFILE)
+    resource.prlimit(shim, resource.RLIMIT_NOFILE, (own + 10, most))
+    crowd = [raw_client(container) for _ in range(40)]
+    until(lambda: descriptors_of(shim) == own + 10)
+    before = ticks_of(shim)
+    time.sleep(1.0)
+    assert ticks_of(shim) - before < 20
+    for client in crowd:
+        client.close()
+    late = connect(container.directory)
+    assert late is not None
+    with late:
+        assert late.poll() is None
 
 
 def raw_client(container: Bundled) -> socket.socket:
