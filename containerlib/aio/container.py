@@ -78,13 +78,12 @@ class Container(ContainerHandle["Engine"]):
         workdir: str | None = None,
         env: Mapping[str, str] | None = None,
         tty: bool = False,
+        privileged: bool = False,
         detach: bool = False,
     ) -> Process:
         """Starts one more command in it, with pipes on its standard streams; with `detach` it outlives this process."""
-        start = partial(
-            self.blocking.spawn, *argv, user=user, workdir=workdir, env=env, tty=tty, detach=detach
-        )
-        return Process(await in_thread(start))
+        spawn = partial(self.blocking.spawn, *argv, user=user, workdir=workdir, env=env, tty=tty)
+        return Process(await in_thread(partial(spawn, privileged=privileged, detach=detach)))
 
     async def attach(self, *, stdin: bool = True, stdout: bool = True, stderr: bool = True) -> Process:
         """The streams of its first process, from this moment on; the end of the process's block lets go of it."""

@@ -13,6 +13,8 @@ from attrs import frozen
 
 from containerlib import runtime
 from containerlib._sys.steps import Steps, Work
+from containerlib.bundles.capabilities import capability_set
+from containerlib.bundles.host import HostFacts
 from containerlib.bundles.users import resolve_user
 from containerlib.engine import events
 from containerlib.engine.attached import Attached
@@ -42,6 +44,7 @@ class ExecOptions:
     workdir: str | None = None
     env: tuple[tuple[str, str], ...] = ()
     tty: bool = False
+    privileged: bool = False
     is_probe: bool = False
     """Run again and again to see whether something is ready: no event."""
 
@@ -157,6 +160,8 @@ def _process(instance: Instance, options: ExecOptions, patience: float) -> Proce
         process["cwd"] = options.workdir
     if options.user is not None:
         env["HOME"] = _change_user(instance, process, options.user, patience)
+    if options.privileged:
+        process["capabilities"] = _capabilities(process, _every_capability())
     process["env"] = [f"{name}={value}" for name, value in _merged(env, options).items()]
     return process
 
@@ -180,10 +185,17 @@ def _change_user(instance: Instance, process: Process, text: str, patience: floa
     finally:
         supervisor.close()
     process["user"] = User(uid=user.uid, gid=user.gid, additionalGids=list(user.additional_gids))
-    bounding = process.get("capabilities", {}).get("bounding", [])
-    if user.uid:
-        # What execve(2) would leave to a user other than root; Docker drops the same.
-        process["capabilities"] = Capabilities(bounding=bounding)
-    else:
-        process["capabilities"] = Capabilities(bounding=bounding, effective=bounding, permitted=bounding)
+    process["capabilities"] = _capabilities(process, process.get("capabilities", {}).get("bounding", []))
     return user.home
+
+
+def _every_capability() -> list[str]:
+    """All that this process can give: its filter, devices and masked paths stay the container's, as with Docker."""
+    return list(capability_set(privileged=True, bounding=HostFacts.current().bounding))
+
+
+def _capabilities(process: Process, bounding: list[str]) -> Capabilities:
+    """What execve(2) would leave to a user other than root is nothing; Docker drops the same."""
+    if process.get("user", {}).get("uid", 0):
+        return Capabilities(bounding=bounding)
+    return Capabilities(bounding=bounding, effective=bounding, permitted=bounding)

@@ -198,16 +198,19 @@ class Container(ContainerHandle["Engine"], Inspectable):
         workdir: str | None = None,
         env: Mapping[str, str] | None = None,
         tty: bool = False,
+        privileged: bool = False,
         check: bool = True,
         timeout: float | None = None,
     ) -> Steps[Completed]:
         """Runs one more command in it, to the command's end; what is not given is as for its first process.
 
+        `privileged`: with every capability; what the container's filter, devices and masked paths refuse stays refused.
+
         Raises: ExitError where the exit code is not 0, unless `check` is False; Timeout after `timeout`
         seconds, when the command is killed; Conflict where the container does not run; StageError where the
         command cannot be started (`exit_code` 127: not found, 126: not executable).
         """
-        options = _exec_options(argv, user, workdir, env, tty=tty)
+        options = _exec_options(argv, user, workdir, env, tty=tty, privileged=privileged)
         words.flag(check, field="check")
         data, limit = words.data(input), words.timeout(timeout)
         return execute.execute(self._instance, options, stdin=data, must_succeed=check, timeout=limit)
@@ -219,9 +222,10 @@ class Container(ContainerHandle["Engine"], Inspectable):
         workdir: str | None = None,
         env: Mapping[str, str] | None = None,
         tty: bool = False,
+        privileged: bool = False,
         detach: bool = False,
     ) -> Process:
-        """Starts one more command in it, with pipes on its standard streams.
+        """Starts one more command in it, with pipes on its standard streams; `privileged` as for `exec`.
 
         With `detach` it outlives this process, until it or the container ends: its streams are /dev/null, and the end
         of a `with` block leaves it alone.
@@ -229,7 +233,8 @@ class Container(ContainerHandle["Engine"], Inspectable):
         Raises: Conflict where it does not run; StageError; InvalidArgument for `detach` with `tty`.
         """
         spawn = execute.spawn_detached if words.flag(detach, field="detach") else execute.spawn
-        return Process(spawn(self._instance, _exec_options(argv, user, workdir, env, tty=tty)))
+        options = _exec_options(argv, user, workdir, env, tty=tty, privileged=privileged)
+        return Process(spawn(self._instance, options))
 
     def attach(self, *, stdin: bool = True, stdout: bool = True, stderr: bool = True) -> Process:
         """The streams of its first process, from this moment on; `logs()` has what was written before.
@@ -380,6 +385,7 @@ def _exec_options(
     env: Mapping[str, str] | None,
     *,
     tty: bool,
+    privileged: bool,
 ) -> ExecOptions:
     return ExecOptions(
         argv=words.command(argv),
@@ -387,4 +393,5 @@ def _exec_options(
         workdir=None if workdir is None else words.container_path(workdir, field="workdir"),
         env=words.merge_pairs((), env, {}, field="env"),
         tty=words.flag(tty, field="tty"),
+        privileged=words.flag(privileged, field="privileged"),
     )

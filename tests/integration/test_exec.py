@@ -68,6 +68,18 @@ def test_exec_root_in_a_container_of_another_user_has_roots_capabilities(box: cl
         assert container.exec(*read, user="root").text == as_root
 
 
+def test_exec_privileged_has_every_capability_and_the_containers_filter(running: cl.Container) -> None:
+    read = ("sh", "-c", "grep -E 'CapEff|CapBnd|Seccomp:' /proc/self/status | cut -f2")
+    bounding = next(
+        line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "CapBnd" in line
+    )
+    assert running.exec(*read, privileged=True).text.split() == [bounding, bounding, "2"]
+    assert running.exec(*read, privileged=True, user="nobody").text.split() == ["0" * 16, bounding, "2"]
+    assert bounding not in running.exec(*read).text
+    with running.spawn(*read, privileged=True) as process:
+        assert process.stdout.read().split()[0] == bounding.encode()
+
+
 def test_exec_user_file_that_leads_out_stays_inside(running: cl.Container, tmp_path: Path) -> None:
     outside = tmp_path / "passwd"
     outside.write_text("outsider:x:99:99::/:/bin/sh\n")

@@ -220,3 +220,14 @@ def test_exec_leaves_no_files(box: cl.ContainerRecipe, engine: cl.Engine) -> Non
         with pytest.raises(cl.StageError):
             container.exec("no-such-program")
         assert set(Path(engine.root, "containers", container.id).iterdir()) == before
+
+
+def test_exec_privileged_has_capabilities_that_the_container_has_not(
+    box: cl.ContainerRecipe, driver: str
+) -> None:
+    read = ("sh", "-c", "grep -E 'Cap(Eff|Bnd)' /proc/self/status | cut -f2")
+    with box.cap_drop("ALL").start("sleep", "600") as container:
+        assert container.exec(*read).text.split() == ["0" * 16] * 2
+        effective, bounding = container.exec(*read, privileged=True).text.split()
+        assert effective == bounding
+        assert int(bounding, 16) & 1 << 21, "CAP_SYS_ADMIN"
