@@ -29,7 +29,7 @@ struct clib_error {
 
 /* ---- the plan: a header, ops, then a blob of NUL-terminated strings and raw data ---- */
 
-enum clib_plan_magic { CLIB_PLAN_MAGIC = 0x6e616c50, CLIB_PLAN_VERSION = 3 };
+enum clib_plan_magic { CLIB_PLAN_MAGIC = 0x6e616c50, CLIB_PLAN_VERSION = 4 };
 
 /* What each op takes is said beside it: n0..n2 are numbers, t0..t2 are strings (blob offsets, 0 = none),
  * data is `size` bytes at t2 (or, for lists, `size` strings one after the other at the named offset).
@@ -43,9 +43,16 @@ enum clib_op_kind {
                        */
     CLIB_OP_COMMAND,  /* shim: t0 program, n0 milliseconds or 0, size its arguments at t2, behind the first
                          process's  pid (newuidmap) */
-    CLIB_OP_TREE, /* shim: t0 host source, n0 clib_mount_flag, n1 clib_tree_kind, n2 MS_* propagation; a mount
-                     that the next BIND takes; data where it is id-mapped by maps: the text of a uid_map, a
-                     NUL, of a gid_map, a NUL */
+    CLIB_OP_TREE, /* shim: t0 host source, t1 or 0 what of it, where no link leads out, n0 clib_mount_flag, n1
+                     clib_tree_kind, n2 MS_* propagation; a mount that the next BIND takes; data where it is
+                     id-mapped by maps: the text of a uid_map, a NUL, of a gid_map, a NUL */
+    CLIB_OP_MEMORY,    /* shim: a tmpfs of size "key\0value\0" pairs at t2, with the n0 SECRETs right behind,
+                          whose    directories are those of n2 uid << 32 | gid; t1 of it is a mount that the next
+                          BIND takes */
+    CLIB_OP_NAMESPACE, /* shim: t0 and t1 as of SETNS; a mount of it that the next BIND takes */
+    CLIB_OP_LEND,      /* shim: t1 root path, of which others may BORROW a mount; missing is fine */
+    CLIB_OP_BORROW, /* shim: t0 host directory of the container that LENDs; a mount that the next BIND takes
+                     */
     CLIB_OP_LINK, /* shim: t0 network device that moves to the first process's namespace, t1 its name there */
     CLIB_OP_LISTENER, /* shim: t0 socket that takes the seccomp listener, size 1: at t2 a state as a HOOK has
                          it */
@@ -57,7 +64,8 @@ enum clib_op_kind {
     /* before the root is changed: the host's tree is still visible */
     CLIB_OP_CGROUP_JOIN, /* t0 host file that takes "0" (v1 tasks or v2 cgroup.procs) */
     CLIB_OP_UNSHARE,     /* n0 CLONE_NEW* flags */
-    CLIB_OP_SETNS,       /* t0 host path of a namespace, n0 its CLONE_NEW* flag */
+    CLIB_OP_SETNS,   /* t0 host path of a namespace, or with t1, the host directory of a container that runs,
+                        what   that has by the name t0 in /proc/PID/ns; n0 its CLONE_NEW* flag */
     CLIB_OP_REBIRTH, /* what follows is done by a child in the pid namespace that UNSHARE made, in its place
                       */
     CLIB_OP_JOIN,    /* n0 CLONE_NEW* flags of the launch message's pidfd */
@@ -83,7 +91,8 @@ enum clib_op_kind {
                        MOUNT_ATTR_* to clear below too */
     CLIB_OP_MKNOD,  /* t1 root path, n0 mode with type, n1 dev_t (kernel's new_encode_dev), n2 uid << 32 | gid
                      */
-    CLIB_OP_SECRET, /* t1 root path of a new file, which lies on a tmpfs; n0 mode, n2 uid << 32 | gid, data */
+    CLIB_OP_SECRET, /* of the MEMORY before it: t1 path of a new file, n0 mode, n1 1 = the helper itself is
+                       its content, n2 uid << 32 | gid, data */
     CLIB_OP_SYMLINK, /* t0 text, t1 root path; an existing entry stays */
     CLIB_OP_CONSOLE, /* a pty of the root's devpts becomes stdio, its master goes to the shim; n0 1 = bind it
                         on /dev/console, n2 uid << 32 | gid */
@@ -215,7 +224,7 @@ enum clib_message_kind {
     CLIB_MESSAGE_CREATED,  /* value[0] pid, number[0] its start time in clock ticks */
     CLIB_MESSAGE_STARTED,  /* the same */
     CLIB_MESSAGE_FAILED,   /* value[0..2] stage, errno, index; value[3] how a hook ended, number[0] ops before
-                              the program */
+                              the program; on disk, as `failed`: number[1] clib_op_kind */
     CLIB_MESSAGE_EXITED,   /* value[0] exit code, value[1] signal, value[2] OOM kills, number[0] time in ns */
     CLIB_MESSAGE_DONE,     /* value[0] errno of the request, 0 = done */
     CLIB_MESSAGE_TERMINAL, /* one descriptor: the master of a terminal that nobody serves here */
@@ -234,6 +243,7 @@ enum clib_message_kind {
                                more or the connection ends. Answered by DONE, with a writing end of its standard
                                input where that is asked for and kept open */
     CLIB_MESSAGE_END_INPUT, /* the shim no longer keeps the program's standard input open */
+    CLIB_MESSAGE_BORROW,    /* answered by DONE, with a new mount of what LEND names */
 };
 
 enum clib_signal_flag {

@@ -5,7 +5,7 @@
 
 #include <linux/close_range.h>
 
-enum { X_OK_ = 1, FILE_SIZE = 4096 };
+enum { X_OK_ = 1 };
 
 /* is it a file that execve would take? 0 or -errno */
 static int check_program(const char *path) {
@@ -18,12 +18,11 @@ static int check_program(const char *path) {
     return (int)sys(faccessat2, AT_FDCWD, path, X_OK_, AT_EACCESS);
 }
 
-/* writes the path of `name`, sought in the directories of `search` as execvp(3) does, to `found` */
-static int find_program(const char *name, const char *search, char *found) {
+int find_program(const char *name, const char *search, char found[PROGRAM_SIZE]) {
     size_t length = text_length(name);
     if (length == 0)
         return -ENOENT;
-    if (length >= FILE_SIZE)
+    if (length >= PROGRAM_SIZE)
         return -ENAMETOOLONG;
     if (find_byte(name, name + length, '/') != name + length) {
         memcpy(found, name, length + 1);
@@ -34,7 +33,7 @@ static int find_program(const char *name, const char *search, char *found) {
     for (const char *at = search; at <= end; at++) {
         const char *stop = find_byte(at, end, ':');
         size_t prefix = (size_t)(stop - at);
-        if (prefix && prefix + 1 + length < FILE_SIZE) {
+        if (prefix && prefix + 1 + length < PROGRAM_SIZE) {
             memcpy(found, at, prefix);
             found[prefix] = '/';
             memcpy(found + prefix + 1, name, length + 1);
@@ -85,7 +84,7 @@ static void close_own(struct init *init) {
 
 /* without a name there will be no program, and nobody says START: it is here for its mounts */
 int op_hold(struct init *init, const char *name, const char *search) {
-    char program[FILE_SIZE];
+    char program[PROGRAM_SIZE];
     struct clib_message message = {.kind = CLIB_MESSAGE_CREATED, .version = CLIB_PROTOCOL_VERSION};
     int result = name ? find_program(name, search ? search : "", program) : 0;
     if (result < 0)
@@ -116,7 +115,7 @@ int op_descriptors(struct init *init) {
 
 int op_exec(struct init *init, const struct clib_op *op) {
     const char *search = op_text(init->plan, op, 1);
-    char program[FILE_SIZE];
+    char program[PROGRAM_SIZE];
     int result = find_program(op_text(init->plan, op, 0), search ? search : "", program);
     if (result < 0)
         return result;

@@ -1,5 +1,6 @@
 /* Ops that run while the host's tree is still visible: cgroups, namespaces, and what hangs on them. */
 #include "init.h"
+#include "other.h"
 
 #include <linux/if.h>
 #include <linux/sched.h>
@@ -20,9 +21,10 @@ int op_time_offsets(const char *text) {
     return write_file("/proc/self/timens_offsets", text, text_length(text));
 }
 
-int op_setns(const char *path, uint64_t flag) {
-    cleanup_close int fd = (int)sys(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-    return fd < 0 ? fd : (int)sys(setns, fd, flag);
+int op_setns(struct init *init, const struct clib_op *op) {
+    int is_others = op_text(init->plan, op, 1) && init->joined < init->opened;
+    cleanup_close int fd = is_others ? take_fd(&init->spaces[init->joined++]) : other_setns(init->plan, op);
+    return fd < 0 ? fd : (int)sys(setns, fd, op->number[0]);
 }
 
 int op_join(struct init *init, uint64_t flags) {

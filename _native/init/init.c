@@ -1,6 +1,7 @@
 #include "init.h"
 
 #include "channel.h"
+#include "other.h"
 #include "program.h"
 
 #include <linux/prctl.h>
@@ -89,7 +90,7 @@ int init_run_op(struct init *init, const struct clib_op *op) {
     case CLIB_OP_UNSHARE:
         return op_unshare(op->number[0]);
     case CLIB_OP_SETNS:
-        return op_setns(op_text(plan, op, 0), op->number[0]);
+        return op_setns(init, op);
     case CLIB_OP_REBIRTH:
         return be_reborn(init);
     case CLIB_OP_JOIN:
@@ -114,8 +115,6 @@ int init_run_op(struct init *init, const struct clib_op *op) {
         return op_bind(init, op);
     case CLIB_OP_MKNOD:
         return op_mknod(init, op);
-    case CLIB_OP_SECRET:
-        return op_secret(init, op);
     case CLIB_OP_SYMLINK:
         return op_symlink(init, op_text(plan, op, 0), op_text(plan, op, 1));
     case CLIB_OP_CONSOLE:
@@ -176,6 +175,11 @@ int init_run_op(struct init *init, const struct clib_op *op) {
     case CLIB_OP_ID_MAP:
     case CLIB_OP_COMMAND:
     case CLIB_OP_TREE:
+    case CLIB_OP_MEMORY:
+    case CLIB_OP_SECRET:
+    case CLIB_OP_NAMESPACE:
+    case CLIB_OP_LEND:
+    case CLIB_OP_BORROW:
     case CLIB_OP_LINK:
     case CLIB_OP_LISTENER:
     case CLIB_OP_RUNTIME:
@@ -208,12 +212,27 @@ static enum clib_stage stage_of(const struct clib_op *op) {
                                                                 : CLIB_STAGE_OP;
 }
 
+/* Whoever has joined a user namespace has no right to look at other processes' any more. */
+static void open_spaces(struct init *init) {
+    const struct plan *plan = init->plan;
+    for (uint32_t i = 0; i < plan->header->before_count && init->opened < INIT_SPACES; i++) {
+        const struct clib_op *op = &plan->ops[i];
+        if (op->kind != CLIB_OP_SETNS || !op_text(plan, op, 1))
+            continue;
+        int fd = other_setns(plan, op);
+        if (fd < 0)
+            fail(init, stage_of(op), fd, (int)i);
+        init->spaces[init->opened++] = fd;
+    }
+}
+
 _Noreturn void init_main(struct init *init) {
     const struct plan *plan = init->plan;
     sys(setsid);
     init->umask = (int)sys(umask, 0);
     program_signals();
     look_ahead(init);
+    open_spaces(init);
     /* An ordinary user who maps a user namespace cannot write to files that belong to root, as they do while
      * it is not dumpable. Root can, and must: a process that shares the pid namespace and is the host's root
      * without a capability has all of them in the new user namespace, and would trace this one. */

@@ -10,7 +10,7 @@
  * from INIT_PRESERVED_FD on until the exec */
 enum { INIT_SYNC_FD = 3, INIT_TARGET_FD = 4, INIT_LISTENER_FD = 5, INIT_PRESERVED_FD = 6 };
 
-enum { INIT_AHEAD = 8 };
+enum { INIT_AHEAD = 8, INIT_SPACES = 8 };
 
 struct init {
     const struct plan *plan;
@@ -27,6 +27,9 @@ struct init {
     int tree;              /* the mount that the shim opened for the next BIND, or -1 */
     int ahead[INIT_AHEAD]; /* the mounts that were made ahead; of these are */
     int made, taken;
+    int spaces[INIT_SPACES]; /* other containers' namespaces, opened with the rights of the beginning; of
+                                these */
+    int opened, joined;
     int listener; /* of the seccomp filter, or -1 */
     int root;     /* the container's root: a mount before PIVOT, "/" after it */
     int null;     /* a mount of /dev/null that masks a file, -1 before the first */
@@ -44,7 +47,7 @@ int init_run_op(struct init *init, const struct clib_op *op);
 /* host.c: before the root is changed */
 int op_cgroup_join(const char *path);
 int op_unshare(uint64_t flags);
-int op_setns(const char *path, uint64_t flag);
+int op_setns(struct init *init, const struct clib_op *op);
 int op_join(struct init *init, uint64_t flags);
 int op_oom_score_adj(int64_t value);
 int op_time_offsets(const char *text);
@@ -109,8 +112,6 @@ int op_readonly(struct init *init, const char *path);
 
 /* nodes.c */
 int op_mknod(struct init *init, const struct clib_op *op);
-/* secret.c */
-int op_secret(const struct init *init, const struct clib_op *op);
 int op_symlink(struct init *init, const char *text, const char *path);
 int op_sysctl(struct init *init, const char *path, const char *value);
 /* standard streams on the host's /dev/null go to the one below root */
@@ -143,8 +144,13 @@ int op_label(const struct init *init, const char *file, const char *text);
 
 /* reaper.c: returns in the child, which goes on with the plan */
 int op_init(const struct init *init);
+/* the same as a program by itself, whose words are the program's */
+_Noreturn void reaper_main(const char *const *argv, const char *const *envp);
 
 /* exec.c */
+enum { PROGRAM_SIZE = 4096 };
+/* writes the path of `name`, sought in the directories of `search` as execvp(3) does, to `found` */
+int find_program(const char *name, const char *search, char found[PROGRAM_SIZE]);
 int op_hold(struct init *init, const char *name, const char *search);
 /* from here on nothing has to be opened */
 int op_descriptors(struct init *init);

@@ -13,6 +13,7 @@ static enum payload payload_of(uint32_t kind) {
     case CLIB_OP_ROOT_OVERLAY:
     case CLIB_OP_ROOT_FUSE:
     case CLIB_OP_MOUNT:
+    case CLIB_OP_MEMORY:
     case CLIB_OP_EXEC:
     case CLIB_OP_COMMAND:
     case CLIB_OP_LISTENER:
@@ -33,6 +34,9 @@ static enum payload payload_of(uint32_t kind) {
     case CLIB_OP_HANDOVER:
     case CLIB_OP_ID_MAP:
     case CLIB_OP_LINK:
+    case CLIB_OP_NAMESPACE:
+    case CLIB_OP_LEND:
+    case CLIB_OP_BORROW:
     case CLIB_OP_TIME_OFFSETS:
     case CLIB_OP_PERSONALITY:
     case CLIB_OP_IO_PRIORITY:
@@ -98,11 +102,14 @@ static uint32_t needed_texts(uint32_t kind) {
     case CLIB_OP_OOM_RECORD:
     case CLIB_OP_CGROUP_KILL:
     case CLIB_OP_CGROUP_REMOVE:
+    case CLIB_OP_BORROW:
         return 1;
     case CLIB_OP_MKNOD:
     case CLIB_OP_SECRET:
     case CLIB_OP_MASK:
     case CLIB_OP_READONLY:
+    case CLIB_OP_MEMORY:
+    case CLIB_OP_LEND:
         return 2;
     case CLIB_OP_MOUNT:
     case CLIB_OP_BIND:
@@ -112,6 +119,7 @@ static uint32_t needed_texts(uint32_t kind) {
     case CLIB_OP_LINK:
     case CLIB_OP_LABEL:
     case CLIB_OP_ROOT_FUSE:
+    case CLIB_OP_NAMESPACE:
         return 3;
     case CLIB_OP_ROOT_OVERLAY:
         return 4;
@@ -161,9 +169,8 @@ static int strings_fit(const struct plan *plan, uint32_t offset, uint32_t count)
 /* options of a mount are pairs, and so are an overlay's layers behind its mount point; a list of nothing
  * needs no place */
 static uint32_t string_count(const struct clib_op *op) {
-    return op->kind == CLIB_OP_MOUNT          ? op->size * 2
-           : op->kind == CLIB_OP_ROOT_OVERLAY ? op->size * 2 + 1
-                                              : op->size;
+    int pairs = op->kind == CLIB_OP_MOUNT || op->kind == CLIB_OP_MEMORY;
+    return pairs ? op->size * 2 : op->kind == CLIB_OP_ROOT_OVERLAY ? op->size * 2 + 1 : op->size;
 }
 
 /* do the words of a program, its environment and what comes with them make up the list? */

@@ -15,7 +15,8 @@
 #include <linux/signal.h>
 #include <linux/wait.h>
 
-enum { SIGNALED = 0x7f, FAILED_ITSELF = 125, SIGNAL_INFO_SIZE = 128 };
+enum { SIGNALED = 0x7f, FAILED_ITSELF = 125, NOT_EXECUTABLE = 126, NOT_FOUND = 127 };
+enum { SIGNAL_INFO_SIZE = 128, STANDARD_STREAMS = 3 };
 
 static const uint64_t every_signal = ~0ull;
 
@@ -41,21 +42,21 @@ static void reap(int program, int how) {
 
 /* The shim takes the end of the channel for the exec, so that it may not stay open here; a filter may have
  * something against the one call. */
-static void close_all(const struct init *init) {
+static void close_all(int last) {
     if (sys(close_range, 0, ~0u, 0) < 0)
-        for (int fd = 0; fd <= INIT_PRESERVED_FD + init->preserved || fd <= init->sync; fd++)
+        for (int fd = 0; fd <= last; fd++)
             sys(close, fd);
 }
 
 /* By a descriptor, so that the signals stay blocked also while they are waited for: whoever is to send one
  * looks whether it would be heard. */
-static _Noreturn void serve(const struct init *init, int program) {
+static _Noreturn void serve(int last_fd, int program) {
     union {
         uint32_t signal;
         char info[SIGNAL_INFO_SIZE];
     } next;
     sys(prctl, PR_SET_NAME, "init");
-    close_all(init);
+    close_all(last_fd);
     int signals = (int)sys(signalfd4, -1, &every_signal, sizeof every_signal, O_CLOEXEC);
     for (;;) {
         long size = sys(read, signals, &next, sizeof next);
@@ -79,14 +80,15 @@ static void take_terminal(void) {
     sys(ioctl, 0, TIOCSPGRP, &group);
 }
 
-int op_init(const struct init *init) {
+/* 0 in the child; this process stays. -errno: there is no child */
+static int part(int last_fd) {
     uint64_t none = 0;
     int parent = (int)sys(getpid);
     sys(prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* where the pid namespace is not its own */
     sys(rt_sigprocmask, SIG_SETMASK, &every_signal, 0, sizeof every_signal);
     long pid = sys(clone, SIGCHLD, 0); /* not clone3(2), which Docker's seccomp profile answers with ENOSYS */
     if (pid > 0)
-        serve(init, (int)pid);
+        serve(last_fd, (int)pid);
     if (pid == 0) {
         take_terminal();
         sys(prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
@@ -94,5 +96,38 @@ int op_init(const struct init *init) {
             leave(FAILED_ITSELF);
     }
     sys(rt_sigprocmask, SIG_SETMASK, &none, 0, sizeof none);
-    return pid < 0 ? (int)pid : 0;
+    return (int)pid;
+}
+
+int op_init(const struct init *init) {
+    int last = INIT_PRESERVED_FD + init->preserved;
+    return part(init->sync > last ? init->sync : last);
+}
+
+/* ---- by itself, in a container that another runtime makes ---- */
+
+static const char *search_path(const char *const *envp) {
+    for (; *envp; envp++)
+        if (memcmp(*envp, "PATH=", 5) == 0)
+            return *envp + 5;
+    return "";
+}
+
+static _Noreturn void complain(const char *name, int error) {
+    static const char missing[] = ": not found\n", refused[] = ": cannot be executed\n";
+    const char *reason = error == -ENOENT ? missing : refused;
+    sys(write, 2, "init: ", 6);
+    sys(write, 2, name, text_length(name));
+    sys(write, 2, reason, text_length(reason));
+    leave(error == -ENOENT ? NOT_FOUND : NOT_EXECUTABLE);
+}
+
+_Noreturn void reaper_main(const char *const *argv, const char *const *envp) {
+    char program[PROGRAM_SIZE];
+    int result = find_program(argv[0], search_path(envp), program);
+    if (result == 0)
+        result = part(STANDARD_STREAMS);
+    if (result == 0)
+        result = (int)sys(execve, program, argv, envp);
+    complain(argv[0], result);
 }

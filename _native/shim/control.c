@@ -143,6 +143,12 @@ static void attach(struct shim *shim, struct client *client, uint32_t wanted, in
     answer_with(shim, client, result, input);
 }
 
+static void answer_loan(struct shim *shim, struct client *client) {
+    cleanup_close int mount = -1;
+    int result = lend(shim, &mount);
+    answer_with(shim, client, result, mount);
+}
+
 static void handle(struct shim *shim, struct client *client, const struct clib_message *message, int *fds,
                    int count) {
     switch ((enum clib_message_kind)message->kind) {
@@ -172,6 +178,9 @@ static void handle(struct shim *shim, struct client *client, const struct clib_m
     }
     case CLIB_MESSAGE_ATTACH:
         attach(shim, client, (uint32_t)message->value[0], fds, count);
+        return;
+    case CLIB_MESSAGE_BORROW:
+        answer_loan(shim, client);
         return;
     case CLIB_MESSAGE_END_INPUT:
         answer(shim, client, stdio_end_input(shim));

@@ -193,6 +193,12 @@ static int run_op(struct init *init, const struct clib_op *op) {
     return init_run_op(init, op);
 }
 
+/* The root's overlay is mounted in its place at once. */
+static int makes_mount(const struct clib_op *op) {
+    return op->kind == CLIB_OP_ROOT_FUSE || op->kind == CLIB_OP_TREE || op->kind == CLIB_OP_MEMORY ||
+           op->kind == CLIB_OP_NAMESPACE || op->kind == CLIB_OP_BORROW;
+}
+
 struct launch {
     int index;  /* of the op that failed */
     int hold;   /* START is to be waited for */
@@ -208,11 +214,13 @@ static int run_ops(struct shim *shim, struct init *init, const int child[3], str
         launch->index = (int)i;
         if (op->kind == CLIB_OP_RUNTIME)
             result = make_process(shim, op, child, &launch->status);
-        else if (op->kind == CLIB_OP_ROOT_FUSE)
-            result = roots_fuse(shim, op, &init->tree);
+        else if (makes_mount(op))
+            result = handover_make(shim, op, &init->tree);
+        else if (op->kind == CLIB_OP_LEND)
+            result = lend_open(shim, op_text(plan, op, 1));
         else if (op->kind == CLIB_OP_HOLD)
             launch->hold = 1;
-        else if (op->kind != CLIB_OP_CGROUP_JOIN) /* which is the RUNTIME's behind it */
+        else if (op->kind != CLIB_OP_CGROUP_JOIN && op->kind != CLIB_OP_SECRET) /* each is another op's */
             result = run_op(init, op);
         if (result != 0)
             return result;

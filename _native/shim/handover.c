@@ -1,5 +1,6 @@
 /* What the container's first process hands over, since it has no right to it, or no way, once it is in its
  * own namespaces: see CLIB_OP_HANDOVER. It waits meanwhile, so that its pid is its own. */
+#include "path.h"
 #include "program.h"
 #include "shim.h"
 
@@ -14,17 +15,7 @@
 #include <linux/un.h>
 #include <linux/wait.h>
 
-enum { PATH_SIZE = 128, AGENT_SECONDS = 5 };
-
-int open_proc(int pid, const char *name, int flags) {
-    char path[PATH_SIZE] = "/proc/";
-    size_t length = 6 + format_decimal(path + 6, (uint64_t)pid), more = text_length(name);
-    if (length + 1 + more >= sizeof path)
-        return -ENAMETOOLONG;
-    path[length++] = '/';
-    memcpy(path + length, name, more + 1);
-    return (int)sys(openat, AT_FDCWD, path, flags | O_CLOEXEC);
-}
+enum { AGENT_SECONDS = 5 };
 
 static int write_proc(int pid, const char *name, const char *text) {
     cleanup_close int fd = open_proc(pid, name, O_WRONLY);
@@ -80,11 +71,21 @@ static int map_tree(const struct shim *shim, const struct clib_op *op, int tree)
     return (int)sys(mount_setattr, tree, "", flags, &attributes, sizeof attributes);
 }
 
+/* A part of it may be what a container has written: it is resolved inside. */
+static int clone_source(const struct plan *plan, const struct clib_op *op) {
+    const char *path = op_text(plan, op, 0), *part = op_text(plan, op, 1);
+    unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
+    flags |= op->number[0] & CLIB_MOUNT_RECURSIVE ? AT_RECURSIVE : 0;
+    if (!part)
+        return (int)sys(open_tree, AT_FDCWD, path, flags);
+    cleanup_close int top = (int)sys(openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    cleanup_close int source = top < 0 ? top : path_open(top, part, O_PATH, PATH_FOLLOW);
+    return source < 0 ? source : (int)sys(open_tree, source, "", flags | AT_EMPTY_PATH);
+}
+
 /* *made stays as it is where an ordinary user's shim may not open the tree: the first process may */
 static int open_tree_of(const struct shim *shim, const struct clib_op *op, int *made) {
-    unsigned below = op->number[0] & CLIB_MOUNT_RECURSIVE ? AT_RECURSIVE : 0;
-    cleanup_close int tree = (int)sys(open_tree, AT_FDCWD, op_text(&shim->plan, op, 0),
-                                      OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | below);
+    cleanup_close int tree = clone_source(&shim->plan, op);
     if (tree == -EPERM && op->number[1] == CLIB_TREE_AS_IT_IS)
         return 0;
     if (tree < 0)
@@ -138,6 +139,22 @@ static int send_listener(const struct shim *shim, const struct clib_op *op, int 
     return sent == -EAGAIN ? -ETIMEDOUT : sent;
 }
 
+int handover_make(struct shim *shim, const struct clib_op *op, int *made) {
+    close_fd(made);
+    *made = -1;
+    if (op->kind == CLIB_OP_TREE)
+        return open_tree_of(shim, op, made);
+    if (op->kind == CLIB_OP_MEMORY)
+        return memory_mount(shim, op, made);
+    if (op->kind == CLIB_OP_NAMESPACE)
+        return lend_namespace(&shim->plan, op, made);
+    if (op->kind == CLIB_OP_BORROW)
+        return borrow(op_text(&shim->plan, op, 0), made);
+    if (op->kind == CLIB_OP_ROOT_OVERLAY)
+        return roots_overlay(shim, op, made);
+    return op->kind == CLIB_OP_ROOT_FUSE ? roots_fuse(shim, op, made) : -EINVAL;
+}
+
 static int run_op(struct shim *shim, const struct clib_op *op, int number, int *made) {
     const struct plan *plan = &shim->plan;
     switch ((enum clib_op_kind)op->kind) {
@@ -148,13 +165,16 @@ static int run_op(struct shim *shim, const struct clib_op *op, int number, int *
     case CLIB_OP_COMMAND:
         return program_command(plan, op, shim->pid);
     case CLIB_OP_TREE:
-        close_fd(made);
-        *made = -1;
-        return open_tree_of(shim, op, made);
+    case CLIB_OP_MEMORY:
+    case CLIB_OP_NAMESPACE:
+    case CLIB_OP_BORROW:
     case CLIB_OP_ROOT_OVERLAY:
-        return roots_overlay(shim, op, made);
     case CLIB_OP_ROOT_FUSE:
-        return roots_fuse(shim, op, made);
+        return handover_make(shim, op, made);
+    case CLIB_OP_LEND:
+        return lend_open(shim, op_text(plan, op, 1));
+    case CLIB_OP_SECRET: /* the MEMORY before it has made it */
+        return 0;
     case CLIB_OP_LINK:
         return link_move(shim->pid, op_text(plan, op, 0), op_text(plan, op, 1));
     case CLIB_OP_LISTENER:
@@ -177,7 +197,6 @@ static int run_op(struct shim *shim, const struct clib_op *op, int number, int *
     case CLIB_OP_MOUNT:
     case CLIB_OP_BIND:
     case CLIB_OP_MKNOD:
-    case CLIB_OP_SECRET:
     case CLIB_OP_SYMLINK:
     case CLIB_OP_CONSOLE:
     case CLIB_OP_MASK:

@@ -2,6 +2,7 @@
 #include "shim.h"
 
 #include "init.h"
+#include "other.h"
 
 #include <linux/close_range.h>
 #include <linux/sched.h>
@@ -57,16 +58,22 @@ static int join_pid_namespace_of_target(const struct shim *shim, uint64_t flags)
     return (int)result;
 }
 
+static int enter_pid_namespace(const struct plan *plan, const struct clib_op *op) {
+    cleanup_close int fd = other_setns(plan, op);
+    return fd < 0 ? fd : (int)sys(setns, fd, CLONE_NEWPID);
+}
+
 /* A process enters a pid namespace by being born in it, so what joins one is the shim, for its child. */
-static int join_pid_namespace(struct shim *shim) {
+static int join_pid_namespace(struct shim *shim, enum clib_stage *stage) {
     for (uint32_t i = 0; i < shim->plan.header->before_count; i++) {
         const struct clib_op *op = &shim->plan.ops[i];
         if (op->kind == CLIB_OP_JOIN && op->number[0] & CLONE_NEWPID)
             return join_pid_namespace_of_target(shim, op->number[0]);
         if (op->kind == CLIB_OP_SETNS && op->number[0] == CLONE_NEWPID) {
-            cleanup_close int fd =
-                (int)sys(openat, AT_FDCWD, op_text(&shim->plan, op, 0), O_RDONLY | O_CLOEXEC);
-            return fd < 0 ? fd : (int)sys(setns, fd, CLONE_NEWPID);
+            int result = enter_pid_namespace(&shim->plan, op);
+            *stage = result < 0 ? CLIB_STAGE_OP : *stage;
+            shim->failed_op = result < 0 ? (int)i : -1;
+            return result;
         }
     }
     return 0;
@@ -189,7 +196,7 @@ int launch_start(struct shim *shim, enum clib_stage *stage) {
     }
     *stage = CLIB_STAGE_NAMESPACE;
     cleanup_close int own = (int)sys(openat, AT_FDCWD, "/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-    if ((result = join_pid_namespace(shim)) < 0)
+    if ((result = join_pid_namespace(shim, stage)) < 0)
         return result;
     *stage = CLIB_STAGE_CLONE;
     if ((result = (int)sys(socketpair, AF_UNIX_, SOCK_SEQPACKET_ | O_CLOEXEC, 0, pair)) < 0)

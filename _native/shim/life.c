@@ -72,11 +72,22 @@ static void record(const struct shim *shim, int64_t start) {
     record_write(shim, "restarts", &message);
 }
 
+/* why a start has failed, in numbers: whoever asks has no plan */
+static void record_failure(struct shim *shim) {
+    const struct clib_plan *header = shim->plan.header;
+    int index = shim->end.value[2];
+    uint32_t count = header->before_count + header->started_count;
+    if (index >= 0 && (uint32_t)index < count)
+        shim->end.number[1] = shim->plan.ops[index].kind;
+    record_write(shim, "failed", &shim->end);
+}
+
 /* a start that has failed has Docker's exit codes */
 static void count_as_exit(struct shim *shim) {
     int stage = shim->end.value[0], error = shim->end.value[1];
     if (shim->end.kind != CLIB_MESSAGE_FAILED)
         return;
+    record_failure(shim);
     shim->end = (struct clib_message){
         .kind = CLIB_MESSAGE_EXITED,
         .version = CLIB_PROTOCOL_VERSION,
@@ -114,8 +125,10 @@ int life_may_go_on(const struct shim *shim) {
 
 void life_began(struct shim *shim) {
     shim->life.began = clock_ns(CLOCK_MONOTONIC);
-    if (shim->life.restarts)
-        record(shim, 0);
+    if (!shim->life.restarts)
+        return;
+    sys(unlinkat, shim->directory, "failed", 0);
+    record(shim, 0);
 }
 
 /* all that is left of the run */
@@ -126,6 +139,7 @@ static void settle(struct shim *shim) {
     if (shim->flags & CLIB_LAUNCH_FOREIGN)
         foreign_dismiss(shim);
     roots_end(shim);
+    lend_end(shim);
     close_fd(&shim->root_daemon);
     close_fd(&shim->pidfd);
     shim->root_daemon = shim->pidfd = shim->terminal = -1;
@@ -169,8 +183,9 @@ static void run_again(struct shim *shim) {
     for (int i = 0; i < SHIM_PUMPS; i++)
         pump_close(shim, &shim->pumps[i]);
     shim->phase = PHASE_ENDING;
-    shim->end = (struct clib_message){
-        .kind = CLIB_MESSAGE_FAILED, .version = CLIB_PROTOCOL_VERSION, .value = {(int)stage, -result, -1}};
+    shim->end = (struct clib_message){.kind = CLIB_MESSAGE_FAILED,
+                                      .version = CLIB_PROTOCOL_VERSION,
+                                      .value = {(int)stage, -result, shim->failed_op}};
 }
 
 int life_goes_on(struct shim *shim) {

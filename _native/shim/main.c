@@ -1,12 +1,13 @@
 /* The helper: shim of one container or exec. Started with descriptor 3 as its control socket and nothing
  * else; see wire.h for the conversation. */
+#include "init.h"
 #include "shim.h"
 
 #include <linux/close_range.h>
 #include <linux/prctl.h>
 #include <linux/signal.h>
 
-void helper_main(void);
+void helper_main(const long *stack);
 
 int shim_prepare(struct shim *shim) {
     /* nothing inside the container may look at this process or its memory while they share a namespace */
@@ -30,7 +31,7 @@ void shim_clear(struct shim *shim) {
         &shim->log.fd,         &shim->listener,      &shim->start_listener, &shim->signals,
         &shim->sync,           &shim->terminal,      &shim->pidfd,          &shim->root_daemon,
         &shim->guard,          &shim->host_mounts,   &shim->life.stdin,     &shim->health.pidfd,
-        &shim->health.channel, &shim->health.output,
+        &shim->health.channel, &shim->health.output, &shim->lent,           &shim->failed_op,
     };
     memset(shim, 0, __builtin_offsetof(struct shim, clients));
     for (unsigned i = 0; i < sizeof none / sizeof *none; i++)
@@ -88,7 +89,7 @@ _Noreturn void shim_run(struct shim *shim, int result, enum clib_stage stage) {
         shim->end = (struct clib_message){
             .kind = CLIB_MESSAGE_FAILED,
             .version = CLIB_PROTOCOL_VERSION,
-            .value = {(int)stage, -result, -1},
+            .value = {(int)stage, -result, shim->failed_op},
         };
     if (shim->released)
         leave(0);
@@ -99,7 +100,11 @@ _Noreturn void shim_run(struct shim *shim, int result, enum clib_stage stage) {
     leave(0);
 }
 
-void helper_main(void) {
+/* With words behind its name it is the init of a container that another runtime makes. */
+void helper_main(const long *stack) {
+    const char *const *argv = (const char *const *)(stack + 1);
+    if (stack[0] > 1)
+        reaper_main(argv + 1, argv + stack[0] + 1);
     struct shim shim;
     enum clib_stage stage = CLIB_STAGE_LAUNCH;
     shim_clear(&shim);

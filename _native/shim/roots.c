@@ -19,8 +19,9 @@
 
 enum { PATIENCE_SECONDS = 5, MNT_DETACH_ = 2, FUSE_OPTIONS = 7 };
 
-static _Noreturn void make_overlay(const struct shim *shim, const struct clib_op *op, int mapping,
-                                   int channel) {
+static int make_overlay(struct shim *shim, const struct clib_op *op) {
+    int mapped = !!(op->number[0] & CLIB_ROOT_MAPPED);
+    cleanup_close int mapping = mapped ? open_proc(shim->pid, "ns/user", O_RDONLY) : -1;
     struct overlay overlay = {
         .plan = &shim->plan,
         .op = op,
@@ -28,49 +29,11 @@ static _Noreturn void make_overlay(const struct shim *shim, const struct clib_op
         .mounts = shim->layers,
         .mount_count = shim->layer_count,
     };
-    long result = sys(mount, 0, "/", 0, MS_REC | MS_SLAVE, 0);
-    int mount = result < 0 ? -1 : overlay_mount(&overlay);
-    struct clib_message answer = {
-        .kind = CLIB_MESSAGE_DONE,
-        .version = CLIB_PROTOCOL_VERSION,
-        .value = {result < 0  ? (int)-result
-                  : mount < 0 ? -mount
-                              : 0},
-    };
-    channel_send(channel, &answer, mount < 0 ? -1 : mount);
-    leave(0);
-}
-
-static int receive_mount(int channel, int *made) {
-    struct clib_message answer;
-    int fds[CLIB_MAX_FDS], count;
-    int result = channel_receive(channel, &answer, fds, &count, 0);
-    if (result <= 0)
-        return result < 0 ? result : -EOWNERDEAD;
-    if (answer.value[0] || count != 1)
-        return answer.value[0] ? -answer.value[0] : -EPROTO;
-    *made = fds[0];
-    return 0;
+    return mapped && mapping < 0 ? mapping : overlay_mount(&overlay);
 }
 
 int roots_overlay(struct shim *shim, const struct clib_op *op, int *made) {
-    int pair[2], mapped = !!(op->number[0] & CLIB_ROOT_MAPPED);
-    cleanup_close int mapping = mapped ? open_proc(shim->pid, "ns/user", O_RDONLY) : -1;
-    if (mapped && mapping < 0)
-        return mapping;
-    int result = (int)sys(socketpair, AF_UNIX_, SOCK_SEQPACKET_ | O_CLOEXEC, 0, pair);
-    if (result < 0)
-        return result;
-    cleanup_close int ours = pair[0];
-    int pid = (int)sys(clone, CLONE_NEWNS | SIGCHLD, 0);
-    if (pid == 0)
-        make_overlay(shim, op, mapping, pair[1]);
-    sys(close, pair[1]);
-    if (pid < 0)
-        return pid;
-    result = receive_mount(ours, made);
-    sys(wait4, pid, 0, 0, 0);
-    return result;
+    return make_aside(shim, op, make_overlay, CLONE_NEWNS, made);
 }
 
 /* ---- fuse-overlayfs ---- */

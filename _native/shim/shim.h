@@ -6,6 +6,7 @@
 #include "base.h"
 #include "channel.h"
 #include "plan.h"
+#include "proc.h"
 
 enum { SHIM_CLIENTS = 4096, SHIM_PUMPS = 4, SHIM_TAPS = 32, SHIM_BUFFER = 1 << 18 };
 
@@ -112,7 +113,8 @@ struct shim {
     uint32_t flags; /* enum clib_launch_flag */
     int rows, columns;
     enum phase phase;
-    int recorded; /* `started` is on disk: an end needs its record too */
+    int failed_op; /* which op a launch has failed in, where it is one, or -1 */
+    int recorded;  /* `started` is on disk: an end needs its record too */
     int directory, owner, target, cgroup;
     int stdio[3];
     int input; /* a writing end for those who attach, or -1 */
@@ -127,6 +129,7 @@ struct shim {
     int pid, pidfd;
     int root_daemon; /* pidfd of who serves the container's root, or -1 */
     int guard;       /* of a foreign container: ends it where this process is killed */
+    int lent;        /* a mount in the container's mount namespace, or -1 */
     int host_mounts; /* of a foreign container: the mount namespace that its shim has left, or -1 */
     int64_t start_time;
     int64_t ended_at;        /* on the monotonic clock */
@@ -198,12 +201,6 @@ int record_write(const struct shim *shim, const char *name, const struct clib_me
 /* the first process of a container that nobody stays with: whoever asked for it may be killed before it hears
  */
 void record_init(struct shim *shim);
-struct process_facts {
-    int64_t start_time; /* clock ticks since boot; 0 where it is not known */
-    int has_execed;
-    int is_init; /* or stays as the init of a plan with CLIB_OP_INIT, which names it so */
-};
-void process_facts(int pid, struct process_facts *facts);
 
 /* control.c */
 /* a socket of that name in the container's directory; its descriptor or -errno */
@@ -220,12 +217,33 @@ void control_exited(struct shim *shim);
 struct clib_message control_state(const struct shim *shim);
 
 /* handover.c */
-/* a file below /proc/<pid>; its descriptor or -errno */
-int open_proc(int pid, const char *name, int flags);
 void handover_serve(struct shim *shim, const struct clib_message *request);
+/* one of the ops by which a mount is made for the next BIND: *made, in the place of what it was */
+int handover_make(struct shim *shim, const struct clib_op *op, int *made);
 /* runs the hooks among `count` ops from `at` on; 0, or what the failed one, *index, came to */
 int handover_hooks(struct shim *shim, uint32_t at, uint32_t count, int *index);
 struct clib_message handover_failure(const struct shim *shim, int result, int index);
+
+/* aside.c: *made is a mount, attached nowhere */
+typedef int (*mount_maker)(struct shim *shim, const struct clib_op *op); /* its descriptor or -errno */
+/* `flags`: CLONE_NEWNS for a mount namespace of its own, or 0 */
+int make_aside(struct shim *shim, const struct clib_op *op, mount_maker make, uint64_t flags, int *made);
+/* what such a process has answered, or another shim */
+int receive_mount(int channel, int *made);
+
+/* memory.c: a MEMORY, with its SECRETs */
+int memory_mount(struct shim *shim, const struct clib_op *op, int *made);
+
+/* lend.c */
+/* opens what the container lends; what is missing is not lent */
+int lend_open(struct shim *shim, const char *path);
+void lend_end(struct shim *shim);
+/* a clone of it */
+int lend(struct shim *shim, int *made);
+/* what the container of that directory lends */
+int borrow(const char *directory, int *made);
+/* a mount of a NAMESPACE */
+int lend_namespace(const struct plan *plan, const struct clib_op *op, int *made);
 
 /* roots.c: *made is the root's mount, attached nowhere */
 int roots_overlay(struct shim *shim, const struct clib_op *op, int *made);

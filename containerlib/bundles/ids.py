@@ -32,6 +32,11 @@ class IdMaps:
     uids: tuple[tuple[int, int, int], ...]
     gids: tuple[tuple[int, int, int], ...]
 
+    def has(self, uid: int, gid: int) -> bool:
+        """Whether both are mapped."""
+        pairs = ((self.uids, uid), (self.gids, gid))
+        return all(any(0 <= number - first < size for first, _, size in entries) for entries, number in pairs)
+
     def on_host(self, uid: int, gid: int) -> tuple[int, int]:
         """The host's numbers of the container's; root's where one is not mapped."""
         return _outer(self.uids, uid), _outer(self.gids, gid)

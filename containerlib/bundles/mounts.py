@@ -6,22 +6,20 @@ Spec: runtime-spec config.md#mounts
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime.plan.mounts import PROC_FILES
-from containerlib.spec.options import ContainerOptions, MountOption
+from containerlib.spec.options import JOIN, ContainerOptions, MountOption
 from containerlib.spec.runtime import IDMapping, Mount, Spec
-from containerlib.spec.secret import DIRECTORY
 
 __all__ = ["check_target", "mounts_of", "with_secrets"]
 
 _RECURSIVE_READ_ONLY = (5, 12)
 """mount_setattr(2), which a read-only bind needs to cover the mounts below its source too."""
-_NO_SWAP = (6, 4)
-"""A tmpfs's option."""
 _SAFE = ("nosuid", "noexec", "nodev")
+_SHM = "/dev/shm"  # noqa: S108 - a path in the container
 
 _DEFAULT: tuple[Mount, ...] = (
     {"destination": "/proc", "type": "proc", "source": "proc", "options": [*_SAFE]},
@@ -41,19 +39,12 @@ _DEFAULT: tuple[Mount, ...] = (
     {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["ro", *_SAFE]},
     {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": [*_SAFE]},
     {
-        "destination": "/dev/shm",  # noqa: S108 - a path in the container
+        "destination": _SHM,
         "type": "tmpfs",
         "source": "shm",
         "options": [*_SAFE, "mode=1777", "size=67108864"],
     },
 )
-
-_HOST_SHM: Mount = {
-    "destination": "/dev/shm",  # noqa: S108
-    "type": "bind",
-    "source": "/dev/shm",  # noqa: S108
-    "options": ["rbind", "rprivate", "rw", *_SAFE],
-}
 
 
 def mounts_of(options: ContainerOptions, extra: Sequence[Mount], kernel: tuple[int, int]) -> list[Mount]:
@@ -66,9 +57,9 @@ def mounts_of(options: ContainerOptions, extra: Sequence[Mount], kernel: tuple[i
     Raises: InvalidArgument(field="mounts").
     """
     defaults: Iterable[Mount] = _writable(_DEFAULT) if options.privileged else _DEFAULT
-    if options.ipc in ("host", "none"):
-        shared = [_HOST_SHM] if options.ipc == "host" else []
-        defaults = [*(mount for mount in defaults if mount["destination"] != "/dev/shm"), *shared]  # noqa: S108
+    if options.ipc in ("host", "none") or options.ipc.startswith(JOIN):
+        shared = [] if options.ipc == "none" else [_shared_memory(options.ipc)]
+        defaults = [*(mount for mount in defaults if mount["destination"] != _SHM), *shared]
     if options.shm_bytes is not None:
         defaults = [_sized(mount, options.shm_bytes) for mount in defaults]
     if not options.mounts:
@@ -83,16 +74,20 @@ def mounts_of(options: ContainerOptions, extra: Sequence[Mount], kernel: tuple[i
     return [*kept, *sorted(asked, key=lambda mount: mount["destination"].count("/"))]
 
 
-def with_secrets(spec: Spec, options: ContainerOptions, kernel: tuple[int, int]) -> Spec:
-    """`spec` with the tmpfs that secrets are made in, above all other mounts; not swapped, where the kernel can."""
-    if any(mount["destination"] == DIRECTORY for mount in spec["mounts"]):
-        raise InvalidArgument(f"{DIRECTORY} has a mount: secrets have their own there", field="secret")
-    bytes_needed = sum(len(secret.value) + 4096 for secret in options.secrets) + 65_536
-    words = [*_SAFE, "ro", "mode=755", f"size={bytes_needed}"]
-    if kernel >= _NO_SWAP and options.userns.kind == "host":
-        words.append("noswap")
-    mount: Mount = {"destination": DIRECTORY, "type": "tmpfs", "source": "tmpfs", "options": words}
-    return {**spec, "mounts": [*spec["mounts"], mount]}
+def with_secrets(spec: Spec, sources: Mapping[str, str]) -> Spec:
+    """`spec` with a bind of each of the secrets' `sources` on its place, above all other mounts.
+
+    Raises: InvalidArgument where something else is mounted on one of these places.
+    """
+    taken = sources.keys() & {mount["destination"] for mount in spec["mounts"]}
+    if taken:
+        raise InvalidArgument(f"{min(taken)} has a mount, and a secret is to be there", field="secret")
+    options = ["bind", "rprivate", "ro", *_SAFE]
+    own: list[Mount] = [
+        {"destination": place, "type": "bind", "source": source, "options": options}
+        for place, source in sources.items()
+    ]
+    return {**spec, "mounts": [*spec["mounts"], *own]}
 
 
 def check_target(target: str, *, field: str) -> str:
@@ -118,9 +113,16 @@ def _is_hidden(destination: str, targets: set[str]) -> bool:
     return destination in targets or ("/dev" in targets and destination.startswith("/dev/"))
 
 
+def _shared_memory(word: str) -> Mount:
+    """Of the host, or of another container: that one's word is in place of a path, which is known at the start."""
+    source = _SHM if word == "host" else word
+    options = ["rbind", "rprivate", "rw", *_SAFE]
+    return {"destination": _SHM, "type": "bind", "source": source, "options": options}
+
+
 def _sized(mount: Mount, size_bytes: int) -> Mount:
     """The shared memory's mount with another size; any other as it is."""
-    if mount["destination"] != "/dev/shm":  # noqa: S108
+    if mount["destination"] != _SHM:
         return mount
     return {
         **mount,

@@ -49,7 +49,7 @@ def check_sharing(options: ContainerOptions) -> None:
                     "the container shares another one's network, and with it its names: say this of the other",
                     field=name,
                 )
-    if options.shm_bytes is not None and options.ipc in ("host", "none"):
+    if options.shm_bytes is not None and options.ipc not in ("private", "shareable"):
         raise InvalidArgument(
             f'with ipc("{options.ipc}") the container has no /dev/shm of its own', field="shm_size"
         )

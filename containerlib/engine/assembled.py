@@ -14,19 +14,22 @@ from typing import TYPE_CHECKING
 
 from containerlib import runtime
 from containerlib._sys.trees import remove_tree
+from containerlib.engine.late import late_of
+from containerlib.engine.listing import find
 from containerlib.engine.lock import locked
 from containerlib.engine.sources import resolve_again
 from containerlib.errors import Unsupported
+from containerlib.runtime.plan.late import Part
 from containerlib.spec.lifecycle import State
 
 if TYPE_CHECKING:
     from containerlib.engine.instance import Instance
     from containerlib.runtime import Supervisor
-    from containerlib.spec.runtime import Linux, Spec
+    from containerlib.runtime.plan.late import Late
+    from containerlib.spec.runtime import Linux, Mount, Spec
 
 __all__ = ["assembled"]
 
-_KEPT = ("user", "mount", "pid")
 _sessions: dict[str, _Session] = {}
 _guard = threading.Lock()
 
@@ -87,13 +90,15 @@ def _mounter(instance: Instance, stack: contextlib.ExitStack) -> Supervisor:
     remove_tree(place)  # of a process that was killed
     os.mkdir(place, 0o700)  # noqa: PTH102 - a str
     stack.callback(remove_tree, place)
+    late = late_of(instance)
     supervisor = runtime.create(
         instance.directory,
         directory=place,
-        root=image.root(instance.directory, instance.core.mountpoints),
+        root=image.root(instance.directory, instance.core.mountpoints, mapped=instance.memo.ids == "mapped"),
         cgroup=None,
         owned=True,
-        spec=_only_files(instance.spec),
+        spec=_only_files(instance, late),
+        late=late,
         hold=True,
         bare=True,
         log=None,
@@ -102,17 +107,30 @@ def _mounter(instance: Instance, stack: contextlib.ExitStack) -> Supervisor:
     return supervisor
 
 
-def _only_files(spec: Spec) -> Spec:
-    """A container that has the files of `spec`, and no program: volumes, and what else is of the host's disk."""
-    linux = spec.get("linux", {})
-    namespaces = [each for each in linux.get("namespaces", ()) if each["type"] in _KEPT]
-    kept: Linux = {"namespaces": namespaces}
-    if "uidMappings" in linux:
-        kept["uidMappings"], kept["gidMappings"] = linux["uidMappings"], linux["gidMappings"]
+def _only_files(instance: Instance, late: Late) -> Spec:
+    """A container that has its files, and no program: volumes, and what else is of the host's disk."""
+    spec = instance.spec
+
+    def is_on_disk(mount: Mount) -> bool:
+        source = mount.get("source", "")
+        is_late = source.startswith(f"{instance.directory}/late/")
+        return mount.get("type") == "bind" and (not is_late or isinstance(late.found.get(source), Part))
+
     return {
         "ociVersion": spec["ociVersion"],
         "process": {"user": {"uid": 0, "gid": 0}, "args": ["-"], "cwd": "/"},
         "root": spec["root"],
-        "mounts": [each for each in spec.get("mounts", ()) if each.get("type") == "bind"],
-        "linux": kept,
+        "mounts": [each for each in spec.get("mounts", ()) if is_on_disk(each)],
+        "linux": _ids_of(instance),
     }
+
+
+def _ids_of(instance: Instance) -> Linux:
+    """Namespaces of its own, with the ids that it has, also where these are another container's. Raises: NotFound."""
+    linux, other = instance.spec.get("linux", {}), dict(instance.memo.joined).get("user")
+    maps = linux if other is None else find(instance.core, other).spec["linux"]
+    own: Linux = {"namespaces": [{"type": "mount"}, {"type": "pid"}]}
+    if "uidMappings" in maps:
+        own["namespaces"].append({"type": "user"})
+        own["uidMappings"], own["gidMappings"] = maps["uidMappings"], maps["gidMappings"]
+    return own

@@ -12,6 +12,7 @@ from attrs import asdict, evolve, frozen
 
 from containerlib import runtime, shim
 from containerlib.engine.events import is_lost
+from containerlib.engine.failed import last_failure
 from containerlib.engine.inspection_words import device_limits, facts
 from containerlib.engine.update import limits_of
 from containerlib.runtime.lifetime import read_health, restart_count
@@ -57,7 +58,8 @@ class ContainerInfo:
     made from, `image_id` the image. `argv`, `env`, `workdir` and `user` are those of its first process, `groups` are
     its supplementary ones. `network` is "none", "host" or "container:ID"; `namespaces` has the other kinds
     too, where "private" is its own. `uids` and `gids`: (first id in the container, on the host, how many), with a user
-    namespace of its own. `health_check` is what is asked, `health` what was answered. `secrets` are names.
+    namespace of its own. `error`: why its supervisor's last start of it failed, where that was no first one.
+    `health_check` is what is asked, `health` what was answered. `secrets` are names.
     """
 
     id: str
@@ -71,6 +73,7 @@ class ContainerInfo:
     started_at: datetime | None
     finished_at: datetime | None
     oom_killed: bool
+    error: str | None
     detached: bool
     auto_remove: bool
     owner_pid: int | None
@@ -190,6 +193,7 @@ def _life(instance: Instance) -> dict[str, Any]:
         "started_at": None if state is State.CREATED else _written_at(f"{instance.directory}/started"),
         "finished_at": status.finished_at if status else None,
         "oom_killed": bool(status and status.oom_killed),
+        "error": last_failure(instance),
     }
 
 

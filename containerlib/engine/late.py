@@ -1,73 +1,150 @@
-"""What a configuration names by descriptor: things that must not change between a look and their use.
+"""What a container's configuration calls by paths at which nothing is: found, or made, by its shim at each start.
 
-    with ExitStack() as stack:
-        spec = late_bound(instance, instance.spec, stack)      # the same spec where there is nothing of the kind
-        ...                                                    # the container is made meanwhile
+    spec = named(instance, options, spec)       # once: other containers' words become paths below <container>/late
+    late = late_of(instance, secrets)           # at each start of ours: what these paths stand for
+    require_lenders(instance)                   # before it, for words that a person reads
 
-Found anew at each start, so that the configuration on disk is never older than what it names. While the stack is open,
-/proc/PID/fd/N of this process is what was found, whatever becomes of the path that it was found by.
+The shim starts a container again by itself, when nobody of ours is there: so it looks up another container's process, a
+part of a volume and what another one lends itself, each time.
 """
 
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from containerlib._sys.paths import open_in_root
-from containerlib.engine.joining import namespace_of
-from containerlib.errors import NotFound, StageError
+from containerlib.bundles.host import HostFacts
+from containerlib.bundles.mounts import with_secrets
+from containerlib.engine.joining import name_of, require_running
+from containerlib.errors import InvalidArgument, NotFound, StageError
+from containerlib.runtime.plan.late import Borrowed, Late, Memory, OtherNamespace, Part
+from containerlib.spec.options import JOIN, ContainerOptions
+from containerlib.spec.secret import DIRECTORY, Secret
+from containerlib.spec.values import evolve
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from containerlib.bundles.ids import IdMaps
     from containerlib.engine.instance import Instance, Shared
+    from containerlib.runtime.plan.late import Found
     from containerlib.spec.runtime import Mount, Namespace, Spec
 
-__all__ = ["late_bound"]
+__all__ = ["late_of", "named", "part_path", "require_lenders"]
+
+_SHM = "/dev/shm"  # noqa: S108 - a path in a container
+_NO_SWAP = (6, 4)
+"""A tmpfs's option."""
 
 
-def late_bound(instance: Instance, spec: Spec, stack: ExitStack) -> Spec:
-    """`spec` with descriptors that `stack` closes. Raises: NotFound; StageError."""
-    parts = {mount.target: mount for mount in instance.memo.mounts if mount.subpath}
-    joined = dict(instance.memo.joined)
-    if not parts and not joined:
-        return spec
-    mounts = [
-        _part(instance, mount, parts[mount["destination"]], stack) if mount["destination"] in parts else mount
-        for mount in spec["mounts"]
-    ]
-    namespaces = [
-        _joined(instance, namespace, joined[namespace["type"]], stack)
-        if namespace["type"] in joined
-        else namespace
-        for namespace in spec["linux"]["namespaces"]
-    ]
-    return {**spec, "mounts": mounts, "linux": {**spec["linux"], "namespaces": namespaces}}
+def named(instance: Instance, options: ContainerOptions, spec: Spec) -> Spec:
+    """`spec` with paths in place of other containers' words, and with mounts of the secrets.
+
+    Raises: InvalidArgument for a secret where something else is mounted.
+    """
+
+    def namespace(each: Namespace) -> Namespace:
+        is_joined = each.get("path", "").startswith(JOIN)
+        return {**each, "path": _at(instance, name_of(each["type"]))} if is_joined else each
+
+    def mount(each: Mount) -> Mount:
+        is_lent = each.get("source", "").startswith(JOIN)
+        return {**each, "source": _at(instance, "shm")} if is_lent else each
+
+    if options.joined:
+        namespaces = [namespace(each) for each in spec["linux"]["namespaces"]]
+        mounts = [mount(each) for each in spec["mounts"]]
+        spec = {**spec, "mounts": mounts, "linux": {**spec["linux"], "namespaces": namespaces}}
+    places = {place: _at(instance, name) for name, place, _ in _memories(options.secrets)}
+    return with_secrets(spec, places) if places else spec
 
 
-def _joined(instance: Instance, namespace: Namespace, other: str, stack: ExitStack) -> Namespace:
-    descriptor = namespace_of(instance.core, other, namespace["type"], stack)
-    return {**namespace, "path": held(descriptor, stack)}
+def part_path(instance: Instance, target: str) -> str:
+    """The path of the part of a volume that is mounted there."""
+    index = next(i for i, mount in enumerate(instance.memo.mounts) if mount.target == target)
+    return _at(instance, f"part-{index}")
 
 
-def _part(instance: Instance, mount: Mount, part: Shared, stack: ExitStack) -> Mount:
-    """The mount of a part of a volume, whose links, which a container may have written, cannot lead out of it."""
-    directory = instance.core.volumes.path(part.source)
+def late_of(instance: Instance, secrets: Sequence[Secret] = (), maps: IdMaps | None = None) -> Late:
+    """What is found or made at its start. `secrets` are kept nowhere; `maps`: the ids of its user namespace."""
+    memo, core = instance.memo, instance.core
+    found: dict[str, Found] = {}
+    for kind, other in memo.joined:
+        name, directory = name_of(kind), core.directory(other)
+        found[_at(instance, name)] = OtherNamespace(directory, name)
+        if kind == "ipc":
+            found[_at(instance, "shm")] = Borrowed(directory)
+    for mount in _parts(instance):
+        directory = core.volumes.path(mount.source)
+        found[part_path(instance, mount.target)] = Part(directory, mount.subpath)
+    for name, _, files in _memories(secrets):
+        found[_at(instance, name)] = _memory(name, files, maps)
+    return Late(
+        found,
+        lends=_SHM if memo.ipc == "shareable" or memo.ipc.startswith(JOIN) else None,
+        variables=tuple(secret for secret in secrets if secret.variable is not None),
+    )
+
+
+def require_lenders(instance: Instance) -> None:
+    """Raises: NotFound or Conflict for another container that is gone or does not run; NotFound for a volume's part."""
+    for kind, other in instance.memo.joined:
+        require_running(instance.core, other, kind)
+    for mount in _parts(instance):
+        _require_part(instance, mount)
+
+
+def _at(instance: Instance, name: str) -> str:
+    return f"{instance.directory}/late/{name}"
+
+
+def _parts(instance: Instance) -> Iterator[Shared]:
+    return (mount for mount in instance.memo.mounts if mount.subpath)
+
+
+def _memories(secrets: Sequence[Secret]) -> Iterator[tuple[str, str, tuple[Secret, ...]]]:
+    """(name below late/, where it is mounted, the files in it): those of the usual directory together."""
+    files = [secret for secret in secrets if secret.variable is None]
+    usual = tuple(secret for secret in files if secret.path.startswith(f"{DIRECTORY}/"))
+    if usual:
+        yield "secrets", DIRECTORY, usual
+    others = (secret for secret in files if secret not in usual)
+    yield from ((f"secret-{index}", secret.path, (secret,)) for index, secret in enumerate(others))
+
+
+def _memory(name: str, files: tuple[Secret, ...], maps: IdMaps | None) -> Memory:
+    swap = HostFacts.current().kernel < _NO_SWAP
+    owner = (0, 0) if maps is None else maps.on_host(0, 0)
+    if name == "secrets":
+        own = (evolve(each, path=each.path.removeprefix(f"{DIRECTORY}/")) for each in files)
+        return Memory(tuple(_on_host(each, maps) for each in own), "/", owner, swap)
+    return Memory((_on_host(evolve(files[0], path="secret"), maps),), "/secret", owner, swap)
+
+
+def _on_host(secret: Secret, maps: IdMaps | None) -> Secret:
+    """With the host's ids in place of the container's."""
+    if maps is None:
+        return secret
+    if not maps.has(secret.uid, secret.gid):
+        raise InvalidArgument(
+            f"the container's user namespace has no user {secret.uid} or no group {secret.gid}",
+            field="secret",
+        )
+    uid, gid = maps.on_host(secret.uid, secret.gid)
+    return evolve(secret, uid=uid, gid=gid)
+
+
+def _require_part(instance: Instance, mount: Shared) -> None:
     try:
-        top = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        top = os.open(instance.core.volumes.path(mount.source), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            descriptor = open_in_root(top, part.subpath, os.O_PATH)
+            os.close(open_in_root(top, mount.subpath, os.O_PATH))
         finally:
             os.close(top)
     except FileNotFoundError as error:
         raise NotFound(
-            f"the volume {part.source!r} has no {part.subpath!r}: make it first, in a container"
+            f"the volume {mount.source!r} has no {mount.subpath!r}: make it first, in a container"
         ) from error
     except OSError as error:
-        raise StageError("volume", error.errno or 0, f"{part.source}/{part.subpath}") from error
-    return {**mount, "source": held(descriptor, stack)}
-
-
-def held(descriptor: int, stack: ExitStack) -> str:
-    """The path of an open descriptor for others on this machine, good until `stack` closes it."""
-    stack.callback(os.close, descriptor)
-    return f"/proc/{os.getpid()}/fd/{descriptor}"
+        raise StageError("volume", error.errno or 0, f"{mount.source}/{mount.subpath}") from error

@@ -21,8 +21,6 @@ from containerlib._sys.copies import copy_tree
 from containerlib._sys.opening import root_status
 from containerlib._sys.privilege import Capability, require_capability
 from containerlib.bundles.config import default_hostname, make_config
-from containerlib.bundles.host import HostFacts
-from containerlib.bundles.mounts import with_secrets
 from containerlib.bundles.users import resolve_user
 from containerlib.bundles.write import write
 from containerlib.engine import events, words
@@ -30,8 +28,8 @@ from containerlib.engine.ids import give, in_namespace, kind_of, maps_of
 from containerlib.engine.inspection_words import words_of
 from containerlib.engine.instance import Instance, Memo
 from containerlib.engine.joining import with_ids
-from containerlib.engine.late import late_bound
-from containerlib.engine.lifetime import health_of, is_removed, prepare, refuse_again
+from containerlib.engine.late import late_of, named, require_lenders
+from containerlib.engine.lifetime import health_of, is_removed, prepare
 from containerlib.engine.lock import locked
 from containerlib.engine.mounting import bound, image_roots, images_of, shared, whole
 from containerlib.engine.names import new_id, new_name
@@ -50,8 +48,8 @@ from containerlib.store import ContainerRecord
 if TYPE_CHECKING:
     from containerlib.bundles.ids import IdMaps
     from containerlib.engine.core import Core
+    from containerlib.runtime.plan.late import Late
     from containerlib.spec.runtime import Mount, Spec
-    from containerlib.spec.secret import Secret
 
 __all__ = ["Order", "launch"]
 
@@ -111,7 +109,7 @@ def launch(
             hold=order.hold,
             wait=wait,
             undo=undo,
-            secrets=options.secrets,
+            late=late_of(instance, options.secrets, maps),
             is_first=True,
         )
         if order.remove:  # from here on the shim's: whoever sees its record without a directory may forget it
@@ -145,22 +143,20 @@ def start_bundle(
     hold: bool,
     wait: bool = True,
     undo: Undo,
-    secrets: tuple[Secret, ...] = (),
+    late: Late | None = None,
     is_first: bool = False,
 ) -> Supervisor:
-    """Starts what the container's directory describes, in a new cgroup. `is_first`: that is new."""
+    """Starts what the container's directory describes, in a new cgroup. `is_first`: that is new.
+
+    `late`: with its secrets, which nobody else knows.
+    """
+    require_lenders(instance)
     spec = instance.spec
     cgroup = instance.cgroup
     undo.add(cgroup.remove)
     cgroup.create(spec.get("linux", {}).get("resources", {}))
     prepare(instance)
-    with contextlib.ExitStack() as stack:
-        late = late_bound(instance, spec, stack)
-        if late is not spec:  # what it names is held until the supervisor has used it
-            refuse_again(instance)
-            write(instance.directory, late)
-            spec, wait = late, True
-        root = stack.enter_context(instance.core.layer_mounts.of(_root(instance, image)))
+    with instance.core.layer_mounts.of(_root(instance, image)) as root:
         try:
             return instance.driver.create(
                 instance.directory,
@@ -175,7 +171,7 @@ def start_bundle(
                 wait=wait,
                 log=instance.memo.log,
                 reaper=instance.memo.init,
-                secrets=secrets,
+                late=late_of(instance) if late is None else late,
                 images=image_roots(instance),
                 is_first=is_first,
             )
@@ -325,11 +321,10 @@ def _write_bundle(
     )
     if options.cdi or options.gpus is not None:
         spec = _with_cdi(spec, options)
-    if options.secrets:
-        spec = with_secrets(spec, options, HostFacts.current().kernel)
     spec = in_namespace(
         spec, options, maps, [mount for mount in files if mount["source"].startswith(instance.directory)]
     )
+    spec = named(instance, options, spec)
     write(instance.directory, spec)
     return spec
 

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from containerlib import runtime
 from containerlib.engine.lock import locked
-from containerlib.errors import InvalidArgument, Unsupported
+from containerlib.errors import InvalidArgument
 from containerlib.runtime.lifetime import Lifetime, restart_count, write_lifetime, write_policy
 from containerlib.spec.lifecycle import State
 from containerlib.spec.lifetime import CommandCheck, HealthOption, RestartOption
@@ -29,7 +29,6 @@ __all__ = [
     "is_to_run",
     "is_unattended",
     "prepare",
-    "refuse_again",
     "refuse_policy",
     "set_restart",
 ]
@@ -82,28 +81,12 @@ def prepare(instance: Instance) -> None:
     write_lifetime(instance.directory, lifetime, plan)
 
 
-def refuse_again(instance: Instance) -> None:
-    """Raises Unsupported where the container's shim would start again what it can only be started with once."""
-    health = instance.memo.health
-    if instance.memo.restart.policy != "no" or (health is not None and health.on_failure == "restart"):
-        raise _only_once(instance)
-
-
-def _only_once(instance: Instance) -> Unsupported:
-    return Unsupported(
-        f"{instance.subject} shares another container's namespaces, or has a part of a volume, which are looked up "
-        'when it is started: its supervisor cannot start it again; write restart("no")'
-    )
-
-
 def refuse_policy(instance: Instance, restart: RestartOption) -> None:
-    """Raises: InvalidArgument where the container is to be at its end; Unsupported as `refuse_again`."""
+    """Raises: InvalidArgument where the container is to be removed at its end."""
     if restart.policy == "no":
         return
     if instance.memo.remove:
         raise InvalidArgument("what is removed at its end is not started again", field="restart")
-    if instance.memo.joined or any(mount.subpath for mount in instance.memo.mounts):
-        raise _only_once(instance)
 
 
 def set_restart(instance: Instance, restart: RestartOption) -> None:

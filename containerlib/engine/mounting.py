@@ -2,7 +2,7 @@
 
 whole(core, options, image, ...)      before the record: what is mounted, other containers' and unnamed volumes too
 bound(instance, options, image)       after it, when nobody can remove the volumes: each as a bind of its directory
-Held(instance).spec(spec)             at each start: what must not change between a look and the mount, by descriptor
+image_roots(instance)                 at each start
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from attrs import evolve
 
 from containerlib.bundles.mounts import check_target
 from containerlib.engine.instance import Shared
+from containerlib.engine.late import part_path
 from containerlib.engine.listing import find, list_all
 from containerlib.engine.sources import StoredSource, resolve
 from containerlib.errors import InvalidArgument, NotFound
@@ -100,7 +101,8 @@ def images_of(
     for mount in options.mounts:
         if mount.kind != "image":
             continue
-        below = [other.target for other in options.mounts if other.target.startswith(f"{mount.target}/")]
+        places = (*(other.target for other in options.mounts), *(secret.path for secret in options.secrets))
+        below = [place for place in places if place.startswith(f"{mount.target}/")]
         if below:
             raise InvalidArgument(
                 f"an image is mounted on {mount.target} after all else, and would hide {below[0]}",
@@ -129,7 +131,8 @@ def _bound(instance: Instance, mount: MountOption, image: Resolved) -> MountOpti
             write = partial(copy_directory, image.layers, mount.target)
             core.volumes.fill(mount.source, write, partial(_others, instance))
         ids = () if mount.id_map is None and instance.memo.ids == "mapped" else mount.id_map
-        return evolve(mount, kind="bind", source=path, id_map=ids)
+        source = part_path(instance, mount.target) if mount.subpath else path
+        return evolve(mount, kind="bind", source=source, id_map=ids)
     if mount.kind == "bind" and not os.path.lexists(mount.source):
         raise NotFound(
             f"the mount source {mount.source} (for {mount.target}) is not there: make it first, on the host"

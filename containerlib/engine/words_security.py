@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from containerlib.bundles.mounts import check_target
 from containerlib.engine.words import container_path, text
 from containerlib.engine.words_mounts import id_map
 from containerlib.engine.words_names import file_path
@@ -45,23 +46,30 @@ def seccomp(profile: Seccomp) -> dict[str, str | None]:
 
 
 def secret(
-    name: str, value: bytes | os.PathLike[str], *, at: str | None, mode: int, uid: int, gid: int
+    name: str,
+    value: bytes | os.PathLike[str],
+    *,
+    at: str | None,
+    env: str | None,
+    mode: int | None,
+    uid: int | None,
+    gid: int | None,
 ) -> Secret:
-    """A file that is in memory only."""
+    """A file that is in memory only, or a variable."""
     if not _SECRET.fullmatch(text(name, field="secret")):
         raise InvalidArgument(f"{name!r} is not a name of letters, digits, '_', '.' and '-'", field="secret")
-    path = f"{DIRECTORY}/{name}" if at is None else container_path(at, field="at")
-    if not path.startswith(f"{DIRECTORY}/"):
-        raise InvalidArgument(
-            f"secrets are below {DIRECTORY}, where nothing is on a disk, and not at {path}", field="at"
-        )
-    numbers: dict[str, Any] = {
-        "mode": number(mode, field="mode", least=0, most=0o777),
-        "uid": number(uid, field="uid", least=0, most=2**32 - 2),
-        "gid": number(gid, field="gid", least=0, most=2**32 - 2),
+    facts: dict[str, Any] = {
+        "mode": 0o400 if mode is None else number(mode, field="mode", least=0, most=0o777),
+        "uid": number(uid or 0, field="uid", least=0, most=2**32 - 2),
+        "gid": number(gid or 0, field="gid", least=0, most=2**32 - 2),
     }
+    if env is not None:
+        _check_variable(env, {"at": at, "mode": mode, "uid": uid, "gid": gid})
+        place, facts["variable"] = "", env
+    else:
+        place = _secret_path(f"{DIRECTORY}/{name}" if at is None else at)
     if isinstance(value, os.PathLike):
-        return Secret(name, path, source=file_path(value, field="secret"), **numbers)
+        return Secret(name, place, source=file_path(value, field="secret"), **facts)
     if not isinstance(value, bytes):  # not shown: it may be the secret
         raise InvalidArgument(
             "its value is bytes, or the Path of a file: encode text, e.g. with .encode()", field="secret"
@@ -70,7 +78,24 @@ def secret(
         raise InvalidArgument(
             f"{len(value)} bytes are more than {MAX_SECRET}: mount() a file instead", field="secret"
         )
-    return Secret(name, path, value, **numbers)
+    if env is not None and b"\0" in value:
+        raise InvalidArgument("a variable has no NUL byte: let the secret be a file", field="secret")
+    return Secret(name, place, value, **facts)
+
+
+def _secret_path(at: str) -> str:
+    path = check_target(container_path(at, field="at"), field="at")
+    if path == DIRECTORY or DIRECTORY.startswith(f"{path}/"):
+        raise InvalidArgument(f"{path} is a directory, in which secrets are: choose a file", field="at")
+    return path
+
+
+def _check_variable(name: str, of_files: Mapping[str, object]) -> None:
+    if not text(name, field="env") or "=" in name:
+        raise InvalidArgument(f"{name!r} is not the name of a variable", field="env")
+    for field, value in of_files.items():
+        if value is not None:
+            raise InvalidArgument(f"{field} is of a file, and a variable is none", field=field)
 
 
 def apparmor(profile: str) -> str | None:

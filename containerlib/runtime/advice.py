@@ -18,7 +18,9 @@ from errno import (
     ENOTDIR,
     EOPNOTSUPP,
     EPERM,
+    EPROTO,
     ERANGE,
+    ESRCH,
     ETIMEDOUT,
     EUCLEAN,
 )
@@ -28,6 +30,7 @@ __all__ = ["OP_ADVICE"]
 _NOT_MAPPABLE = (
     "this kernel cannot id-map the source's file system or a mount below it, or it is id-mapped already"
 )
+_ABSENT = "the container that this one shares with does not run, or was removed: start it first"
 _DAMAGED = "a layer's file is damaged: pull the image again, after removing it"
 _NOT_ON_EACH_OTHER = "a directory cannot be mounted on a file, nor a file on a directory"
 _BY_OP: Mapping[str, Mapping[int, str]] = {
@@ -40,7 +43,21 @@ _BY_OP: Mapping[str, Mapping[int, str]] = {
         "(ro, nosuid, nodev, noexec, noatime)",
         ENODEV: "only a procfs may be mounted on /proc",
     },
-    "tree": {EINVAL: _NOT_MAPPABLE, EPERM: _NOT_MAPPABLE, EOPNOTSUPP: _NOT_MAPPABLE},
+    "setns": {ESRCH: _ABSENT},
+    "namespace": {ESRCH: _ABSENT},
+    "borrow": {
+        ESRCH: _ABSENT,
+        ENOENT: "that container has nothing there to lend",
+        EINVAL: "that container has unmounted what it was to lend",
+        EPROTO: "its supervisor was started by an older containerlib: start it again with this one",
+        ETIMEDOUT: "its supervisor does not answer: is it stopped?",
+    },
+    "tree": {
+        ENOENT: "the source, or the part of it that is asked for, is not there: make it first",
+        EINVAL: _NOT_MAPPABLE,
+        EPERM: _NOT_MAPPABLE,
+        EOPNOTSUPP: _NOT_MAPPABLE,
+    },
     "root_overlay": {
         EUCLEAN: _DAMAGED,
         ENOTBLK: "this kernel mounts no file system that is a file: Linux 6.12 with EROFS_FS_BACKED_BY_FILE does; pull "

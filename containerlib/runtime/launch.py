@@ -39,6 +39,7 @@ from containerlib.runtime.plan.container import Manner, container_plan, exec_pla
 from containerlib.runtime.plan.groups import Groups
 from containerlib.runtime.plan.hooks import hook_ops
 from containerlib.runtime.plan.labels import require_labels
+from containerlib.runtime.plan.late import NOTHING, Late
 from containerlib.runtime.plan.resctrl import ResctrlGroup, assign, find_resctrl, group_of
 from containerlib.runtime.plan.roots import OverlayRoot, Root
 from containerlib.runtime.plan.user import Mapper
@@ -52,7 +53,6 @@ from containerlib.spec.values import evolve
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from containerlib.spec.runtime import Process, Spec
-    from containerlib.spec.secret import Secret
 
 __all__ = [
     "create",
@@ -66,7 +66,7 @@ __all__ = [
 ]
 
 
-_LATER_RECORDS = ("restarts", "health", "stopped")
+_LATER_RECORDS = ("restarts", "failed", "health", "stopped")
 
 
 def create(
@@ -89,7 +89,7 @@ def create(
     pivot: bool = True,
     keyring: bool = True,
     reaper: bool = False,
-    secrets: tuple[Secret, ...] = (),
+    late: Late = NOTHING,
     images: Sequence[tuple[str, OverlayRoot]] = (),
     is_first: bool = False,
     mapper: Mapper | None = None,
@@ -106,7 +106,7 @@ def create(
     this call, the process is for others to reap, and its streams are those of `stdio`. `preserve`: the program's
     descriptors from 3 on. `pivot`: False where "/" is the initial ramdisk. `keyring`: it gets a session keyring.
     `reaper`: its first process is an init of ours that hands signals on and reaps; the program is the init's child.
-    `secrets`: files that are made in the tmpfs that `spec` mounts for them; they go by the plan, in memory alone.
+    `late`: what paths in `spec` stand for, and what is nowhere else; it goes by the plan, in memory alone.
     `images`: more roots that are mounted, read-only, on these paths. `is_first`: `directory` is new, and has no records
     of an earlier run. `mapper`: who maps a user namespace for a caller
     without privilege. Needs root, or a user namespace; Linux 5.12.
@@ -140,7 +140,7 @@ def create(
                 pivot=pivot,
                 keyring=keyring,
                 reaper=reaper,
-                secrets=secrets,
+                late=late,
                 images=_one_by_one(images),
                 bundle=bundle,
                 mapper=mapper,

@@ -1,4 +1,4 @@
-"""A file for a container that is nowhere but in memory."""
+"""A file or variable for a container that is nowhere but in memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ DIRECTORY = "/run/secrets"
 
 @frozen
 class Secret:
-    """`value` is in no repr. `source`: the file on the host that has it instead, read when the container is made."""
+    """`value` is in no repr. `source`: the file on the host that has it instead, read when the container is made.
+
+    `variable`: its first process has it in its environment, and not as a file. `is_helper`: the file is the helper.
+    """
 
     name: str
     path: str
@@ -21,3 +24,10 @@ class Secret:
     mode: int = 0o400
     uid: int = 0
     gid: int = 0
+    variable: str | None = None
+    is_helper: bool = False
+
+    @property
+    def place(self) -> tuple[str, str | None]:
+        """Where it is: one of a kind in a container."""
+        return self.path, self.variable

@@ -92,6 +92,61 @@ def test_ipc_that_is_private_is_not_lent(box: cl.ContainerRecipe) -> None:
             box.ipc(private).run("true")
 
 
+def test_ipc_of_another_container_has_its_shared_memory(box: cl.ContainerRecipe, other: cl.Container) -> None:
+    other.exec("sh", "-c", "echo hello > /dev/shm/word")
+    with box.ipc(other).start("sleep", "1000") as member:
+        assert member.exec("cat", "/dev/shm/word").text == "hello\n"
+        member.exec("touch", "/dev/shm/back")
+        assert other.exec("ls", "/dev/shm").text == "back\nword\n"
+        options = member.exec("grep", " /dev/shm ", "/proc/mounts").text.split()[3].split(",")
+        assert set(options) >= {"rw", "nosuid", "nodev", "noexec"}
+        other.stop(timeout=0.0)
+        assert member.exec("cat", "/dev/shm/word").text == "hello\n", "as long as somebody has it"
+
+
+def test_ipc_of_another_container_is_that_of_its_last_start(
+    box: cl.ContainerRecipe, other: cl.Container
+) -> None:
+    other.exec("touch", "/dev/shm/first")
+    other.stop(timeout=0.0)
+    other.start()
+    other.exec("touch", "/dev/shm/second")
+    assert box.ipc(other).run("ls", "/dev/shm").text == "second\n"
+
+
+def test_ipc_of_a_container_that_has_the_hosts_is_the_hosts(box: cl.ContainerRecipe) -> None:
+    with box.ipc("host").start("sleep", "100") as shared:
+        found = (
+            box.ipc(shared).run("sh", "-c", "readlink /proc/self/ns/ipc; stat -c %d /dev/shm").text.split()
+        )
+    assert found == [*host("ipc"), str(Path("/dev/shm").stat().st_dev)]
+
+
+def test_ipc_of_a_container_in_a_user_namespace_is_shared_by_one_in_it(box: cl.ContainerRecipe) -> None:
+    donor = box.userns("auto").ipc("shareable")
+    with donor.start("sh", "-c", "echo hello > /dev/shm/word; exec sleep 100") as first:
+        first.wait_for(exec=("test", "-s", "/dev/shm/word"))
+        recipe = box.userns(first).ipc(first).network(first)
+        show = "cat /dev/shm/word; touch /dev/shm/mine; stat -c %u /dev/shm /dev/shm/word /dev/shm/mine"
+        assert recipe.run("sh", "-c", show).text.split() == ["hello", "0", "0", "0"]
+
+
+def test_ipc_of_another_container_leaves_shared_memory_of_its_own_alone(
+    box: cl.ContainerRecipe, other: cl.Container
+) -> None:
+    recipe = box.ipc(other).mount(cl.tmpfs(), at="/dev/shm")
+    assert recipe.run("sh", "-c", "ls /dev/shm | wc -l; touch /dev/shm/own").text == "0\n"
+    assert other.exec("ls", "/dev/shm").text == ""
+    with pytest.raises(cl.InvalidArgument):
+        box.ipc(other).shm_size("1MiB").run("true")
+
+
+def test_ipc_none_is_lent_to_nobody(box: cl.ContainerRecipe) -> None:
+    with box.ipc("none").start("sleep", "100") as private:
+        with pytest.raises(cl.Conflict, match=r'ipc\("shareable"\)'):
+            box.ipc(private).run("true")
+
+
 def test_ipc_none_has_no_shared_memory(box: cl.ContainerRecipe) -> None:
     assert box.ipc("none").run("sh", "-c", "grep -c /dev/shm /proc/mounts", check=False).text == "0\n"
 

@@ -31,12 +31,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             break;
         case CLIB_OP_ROOT_FUSE:
         case CLIB_OP_MOUNT:
+        case CLIB_OP_MEMORY:
         case CLIB_OP_EXEC:
         case CLIB_OP_COMMAND:
         case CLIB_OP_LISTENER:
         case CLIB_OP_HOOK:
-            for (uint32_t s = 0; s < (op->kind == CLIB_OP_MOUNT ? op->size * 2 : op->size);
-                 s++, at = next_text(at))
+            for (uint32_t s = 0, pairs = op->kind == CLIB_OP_MOUNT || op->kind == CLIB_OP_MEMORY;
+                 s < op->size << pairs; s++, at = next_text(at))
                 touch_text(at);
             break;
         case CLIB_OP_SECCOMP:
@@ -46,6 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         case CLIB_OP_CPU_AFFINITY:
         case CLIB_OP_MEMORY_POLICY:
         case CLIB_OP_TREE:
+        case CLIB_OP_SECRET:
             for (uint32_t b = 0; b < op->size; b++)
                 sink += (unsigned char)at[b];
             break;

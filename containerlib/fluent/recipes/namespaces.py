@@ -32,8 +32,8 @@ class NamespaceWords(Words):
     def ipc(self, kind: Literal["private", "shareable", "host", "none"] | ContainerHandle[Any], /) -> Self:
         """Whose shared memory and message queues it has: its own, those of the host, or those of another container.
 
-        Others may have those of one that is `"shareable"`, but for /dev/shm, which is each container's own; with
-        `"none"` there is no /dev/shm.
+        /dev/shm goes with them. Others may have those of one that is `"shareable"`, or has another's itself; with
+        `"none"` they are its own, and there is no /dev/shm.
         """
         return self._with(ipc=_word(kind, "private", "shareable", "host", "none", field="ipc"))
 

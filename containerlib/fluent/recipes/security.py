@@ -47,18 +47,22 @@ class SecurityWords(Words):
         /,
         *,
         at: str | None = None,
-        mode: int = 0o400,
-        uid: int = 0,
-        gid: int = 0,
+        env: str | None = None,
+        mode: int | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
     ) -> Self:
-        """A file with `value`, or what a Path has when the container is made: /run/secrets/NAME, or another below that.
+        """A file with `value`, or what a Path has when the container is made: /run/secrets/NAME, or the path `at`.
 
-        It is on a tmpfs of the container that nobody can write. Its content is in no file of the host, in no log and in
-        no `repr`; so a container that has stopped cannot be started again, as nobody knows it any more.
+        It is its root's alone (`mode` 0o400) unless said otherwise, on a tmpfs that nobody can write. With `env` it is
+        a variable of the first process, and no file; commands that are executed later have not got it.
+
+        Its content is in no file of the host, in no log, in no `repr` and in no `inspect`; so a container that has
+        stopped cannot be started again, but by its restart policy, as nobody else knows it any more.
         """
-        made = words_security.secret(name, value, at=at, mode=mode, uid=uid, gid=gid)
-        others = tuple(
-            each for each in self.options.secrets if made.name != each.name and made.path != each.path
+        made = words_security.secret(name, value, at=at, env=env, mode=mode, uid=uid, gid=gid)
+        others = (
+            each for each in self.options.secrets if each.name != made.name and each.place != made.place
         )
         return self._with(secrets=(*others, made))
 

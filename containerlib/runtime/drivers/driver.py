@@ -18,11 +18,11 @@ from typing import Protocol
 from containerlib.runtime import launch
 from containerlib.runtime.cgroups.cgroup import ContainerCgroup
 from containerlib.runtime.order import Stdio
+from containerlib.runtime.plan.late import NOTHING, Late
 from containerlib.runtime.plan.roots import OverlayRoot, Root
 from containerlib.runtime.supervisor import Supervisor
 from containerlib.spec.log import ALL_IN_ONE, LogOptions
 from containerlib.spec.runtime import Process, Spec
-from containerlib.spec.secret import Secret
 
 __all__ = ["NATIVE", "Driver", "NativeDriver", "find_driver"]
 
@@ -55,7 +55,7 @@ class Driver(Protocol):
         wait: bool = True,
         log: LogOptions | None = ALL_IN_ONE,
         reaper: bool = False,
-        secrets: tuple[Secret, ...] = (),
+        late: Late = NOTHING,
         images: Sequence[tuple[str, OverlayRoot]] = (),
         is_first: bool = False,
     ) -> Supervisor:

@@ -6,6 +6,8 @@ Its state is kept in the container's own directory, so that nothing of it is any
     <container>/runtime.log    what it says (--log)
     <container>/exec-*/        the files of an exec, for as long as it is being started
     <container>/checking/      those of an exec that checks the container's health, again and again
+    <container>/adapted/       the bundle that it is given, where the container's own says what it does not know
+    <container>/late/          empty: what is found or made at each start is mounted there, where the runtime sees it
 
 Spec: runtime-spec runtime.md#operations; the command line is that of runc(8), which the others have taken over.
 """
@@ -27,12 +29,13 @@ from containerlib.errors import Conflict, NotFound, StageError, Unsupported
 from containerlib.runtime import launch
 from containerlib.runtime.cgroups.cgroup import ContainerCgroup
 from containerlib.runtime.cgroups.layout import Layout
-from containerlib.runtime.drivers.bundle import sandbox_bundle
+from containerlib.runtime.drivers.bundle import bundle_for
 from containerlib.runtime.drivers.errors import explained
 from containerlib.runtime.drivers.plan import PID_FILE, Command, foreign_exec_plan, foreign_plan
 from containerlib.runtime.drivers.refusals import Facts, refuse_config, refuse_process
 from containerlib.runtime.kernel import layers_one_by_one, require_kernel
 from containerlib.runtime.order import Stdio, run_chores, supervise, terminal_size
+from containerlib.runtime.plan.late import NOTHING, Late, Memory
 from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.plan.roots import OverlayRoot, Root
 from containerlib.runtime.supervisor import Supervisor
@@ -50,6 +53,8 @@ _ANSWER_PATIENCE = 30.0
 _LOG = "runtime.log"
 _INNER = "inner.pid"
 _CHECKING = "checking"
+_LATE = "late"
+_INIT = Memory((Secret("init", "init", mode=0o555, is_helper=True),), "/init", swap=True)
 
 Ask = Callable[[Sequence[str]], str]
 
@@ -87,26 +92,28 @@ class ExternalRuntime:
         wait: bool = True,  # noqa: ARG002 - it is slow anyway, and what it says is to be read
         log: LogOptions | None = ALL_IN_ONE,
         reaper: bool = False,
-        secrets: tuple[Secret, ...] = (),
+        late: Late = NOTHING,
         images: Sequence[tuple[str, OverlayRoot]] = (),
         is_first: bool = False,
     ) -> Supervisor:
         require_kernel()
-        if secrets:
-            raise Unsupported(f"secret() takes the native driver: {self.name!r} would need them on a disk")
+        if late.variables:
+            raise Unsupported(
+                f"a secret that is a variable takes the native driver: {self.name!r} keeps the environment on a disk; "
+                "let it be a file"
+            )
         if images:
             raise Unsupported(
                 f"an image as a mount takes the native driver: {self.name!r} cannot stack its layers"
-            )
-        if reaper:
-            raise Unsupported(
-                f"init() takes the native driver: with {self.name!r} let the image's entrypoint be an init, e.g. tini"
             )
         refuse_config(spec, self.facts, self.name)
         if isinstance(root, OverlayRoot) and not layers_one_by_one():
             root = evolve(root, classic=True)
         if not is_first:
             launch.forget(directory)
+        found = {**late.found, f"{directory}/{_LATE}/init": _INIT} if reaper else late.found
+        if found:
+            os.makedirs(f"{directory}/{_LATE}", 0o700, exist_ok=True)  # noqa: PTH103 - a str
         said = f"{directory}/{_LOG}"
         _unlink(said)
         size = terminal_size(spec["process"], None)
@@ -114,7 +121,13 @@ class ExternalRuntime:
             self._command(directory, said, spec),
             (
                 "--bundle",
-                sandbox_bundle(bundle, directory, spec) if self._is_sandbox else bundle,
+                bundle_for(
+                    bundle,
+                    directory,
+                    spec,
+                    sandbox=self._is_sandbox,
+                    init=f"{directory}/{_LATE}/init" if reaper else None,
+                ),
                 *_files(directory, terminal=size is not None),
             ),
             root=root,
@@ -125,6 +138,8 @@ class ExternalRuntime:
             join=self._is_sandbox,
             hold=hold,
             log=log or ALL_IN_ONE,
+            late=evolve(late, found=found),
+            place=f"{directory}/{_LATE}",
         )
         with self._explaining(said, spec["process"]):
             return supervise(

@@ -19,6 +19,7 @@ from containerlib.runtime.cgroups.layout import Layout
 from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.container import after_ops, log_ops
 from containerlib.runtime.plan.groups import Groups
+from containerlib.runtime.plan.late import NOTHING, Late, late_mounts
 from containerlib.runtime.plan.mount_options import RDONLY
 from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.plan.root_mounts import foreign_root_mount_ops
@@ -69,16 +70,20 @@ def foreign_plan(
     join: bool,
     hold: bool,
     log: LogOptions = ALL_IN_ONE,
+    late: Late = NOTHING,
+    place: str = "",
 ) -> Plan:
-    """A container's. `create`: the arguments of that verb before the id.
+    """A container's. `create`: the arguments of that verb before the id. `place`: the directory of what is `late`.
 
     `join`: the runtime is put into the container's groups, as it does not place its processes itself.
     """
     before = [
         *private_host(layout, rootfs),
+        *late_mounts(late.found, place),  # paths of the host: from the next op on they are the root's
         *foreign_root_mount_ops(rootfs, root),
         *(ops.cgroup_join(file) for file in (_every_join_file(groups) if join else ())),
         command.op("create", *create, container_id, makes_process=True),
+        *([ops.lend(late.lends)] if late.lends else []),
         *([ops.hold("", "")] if hold else []),
     ]
     after = (*after_ops(groups), *log_ops(log), command.op("delete", "--force", container_id))

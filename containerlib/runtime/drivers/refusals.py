@@ -53,6 +53,10 @@ def refuse_config(spec: Spec, facts: Facts, name: str) -> None:
     for path in _SINCE:
         if _asked_for(spec, path):
             _refuse_old(path, facts, name)
+    for namespace in spec.get("linux", {}).get("namespaces", ()):
+        if namespace.get("path"):  # which its own kernel has not
+            what = f"a {namespace['type']} namespace that is another container's"
+            _refuse_before({"runsc": NEVER}, what, facts, name)
     linux = facts.features.get("linux") or {}
     for path, feature in _FEATURES.items():
         if _asked_for(spec, path) and not (linux.get(feature) or {}):

@@ -19,6 +19,7 @@ from containerlib.runtime.plan.devices import console_ops, device_ops
 from containerlib.runtime.plan.groups import Groups
 from containerlib.runtime.plan.hooks import hook_ops, state_text
 from containerlib.runtime.plan.labels import keyring_label_ops, labelled_mounts
+from containerlib.runtime.plan.late import NOTHING, Late
 from containerlib.runtime.plan.mount_entry import read_mounts
 from containerlib.runtime.plan.mounts import ahead_ops, mount_ops, read_only_ops, root_propagation
 from containerlib.runtime.plan.namespaces import CLONE_FLAGS, Namespaces, namespaces_of
@@ -32,7 +33,6 @@ from containerlib.runtime.plan.time_offsets import time_ops
 from containerlib.runtime.plan.unmounted import check_unmounted, directory_op, is_unmounted
 from containerlib.runtime.plan.user import Mapper, denies_groups, root_ops, user_ops
 from containerlib.spec.log import ALL_IN_ONE, LogOptions
-from containerlib.spec.secret import Secret
 from containerlib.spec.values import frozen
 
 TYPE_CHECKING = False
@@ -71,8 +71,8 @@ class Manner:
     """The first process is an init of ours, and the program its child."""
     images: tuple[tuple[str, OverlayRoot], ...] = ()
     """Roots that are mounted read-only, above its mounts: (path, root)."""
-    secrets: tuple[Secret, ...] = ()
-    """Files that are made on a tmpfs of its mounts; the plan is the only place that has them."""
+    late: Late = NOTHING
+    """What is found or made when it starts; the plan is the only place that has it."""
     bundle: str = ""
     """What hooks are told."""
     mapper: Mapper | None = None
@@ -101,14 +101,15 @@ def container_plan(
     unmounted = is_unmounted(kinds)
     if unmounted:
         check_unmounted(spec, kinds)
-    process = spec["process"]
+    late = manner.late
+    process = late.process(spec["process"])
     mounts = read_mounts(spec, manner.bundle)
 
     def hooks(kind: str) -> Iterator[Op]:
         return hook_ops(spec, kind, container_id=container_id, bundle=manner.bundle)
 
     before = [
-        *_host_ops(spec, mounts, groups, namespaces, manner.mapper),
+        *_host_ops(spec, mounts, groups, namespaces, manner),
         *(
             (directory_op(root),)
             if unmounted
@@ -121,10 +122,11 @@ def container_plan(
                 privileged=manner.mapper is None,
             )
         ),
-        *labelled_mounts(mount_ops(mounts, linux, groups, private_cgroups="cgroup" in new), linux),
+        *labelled_mounts(
+            mount_ops(mounts, linux, groups, private_cgroups="cgroup" in new, late=late.found), linux
+        ),
         *(op for at, image in manner.images for op in _image(rootfs, at, image)),
         *device_ops(spec, mounts, bound=namespaces.have_user),
-        *(ops.secret(s.path, s.value, mode=s.mode, uid=s.uid, gid=s.gid) for s in manner.secrets),
         *read_only_ops(mounts),
         *_sysctls(linux, kinds),
         *(ops.mask(path, f"linux.maskedPaths {path}") for path in linux.get("maskedPaths", ())),
@@ -139,6 +141,7 @@ def container_plan(
             propagation=root_propagation(linux)[1],
             moved=not manner.pivot,
         ),
+        *(ops.handover(ops.lend(late.lends)) if late.lends else ()),
         *(_keyring(process, container_id, namespaces) if manner.keyring else ()),
         *process_ops(
             process,
@@ -285,9 +288,9 @@ def _host_ops(
     mounts: Sequence[MountEntry],
     groups: Groups,
     namespaces: Namespaces,
-    mapper: Mapper | None,
+    manner: Manner,
 ) -> Iterator[Op]:
-    linux = spec.get("linux", {})
+    linux, mapper = spec.get("linux", {}), manner.mapper
     new, joined = namespaces.new, namespaces.joined
     joins = [ops.cgroup_join(file) for file in groups.join_files]
     oom_score = _oom_score(spec["process"])
@@ -301,7 +304,11 @@ def _host_ops(
     yield from joins
     yield from ops.handover(*map(ops.cgroup_join, groups.task_files))
     for kind, path in sorted(joined.items(), key=lambda item: item[0] != "user"):
-        yield ops.setns(path, CLONE_FLAGS[kind], f"linux.namespaces {kind} {path}")
+        origin, other = f"linux.namespaces {kind} {path}", manner.late.namespace(path)
+        if other is None:
+            yield ops.setns(path, CLONE_FLAGS[kind], origin)
+        else:
+            yield ops.setns_of(other.name, other.directory, CLONE_FLAGS[kind], origin)
     if namespaces.leave_their_owner:
         yield from labelled_mounts(ahead_ops(mounts, linux), linux)
     if "cgroup" in new and not namespaces.leave_their_owner:  # the groups, which are joined, become its root

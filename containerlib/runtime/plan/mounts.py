@@ -18,6 +18,7 @@ from containerlib.errors import InvalidArgument
 from containerlib.runtime.plan import mount_options, ops
 from containerlib.runtime.plan.cgroup_mounts import cgroup_mounts
 from containerlib.runtime.plan.groups import Groups
+from containerlib.runtime.plan.late import NOTHING, Part, source_ops
 from containerlib.runtime.plan.mount_options import RDONLY, MountOptions
 from containerlib.runtime.plan.op import Op
 from containerlib.runtime.plan.user import map_text
@@ -25,6 +26,9 @@ from containerlib.spec.values import frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from containerlib.runtime.plan.late import Found
     from containerlib.runtime.plan.mount_entry import MountEntry
     from containerlib.spec.runtime import IDMapping, Linux
 
@@ -59,7 +63,6 @@ _WITHOUT_DEVICE = frozenset(
 )
 """Their one superblock may be shared with others: read-only is the mount, not the file system."""
 _ID = re.compile("[0-9]{1,10}")
-_DESCRIPTOR = re.compile(r"/proc/[0-9]+/fd/[0-9]+")
 _LONGEST_VALUE = 255
 """Of fsconfig(2), in bytes."""
 _SUPERBLOCK_FLAGS = {
@@ -85,6 +88,7 @@ class _Setting:
     """Of what is bound, MS_*; 0: it stays a peer of the host's."""
     procs: tuple[str, ...]
     """Where else than on /proc there is a procfs."""
+    late: Mapping[str, Found]
 
     @property
     def user(self) -> bool:
@@ -100,13 +104,20 @@ class _Setting:
 
 
 def mount_ops(
-    entries: Sequence[MountEntry], linux: Linux, groups: Groups, *, private_cgroups: bool
+    entries: Sequence[MountEntry],
+    linux: Linux,
+    groups: Groups,
+    *,
+    private_cgroups: bool,
+    late: Mapping[str, Found] = NOTHING.found,
 ) -> Iterator[Op]:
     """One after the other. `private_cgroups`: the container has a cgroup namespace of its own.
 
+    `late`: what sources stand for at which nothing is yet.
+
     Raises: InvalidArgument.
     """
-    setting = _setting(entries, linux)
+    setting = _setting(entries, linux, late)
     for entry in entries:
         if entry.fstype == "cgroup" and not entry.binds:
             on = entry.options.attributes.on
@@ -150,7 +161,9 @@ def root_propagation(linux: Linux) -> tuple[int, int]:
     return before, 0 if flag == before else flag
 
 
-def _setting(entries: Sequence[MountEntry], linux: Linux) -> _Setting:
+def _setting(
+    entries: Sequence[MountEntry], linux: Linux, late: Mapping[str, Found] = NOTHING.found
+) -> _Setting:
     kinds = [(namespace["type"], bool(namespace.get("path"))) for namespace in linux.get("namespaces") or ()]
     before, after = root_propagation(linux)
     return _Setting(
@@ -158,13 +171,13 @@ def _setting(entries: Sequence[MountEntry], linux: Linux) -> _Setting:
         frozenset(kind for kind, joined in kinds if joined),
         linux.get("gidMappings") or (),
         0 if after == mount_options.PROPAGATION["shared"] else before,
-        tuple(f"{entry.normal}/" for entry in entries if entry.fstype == "proc" or _is_procfs(entry.source)),
+        tuple(
+            f"{entry.normal}/"
+            for entry in entries
+            if entry.fstype == "proc" or _is_below(entry.source, "/proc")
+        ),
+        late,
     )
-
-
-def _is_procfs(source: str) -> bool:
-    """Whether a bind of it shows a procfs: what a descriptor is of is what was opened, and no part of /proc."""
-    return _is_below(source, "/proc") and not _DESCRIPTOR.fullmatch(source)
 
 
 def _is_below(path: str, directory: str) -> bool:
@@ -228,10 +241,12 @@ def _tree(entry: MountEntry, setting: _Setting) -> Sequence[Op]:
         given, missing = ("uidMappings", "gidMappings") if uids else ("gidMappings", "uidMappings")
         raise entry.wrong(missing, f"is required with {given}")
     mapped = options.mapped or bool(uids)
+    found = setting.late.get(entry.source)
+    if found is not None and not isinstance(found, Part):
+        return source_ops(found, entry.origin)
     if options.remount or (options.copy_symlink and not mapped):
         return ()
-    # what a descriptor is of is mounted in the namespace that it was opened in, and can be cloned only there
-    if not (mapped or setting.user or _DESCRIPTOR.fullmatch(entry.source)) and setting.propagation:
+    if found is None and not (mapped or setting.user) and setting.propagation:
         return ()
     if mapped and not uids and not setting.user:
         raise entry.wrong(
@@ -241,13 +256,14 @@ def _tree(entry: MountEntry, setting: _Setting) -> Sequence[Op]:
     flags = ops.MOUNT_RECURSIVE if options.recursive else 0
     flags |= ops.MOUNT_ATTR_RECURSIVE if options.mapped_recursive else 0
     tree = ops.tree(
-        entry.source,
+        entry.source if found is None else found.directory,
         flags,
         entry.origin,
         mapped=mapped,
         uid_map=map_text(uids) if uids else None,
         gid_map=map_text(gids) if gids else None,
         propagation=setting.propagation,
+        part=None if found is None else found.path,
     )
     return [tree]
 

@@ -13,7 +13,7 @@ from containerlib._sys.native import lib
 from containerlib._sys.wire import Blob, pack_op, pack_plan
 from containerlib.spec.values import NamedTuple
 
-__all__ = ["Hidden", "Op", "Plan"]
+__all__ = ["Hidden", "HiddenText", "Op", "Plan"]
 
 _PREFIX = "CLIB_OP_"
 NAMES: dict[int, str] = {
@@ -27,6 +27,15 @@ class Hidden(bytes):
 
     def __repr__(self) -> str:
         return f"<{len(self)} bytes>"
+
+
+class HiddenText(str):
+    """The same of a string."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<hidden>"
 
 
 class Op(NamedTuple):

@@ -50,6 +50,11 @@ def setns(path: str, flag: int, origin: str) -> Op:
     return Op(lib.CLIB_OP_SETNS, origin, (flag, 0, 0), (path, None))
 
 
+def setns_of(name: str, directory: str, flag: int, origin: str) -> Op:
+    """The namespace `name` (as in /proc/PID/ns) of the container that runs in that host directory."""
+    return Op(lib.CLIB_OP_SETNS, origin, (flag, 0, 0), (name, directory))
+
+
 def rebirth() -> Op:
     return Op(lib.CLIB_OP_REBIRTH, "the new pid namespace")
 
@@ -82,9 +87,11 @@ def tree(
     uid_map: str | None = None,
     gid_map: str | None = None,
     propagation: int = 0,
+    part: str | None = None,
 ) -> Op:
     """Opens the source of the bind that follows; id-mapped by the maps, or as the container's user namespace.
 
+    `part`: what of the directory `source`, where no link leads out of that.
     `propagation`: MS_*, for the mounts below too; 0: they stay the peers of the host's. Not `mapped`: a shim without
     the right to open it leaves that to the bind.
     """
@@ -92,7 +99,39 @@ def tree(
     kind = lib.CLIB_TREE_AS_IT_IS
     if mapped:
         kind = lib.CLIB_TREE_OF_NAMESPACE if uid_map is None else lib.CLIB_TREE_OF_MAPS
-    return Op(lib.CLIB_OP_TREE, origin, (flags, kind, propagation), (source, None), data=data)
+    return Op(lib.CLIB_OP_TREE, origin, (flags, kind, propagation), (source, part), data=data)
+
+
+def memory(
+    part: str, count: int, origin: str, *, size: int, owner: tuple[int, int] = (0, 0), swap: bool = False
+) -> Op:
+    """A tmpfs with the `count` secrets that follow, of which `part` is for the next bind."""
+    ids = (("uid", str(owner[0])), ("gid", str(owner[1])))
+    options = (
+        ("source", "tmpfs"),
+        ("mode", "0755"),
+        ("size", str(size)),
+        *ids,
+        *(() if swap else (("noswap", ""),)),
+    )
+    pairs = tuple(word for option in options for word in option)
+    numbers = (count, 0, owner[0] << 32 | owner[1])
+    return Op(lib.CLIB_OP_MEMORY, origin, numbers, (None, part), pairs, size=len(options))
+
+
+def namespace(name: str, directory: str, origin: str) -> Op:
+    """A mount of what `setns_of` joins, for the next bind."""
+    return Op(lib.CLIB_OP_NAMESPACE, origin, texts=(name, directory))
+
+
+def lend(path: str) -> Op:
+    """What is mounted in the container at `path` is there for others."""
+    return Op(lib.CLIB_OP_LEND, f"lend {path}", texts=(None, path))
+
+
+def borrow(directory: str, origin: str) -> Op:
+    """What the container of that host directory lends, for the next bind."""
+    return Op(lib.CLIB_OP_BORROW, origin, texts=(directory, None))
 
 
 def link(name: str, new_name: str) -> Op:
@@ -244,11 +283,12 @@ def mknod(
     return Op(lib.CLIB_OP_MKNOD, origin or f"device {path}", (mode, device, uid << 32 | gid), (None, path))
 
 
-def secret(path: str, content: bytes, *, mode: int, uid: int, gid: int) -> Op:
+def secret(path: str, content: bytes, *, mode: int, uid: int, gid: int, is_helper: bool = False) -> Op:
+    """A file of the memory before it. `is_helper`: with the helper's own program in place of `content`."""
     return Op(
         lib.CLIB_OP_SECRET,
         f"secret {path}",
-        (mode, 0, uid << 32 | gid),
+        (mode, int(is_helper), uid << 32 | gid),
         (None, path),
         data=Hidden(content),
     )

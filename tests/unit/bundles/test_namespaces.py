@@ -60,6 +60,7 @@ def test_what_is_shared_cannot_be_chosen(field: str, options: ContainerOptions) 
         (ContainerOptions(), ["shm"]),
         (ContainerOptions(ipc="host"), ["/dev/shm"]),
         (ContainerOptions(ipc="none"), []),
+        (ContainerOptions(ipc="container:a"), ["container:a"]),
     ],
 )
 def test_shared_memory_is_where_the_messages_are(options: ContainerOptions, sources: list[str]) -> None:

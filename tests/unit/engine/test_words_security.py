@@ -12,7 +12,7 @@ from containerlib.engine import words_security as words
 from containerlib.errors import InvalidArgument
 from containerlib.spec.options import UserNamespace
 
-FILE: dict[str, Any] = {"at": None, "mode": 0o400, "uid": 0, "gid": 0}
+FILE: dict[str, Any] = {"at": None, "env": None, "mode": None, "uid": None, "gid": None}
 NOTHING: dict[str, Any] = {"size": None, "uids": None, "gids": None}
 
 
@@ -32,6 +32,13 @@ def userns(kind: str, **given: Any) -> UserNamespace:
         ("secret", lambda: words.secret("a/b", b"", **FILE)),
         ("secret", lambda: words.secret("a", b"x" * (words.MAX_SECRET + 1), **FILE)),
         ("at", lambda: words.secret("a", b"", **{**FILE, "at": "/run/secrets"})),
+        ("at", lambda: words.secret("a", b"", **{**FILE, "at": "/run"})),
+        ("at", lambda: words.secret("a", b"", **{**FILE, "at": "/proc/self/attr/exec"})),
+        ("at", lambda: words.secret("a", b"", **{**FILE, "at": "relative"})),
+        ("env", lambda: words.secret("a", b"", **{**FILE, "env": "A=B"})),
+        ("secret", lambda: words.secret("a", b"\0", **{**FILE, "env": "A"})),
+        ("at", lambda: words.secret("a", b"", **{**FILE, "env": "A", "at": "/x"})),
+        ("uid", lambda: words.secret("a", b"", **{**FILE, "env": "A", "uid": 0})),
         ("userns", lambda: userns("private")),
         ("uids", lambda: userns("maps")),
         ("uids", lambda: userns("auto", uids=[(0, 1, 1)])),

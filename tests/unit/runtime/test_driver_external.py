@@ -9,10 +9,11 @@ from typing import Any, cast
 import pytest
 
 from containerlib.errors import NotFound, Unsupported
-from containerlib.runtime.drivers.bundle import adapted
+from containerlib.runtime.drivers.bundle import INIT, adapted
 from containerlib.runtime.drivers.driver import NativeDriver, find_driver
 from containerlib.runtime.drivers.external import ExternalRuntime
 from containerlib.runtime.drivers.refusals import Facts, refuse_config, refuse_process
+from containerlib.runtime.plan.late import Late
 from containerlib.spec.runtime import Process, Spec
 from containerlib.spec.secret import Secret
 
@@ -131,6 +132,13 @@ def test_refuse_config_sandbox(linux: dict[str, Any]) -> None:
     refuse_config(config(**linux), OLD_RUNC, "runc")
 
 
+def test_refuse_config_sandbox_that_would_leave_out_another_containers_namespace() -> None:
+    spec = config(namespaces=[{"type": "pid"}, {"type": "ipc", "path": "/c/late/ipc"}])
+    with pytest.raises(Unsupported, match="the driver 'runsc' cannot do a ipc namespace"):
+        refuse_config(spec, RUNSC, "runsc")
+    refuse_config(spec, OLD_RUNC, "runc")
+
+
 def test_refuse_config_what_is_empty_is_not_asked_for() -> None:
     spec = config(devices=[], sysctl={"net.ipv4.ip_unprivileged_port_start": "0"}, resources={"pids": {}})
     refuse_config(spec, RUNSC, "runsc")
@@ -148,29 +156,41 @@ def test_adapted_recursive_options_are_of_all_in_a_sandbox() -> None:
         Spec,
         {
             "root": {"path": "rootfs", "readonly": True},
+            "process": {"args": ["x"], "cwd": "/"},
             "mounts": [
                 {"destination": "/a", "options": ["rbind", "rro", "rprivate"]},
                 {"destination": "/proc"},
             ],
         },
     )
-    other = adapted(spec, "/c/rootfs")
+    assert adapted(spec, "/c/rootfs", sandbox=False, init=None) is None
+    other = adapted(spec, "/c/rootfs", sandbox=True, init=None)
     assert other is not None
     assert other["root"] == {"path": "/c/rootfs", "readonly": True}
     assert other["mounts"][0]["options"] == ["rbind", "ro", "rprivate"]
     assert spec["mounts"][0]["options"] == ["rbind", "rro", "rprivate"]
-    assert adapted(other, "/c/rootfs") is None
+    assert adapted(other, "/c/rootfs", sandbox=True, init=None) is None
+
+
+def test_adapted_init_is_bound_into_the_container_and_runs_its_program() -> None:
+    spec = cast(Spec, {"root": {"path": "rootfs"}, "process": {"args": ["redis", "-v"], "cwd": "/"}})
+    other = adapted(spec, "/c/rootfs", sandbox=False, init="/c/late/init")
+    assert other is not None
+    assert other["process"]["args"] == [INIT, "redis", "-v"]
+    (mount,) = other["mounts"]
+    assert (mount["source"], mount["destination"]) == ("/c/late/init", INIT)
+    assert "ro" in mount["options"]
+    assert spec["process"]["args"] == ["redis", "-v"]
 
 
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        ({"reaper": True}, "tini"),
-        ({"secrets": (Secret("a", "/a"),)}, "on a disk"),
+        ({"late": Late(variables=(Secret("a", "", b"", variable="A"),))}, "on a disk"),
         ({"images": ((),)}, "image"),
     ],
 )
-def test_init_secrets_and_images_are_the_native_drivers_alone(words: dict[str, Any], text: str) -> None:
+def test_secret_variables_and_images_are_the_native_drivers_alone(words: dict[str, Any], text: str) -> None:
     driver = ExternalRuntime("runc", "/runc", ask=Said("runc version 1.2.0"))
     nothing: Any = object()
     with pytest.raises(Unsupported, match=text):

@@ -6,8 +6,10 @@ from containerlib._sys.native import lib
 from containerlib.runtime.cgroups.layout import Layout
 from containerlib.runtime.drivers.plan import Command, foreign_exec_plan, foreign_plan
 from containerlib.runtime.plan.groups import Groups
+from containerlib.runtime.plan.late import Borrowed, Late, Memory, OtherNamespace, Part
 from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.plan.roots import OverlayRoot
+from containerlib.spec.secret import Secret
 
 COMMAND = Command(("/bin/rt", "--root", "/c/oci"), ("PATH=/bin",))
 ROOT = OverlayRoot(("/layer",), "/c/upper", "/c/work")
@@ -50,6 +52,38 @@ def test_foreign_plan_v2_order() -> None:
     assert names(made.started) == ["runtime"]
     assert names(made.after) == ["cgroup_kill", "cgroup_remove", "cgroup_remove", "runtime"]
     assert made.clone_flags == 0
+
+
+def test_foreign_plan_has_what_is_late_before_paths_are_the_roots() -> None:
+    late = Late(
+        {
+            "/c/late/net": OtherNamespace("/containers/other", "net"),
+            "/c/late/part-0": Part("/volumes/v", "a"),
+            "/c/late/shm": Borrowed("/containers/other"),
+            "/c/late/secrets": Memory((Secret("key", "key", b"battery"),)),
+        },
+        lends="/dev/shm",
+    )
+    made = foreign_plan(
+        COMMAND,
+        (),
+        root=ROOT,
+        rootfs="/c/rootfs",
+        groups=GROUPS,
+        layout=V2,
+        container_id="id",
+        join=False,
+        hold=True,
+        late=late,
+        place="/c/late",
+    )
+    assert names(made.before) == [
+        *("unshare", "propagation", "bind", "mount"),
+        *("namespace", "bind", "tree", "bind", "borrow", "bind", "memory", "secret", "bind"),
+        *("root_overlay", "runtime", "lend", "hold"),
+    ]
+    assert [op.texts[1] for op in made.before if op.name == "bind"][1:] == list(late.found)
+    assert "battery" not in repr(made)
 
 
 def test_foreign_plan_commands_words() -> None:

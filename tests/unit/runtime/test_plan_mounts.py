@@ -6,13 +6,16 @@ from typing import Any, cast
 
 import pytest
 
+from containerlib._sys.native import lib
 from containerlib.errors import InvalidArgument
 from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.groups import Groups
+from containerlib.runtime.plan.late import Borrowed, Found, Memory, Part
 from containerlib.runtime.plan.mount_entry import read_mounts
 from containerlib.runtime.plan.mounts import mount_ops, read_only_ops, root_propagation
 from containerlib.runtime.plan.op import Op
 from containerlib.spec.runtime import Spec
+from containerlib.spec.secret import Secret
 from rig.mounts import entry
 
 RDONLY, NOSUID, NOATIME, ATIME = 0x1, 0x2, 0x10, 0x70
@@ -185,15 +188,44 @@ def test_what_is_put_into_a_procfs_at_another_place_may_lie_on_proc(words: tuple
     assert op.numbers[1] & ops.MOUNT_ON_PROC
 
 
-def test_bind_of_a_descriptor_is_opened_by_the_shim_and_shows_no_procfs() -> None:
-    """It may show anything, a link into the container's /proc among it."""
-    held = "/proc/41/fd/7"
-    handover, tree, bind, below = planned(
-        entry("/x", "bind", held, "rbind"), entry("/x/y", "bind", "/s", "bind")
-    )
+def late(found: Found, *words: str, **more: Any) -> list[Op]:
+    """The ops of a bind on /x whose source stands for that."""
+    spec = spec_of(entry("/x", "bind", "/c/late/it", "rprivate", *words), **more)
+    named = {"/c/late/it": found}
+    return list(mount_ops(read_mounts(spec, "/"), spec["linux"], NO_GROUPS, private_cgroups=True, late=named))
+
+
+def test_bind_of_a_part_is_opened_by_the_shim_inside_its_directory() -> None:
+    handover, tree, bind = late(Part("/volumes/v", "a/b"), "rbind")
     assert handover.kind == ops.handover(tree)[0].kind
-    assert (tree.texts[0], bind.numbers[1] & ops.MOUNT_TREE) == (held, ops.MOUNT_TREE)
-    assert not below.numbers[1] & ops.MOUNT_ON_PROC
+    assert (tree.name, tree.texts) == ("tree", ("/volumes/v", "a/b"))
+    assert tree.numbers[:2] == (ops.MOUNT_RECURSIVE, lib.CLIB_TREE_AS_IT_IS)
+    assert bind.numbers[1] & ops.MOUNT_TREE
+
+
+def test_bind_of_a_part_is_id_mapped_as_any_other() -> None:
+    _, tree, _ = late(Part("/volumes/v", "a"), "idmap", kinds="mount pid network ipc user", **MAPS)
+    assert (tree.texts[1], tree.numbers[1]) == ("a", lib.CLIB_TREE_OF_NAMESPACE)
+
+
+def test_bind_of_what_another_container_lends_is_borrowed_by_the_shim() -> None:
+    _, borrow, bind = late(Borrowed("/containers/other"), "rbind", "nosuid")
+    assert (borrow.name, borrow.texts) == ("borrow", ("/containers/other", None))
+    assert (bind.numbers[0] & LOW, bind.numbers[2] & LOW) == (NOSUID, MS_PRIVATE)
+
+
+def test_bind_of_memory_is_made_by_the_shim_and_shown_in_no_repr() -> None:
+    files = (Secret("a", "a", b"battery"), Secret("b", "sub/b", b"staple", mode=0o440, uid=5, gid=6))
+    handover, memory, *secrets, bind = late(Memory(files, "/", (7, 8)), "bind", "ro")
+    assert handover.numbers[0] == 3
+    assert (memory.texts, memory.numbers[0], memory.numbers[2]) == ((None, "/"), 2, 7 << 32 | 8)
+    assert ("noswap", "") in pairs(memory)
+    assert [(op.texts[1], op.numbers, op.data) for op in secrets] == [
+        ("a", (0o400, 0, 0), b"battery"),
+        ("sub/b", (0o440, 0, 5 << 32 | 6), b"staple"),
+    ]
+    assert bind.numbers[0] & RDONLY
+    assert "battery" not in repr(secrets) + repr(files)
 
 
 # ---- new file systems ----

@@ -11,6 +11,7 @@ from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime import BindRoot, OverlayRoot
 from containerlib.runtime.plan.container import Manner, container_plan, exec_plan
 from containerlib.runtime.plan.groups import Groups
+from containerlib.runtime.plan.late import Late, OtherNamespace, Part
 from containerlib.runtime.plan.op import Op
 from containerlib.spec.runtime import Process, Spec
 from containerlib.spec.secret import Secret
@@ -54,20 +55,31 @@ def test_init_comes_right_before_the_program_and_in_no_exec() -> None:
     assert "init" not in order(container_ops(spec_of())) + order(exec_ops(spec_of()))
 
 
-def test_secrets_are_made_before_their_mount_is_read_only_and_are_in_no_repr() -> None:
+def test_variables_are_the_programs_alone_and_in_no_repr() -> None:
+    secret = Secret("key", "", b"battery=\xff", variable="KEY")
     spec = spec_of()
-    spec["mounts"] = [{"destination": "/run/secrets", "type": "tmpfs", "source": "tmpfs", "options": ["ro"]}]
-    secret = Secret("key", "/run/secrets/key", b"battery", mode=0o440, uid=5, gid=6)
-    made = container_ops(spec, manner=Manner(secrets=(secret,)))
-    names = order(made)
-    (op,) = named(made, "secret")
-    assert (op.texts, op.numbers, op.data) == (
-        (None, "/run/secrets/key"),
-        (0o440, 0, 5 << 32 | 6),
-        b"battery",
-    )
-    assert names.index("mount") < names.index("secret") < names.index("bind") < names.index("pivot")
+    spec["process"]["env"] = ["A=1", "KEY=old"]
+    made = container_ops(spec, manner=Manner(late=Late(variables=(secret,))))
+    assert made[-1].strings[-2:] == ("A=1", "KEY=battery=\udcff")
     assert "battery" not in repr(made) + repr(secret)
+    assert "KEY=old" in exec_ops(spec)[-1].strings
+
+
+def test_namespaces_of_others_are_found_when_it_starts() -> None:
+    spec = spec_of()
+    spec["linux"]["namespaces"] = [{"type": "mount"}, {"type": "ipc", "path": "/c/late/ipc"}]
+    late = Late({"/c/late/ipc": OtherNamespace("/containers/other", "ipc")})
+    (op,) = named(container_ops(spec, manner=Manner(late=late)), "setns")
+    assert (op.texts, op.numbers[0]) == (("ipc", "/containers/other"), 0x08000000)
+    with pytest.raises(InvalidArgument, match="no namespace"):
+        container_ops(spec, manner=Manner(late=Late({"/c/late/ipc": Part("/v", "a")})))
+
+
+def test_what_is_lent_is_opened_when_the_root_is_whole_and_before_the_program() -> None:
+    names = order(container_ops(spec_of(), manner=Manner(late=Late(lends="/dev/shm"))))
+    assert names.index("pivot") < names.index("lend") < names.index("exec")
+    assert names[names.index("lend") - 1] == "handover"
+    assert "lend" not in order(container_ops(spec_of()))
 
 
 def test_images_are_stacked_by_the_shim_and_mounted_to_be_read() -> None:
