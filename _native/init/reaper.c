@@ -7,6 +7,7 @@
  * since no signal of its own ends the first process of a pid namespace. It is never executed anew: what it
  * runs is the sealed helper, which nobody in the container can read, trace or write. */
 #include "init.h"
+#include "program.h"
 
 #include <asm/ioctls.h>
 #include <linux/close_range.h>
@@ -107,9 +108,14 @@ int op_init(const struct init *init) {
 /* ---- by itself, in a container that another runtime makes ---- */
 
 static const char *search_path(const char *const *envp) {
-    for (; *envp; envp++)
-        if (memcmp(*envp, "PATH=", 5) == 0)
-            return *envp + 5;
+    static const char name[] = "PATH=";
+    for (; *envp; envp++) {
+        size_t same = 0;
+        while (name[same] && (*envp)[same] == name[same])
+            same++;
+        if (!name[same])
+            return *envp + same;
+    }
     return "";
 }
 
@@ -124,6 +130,7 @@ static _Noreturn void complain(const char *name, int error) {
 
 _Noreturn void reaper_main(const char *const *argv, const char *const *envp) {
     char program[PROGRAM_SIZE];
+    program_signals();
     int result = find_program(argv[0], search_path(envp), program);
     if (result == 0)
         result = part(STANDARD_STREAMS);

@@ -15,6 +15,8 @@ import os
 import stat
 from collections.abc import Iterator
 
+from containerlib._sys.inside import Owners
+
 __all__ = ["copy_content", "copy_tree", "opened", "replace_status"]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -25,36 +27,38 @@ _OVERLAY = ("trusted.overlay.", "user.overlay.")
 _NO_XATTR = frozenset({errno.EOPNOTSUPP, errno.ENODATA})
 
 
-def copy_tree(source: str, target: str, *, link: bool = False) -> int:
+def copy_tree(source: str, target: str, *, link: bool = False, owners: Owners | None = None) -> int:
     """Makes the directory `target` and all that is in it as in `source`; returns the bytes of the files that are new.
 
-    Raises: OSError.
+    `owners`: the ids of `source` are those of a user namespace, and those of `target` the host's. Raises: OSError.
     """
-    copier = _Copier(link=link)
+    copier = _Copier(link=link, owners=owners)
     os.mkdir(target, 0o700)  # noqa: PTH102 - a str
     with opened(source) as below, opened(target) as above:
         copier.tree(below, above)
     return copier.size
 
 
-def replace_status(source: int, target: int, status: os.stat_result) -> None:
+def replace_status(source: int, target: int, status: os.stat_result, owners: Owners | None = None) -> None:
     """Gives the open file or directory `target` the owner, mode and times of `status`, and the attributes of `source`.
 
-    What it has of its own of these goes. What overlayfs keeps for itself does not come along. Raises: OSError.
+    What it has of its own of these goes. What overlayfs keeps for itself does not come along. `owners`: as for
+    `copy_tree`. Raises: OSError.
     """
     for name in set(_xattrs(target)) - set(_xattrs(source)):
         os.removexattr(target, name)
-    os.fchown(target, status.st_uid, status.st_gid)
+    os.fchown(target, *_outward(status, owners))
     os.fchmod(target, stat.S_IMODE(status.st_mode))
-    _copy_xattrs(source, target)
+    _copy_xattrs(source, target, owners)
     os.utime(target, ns=(status.st_mtime_ns, status.st_mtime_ns))
 
 
 class _Copier:
     """One copy; remembers which files it has seen under another name."""
 
-    def __init__(self, *, link: bool) -> None:
+    def __init__(self, *, link: bool, owners: Owners | None) -> None:
         self._link = link
+        self._owners = owners
         self._seen: dict[tuple[int, int], str] = {}
         self._top = -1
         self.size = 0
@@ -70,7 +74,7 @@ class _Copier:
                     inner = f"{path}/{name}"
                     if self._entry(name, inner, below, above):
                         waiting.append(inner)
-                replace_status(below, above, os.fstat(below))
+                replace_status(below, above, os.fstat(below), self._owners)
 
     def _entry(self, name: str, path: str, below: int, above: int) -> bool:
         """Makes one name; whether it is a directory, which is still empty then."""
@@ -93,10 +97,10 @@ class _Copier:
             os.symlink(os.readlink(name, dir_fd=below), name, dir_fd=above)
         else:  # a device, a FIFO or a socket, which leads nowhere
             os.mknod(name, status.st_mode, status.st_rdev, dir_fd=above)
-        os.chown(name, status.st_uid, status.st_gid, dir_fd=above, follow_symlinks=False)
+        os.chown(name, *_outward(status, self._owners), dir_fd=above, follow_symlinks=False)
         if kind != stat.S_IFLNK:
             os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=above)
-        _copy_named_xattrs(name, below, above)
+        _copy_named_xattrs(name, below, above, self._owners)
         times = (status.st_mtime_ns, status.st_mtime_ns)
         os.utime(name, ns=times, dir_fd=above, follow_symlinks=False)
         return False
@@ -117,7 +121,7 @@ class _Copier:
             target = os.open(name, flags, 0o600, dir_fd=above)
             try:
                 self.size += copy_content(source, target)
-                replace_status(source, target, os.fstat(source))
+                replace_status(source, target, os.fstat(source), self._owners)
             finally:
                 os.close(target)
         finally:
@@ -172,18 +176,28 @@ def _xattrs(place: int | str) -> list[str]:
     return [name for name in names if not name.startswith(_OVERLAY)]
 
 
-def _copy_xattrs(source: int | str, target: int | str) -> None:
+def _outward(status: os.stat_result, owners: Owners | None) -> tuple[int, int]:
+    if owners is None:
+        return status.st_uid, status.st_gid
+    return owners.users.outside(status.st_uid), owners.groups.outside(status.st_gid)
+
+
+def _copy_xattrs(source: int | str, target: int | str, owners: Owners | None = None) -> None:
     follow = not isinstance(source, str)
     for name in _xattrs(source):
         try:
+            value = os.getxattr(source, name, follow_symlinks=follow)
             os.setxattr(
-                target, name, os.getxattr(source, name, follow_symlinks=follow), follow_symlinks=follow
+                target,
+                name,
+                value if owners is None else owners.attribute_outside(name, value),
+                follow_symlinks=follow,
             )
         except OSError as error:
             if error.errno not in _NO_XATTR:  # a file system that does not take it
                 raise
 
 
-def _copy_named_xattrs(name: str, below: int, above: int) -> None:
+def _copy_named_xattrs(name: str, below: int, above: int, owners: Owners | None) -> None:
     """Of what cannot be opened: a link, a device. Only the kernel's own way has a name for it."""
-    _copy_xattrs(f"/proc/self/fd/{below}/{name}", f"/proc/self/fd/{above}/{name}")
+    _copy_xattrs(f"/proc/self/fd/{below}/{name}", f"/proc/self/fd/{above}/{name}", owners)

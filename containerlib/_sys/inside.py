@@ -17,7 +17,7 @@ import errno
 import os
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from containerlib._sys.native import open_in_root
 from containerlib.spec.values import frozen
@@ -28,6 +28,8 @@ RESOLVE_NO_SYMLINKS = 0x04
 _LOOK = os.O_PATH | os.O_CLOEXEC
 _MOST_LINKS = 40
 _NOBODY = 65534
+_UNMAPPED = 2**32 - 2
+"""No range has it."""
 _CAPABILITY = struct.Struct("<6I")
 _ACL_ENTRY = struct.Struct("<HHI")
 _ACL_USER, _ACL_GROUP = 2, 8
@@ -48,10 +50,17 @@ class IdMap:
 
     def outward(self, number: int) -> int:
         """The host's number of the container's. Raises: OSError where the container has no such id."""
+        found = self.outside(number)
+        if found == _UNMAPPED:
+            raise OSError(errno.EINVAL, f"the container has no id {number}")
+        return found
+
+    def outside(self, number: int) -> int:
+        """The same; one that is nobody's in the container where that has no such id."""
         for inside, outside, count in self.ranges:
             if inside <= number < inside + count:
                 return outside + number - inside
-        raise OSError(errno.EINVAL, f"the container has no id {number}")
+        return _UNMAPPED
 
     def inward(self, number: int) -> int:
         """The container's number of the host's; nobody's where it has none."""
@@ -86,15 +95,27 @@ class Owners:
             magic, *sets, root = _CAPABILITY.unpack(value)
             if magic >> 24 == 3 and self.users.inward(root) == 0:
                 return _CAPABILITY.pack(magic & 0xFFFFFF | 2 << 24, *sets, 0)[:-4]
-        if name.startswith("system.posix_acl_") and len(value) % _ACL_ENTRY.size == 4:
-            entries = map(self._acl_entry, _ACL_ENTRY.iter_unpack(value[4:]))
-            return value[:4] + b"".join(_ACL_ENTRY.pack(*entry) for entry in entries)
-        return value
+        return _acl(name, value, self.users.inward, self.groups.inward)
 
-    def _acl_entry(self, entry: tuple[int, int, int]) -> tuple[int, int, int]:
-        tag, rights, number = entry
-        ids = {_ACL_USER: self.users, _ACL_GROUP: self.groups}.get(tag)
-        return entry if ids is None else (tag, rights, ids.inward(number))
+    def attribute_outside(self, name: str, value: bytes) -> bytes:
+        """The other way: an extended attribute's value, without the namespace, as the host has it of one in it."""
+        if name == "security.capability" and len(value) in (_CAPABILITY.size - 4, _CAPABILITY.size):
+            magic, *sets, root = _CAPABILITY.unpack(value.ljust(_CAPABILITY.size, b"\0"))
+            if magic >> 24 in (2, 3):
+                return _CAPABILITY.pack(magic & 0xFFFFFF | 3 << 24, *sets, self.users.outside(root))
+        return _acl(name, value, self.users.outside, self.groups.outside)
+
+
+def _acl(name: str, value: bytes, user: Callable[[int], int], group: Callable[[int], int]) -> bytes:
+    """An access list's value with other ids; that of any other attribute as it is."""
+    if not name.startswith("system.posix_acl_") or len(value) % _ACL_ENTRY.size != 4:
+        return value
+    ids = {_ACL_USER: user, _ACL_GROUP: group}
+    entries = (
+        (tag, rights, ids[tag](number) if tag in ids else number)
+        for tag, rights, number in _ACL_ENTRY.iter_unpack(value[4:])
+    )
+    return value[:4] + b"".join(_ACL_ENTRY.pack(*entry) for entry in entries)
 
 
 class Inside:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from containerlib._sys.inside import IdMap, Owners
 from containerlib.errors import Unsupported
 from containerlib.spec.runtime import IDMapping, Linux, Namespace, Spec
 
@@ -31,6 +32,21 @@ class IdMaps:
 
     uids: tuple[tuple[int, int, int], ...]
     gids: tuple[tuple[int, int, int], ...]
+
+    @property
+    def owners(self) -> Owners:
+        """The same for files."""
+        return Owners(IdMap(self.uids), IdMap(self.gids))
+
+    @property
+    def are_same(self) -> bool:
+        """Whether each is itself on the host."""
+        return all(inside == outside for inside, outside, _ in (*self.uids, *self.gids))
+
+    @property
+    def entries(self) -> tuple[list[IDMapping], list[IDMapping]]:
+        """As the runtime-spec writes them."""
+        return [_entry(each) for each in self.uids], [_entry(each) for each in self.gids]
 
     def has(self, uid: int, gid: int) -> bool:
         """Whether both are mapped."""
@@ -67,11 +83,12 @@ def identity(read: Callable[[str], str] | None = None) -> IdMaps:
 
 def mapped_spec(spec: Spec, maps: IdMaps, place: str) -> Spec:
     """`spec` with a new user namespace of these ids; `place`: where its root can mount its root."""
+    uids, gids = maps.entries
     linux: Linux = {
         **spec["linux"],
         "namespaces": [*spec["linux"]["namespaces"], {"type": "user"}],
-        "uidMappings": [_entry(each) for each in maps.uids],
-        "gidMappings": [_entry(each) for each in maps.gids],
+        "uidMappings": uids,
+        "gidMappings": gids,
     }
     return _without_ping({**spec, "root": {**spec["root"], "path": place}, "linux": linux})
 

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from containerlib._sys.inside import IdMap, Owners
+from containerlib._sys.inside import Owners
 from containerlib.engine import stop, words
+from containerlib.engine.ids import maps_again
 from containerlib.engine.instance import Instance
 from containerlib.engine.listing import find
 from containerlib.engine.output import output
@@ -175,7 +176,7 @@ def _files(instance: Instance) -> tuple[str | Layer, ...]:
     return (_upper(instance), *_lowers(instance))
 
 
-def _upper(instance: Instance) -> str:
+def _upper(instance: Instance) -> Layer:
     path = f"{instance.directory}/upper"
     if instance.memo.layers == "copy":
         raise Unsupported(
@@ -186,21 +187,18 @@ def _upper(instance: Instance) -> str:
         raise Unsupported(
             f"{instance.subject} is of the host's image: what it writes is in memory, and the image is this machine"
         )
-    return path
+    return Layer(path, "fuse-overlayfs" if instance.memo.layers == "fuse-overlayfs" else "overlay")
 
 
 def _owners(instance: Instance) -> Owners | None:
-    """What it wrote has the ids that its user namespace has on the host; its image's files have the image's."""
-    if instance.memo.ids != "mapped":
+    """What it wrote has the ids that its user namespace has on the host; its image's files have the image's.
+
+    Those of a copy are all as if it had written them, and fuse-overlayfs writes files with the container's ids.
+    """
+    if instance.memo.ids != "mapped" or instance.memo.layers == "fuse-overlayfs":
         return None
-    joined = dict(instance.memo.joined).get("user")
-    of = instance if joined is None else find(instance.core, joined)
-    linux = of.spec["linux"]
-    users, groups = (
-        IdMap(tuple((each["containerID"], each["hostID"], each["size"]) for each in maps))
-        for maps in (linux.get("uidMappings", ()), linux.get("gidMappings", ()))
-    )
-    return Owners(users, groups)
+    maps = maps_again(instance)
+    return None if maps is None else maps.owners
 
 
 def _lowers(instance: Instance) -> tuple[Layer, ...]:

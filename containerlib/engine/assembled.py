@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from containerlib import runtime
 from containerlib._sys.trees import remove_tree
+from containerlib.engine.ids import maps_again
 from containerlib.engine.late import late_of
-from containerlib.engine.listing import find
 from containerlib.engine.lock import locked
 from containerlib.engine.sources import resolve_again
 from containerlib.errors import Unsupported
@@ -94,7 +94,7 @@ def _mounter(instance: Instance, stack: contextlib.ExitStack) -> Supervisor:
     supervisor = runtime.create(
         instance.directory,
         directory=place,
-        root=image.root(instance.directory, instance.core.mountpoints, mapped=instance.memo.ids == "mapped"),
+        root=image.root(instance.directory, instance.core.mountpoints, ids=maps_again(instance)),
         cgroup=None,
         owned=True,
         spec=_only_files(instance, late),
@@ -127,10 +127,9 @@ def _only_files(instance: Instance, late: Late) -> Spec:
 
 def _ids_of(instance: Instance) -> Linux:
     """Namespaces of its own, with the ids that it has, also where these are another container's. Raises: NotFound."""
-    linux, other = instance.spec.get("linux", {}), dict(instance.memo.joined).get("user")
-    maps = linux if other is None else find(instance.core, other).spec["linux"]
+    maps = maps_again(instance)
     own: Linux = {"namespaces": [{"type": "mount"}, {"type": "pid"}]}
-    if "uidMappings" in maps:
+    if maps is not None:
         own["namespaces"].append({"type": "user"})
-        own["uidMappings"], own["gidMappings"] = maps["uidMappings"], maps["gidMappings"]
+        own["uidMappings"], own["gidMappings"] = maps.entries
     return own

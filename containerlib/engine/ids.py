@@ -14,36 +14,29 @@ from typing import TYPE_CHECKING, Literal
 from containerlib.bundles.devices import bound_elsewhere
 from containerlib.bundles.ids import IdMaps, Range, identity, joined_spec, mapped_spec, ranges, root_place
 from containerlib.engine.listing import find
-from containerlib.errors import StageError, Unsupported
+from containerlib.errors import StageError
 from containerlib.spec.options import JOIN, ContainerOptions
 
 if TYPE_CHECKING:
     from containerlib.engine.core import Core
     from containerlib.engine.instance import Instance
-    from containerlib.engine.sources import Resolved
     from containerlib.spec.runtime import IDMapping, Mount, Spec
 
-__all__ = ["IdKind", "give", "in_namespace", "kind_of", "maps_of"]
+__all__ = ["IdKind", "give", "in_namespace", "kind_of", "maps_again", "maps_of"]
 
 IdKind = Literal["", "same", "mapped"]
 """Without a user namespace; with one of the same ids as the host; with other ids."""
 _SLOT = 65_536
 
 
-def kind_of(core: Core, options: ContainerOptions, image: Resolved) -> IdKind:
-    """What a container's ids are. Raises: NotFound for another one; Unsupported for files that cannot have others."""
+def kind_of(core: Core, options: ContainerOptions) -> IdKind:
+    """What a container's ids are. Raises: NotFound for another one."""
     word = options.userns.kind
     if word == "host":
         return ""
     if word == "keep-id":
         return "same"
-    kind: IdKind = find(core, word.removeprefix(JOIN)).memo.ids if word.startswith(JOIN) else "mapped"
-    if kind == "mapped" and image.kind in ("copy", "fuse-overlayfs"):
-        raise Unsupported(
-            f"files that the snapshotter {image.kind!r} has made keep their ids: pull the image again with an "
-            'Engine(snapshotter="erofs") or "overlay", or use userns("keep-id")'
-        )
-    return kind
+    return find(core, word.removeprefix(JOIN)).memo.ids if word.startswith(JOIN) else "mapped"
 
 
 def maps_of(instance: Instance, options: ContainerOptions) -> IdMaps | None:
@@ -58,9 +51,21 @@ def maps_of(instance: Instance, options: ContainerOptions) -> IdMaps | None:
     if namespace.kind == "keep-id":
         return identity()
     if namespace.kind.startswith(JOIN):
-        linux = find(core, namespace.kind.removeprefix(JOIN)).spec["linux"]
-        return IdMaps(_entries(linux.get("uidMappings", ())), _entries(linux.get("gidMappings", ())))
+        return _configured(find(core, namespace.kind.removeprefix(JOIN)))
     return None
+
+
+def maps_again(instance: Instance) -> IdMaps | None:
+    """The ids of one that is there. Raises: NotFound where they are another container's, which is gone."""
+    if not instance.memo.ids:
+        return None
+    other = dict(instance.memo.joined).get("user")
+    return _configured(instance if other is None else find(instance.core, other))
+
+
+def _configured(instance: Instance) -> IdMaps:
+    linux = instance.spec["linux"]
+    return IdMaps(_entries(linux.get("uidMappings", ())), _entries(linux.get("gidMappings", ())))
 
 
 def _entries(mappings: Sequence[IDMapping]) -> tuple[tuple[int, int, int], ...]:

@@ -24,7 +24,7 @@ from containerlib.bundles.config import default_hostname, make_config
 from containerlib.bundles.users import resolve_user
 from containerlib.bundles.write import write
 from containerlib.engine import events, words
-from containerlib.engine.ids import give, in_namespace, kind_of, maps_of
+from containerlib.engine.ids import give, in_namespace, kind_of, maps_again, maps_of
 from containerlib.engine.inspection_words import words_of
 from containerlib.engine.instance import Instance, Memo
 from containerlib.engine.joining import with_ids
@@ -98,9 +98,7 @@ def launch(
         options = bound(instance, options, image)
         undo.add(partial(remove_directory, instance.directory))
         held.enter_context(_claimed(instance))
-        _fill_directory(instance.directory, image, core.mountpoints)
-        if not image.private and image.kind != "copy":
-            give(maps, f"{instance.directory}/upper")
+        _fill_directory(instance.directory, image, core.mountpoints, maps)
         instance._spec = _write_bundle(instance, image, options, order.argv, maps)
         supervisor = start_bundle(
             instance,
@@ -187,7 +185,7 @@ def _root(instance: Instance, image: Resolved) -> Root:
         instance.directory,
         instance.core.mountpoints,
         volatile=instance.record.auto_remove and not instance.memo.remove,  # which may be started again
-        mapped=instance.memo.ids == "mapped",
+        ids=maps_again(instance),
     )
 
 
@@ -211,7 +209,7 @@ def _draft(
         init=options.init,
         secrets=tuple(secret.name for secret in options.secrets),
         ipc=options.ipc,
-        ids=kind_of(core, options, image),
+        ids=kind_of(core, options),
         joined=options.joined,
         driver=core.driver.name,
         restart=options.restart,
@@ -279,14 +277,17 @@ def _add(instance: Instance) -> None:
         store.events.add(events.row(instance, "create"))
 
 
-def _fill_directory(directory: str, image: Resolved, mountpoints: str) -> None:
+def _fill_directory(directory: str, image: Resolved, mountpoints: str, maps: IdMaps | None) -> None:
+    """What it writes has the host's ids of its own; fuse-overlayfs maps them back."""
     try:
         if image.kind == "copy":
-            copy_tree(cast(Layer, image.layers[0]).path, f"{directory}/rootfs")
+            owners = None if maps is None else maps.owners
+            copy_tree(cast(Layer, image.layers[0]).path, f"{directory}/rootfs", owners=owners)
             return
         os.mkdir(f"{directory}/rootfs", 0o755)  # noqa: PTH102 - hot path
         if not image.private:
             _make_upper(directory, image.layers[0] if image.layers else mountpoints)
+            give(maps if image.kind != "fuse-overlayfs" else None, f"{directory}/upper")
     except OSError as error:
         raise StageError("state", error.errno or 0, str(error.filename or directory)) from error
 

@@ -14,6 +14,7 @@ from containerlib.spec.layer import MAX_LAYERS, Layer
 from containerlib.spec.reference import Reference
 
 if TYPE_CHECKING:
+    from containerlib.bundles.ids import IdMaps
     from containerlib.engine.core import Core
     from containerlib.images import ImageRecord
     from containerlib.spec.layer import LayerKind
@@ -66,25 +67,29 @@ class Resolved:
         top = self.layers[0] if self.layers else ""
         return "overlay" if isinstance(top, str) else top.kind
 
-    def root(self, directory: str, mountpoints: str, *, volatile: bool = False, mapped: bool = False) -> Root:
+    def root(
+        self, directory: str, mountpoints: str, *, volatile: bool = False, ids: IdMaps | None = None
+    ) -> Root:
         """The root of the container whose directory is `directory`, with the layer `mountpoints` below the image's.
 
-        `volatile`: nobody sees it again when the container has ended. `mapped`: the ids of its layers are those of the
-        container's user namespace.
+        `volatile`: nobody sees it again when the container has ended. `ids`: those of the container's user namespace,
+        which its layers get.
 
         Raises: NotFound where the program that stacks the layers is no longer installed.
         """
+        mapped = ids is not None and not ids.are_same
         if self.private:
             return OverlayRoot(lowers=self.layers, upper=None, work=None, mapped=mapped)
         if self.kind == "copy":
-            return BindRoot(f"{directory}/rootfs")
+            return BindRoot(f"{directory}/rootfs", closed=ids is not None)
         upper, work = f"{directory}/upper", f"{directory}/work"
         below = (mountpoints,) if len(self.layers) < MAX_LAYERS else ()
         if self.kind == "fuse-overlayfs":
             from containerlib.images.snapshots.choice import fuse_overlayfs  # noqa: PLC0415 - few need it
 
             paths = (layer if isinstance(layer, str) else layer.path for layer in (*self.layers, *below))
-            return FuseRoot(tuple(paths), upper, work, fuse_overlayfs())
+            maps = (ids.uids, ids.gids) if mapped and ids is not None else ((), ())
+            return FuseRoot(tuple(paths), upper, work, fuse_overlayfs(), *maps)
         return OverlayRoot((*self.layers, *below), upper, work, mapped=mapped, volatile=volatile)
 
 

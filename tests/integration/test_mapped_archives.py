@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 import containerlib as cl
+from containerlib.spec.options import SnapshotterName
 from rig.images import Image, Layer, busybox_layer
+from rig.snapshotters import usable
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
@@ -18,6 +20,11 @@ WRITE = (
     "echo new >/made; chown 9:10 /made; ln /made /twin; mkdir /dir; chown 11 /dir; rm /gone; "
     "echo more >>/kept/file; exec sleep 600"
 )
+
+
+@pytest.fixture(params=["auto", "fuse-overlayfs"])
+def snapshotter(request: pytest.FixtureRequest, tmp_path: Path) -> SnapshotterName:
+    return "auto" if request.param == "auto" else usable(request.param, tmp_path)
 
 
 @pytest.fixture(params=["auto", "maps", "joined"])

@@ -41,6 +41,24 @@ def load(engine: cl.Engine, tmp_path: Path, *layers: bytes, **config: object) ->
     return loaded
 
 
+def setuid_layer() -> bytes:
+    layer = Layer().directory("lib").directory("lib64").directory("usr/lib")
+    layer.file("bin/whoami-really", Path("/usr/bin/id").read_bytes(), 0o4755)
+    for library in images.libraries("/usr/bin/id"):
+        layer.copy(library)
+    return layer.finish()
+
+
+def device_layer(*devices: tuple[str, int]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.TarFile(fileobj=buffer, mode="w") as archive:
+        for name, minor in devices:
+            info = tarfile.TarInfo(name)
+            info.type, info.mode, info.devmajor, info.devminor = tarfile.CHRTYPE, 0o666, 1, minor
+            archive.addfile(info)
+    return buffer.getvalue()
+
+
 def test_container_sees_what_the_layers_show_together(engine: cl.Engine, image: cl.Image) -> None:
     paths = " ".join(path for path in MERGED if path)
     code = f"for f in {paths}; do stat -c '%n %a %u %g' $f; test -f $f && cat $f; done; ls -d gone etc/hidden dir/old"
@@ -112,22 +130,13 @@ def processes_with(word: str) -> list[str]:
 
 
 def test_setuid_program_of_a_layer_works(engine: cl.Engine, tmp_path: Path) -> None:
-    layer = Layer().directory("lib").directory("lib64").directory("usr/lib")
-    layer.file("bin/whoami-really", Path("/usr/bin/id").read_bytes(), 0o4755)
-    for library in images.libraries("/usr/bin/id"):
-        layer.copy(library)
-    image = load(engine, tmp_path, images.busybox_layer(), layer.finish())
+    image = load(engine, tmp_path, images.busybox_layer(), setuid_layer())
     assert engine.container(image).user("7:8").run("/bin/whoami-really", "-u").text == "0\n"
 
 
 def test_device_of_a_layer_works_where_the_container_may_use_it(engine: cl.Engine, tmp_path: Path) -> None:
-    buffer = io.BytesIO()
-    with tarfile.TarFile(fileobj=buffer, mode="w") as archive:
-        for name, minor in (("zero", 5), ("kmsg", 11)):
-            info = tarfile.TarInfo(name)
-            info.type, info.mode, info.devmajor, info.devminor = tarfile.CHRTYPE, 0o666, 1, minor
-            archive.addfile(info)
-    recipe = engine.container(load(engine, tmp_path, images.busybox_layer(), buffer.getvalue()))
+    layer = device_layer(("zero", 5), ("kmsg", 11))
+    recipe = engine.container(load(engine, tmp_path, images.busybox_layer(), layer))
     assert recipe.run("sh", "-c", "head -c 3 /zero | wc -c").text.strip() == "3"
     assert b"not permitted" in recipe.run("head", "-c", "1", "/kmsg", check=False).stderr
 
@@ -137,6 +146,76 @@ def test_image_of_many_layers_shows_the_top_ones(engine: cl.Engine, tmp_path: Pa
     image = load(engine, tmp_path, images.busybox_layer(), *more)
     done = engine.container(image).run("sh", "-c", "cat /top; ls -d /f* | wc -l")
     assert done.text == "1920\n"
+
+
+# ---- ids of its own ----
+
+OWNED = (
+    Layer()
+    .directory("kept", uid=3)
+    .file("kept/file", "old", 0o640, uid=7, gid=8)
+    .file("foreign", "", uid=70_000)
+)
+SHOW = "stat -c %n:%u:%g:%a / /bin/busybox /kept /kept/file /foreign"
+SEEN = "/:0:0:755 /bin/busybox:0:0:755 /kept:3:0:755 /kept/file:7:8:640 /foreign:65534:0:644"
+
+
+def test_container_with_ids_of_its_own_sees_the_images(engine: cl.Engine, tmp_path: Path) -> None:
+    recipe = engine.container(load(engine, tmp_path, images.busybox_layer(), OWNED.finish())).userns("auto")
+    assert recipe.run("sh", "-c", SHOW).text.split() == SEEN.split()
+    assert (
+        recipe.user("7:8").run("sh", "-c", "cat /kept/file; echo x > /kept/file; cat /kept/file").text
+        == "oldx\n"
+    )
+
+
+def test_container_with_ids_of_its_own_keeps_what_it_wrote_under_them(
+    engine: cl.Engine, tmp_path: Path
+) -> None:
+    recipe = engine.container(load(engine, tmp_path, images.busybox_layer(), OWNED.finish())).userns("auto")
+    code = "echo new >/made; chown 9:10 /made; chown 11 /kept; mkdir -p /d; chmod 4711 /made; "
+    code += "echo $(stat -c %u:%g:%a /made /kept /d)"
+    with recipe.start("sh", "-c", code) as container:
+        container.wait(30.0)
+        for _ in range(2):
+            seen = [
+                container.path(path).stat() for path in ("/made", "/kept", "/d", "/bin/busybox", "/kept/file")
+            ]
+            assert [(each.st_uid, each.st_gid) for each in seen] == [(9, 10), (11, 0), (0, 0), (0, 0), (7, 8)]
+            container.start()
+            container.wait(30.0)
+        assert {record.text for record in container.logs()} == {"9:10:4711 11:0:755 0:0:755"}
+        archive = io.BytesIO()
+        container.export(archive)
+    with tarfile.open(fileobj=io.BytesIO(archive.getvalue())) as tar:
+        owners = {each.name.lstrip("./"): (each.uid, each.gid, each.mode) for each in tar.getmembers()}
+    assert owners["made"] == (9, 10, 0o4711)
+    assert (owners["kept"], owners["kept/file"], owners["bin/busybox"]) == (
+        *((11, 0, 0o755), (7, 8, 0o640)),
+        (0, 0, 0o755),
+    )
+
+
+def test_container_with_ids_of_its_own_has_no_device_of_the_image(engine: cl.Engine, tmp_path: Path) -> None:
+    recipe = engine.container(load(engine, tmp_path, images.busybox_layer(), device_layer(("zero", 5))))
+    done = recipe.userns("auto").run("head", "-c", "1", "/zero", check=False)
+    assert b"Permission denied" in done.stderr
+
+
+def test_container_with_ids_of_its_own_has_setuid_programs_of_them(engine: cl.Engine, tmp_path: Path) -> None:
+    recipe = engine.container(load(engine, tmp_path, images.busybox_layer(), setuid_layer())).userns("auto")
+    assert recipe.user("7:8").run("/bin/whoami-really", "-u").text == "0\n"
+
+
+def test_container_in_another_ones_user_namespace_has_the_same_ids(engine: cl.Engine, tmp_path: Path) -> None:
+    recipe = engine.container(load(engine, tmp_path, images.busybox_layer(), OWNED.finish()))
+    with recipe.userns("auto").start("sleep", "600") as first:
+        second = recipe.userns(first)
+        assert second.run("sh", "-c", SHOW).text.split() == SEEN.split()
+        with second.start("sh", "-c", "touch /made") as container:
+            container.wait(30.0)
+            assert container.path("/made").stat().st_uid == 0
+            assert container.path("/kept/file").stat().st_uid == 7
 
 
 # ---- several kinds in one root ----

@@ -34,7 +34,7 @@ class Change:
         return f"{self.kind} {printable(self.path)}"
 
 
-def changes(upper: str, lowers: Sequence[str | Layer]) -> Iterator[Change]:
+def changes(upper: str | Layer, lowers: Sequence[str | Layer]) -> Iterator[Change]:
     """The changes of the layer `upper` over `lowers` (top first), by path. Raises: StageError."""
     with MergedTree([upper], hide_whiteouts=False) as layer, MergedTree(lowers) as below:
         for entry in layer.walk():

@@ -33,6 +33,8 @@ __all__ = ["Entry", "MergedTree", "is_opaque", "is_whiteout"]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
+_FUSE_OPAQUE = frozenset({".wh..wh..opq", ".wh..opq"})
+"""Files that fuse-overlayfs makes in a directory for the same, and shows to nobody."""
 _MAX_LINKS = 40
 _HIDES = frozenset({errno.ENOTDIR, errno.ELOOP})
 """A whiteout, or a file: what is below is hidden."""
@@ -107,6 +109,7 @@ class MergedTree:
     ) -> None:
         self._hide = hide_whiteouts
         self._owners = owners
+        self._by_fuse = any(isinstance(layer, Layer) and layer.kind == "fuse-overlayfs" for layer in layers)
         self._of_top: set[int] = set()
         self._roots: list[int] = []
         try:
@@ -215,6 +218,7 @@ class MergedTree:
         """The directory `path`, no links followed, as a tree of its own; None where there is none."""
         with self._directories(path) as directories:
             tree = MergedTree((), hide_whiteouts=self._hide)
+            tree._by_fuse = self._by_fuse
             tree._roots = list(directories)
             yield tree if directories else None
 
@@ -246,7 +250,7 @@ class MergedTree:
         for directory in directories:
             with suppress(FileNotFoundError):  # a running container removed it
                 names.update(os.listdir(directory))
-        return sorted(names, key=os.fsencode)
+        return sorted(names - _FUSE_OPAQUE if self._by_fuse else names, key=os.fsencode)
 
     def _look_up(self, path: str, name: str, directories: Sequence[int]) -> Entry | None:
         for directory in directories:
@@ -256,7 +260,7 @@ class MergedTree:
                 continue
             if is_whiteout(status) and self._hide:
                 return None
-            opaque = not self._hide and stat.S_ISDIR(status.st_mode) and _opaque_at(name, directory)
+            opaque = not self._hide and stat.S_ISDIR(status.st_mode) and self._opaque_at(name, directory)
             return self._entry(path, status, directory, opaque=opaque)
         return None
 
@@ -280,12 +284,24 @@ class MergedTree:
                     raise
                 found.append(descriptor)
                 (self._of_top.add if directory in self._of_top else self._of_top.discard)(descriptor)
-                if is_opaque(descriptor):
+                if self._is_opaque(descriptor):
                     break
         except BaseException:
             _close(found)
             raise
         return found
+
+    def _is_opaque(self, directory: int) -> bool:
+        return is_opaque(directory) or (self._by_fuse and not _FUSE_OPAQUE.isdisjoint(os.listdir(directory)))
+
+    def _opaque_at(self, name: str, directory: int) -> bool:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            descriptor = os.open(name, _DIRECTORY, dir_fd=directory)
+            try:
+                return self._is_opaque(descriptor)
+            finally:
+                os.close(descriptor)
+        return False
 
     def close(self) -> None:
         """Closes the layers."""
@@ -323,14 +339,4 @@ def is_opaque(directory: int) -> bool:
         except OSError as error:
             if error.errno not in _NONE:
                 raise
-    return False
-
-
-def _opaque_at(name: str, directory: int) -> bool:
-    with suppress(FileNotFoundError, NotADirectoryError):
-        descriptor = os.open(name, _DIRECTORY, dir_fd=directory)
-        try:
-            return is_opaque(descriptor)
-        finally:
-            os.close(descriptor)
     return False

@@ -198,10 +198,10 @@ def propagation(flags: int) -> Op:
     return Op(lib.CLIB_OP_PROPAGATION, "linux.rootfsPropagation", (flags, 0, 0))
 
 
-def root_bind(path: str, *, recursive: bool = True, tree: bool = False) -> Op:
-    """`tree`: the root is what the shim has made, and goes to `path`."""
+def root_bind(path: str, *, recursive: bool = True, tree: bool = False, attributes: int = 0) -> Op:
+    """`tree`: the root is what the shim has made, and goes to `path`. `attributes`: MOUNT_ATTR_*."""
     flags = (lib.CLIB_BIND_RECURSIVE if recursive else 0) | (lib.CLIB_BIND_TREE if tree else 0)
-    return Op(lib.CLIB_OP_ROOT_BIND, f"root {path}", (0, flags, 0), (path, None))
+    return Op(lib.CLIB_OP_ROOT_BIND, f"root {path}", (attributes, flags, 0), (path, None))
 
 
 def root_directory(path: str) -> Op:

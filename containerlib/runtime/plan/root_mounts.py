@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime.plan import ops
+from containerlib.runtime.plan.mounts import root_propagation
 from containerlib.runtime.plan.op import Op
 from containerlib.runtime.plan.roots import FuseRoot, OverlayRoot, Root
 
@@ -48,12 +49,13 @@ def root_mount_ops(
         else:
             yield ops.root_overlay(rootfs, root)
     elif isinstance(root, FuseRoot):
-        if new or joined:
-            raise Unsupported(
-                "fuse-overlayfs for a container with a user namespace: its files have other ids"
-            )
         yield from ops.handover(_fuse(rootfs, root))
-        yield ops.root_bind(rootfs, tree=True)
+        yield ops.root_bind(rootfs, tree=True, attributes=_NODEV if new or joined else 0)
+    elif root.closed:
+        origin, propagation = f"root {root.path}", root_propagation(linux)[0]
+        tree = ops.tree(root.path, ops.MOUNT_RECURSIVE, origin, mapped=False, propagation=propagation)
+        yield from ops.handover(tree)
+        yield ops.root_bind(rootfs, tree=True, attributes=_NODEV if new or joined else 0)
     else:
         yield ops.root_bind(root.path)
 
@@ -72,6 +74,9 @@ def foreign_root_mount_ops(rootfs: str, root: Root) -> Iterator[Op]:
     elif isinstance(root, FuseRoot):
         yield _fuse(rootfs, root)
         yield ops.root_bind(rootfs, tree=True)
+    elif root.closed:
+        yield ops.tree(root.path, ops.MOUNT_RECURSIVE, f"root {root.path}", mapped=False)
+        yield ops.root_bind(rootfs, tree=True)
     else:
         yield ops.root_bind(root.path)
 
@@ -84,6 +89,9 @@ def _fuse(rootfs: str, root: FuseRoot) -> Op:
                 f"fuse-overlayfs takes no colon, comma or backslash, as in {path}: choose another root"
             )
     options = f"lowerdir={':'.join(root.lowers)},upperdir={root.upper},workdir={root.work}"
+    for name, ids in (("uidmapping", root.uids), ("gidmapping", root.gids)):
+        if ids:
+            options += f",{name}={':'.join(str(number) for entry in ids for number in entry)}"
     return ops.root_fuse(root.program, rootfs, f"{options},default_permissions,allow_other")
 
 

@@ -53,6 +53,10 @@ class OverlayRoot:
         return any(isinstance(lower, Layer) and lower.fstype for lower in self.lowers)
 
 
+Ids = tuple[tuple[int, int, int], ...]
+"""(first id in the container, on the host, how many)"""
+
+
 @frozen
 class FuseRoot:
     """Directories, top first, that a program stacks: fuse-overlayfs, for kernels that will not.
@@ -64,6 +68,9 @@ class FuseRoot:
     upper: str
     work: str
     program: str
+    uids: Ids = ()
+    gids: Ids = ()
+    """Of the container's user namespace; on disk files have its own ids, and the mount those of the host."""
 
 
 @frozen
@@ -71,6 +78,8 @@ class BindRoot:
     """A directory that is the root as it is, as runtimes use a bundle's rootfs."""
 
     path: str
+    closed: bool = False
+    """The root of the container's user namespace cannot pass to it: its shim opens it."""
 
 
 Root = OverlayRoot | FuseRoot | BindRoot

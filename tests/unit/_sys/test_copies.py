@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from pathlib import Path
 
 import pytest
 
 from containerlib._sys.copies import copy_tree
+from containerlib._sys.inside import IdMap, Owners
 from containerlib._sys.trees import remove_tree, tree_size
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN, CAP_MKNOD, CAP_CHOWN: files of all kinds and owners")
@@ -106,3 +108,19 @@ def test_tree_size_counts_blocks_and_a_hard_link_once(source: Path) -> None:
     assert 8192 <= size < 1 << 20
     (source / "again").hardlink_to(source / "a/file")
     assert tree_size(str(source)) == size
+
+
+def test_copy_for_a_user_namespace_has_the_ids_that_it_has_on_the_host(source: Path, tmp_path: Path) -> None:
+    os.lchown(source / "a/link", 70_000, 9)
+    os.setxattr(source / "sparse", "security.capability", struct.pack("<5I", 2 << 24 | 1, 0x400, 0, 0, 0))
+    owners = Owners(IdMap(((0, 100_000, 1000),)), IdMap(((0, 200_000, 1000),)))
+    copy_tree(str(source), str(tmp_path / "target"), owners=owners)
+    made = facts(tmp_path / "target")
+    for name, (mode, _, _, *rest) in facts(source).items():
+        user, group = (0xFFFFFFFE, 200_009) if name == "a/link" else (100_007, 200_008)
+        if name == "sparse":
+            assert made[name][-1] == {
+                "security.capability": struct.pack("<6I", 3 << 24 | 1, 0x400, 0, 0, 0, 100_000)
+            }
+            continue
+        assert made[name] == (mode, user, group, *rest), name

@@ -29,6 +29,7 @@ def test_id_map_text_is_the_kernels() -> None:
 def test_id_map_goes_both_ways() -> None:
     assert [OFFSET.outward(number) for number in (0, 999, 5000)] == [100_000, 100_999, 7]
     assert [OFFSET.inward(number) for number in (100_000, 7, 1)] == [0, 5000, 65534]
+    assert OFFSET.inward(OFFSET.outside(1000)) == 65534
     with pytest.raises(OSError, match="no id 1000"):
         OFFSET.outward(1000)
 
@@ -132,3 +133,18 @@ def test_owners_of_a_namespace_have_its_capabilities_without_it() -> None:
     others = struct.pack("<6I", 3 << 24 | 1, 0x400, 0, 0, 0, 300_000)
     assert OWNERS.attribute("security.capability", others) == others
     assert OWNERS.attribute("user.note", mine) == mine
+
+
+def test_owners_of_files_that_go_into_a_namespace_are_the_hosts_in_attributes() -> None:
+    entries = ((1, 7, 0xFFFFFFFF), (2, 6, 7), (8, 4, 8), (8, 4, 70_000))
+    value = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    outside = OWNERS.attribute_outside("system.posix_acl_default", value)
+    assert [number for *_, number in struct.iter_unpack("<HHI", outside[4:])] == [
+        *(0xFFFFFFFF, 100_007, 200_008),
+        0xFFFFFFFE,
+    ]
+    plain = struct.pack("<5I", 2 << 24 | 1, 0x400, 0, 0, 0)
+    mine = struct.pack("<6I", 3 << 24 | 1, 0x400, 0, 0, 0, 100_000)
+    assert OWNERS.attribute_outside("security.capability", plain) == mine
+    assert OWNERS.attribute("security.capability", mine) == plain
+    assert OWNERS.attribute_outside("user.note", plain) == plain

@@ -12,6 +12,7 @@ from containerlib.runtime.plan.ops import Op
 from containerlib.runtime.plan.root_mounts import foreign_root_mount_ops, root_mount_ops
 from containerlib.runtime.plan.roots import BindRoot, FuseRoot, OverlayRoot, Root
 from containerlib.spec.layer import Layer
+from containerlib.spec.values import evolve
 
 DIRECTORIES = OverlayRoot(("/top", Layer("/base")), "/c/upper", "/c/work")
 FILES = OverlayRoot((Layer("/top.erofs", "erofs"), "/base"), "/c/upper", "/c/work")
@@ -99,9 +100,18 @@ def test_root_by_fuse_refuses_paths_that_its_options_cannot_hold(path: str) -> N
         ops_of(FuseRoot(("/top",), path, "/c/work", "/bin/f"))
 
 
-def test_root_by_fuse_is_refused_in_a_user_namespace() -> None:
-    with pytest.raises(Unsupported, match="user namespace"):
-        ops_of(FUSE, MAPS, new=True)
+def test_root_by_fuse_shows_files_with_the_hosts_ids_of_a_user_namespace() -> None:
+    root = evolve(FUSE, uids=((0, 100_000, 1000), (1000, 5, 1)), gids=((0, 200_000, 1000),))
+    _, fuse, bind = ops_of(root, MAPS, new=True)
+    assert "uidmapping=0:100000:1000:1000:5:1,gidmapping=0:200000:1000," in fuse.strings[3]
+    assert bind.numbers[0] == 4, "a device of the image is none"
+
+
+def test_root_that_is_closed_to_its_user_namespace_is_opened_by_the_shim() -> None:
+    handover, tree, bind = ops_of(BindRoot("/c/files", closed=True), MAPS, new=True)
+    assert (handover.name, tree.name, bind.name) == ("handover", "tree", "root_bind")
+    assert (tree.texts[0], tree.numbers[1]) == ("/c/files", lib.CLIB_TREE_AS_IT_IS)
+    assert (bind.texts[0], bind.numbers[0]) == ("/c/rootfs", 4)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +120,7 @@ def test_root_by_fuse_is_refused_in_a_user_namespace() -> None:
         (FILES, ["root_overlay"]),
         (FUSE, ["root_fuse", "root_bind"]),
         (BindRoot("/c/rootfs"), ["root_bind"]),
+        (BindRoot("/c/files", closed=True), ["tree", "root_bind"]),
     ],
 )
 def test_root_for_another_runtime_is_mounted_by_the_shim_for_itself(root: Root, expected: list[str]) -> None:
