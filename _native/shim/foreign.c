@@ -229,11 +229,15 @@ static int run_ops(struct shim *shim, struct init *init, const int child[3], str
     return shim->pid ? post_guard(shim) : -EINVAL;
 }
 
-/* What a run has mounted goes with its mount namespace: the next begins in the host's again. */
-static void enter_host(struct shim *shim) {
+void foreign_leave(struct shim *shim) {
     if (shim->host_mounts >= 0)
         sys(setns, shim->host_mounts, CLONE_NEWNS);
-    else if (shim->flags & CLIB_LAUNCH_LOG)
+}
+
+/* What a run has mounted goes with its mount namespace: the next begins in the host's again. */
+static void enter_host(struct shim *shim) {
+    foreign_leave(shim);
+    if (shim->host_mounts < 0 && shim->flags & CLIB_LAUNCH_LOG)
         shim->host_mounts = (int)sys(openat, AT_FDCWD, "/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
 }
 

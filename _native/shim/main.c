@@ -62,6 +62,7 @@ static void finish(struct shim *shim) {
         life_poststop(shim);
     if (shim->listener >= 0)
         sys(unlinkat, shim->directory, "shim.sock", 0);
+    foreign_leave(shim);
     life_remove(shim);
 }
 

@@ -268,6 +268,9 @@ void foreign_launch(struct shim *shim, const int child[3]);
 int foreign_command(struct shim *shim, const struct clib_op *op);
 /* lets go of what ends the container where the shim is killed, and reaps what is left */
 void foreign_dismiss(struct shim *shim);
+/* back to the host's mounts: what is mounted in the directory, in a namespace that this process is in, cannot
+ * be removed */
+void foreign_leave(struct shim *shim);
 
 /* loop.c */
 void loop_run(struct shim *shim);

@@ -87,15 +87,26 @@ def test_update_of_the_restart_policy_counts_while_it_runs(box: cl.ContainerReci
         assert container.inspect().restart == RestartOption("on-failure", 3, pause=0.001, longest=0.001)
 
 
-def test_update_of_the_restart_policy_is_refused_where_its_supervisor_could_not_follow(
+def test_update_of_the_restart_policy_is_refused_where_it_is_removed_at_its_end(
     box: cl.ContainerRecipe,
 ) -> None:
-    with box.start("sleep", "600") as other, box.network(other).start("sleep", "600") as container:
-        with pytest.raises(cl.Unsupported, match="cannot start it again"):
+    container = box.start("sleep", "600", detach=True, remove=True)
+    try:
+        with pytest.raises(cl.InvalidArgument, match="not started again"):
             container.update(restart="always", pids=7)
         assert container.inspect().limits.pids is None, "all or nothing"
         with pytest.raises(cl.InvalidArgument, match="for a policy"):
-            other.update(retries=3)
+            container.update(retries=3)
+    finally:
+        container.remove(force=True)
+
+
+def test_update_of_the_restart_policy_counts_for_one_in_anothers_namespaces(box: cl.ContainerRecipe) -> None:
+    with box.start("sleep", "600") as other:
+        with quick(box.network(other)).start("sh", "-c", "sleep 0.5; exit 1") as container:
+            container.update(restart="on-failure", retries=2)
+            assert container.wait(30.0).exit_code == 1
+            assert container.restart_count == 2
 
 
 def test_update_of_nothing_is_refused(box: cl.ContainerRecipe) -> None:

@@ -389,13 +389,59 @@ def test_restart_a_thousand_times_leaks_nothing(box: cl.ContainerRecipe) -> None
         assert memory_of(shim) <= 150
 
 
-def test_restart_is_refused_where_its_supervisor_could_not_start_it(
-    box: cl.ContainerRecipe, left_nothing: Callable[[], None]
+def test_restart_among_another_containers_processes_waits_until_these_are_there_again(
+    box: cl.ContainerRecipe,
 ) -> None:
-    with box.start("sleep", "600") as other:
-        with pytest.raises(cl.Unsupported, match="cannot start it again"):
-            box.network(other).restart("always").start("true")
-    left_nothing()
+    with box.name("other").start("sleep", "600") as other:
+        recipe = quick(box.pid(other).restart("always"), pause=0.05)
+        with recipe.start("sh", "-c", "readlink /proc/self/ns/pid; exec sleep 600") as member:
+            other.stop(timeout=0.0)  # and with its first process go all others
+            until(lambda: member.restart_count > 2)
+            assert "does not run" in (member.inspect().error or "")
+            other.start()
+            until(lambda: member.state is cl.State.RUNNING)
+            assert member.inspect().error is None
+            until(lambda: texts(member)[-1:] == [other.exec("readlink", "/proc/self/ns/pid").text.strip()])
+
+
+def test_restart_whose_other_container_was_removed_goes_on_failing_with_its_reason(
+    box: cl.ContainerRecipe,
+) -> None:
+    other = box.start("sleep", "600")
+    code = "while [ ! -e /go ]; do sleep 0.01; done; exit 1"
+    with quick(box.network(other).restart("on-failure", retries=3)).start("sh", "-c", code) as member:
+        other.remove(force=True)
+        member.exec("touch", "/go")
+        assert member.wait(60.0).exit_code == 128
+        assert (member.restart_count, member.state) == (3, cl.State.STOPPED)
+        assert "was removed" in (member.inspect().error or "")
+        with pytest.raises(cl.NotFound):
+            member.start()
+
+
+def test_restart_that_cannot_start_its_program_says_why(box: cl.ContainerRecipe) -> None:
+    recipe = quick(box.restart("on-failure", retries=1))
+    with recipe.start("sh", "-c", "rm /bin/sh /bin/busybox; exit 1") as container:
+        assert container.wait(30.0).exit_code == 127
+        error = container.inspect().error
+        assert error is not None
+        assert error.startswith("exec: sh: ENOENT")
+
+
+def test_restart_by_another_program_that_opens_the_root_joins_again(box: cl.ContainerRecipe) -> None:
+    with box.start("sleep", "600", detach=True) as other:
+        code = "readlink /proc/self/ns/net; exec sleep 600"
+        member = box.network(other).restart("always").start("sh", "-c", code, detach=True)
+        try:
+            until(lambda: len(texts(member)) == 1)
+            os.kill(shim_of(member), signal.SIGKILL)
+            until(lambda: member.state is cl.State.STOPPED)
+            look_again(box.engine)
+            until(lambda: len(texts(member)) == 2)
+            assert set(texts(member)) == {other.exec("readlink", "/proc/self/ns/net").text.strip()}
+        finally:
+            member.remove(force=True)
+            other.remove(force=True)
 
 
 def test_restart_has_its_secrets_again(box: cl.ContainerRecipe) -> None:

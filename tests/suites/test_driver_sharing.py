@@ -146,6 +146,16 @@ def test_secrets_are_there_again_when_its_supervisor_starts_it(box: cl.Container
         assert texts(container) == ["valuec"] * 2
 
 
+def test_container_with_all_of_these_is_removed_by_its_supervisor(box: cl.ContainerRecipe) -> None:
+    volume = box.engine.volume("www").create()
+    (volume.path / "part").mkdir()
+    recipe = box.mount(volume, at="/part", subpath="part").secret("key", VALUE).init()
+    recipe.start("sh", "-c", "test -e /run/secrets/key", detach=True, remove=True)
+    until(lambda: list(Path(box.engine.root, "containers").iterdir()) == [])
+    assert box.engine.containers.list() == []
+    assert (volume.path / "part").is_dir()
+
+
 # ---- an init ----
 
 
