@@ -25,6 +25,10 @@
  *     |<-------- bytes, in the pipes  |<------------------------------ bytes --|
  *     | end of the connection ------->| the pipes are closed
  *     |                               |                                       |
+ *     | BORROW ---------------------->| (another container's shim: that one starts, and shares what this one
+ * has)
+ *     |<-------------- DONE + a mount | a clone of what LEND has opened
+ *     |                               |                                       |
  *     |<--------------------- EXITED  | ops[before..before + after)
  *     |<---------------- end of file  | ends
  *

@@ -144,8 +144,12 @@ int op_label(const struct init *init, const char *file, const char *text);
 
 /* reaper.c: returns in the child, which goes on with the plan */
 int op_init(const struct init *init);
-/* the same as a program by itself, whose words are the program's */
-_Noreturn void reaper_main(const char *const *argv, const char *const *envp);
+/* 0 in the child; this process stays, without a descriptor (up to last_fd, where one call does not do).
+ * -errno: there is no child */
+int reaper_part(int last_fd);
+
+/* first.c: the program of a container that another runtime makes; argv has at least two words */
+_Noreturn void first_main(const char *const *argv, const char *const *envp);
 
 /* exec.c */
 enum { PROGRAM_SIZE = 4096 };

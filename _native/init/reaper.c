@@ -7,7 +7,6 @@
  * since no signal of its own ends the first process of a pid namespace. It is never executed anew: what it
  * runs is the sealed helper, which nobody in the container can read, trace or write. */
 #include "init.h"
-#include "program.h"
 
 #include <asm/ioctls.h>
 #include <linux/close_range.h>
@@ -16,8 +15,7 @@
 #include <linux/signal.h>
 #include <linux/wait.h>
 
-enum { SIGNALED = 0x7f, FAILED_ITSELF = 125, NOT_EXECUTABLE = 126, NOT_FOUND = 127 };
-enum { SIGNAL_INFO_SIZE = 128, STANDARD_STREAMS = 3 };
+enum { SIGNALED = 0x7f, FAILED_ITSELF = 125, SIGNAL_INFO_SIZE = 128 };
 
 static const uint64_t every_signal = ~0ull;
 
@@ -81,8 +79,7 @@ static void take_terminal(void) {
     sys(ioctl, 0, TIOCSPGRP, &group);
 }
 
-/* 0 in the child; this process stays. -errno: there is no child */
-static int part(int last_fd) {
+int reaper_part(int last_fd) {
     uint64_t none = 0;
     int parent = (int)sys(getpid);
     sys(prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* where the pid namespace is not its own */
@@ -102,39 +99,5 @@ static int part(int last_fd) {
 
 int op_init(const struct init *init) {
     int last = INIT_PRESERVED_FD + init->preserved;
-    return part(init->sync > last ? init->sync : last);
-}
-
-/* ---- by itself, in a container that another runtime makes ---- */
-
-static const char *search_path(const char *const *envp) {
-    static const char name[] = "PATH=";
-    for (; *envp; envp++) {
-        size_t same = 0;
-        while (name[same] && (*envp)[same] == name[same])
-            same++;
-        if (!name[same])
-            return *envp + same;
-    }
-    return "";
-}
-
-static _Noreturn void complain(const char *name, int error) {
-    static const char missing[] = ": not found\n", refused[] = ": cannot be executed\n";
-    const char *reason = error == -ENOENT ? missing : refused;
-    sys(write, 2, "init: ", 6);
-    sys(write, 2, name, text_length(name));
-    sys(write, 2, reason, text_length(reason));
-    leave(error == -ENOENT ? NOT_FOUND : NOT_EXECUTABLE);
-}
-
-_Noreturn void reaper_main(const char *const *argv, const char *const *envp) {
-    char program[PROGRAM_SIZE];
-    program_signals();
-    int result = find_program(argv[0], search_path(envp), program);
-    if (result == 0)
-        result = part(STANDARD_STREAMS);
-    if (result == 0)
-        result = (int)sys(execve, program, argv, envp);
-    complain(argv[0], result);
+    return reaper_part(init->sync > last ? init->sync : last);
 }

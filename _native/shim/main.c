@@ -101,11 +101,11 @@ _Noreturn void shim_run(struct shim *shim, int result, enum clib_stage stage) {
     leave(0);
 }
 
-/* With words behind its name it is the init of a container that another runtime makes. */
+/* With words behind its name it is the first program of a container that another runtime makes. */
 void helper_main(const long *stack) {
     const char *const *argv = (const char *const *)(stack + 1);
     if (stack[0] > 1)
-        reaper_main(argv + 1, argv + stack[0] + 1);
+        first_main(argv, argv + stack[0] + 1);
     struct shim shim;
     enum clib_stage stage = CLIB_STAGE_LAUNCH;
     shim_clear(&shim);

@@ -14,10 +14,10 @@ import os
 from typing import TYPE_CHECKING
 
 from containerlib._sys.paths import open_in_root
-from containerlib.bundles.host import HostFacts
 from containerlib.bundles.mounts import with_secrets
 from containerlib.engine.joining import name_of, require_running
 from containerlib.errors import InvalidArgument, NotFound, StageError
+from containerlib.runtime.kernel import keeps_memory
 from containerlib.runtime.plan.late import Borrowed, Late, Memory, OtherNamespace, Part
 from containerlib.spec.options import JOIN, ContainerOptions
 from containerlib.spec.secret import DIRECTORY, Secret
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["late_of", "named", "part_path", "require_lenders"]
 
 _SHM = "/dev/shm"  # noqa: S108 - a path in a container
-_NO_SWAP = (6, 4)
-"""A tmpfs's option."""
 
 
 def named(instance: Instance, options: ContainerOptions, spec: Spec) -> Spec:
@@ -83,7 +81,7 @@ def late_of(instance: Instance, secrets: Sequence[Secret] = (), maps: IdMaps | N
     return Late(
         found,
         lends=_SHM if memo.ipc == "shareable" or memo.ipc.startswith(JOIN) else None,
-        variables=tuple(secret for secret in secrets if secret.variable is not None),
+        variables=tuple(_variables(instance, secrets, maps)),
     )
 
 
@@ -114,12 +112,20 @@ def _memories(secrets: Sequence[Secret]) -> Iterator[tuple[str, str, tuple[Secre
 
 
 def _memory(name: str, files: tuple[Secret, ...], maps: IdMaps | None) -> Memory:
-    swap = HostFacts.current().kernel < _NO_SWAP
+    swap = not keeps_memory()
     owner = (0, 0) if maps is None else maps.on_host(0, 0)
     if name == "secrets":
         own = (evolve(each, path=each.path.removeprefix(f"{DIRECTORY}/")) for each in files)
         return Memory(tuple(_on_host(each, maps) for each in own), "/", owner, swap)
     return Memory((_on_host(evolve(files[0], path="secret"), maps),), "/secret", owner, swap)
+
+
+def _variables(instance: Instance, secrets: Sequence[Secret], maps: IdMaps | None) -> Iterator[Secret]:
+    """Their owner is who runs the first process: another runtime's has them from a file."""
+    for secret in secrets:
+        if secret.variable is not None:
+            user = instance.spec["process"].get("user", {})
+            yield _on_host(evolve(secret, uid=user.get("uid", 0), gid=user.get("gid", 0)), maps)
 
 
 def _on_host(secret: Secret, maps: IdMaps | None) -> Secret:

@@ -10,12 +10,21 @@ from collections.abc import Callable
 from containerlib.errors import Unsupported
 from containerlib.spec.values import frozen
 
-__all__ = ["HOST_FILES", "KernelFiles", "layers_one_by_one", "release", "require_kernel", "shares_layers"]
+__all__ = [
+    "HOST_FILES",
+    "KernelFiles",
+    "keeps_memory",
+    "layers_one_by_one",
+    "release",
+    "require_kernel",
+    "shares_layers",
+]
 
 MINIMUM = (5, 12)
 """mount_setattr(2); all else (openat2, clone3 into a cgroup, close_range, pidfds) is older."""
 _LAYERS_ONE_BY_ONE = (6, 7)
 _SHARES_LAYERS = (6, 15)
+_KEEPS_MEMORY = (6, 4)
 
 
 @frozen
@@ -59,3 +68,9 @@ def layers_one_by_one() -> bool:
 def shares_layers() -> bool:
     """Whether overlayfs takes a mount for a layer that is attached nowhere."""
     return release() >= _SHARES_LAYERS
+
+
+@functools.cache
+def keeps_memory() -> bool:
+    """Whether a tmpfs can be kept from being swapped."""
+    return release() >= _KEEPS_MEMORY

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import shutil
 from pathlib import Path
 
 import pytest
@@ -97,17 +96,6 @@ def test_secret_variable_is_the_first_processes_and_in_no_file(box: cl.Container
         container.stop(timeout=0.0)
         with pytest.raises(cl.Conflict, match="secrets any more"):
             container.start()
-
-
-def test_secret_variable_is_refused_where_another_runtime_would_write_it_down(
-    tmp_path: Path, busybox_image: Path
-) -> None:
-    if shutil.which("runc") is None:
-        pytest.skip("no runc: apt-get install runc")
-    with cl.Engine(tmp_path / "other", driver="runc") as engine:
-        (image,) = engine.images.load(busybox_image)
-        with pytest.raises(cl.Unsupported, match="variable"):
-            engine.container(image).secret("key", b"x", env="KEY").run("true")
 
 
 def test_secret_below_an_image_that_is_mounted_is_refused(box: cl.ContainerRecipe) -> None:

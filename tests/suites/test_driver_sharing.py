@@ -146,6 +146,46 @@ def test_secrets_are_there_again_when_its_supervisor_starts_it(box: cl.Container
         assert texts(container) == ["valuec"] * 2
 
 
+def test_secret_variables_are_the_first_processes_whoever_makes_it(box: cl.ContainerRecipe) -> None:
+    recipe = (
+        box.env(KEY="old", KEY_TOO="kept")
+        .secret("key", b"battery \xff=", env="KEY")
+        .secret("b", b"", env="B")
+    )
+    show = ("sh", "-c", 'printf %s "$KEY"; env | grep -c ^KEY=; env | grep -cE "^(KEY_TOO=kept|B=)$"')
+    for each in (recipe, recipe.user("5:6"), recipe.init(), recipe.userns("keep-id").user("5:6")):
+        assert each.run(*show).stdout == b"battery \xff=1\n2\n"
+    code = 'while [ ! -e /go ]; do sleep 0.05; done; printf %s "$KEY" | wc -c; exit 1'
+    with quick(recipe.restart("on-failure", retries=1)).start("sh", "-c", code) as container:
+        root = Path(container.engine.root)
+        found = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
+        assert [path for path in found if b"battery" in path.read_bytes()] == []
+        assert "battery" not in str(container.inspect().document())
+        container.exec("touch", "/go")
+        assert container.wait(60.0).exit_code == 1
+        assert texts(container) == ["10", "10"]
+
+
+def test_secret_variable_in_a_file_is_its_users_alone(box: cl.ContainerRecipe, driver: str) -> None:
+    if driver == "native":
+        pytest.skip("native: there is no file")
+    with box.user("5:6").secret("key", b"x", env="KEY").start("sleep", "600") as container:
+        show = "stat -c %a:%u:%g /dev/containerlib-env; cat /dev/containerlib-env"
+        assert container.exec("sh", "-c", show, user="7", check=False).text == "400:5:6\n"
+
+
+def test_program_that_our_first_one_cannot_execute_is_a_shells_exit_code(
+    box: cl.ContainerRecipe, driver: str
+) -> None:
+    if driver == "native":
+        pytest.skip("native: has no program before it")
+    for name, code in (("nonesuch", 127), ("/etc", 126)):
+        with pytest.raises(cl.ExitError) as caught:
+            box.init().run(name)
+        assert caught.value.exit_code == code
+        assert name.encode() in caught.value.stderr
+
+
 def test_container_with_all_of_these_is_removed_by_its_supervisor(box: cl.ContainerRecipe) -> None:
     volume = box.engine.volume("www").create()
     (volume.path / "part").mkdir()

@@ -29,11 +29,11 @@ from containerlib.errors import Conflict, NotFound, StageError, Unsupported
 from containerlib.runtime import launch
 from containerlib.runtime.cgroups.cgroup import ContainerCgroup
 from containerlib.runtime.cgroups.layout import Layout
-from containerlib.runtime.drivers.bundle import bundle_for
+from containerlib.runtime.drivers.bundle import First, bundle_for
 from containerlib.runtime.drivers.errors import explained
 from containerlib.runtime.drivers.plan import PID_FILE, Command, foreign_exec_plan, foreign_plan
 from containerlib.runtime.drivers.refusals import Facts, refuse_config, refuse_process
-from containerlib.runtime.kernel import layers_one_by_one, require_kernel
+from containerlib.runtime.kernel import keeps_memory, layers_one_by_one, require_kernel
 from containerlib.runtime.order import Stdio, run_chores, supervise, terminal_size
 from containerlib.runtime.plan.late import NOTHING, Late, Memory
 from containerlib.runtime.plan.op import Op, Plan
@@ -54,7 +54,7 @@ _LOG = "runtime.log"
 _INNER = "inner.pid"
 _CHECKING = "checking"
 _LATE = "late"
-_INIT = Memory((Secret("init", "init", mode=0o555, is_helper=True),), "/init", swap=True)
+_FIRST = Memory((Secret("init", "init", mode=0o555, is_helper=True),), "/init", swap=True)
 
 Ask = Callable[[Sequence[str]], str]
 
@@ -97,11 +97,6 @@ class ExternalRuntime:
         is_first: bool = False,
     ) -> Supervisor:
         require_kernel()
-        if late.variables:
-            raise Unsupported(
-                f"a secret that is a variable takes the native driver: {self.name!r} keeps the environment on a disk; "
-                "let it be a file"
-            )
         if images:
             raise Unsupported(
                 f"an image as a mount takes the native driver: {self.name!r} cannot stack its layers"
@@ -111,9 +106,10 @@ class ExternalRuntime:
             root = evolve(root, classic=True)
         if not is_first:
             launch.forget(directory)
-        found = {**late.found, f"{directory}/{_LATE}/init": _INIT} if reaper else late.found
-        if found:
-            os.makedirs(f"{directory}/{_LATE}", 0o700, exist_ok=True)  # noqa: PTH103 - a str
+        place = f"{directory}/{_LATE}"
+        first, late = _first(late, place, stays=reaper)
+        if late.found:
+            os.makedirs(place, 0o700, exist_ok=True)  # noqa: PTH103 - a str
         said = f"{directory}/{_LOG}"
         _unlink(said)
         size = terminal_size(spec["process"], None)
@@ -126,7 +122,7 @@ class ExternalRuntime:
                     directory,
                     spec,
                     sandbox=self._is_sandbox,
-                    init=f"{directory}/{_LATE}/init" if reaper else None,
+                    first=first,
                 ),
                 *_files(directory, terminal=size is not None),
             ),
@@ -138,8 +134,8 @@ class ExternalRuntime:
             join=self._is_sandbox,
             hold=hold,
             log=log or ALL_IN_ONE,
-            late=evolve(late, found=found),
-            place=f"{directory}/{_LATE}",
+            late=late,
+            place=place,
         )
         with self._explaining(said, spec["process"]):
             return supervise(
@@ -294,6 +290,23 @@ def find_external(name: str) -> ExternalRuntime:
             )
         )
     return ExternalRuntime(name, os.path.abspath(path))  # noqa: PTH100 - a str
+
+
+def _first(late: Late, place: str, *, stays: bool) -> tuple[First | None, Late]:
+    """Our own first program where one is needed, and what is late with it below `place`.
+
+    Variables are in memory alone, as a file that is their process's: a runtime may write the environment to a disk.
+    """
+    if not stays and not late.variables:
+        return None, late
+    found = {**late.found, f"{place}/init": _FIRST}
+    variables = f"{place}/env" if late.variables else None
+    if variables is not None:
+        own = late.variables[0]
+        content = b"".join(f"{each.variable}=".encode() + each.value + b"\0" for each in late.variables)
+        files = (Secret("env", "env", content, uid=own.uid, gid=own.gid),)
+        found[variables] = Memory(files, "/env", swap=not keeps_memory())
+    return First(f"{place}/init", stays, variables), evolve(late, found=found)
 
 
 def _files(place: str, *, terminal: bool) -> tuple[str, ...]:

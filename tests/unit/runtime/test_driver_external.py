@@ -9,13 +9,11 @@ from typing import Any, cast
 import pytest
 
 from containerlib.errors import NotFound, Unsupported
-from containerlib.runtime.drivers.bundle import INIT, adapted
+from containerlib.runtime.drivers.bundle import FIRST, VARIABLES, First, adapted
 from containerlib.runtime.drivers.driver import NativeDriver, find_driver
 from containerlib.runtime.drivers.external import ExternalRuntime
 from containerlib.runtime.drivers.refusals import Facts, refuse_config, refuse_process
-from containerlib.runtime.plan.late import Late
 from containerlib.spec.runtime import Process, Spec
-from containerlib.spec.secret import Secret
 
 
 class Said:
@@ -163,37 +161,48 @@ def test_adapted_recursive_options_are_of_all_in_a_sandbox() -> None:
             ],
         },
     )
-    assert adapted(spec, "/c/rootfs", sandbox=False, init=None) is None
-    other = adapted(spec, "/c/rootfs", sandbox=True, init=None)
+    assert adapted(spec, "/c/rootfs", sandbox=False, first=None) is None
+    other = adapted(spec, "/c/rootfs", sandbox=True, first=None)
     assert other is not None
     assert other["root"] == {"path": "/c/rootfs", "readonly": True}
     assert other["mounts"][0]["options"] == ["rbind", "ro", "rprivate"]
     assert spec["mounts"][0]["options"] == ["rbind", "rro", "rprivate"]
-    assert adapted(other, "/c/rootfs", sandbox=True, init=None) is None
-
-
-def test_adapted_init_is_bound_into_the_container_and_runs_its_program() -> None:
-    spec = cast(Spec, {"root": {"path": "rootfs"}, "process": {"args": ["redis", "-v"], "cwd": "/"}})
-    other = adapted(spec, "/c/rootfs", sandbox=False, init="/c/late/init")
-    assert other is not None
-    assert other["process"]["args"] == [INIT, "redis", "-v"]
-    (mount,) = other["mounts"]
-    assert (mount["source"], mount["destination"]) == ("/c/late/init", INIT)
-    assert "ro" in mount["options"]
-    assert spec["process"]["args"] == ["redis", "-v"]
+    assert adapted(other, "/c/rootfs", sandbox=True, first=None) is None
 
 
 @pytest.mark.parametrize(
-    ("words", "text"),
+    ("first", "words", "sources"),
     [
-        ({"late": Late(variables=(Secret("a", "", b"", variable="A"),))}, "on a disk"),
-        ({"images": ((),)}, "image"),
+        (First("/c/late/init", stays=True), ["init", ""], ["/c/late/init"]),
+        (
+            First("/c/late/init", stays=False, variables="/c/late/env"),
+            ["exec", VARIABLES],
+            ["/c/late/init", "/c/late/env"],
+        ),
     ],
 )
-def test_secret_variables_and_images_are_the_native_drivers_alone(words: dict[str, Any], text: str) -> None:
+def test_adapted_first_program_is_bound_into_the_container_and_runs_its_own(
+    first: First, words: list[str], sources: list[str]
+) -> None:
+    spec = cast(Spec, {"root": {"path": "rootfs"}, "process": {"args": ["redis", "-v"], "cwd": "/"}})
+    other = adapted(spec, "/c/rootfs", sandbox=False, first=first)
+    assert other is not None
+    assert other["process"]["args"] == [FIRST, *words, "redis", "-v"]
+    assert [mount["source"] for mount in other["mounts"]] == sources
+    assert all("ro" in mount["options"] for mount in other["mounts"])
+    assert spec["process"]["args"] == ["redis", "-v"]
+
+
+def test_images_as_mounts_are_the_native_drivers_alone() -> None:
     driver = ExternalRuntime("runc", "/runc", ask=Said("runc version 1.2.0"))
     nothing: Any = object()
-    with pytest.raises(Unsupported, match=text):
+    with pytest.raises(Unsupported, match="image"):
         driver.create(
-            "/b", directory="/b", root=nothing, cgroup=nothing, owned=True, spec=cast(Spec, {}), **words
+            "/b",
+            directory="/b",
+            root=nothing,
+            cgroup=nothing,
+            owned=True,
+            spec=cast(Spec, {}),
+            images=((),),  # type: ignore[arg-type]
         )
