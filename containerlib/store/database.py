@@ -8,6 +8,11 @@
 WAL with synchronous=NORMAL: a commit is one write and no fsync; a power cut may lose the newest commits,
 never the file. There is one connection in a process, under a lock; a forked child opens its own, because
 SQLite forbids to carry one over.
+
+The child's copy is closed first. SQLite counts the locks on a file in one table for the whole process, and that is
+copied as well: a connection beside the copy would take the parent's locks, which the kernel does not give the child,
+for its own, and write into a log of changes that others take away. So nothing is under way at a fork, and the copy
+is closed where it is: fcntl(2)'s locks are a process's own, and the parent keeps those that it has.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from errno import EIO, ENOSPC
@@ -26,7 +32,12 @@ from containerlib.store.schema import MIGRATIONS
 __all__ = ["Database"]
 
 _BUSY_TIMEOUT = 60.0
+_FORK_PATIENCE = 5.0
+"""Seconds that a fork waits for the end of a transaction."""
 _abandoned: list[sqlite3.Connection] = []
+_open_here: weakref.WeakSet[Database] = weakref.WeakSet()
+_held: list[Database] = []
+"""Those whose lock is held for a fork that is under way."""
 
 
 class Database:
@@ -39,6 +50,7 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         with self._lock:
             self._open()
+        _open_here.add(self)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Cursor]:
@@ -71,6 +83,21 @@ class Database:
             connection, self._connection = self._connection, None
             if connection is not None and self._pid == os.getpid():
                 connection.close()
+
+    def hold(self) -> bool:
+        """Keeps everybody out until `release`; whether there is nothing under way by now."""
+        return self._lock.acquire(timeout=_FORK_PATIENCE)
+
+    def release(self) -> None:
+        """Lets them in again."""
+        self._lock.release()
+
+    def disown(self) -> None:
+        """In a forked child: closes the copy of a connection on which nothing is under way."""
+        self._lock = threading.RLock()
+        if self._connection is not None and not self._connection.in_transaction:
+            self._connection.close()
+            self._connection = None
 
     @contextmanager
     def _locked(self) -> Iterator[sqlite3.Connection]:
@@ -153,3 +180,22 @@ def _is_full(path: str) -> bool:
         return os.statvfs(os.path.dirname(path)).f_bavail == 0  # noqa: PTH120
     except OSError:
         return False
+
+
+def _before_fork() -> None:
+    _held.extend(database for database in tuple(_open_here) if database.hold())
+
+
+def _after_fork_in_parent() -> None:
+    while _held:
+        _held.pop().release()
+
+
+def _after_fork_in_child() -> None:
+    while _held:
+        _held.pop().disown()
+
+
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+)

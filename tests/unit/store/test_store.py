@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -166,6 +167,53 @@ def test_forked_child_has_its_own_connection(store: Store) -> None:
     os.waitpid(pid, 0)
     store.volumes.add("parent")
     assert [volume.name for volume in store.volumes.list()] == ["child", "parent"]
+
+
+def test_forked_child_keeps_what_it_wrote_when_its_parent_closes(store: Store, tmp_path: Path) -> None:
+    """SQLite would count the parent's hold of the file as the child's too, and its log of changes would go."""
+    closed, told = os.pipe()
+    if not (pid := os.fork()):
+        try:
+            store.volumes.list()
+            os.read(closed, 1)
+            store.volumes.add("child")
+        finally:
+            os._exit(0)
+    store.volumes.add("parent")
+    store.close()
+    os.write(told, b".")
+    os.waitpid(pid, 0)
+    os.close(closed)
+    os.close(told)
+    with closing(Store(tmp_path / "root")) as later:
+        assert [volume.name for volume in later.volumes.list()] == ["child", "parent"]
+
+
+def test_forked_in_the_middle_of_anothers_transaction_the_child_can_write(store: Store) -> None:
+    done = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not done.is_set():
+            store.volumes.add(f"thread-{(number := number + 1)}")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for number in range(30):
+            if not (pid := os.fork()):
+                try:
+                    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+                    signal.alarm(10)
+                    store.volumes.add(f"child-{number}")
+                finally:
+                    os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+    finally:
+        done.set()
+        writer.join()
+    names = [volume.name for volume in store.volumes.list()]
+    assert sum(name.startswith("child-") for name in names) == 30
 
 
 def test_database_file_is_private(store: Store, tmp_path: Path) -> None:
