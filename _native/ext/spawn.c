@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "child.h"
 
@@ -32,6 +33,7 @@ int clib_spawn(int exe_fd, int control_fd, int null_fd, int *pidfd, struct clib_
         return 0;
     if (pid >= 0) {
         clib_pidfd_reap(*pidfd, 0);
+        close(*pidfd);
         *pidfd = -1;
     }
     *error = (struct clib_error){.stage = CLIB_STAGE_SPAWN, .err = failure, .index = -1};

@@ -6,14 +6,16 @@ the host's file (CVE-2019-5736). The copy is made once for each process.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import os
-import threading
 
 from containerlib._sys import native
+from containerlib._sys.forks import Lock
 from containerlib.errors import StageError, Unsupported
 
-__all__ = ["Helper", "reap", "spawn_helper"]
+__all__ = ["Helper", "reap", "spawn_helper", "write_whole"]
 
 _MFD_EXEC = 0x10
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -23,31 +25,48 @@ class _Executable:
     """Descriptors that are made once: the sealed helper and /dev/null."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._fds: tuple[int, int] | None = None
 
     def fds(self) -> tuple[int, int]:
         if self._fds is None:
             with self._lock:
                 if self._fds is None:
-                    self._fds = _seal_helper(), os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+                    self._fds = _make_fds()
         return self._fds
 
 
 _executable = _Executable()
 
 
-def _seal_helper() -> int:
-    with open(native.HELPER_FILE, "rb", buffering=0) as file:
-        image = file.readall()
+def _make_fds() -> tuple[int, int]:
+    with contextlib.ExitStack() as undo:
+        helper = _make_memory()
+        undo.callback(os.close, helper)
+        with open(native.HELPER_FILE, "rb", buffering=0) as file:
+            write_whole(helper, file.readall())
+        fcntl.fcntl(helper, fcntl.F_ADD_SEALS, _SEALS)
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        undo.pop_all()
+        return helper, null
+
+
+def _make_memory() -> int:
     flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
     try:
-        fd = os.memfd_create("containerlib-helper", flags | _MFD_EXEC)
-    except OSError:  # before Linux 6.3 every memfd is executable and the flag unknown
-        fd = os.memfd_create("containerlib-helper", flags)
-    os.write(fd, image)
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
-    return fd
+        return os.memfd_create("containerlib-helper", flags | _MFD_EXEC)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # before Linux 6.3 every memfd is executable and the flag unknown
+        return os.memfd_create("containerlib-helper", flags)
+
+
+def write_whole(fd: int, data: bytes) -> None:
+    """All of `data`, though RLIMIT_FSIZE, which counts for memory too, may be in the middle of it. Raises: OSError."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(fd, left) :]
 
 
 class Helper(native.Child):
@@ -68,7 +87,7 @@ class _Helpers:
     """All that are still to be reaped: known before they are started, so that no interrupt can lose one."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._known: set[Helper] = set()
 
     def add(self, helper: Helper) -> None:
@@ -96,11 +115,11 @@ def spawn_helper(control: int, subject: str | None) -> Helper:
 
     It need not be reaped: when another one is started, those that have ended are. Raises: StageError, Unsupported.
     """
-    executable, null = _executable.fds()
     _helpers.sweep()
     helper = Helper(subject)
     _helpers.add(helper)
     try:
+        executable, null = _executable.fds()
         helper.spawn(executable, control, null)
     except OSError as error:
         _helpers.discard(helper)

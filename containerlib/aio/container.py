@@ -107,6 +107,7 @@ class Container(ContainerHandle["Engine"]):
         return Image(self.engine, await in_thread(partial(self.blocking.commit, reference, **words_)))
 
     async def __aenter__(self) -> Self:
+        self.blocking.__enter__()
         return self
 
     async def __aexit__(

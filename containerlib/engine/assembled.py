@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from containerlib import runtime
+from containerlib._sys.forks import Lock
 from containerlib._sys.trees import remove_tree
 from containerlib.engine.ids import maps_again
 from containerlib.engine.late import late_of
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["assembled"]
 
 _sessions: dict[str, _Session] = {}
-_guard = threading.Lock()
+_guard = Lock()
 
 
 class _Session:
@@ -39,7 +39,7 @@ class _Session:
 
     def __init__(self) -> None:
         self.users = 0
-        self.making = threading.Lock()
+        self.making = Lock()
         self.supervisor: Supervisor | None = None
         self.held = contextlib.ExitStack()
 

@@ -49,6 +49,7 @@ class Attached:
         self.stderr: BinaryIO = os.fdopen(pipes.take("stderr"), "rb")
         self._supervisor = supervisor
         self._ours = ours
+        self._made_by = os.getpid()
         self._let_go = False
         self._after: Callable[[], None] | None = after
         self._status: ExitStatus | None = None
@@ -109,7 +110,14 @@ class Attached:
         _close(self.stdin)
 
     def close(self) -> None:
-        """Kills the program if it runs and is ours, waits for its end and closes the streams."""
+        """Kills the program if it runs and is ours, waits for its end and closes the streams.
+
+        In a forked child it is the parent's: only the child's copies are closed.
+        """
+        if self._made_by != os.getpid():
+            self._supervisor.close()
+            self._close_streams()
+            return
         if not self._ours:
             self._let_go = True
             self._supervisor.detach()

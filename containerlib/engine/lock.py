@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from containerlib._sys.forks import Lock, opened
 from containerlib.errors import Conflict
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["in_use", "locked"]
 
-_guard = threading.Lock()
+_guard = Lock()
 _open: Counter[str] = Counter()
 """Containers' directories: how many files of each this process has open."""
 
@@ -46,14 +46,12 @@ def locked(instance: Instance) -> Iterator[None]:
             f"a file of {instance.subject} is open: close what container.path(...).open() gave first",
             state="in use",
         )
-    try:
-        directory = os.open(instance.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise instance.gone() from error
-    try:
+    with ExitStack() as stack:
+        try:
+            directory = stack.enter_context(opened(instance.directory, os.O_RDONLY | os.O_DIRECTORY))
+        except FileNotFoundError as error:
+            raise instance.gone() from error
         fcntl.flock(directory, fcntl.LOCK_EX)
         if os.fstat(directory).st_nlink == 0:
             raise instance.gone()
         yield
-    finally:
-        os.close(directory)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from containerlib.engine.launch import launch, start_bundle
 from containerlib.engine.lock import locked
 from containerlib.engine.sources import resolve_again
 from containerlib.engine.stop import stop
+from containerlib.engine.streams import Pipes
 from containerlib.engine.undo import Undo
 from containerlib.errors import Conflict
 from containerlib.runtime import Stdio
@@ -121,9 +121,5 @@ def _waiting_input(wanted: bool) -> Iterator[Stdio | None]:
     if not wanted:
         yield None
         return
-    reading, writing = os.pipe2(os.O_CLOEXEC)
-    try:
-        yield Stdio(stdin=reading, input=writing)
-    finally:
-        os.close(reading)
-        os.close(writing)
+    with Pipes(stdin=True) as pipes:
+        yield Stdio(stdin=pipes.child.stdin, input=pipes.stdin)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import Self
 
+from containerlib._sys import forks
 from containerlib._sys.steps import Ready, Steps
 from containerlib.errors import Timeout, printable
 from containerlib.runtime import Stdio, Supervisor
@@ -32,10 +33,12 @@ class Pipes:
         self.stdin = self.stdout = self.stderr = -1
         self._child = [-1, -1, -1]
         try:
-            if stdin:
-                self._child[0], self.stdin = os.pipe2(os.O_CLOEXEC)
-            self.stdout, self._child[1] = os.pipe2(os.O_CLOEXEC)
-            self.stderr, self._child[2] = os.pipe2(os.O_CLOEXEC)
+            with forks.no_fork:
+                forks.close_in_child(self)
+                if stdin:
+                    self._child[0], self.stdin = os.pipe2(os.O_CLOEXEC)
+                self.stdout, self._child[1] = os.pipe2(os.O_CLOEXEC)
+                self.stderr, self._child[2] = os.pipe2(os.O_CLOEXEC)
         except BaseException:
             self.close()
             raise
@@ -48,17 +51,21 @@ class Pipes:
 
     def close_child(self) -> None:
         """Closes the program's ends here: only then does its end show as the end of the streams."""
-        for index, descriptor in enumerate(self._child):
-            self._child[index] = -1
-            if descriptor >= 0:
-                os.close(descriptor)
+        with forks.no_fork:
+            for index, descriptor in enumerate(self._child):
+                self._child[index] = -1
+                if descriptor >= 0:
+                    os.close(descriptor)
 
     def use_terminal(self, master: int) -> None:
         """Puts a terminal (borrowed) in the place of the pipes; standard error stays empty."""
         self.close()
-        self.stderr, unused = os.pipe2(os.O_CLOEXEC)
-        os.close(unused)
-        self.stdin, self.stdout = (fcntl.fcntl(master, fcntl.F_DUPFD_CLOEXEC, 3) for _ in range(2))
+        with forks.no_fork:
+            forks.close_in_child(self)
+            self.stderr, unused = os.pipe2(os.O_CLOEXEC)
+            os.close(unused)
+            self.stdin = fcntl.fcntl(master, fcntl.F_DUPFD_CLOEXEC, 3)
+            self.stdout = fcntl.fcntl(master, fcntl.F_DUPFD_CLOEXEC, 3)
 
     def use_input(self, writing: int) -> None:
         """Takes over a writing end of the program's standard input, which others write to as well."""
@@ -75,10 +82,12 @@ class Pipes:
 
     def close(self) -> None:
         """Closes every end that is still here."""
-        self.close_child()
-        for name in ("stdin", "stdout", "stderr"):
-            if (descriptor := self.take(name)) >= 0:
-                os.close(descriptor)
+        with forks.no_fork:
+            forks.let_go(self)
+            self.close_child()
+            for name in ("stdin", "stdout", "stderr"):
+                if (descriptor := self.take(name)) >= 0:
+                    os.close(descriptor)
 
     def __enter__(self) -> Self:
         return self
@@ -175,7 +184,8 @@ class _Pump:
             self._stop_feeding()
 
     def _stop_feeding(self) -> None:
-        os.close(self._pipes.take("stdin"))
+        with forks.no_fork:
+            os.close(self._pipes.take("stdin"))
 
     def _drain(self, stream: int) -> None:
         if not (data := read_or_end(stream, self._sizes[stream])):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
@@ -32,8 +33,6 @@ from containerlib.fluent.process import Process
 from containerlib.fluent.waiting import flows, waits
 
 if TYPE_CHECKING:
-    import os
-
     from containerlib._sys.steps import Flow, Steps
     from containerlib.engine.completed import Completed
     from containerlib.engine.disk import ContainersPruned
@@ -51,9 +50,12 @@ class Container(ContainerHandle["Engine"], Inspectable):
     """A container, whatever its state: a handle that any process with the same root can have.
 
     As a context manager it is stopped and removed at the end of the block, unless it was started with
-    `detach`. Handles are equal where they are of the same container. Every verb raises NotFound once it has
-    been removed.
+    `detach`; a child that is forked in the block leaves it alone. Handles are equal where they are of the same
+    container. Every verb raises NotFound once it has been removed.
     """
+
+    _entered_by: int | None = None
+    """The process that is in its block."""
 
     def __reduce__(self) -> tuple[Callable[[Engine, str], Container], tuple[Engine, str]]:
         """Pickles by engine and id: the same container for another process with the same root."""
@@ -322,12 +324,14 @@ class Container(ContainerHandle["Engine"], Inspectable):
         stop.remove(self._instance, force=words.flag(force, field="force"), volumes=volumes)
 
     def __enter__(self) -> Self:
+        self._entered_by = os.getpid()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        stop.leave(self._instance, error)
+        if self._entered_by in (None, os.getpid()):
+            stop.leave(self._instance, error)
 
     def _repr_html_(self) -> str:
         from containerlib.fluent.tables import container_table  # noqa: PLC0415 - for notebooks alone

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from containerlib._sys.forks import Lock
 from containerlib.engine import events, reconcile, words
 from containerlib.engine.core import default_root
 from containerlib.engine.eligible import eligible
@@ -61,7 +61,7 @@ class Engine:
         self.driver: str = words.driver(driver)
         self.snapshotter: SnapshotterName = words.snapshotter(snapshotter)
         self._core: Core | None = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     @property
     def core(self) -> Core:

@@ -13,8 +13,8 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 
-from containerlib._sys import native
-from containerlib._sys.helper import spawn_helper
+from containerlib._sys import forks, native
+from containerlib._sys.helper import spawn_helper, write_whole
 from containerlib._sys.wire import Kind, Launch, Message, send
 from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.supervisor import Supervisor
@@ -78,19 +78,14 @@ def start_helper(
     flags = order.flags | (Launch.TERMINAL if order.terminal else 0)
     flags |= (Launch.PRESERVE if order.preserve else 0) | (Launch.LAYERS if order.layers else 0)
     packed = plan.pack()
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-    with theirs, _memory(packed) as memory:
+    with _channel() as (ours, theirs), _memory(packed) as memory:
         fds[Launch.PLAN] = memory
         ordered = sorted(fds)
         value = (sum(ordered) | flags, rows, columns, len(order.preserve))
-        try:
-            # before the helper starts: it finds its order there and does not wait for this process to run again
-            given = [*(fds[flag] for flag in ordered), *order.preserve, *order.layers]
-            send(ours, Message(Kind.LAUNCH, value, (len(order.layers), 0)), given)
-            helper = spawn_helper(theirs.fileno(), directory)
-        except BaseException:
-            ours.close()
-            raise
+        # before the helper starts: it finds its order there and does not wait for this process to run again
+        given = [*(fds[flag] for flag in ordered), *order.preserve, *order.layers]
+        send(ours, Message(Kind.LAUNCH, value, (len(order.layers), 0)), given)
+        helper = spawn_helper(theirs.fileno(), directory)
     supervisor = kind(ours, directory=directory, helper=helper, plan=plan.ops)
     try:
         return supervisor.launched() if wait else supervisor
@@ -141,14 +136,35 @@ def terminal_size(process: Process, size: tuple[int, int] | None) -> tuple[int, 
     return size or (console.get("height", 24), console.get("width", 80))
 
 
+class _Pair:
+    """Both ends of the conversation with a helper."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = socket.socketpair(
+            socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC
+        )
+
+    def close(self) -> None:
+        """Its own end is closed here when the helper has it: only then is its death the end of the conversation."""
+        self.theirs.close()
+
+
+@contextlib.contextmanager
+def _channel() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Our end, which is the caller's unless the block fails, and the helper's."""
+    with forks.held(_Pair) as pair:
+        try:
+            yield pair.ours, pair.theirs
+        except BaseException:
+            pair.ours.close()
+            raise
+
+
 @contextlib.contextmanager
 def _memory(data: bytes) -> Iterator[int]:
-    fd = os.memfd_create("containerlib-plan", os.MFD_CLOEXEC)
-    try:
-        os.write(fd, data)
+    with forks.descriptor(lambda: os.memfd_create("containerlib-plan", os.MFD_CLOEXEC)) as fd:
+        write_whole(fd, data)
         yield fd
-    finally:
-        os.close(fd)
 
 
 def open_directory(stack: contextlib.ExitStack, path: str) -> int:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from containerlib._sys.forks import opened
 from containerlib.errors import Conflict, InvalidArgument, NotFound, StageError
 from containerlib.store import EventRow, Store, VolumeRecord
 
@@ -174,14 +175,12 @@ class VolumeStore:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        with _stage(self._directory):
-            self._directory.mkdir(mode=0o700, exist_ok=True)
-            descriptor = os.open(self._directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
+        with contextlib.ExitStack() as stack:
+            with _stage(self._directory):
+                self._directory.mkdir(mode=0o700, exist_ok=True)
+                descriptor = stack.enter_context(opened(self._directory / _LOCK, os.O_RDWR | os.O_CREAT))
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
-        finally:
-            os.close(descriptor)
 
 
 def _check_name(name: str) -> None:

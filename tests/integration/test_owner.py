@@ -185,6 +185,19 @@ def test_owner_forked_child_leaves_its_parents_containers(
     assert processes("606.5") == []
 
 
+def test_owner_forked_child_that_leaves_a_block_ends_nothing(box: cl.ContainerRecipe) -> None:
+    child = -1
+    try:
+        with box.start("sleep", "600") as container, container.spawn("sleep", "600") as process:
+            if child := os.fork():
+                os.waitpid(child, 0)
+                assert container.state is cl.State.RUNNING
+                assert process.poll() is None
+    finally:
+        if not child:
+            os._exit(0)
+
+
 def test_owner_killed_while_its_container_is_paused_takes_it_along(
     engine: cl.Engine, script: Script, left_nothing: Callable[[], None]
 ) -> None:

@@ -18,6 +18,7 @@ from contextlib import suppress
 from itertools import count
 from types import TracebackType
 
+from containerlib._sys import forks
 from containerlib.errors import Error, StageError
 from containerlib.store import Content, ImageTable
 
@@ -31,19 +32,22 @@ class Lease:
 
     def __init__(self, directory: str, table: ImageTable) -> None:
         self._table = table
+        self._fd = -1
         self._numbers = count()
         while True:
             self.id = secrets.token_hex(8)
             self._path = os.path.join(directory, self.id)
             try:
-                self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                with forks.no_fork:
+                    forks.close_in_child(self)
+                    self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             except OSError as error:
                 raise StageError("state", error.errno or 0, self._path) from error
             with suppress(BlockingIOError):
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.fstat(self._fd).st_nlink:  # else a sweep took the file before it was locked
                     return
-            os.close(self._fd)
+            self.close()
 
     def keep(self, contents: Iterable[Content]) -> None:
         """Keeps `contents` from collection until the lease ends."""
@@ -60,7 +64,15 @@ class Lease:
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(self._path)
-            os.close(self._fd)
+            self.close()
+
+    def close(self) -> None:
+        """Lets go of the file, and leaves all else as it is."""
+        with forks.no_fork:
+            forks.let_go(self)
+            descriptor, self._fd = self._fd, -1
+            if descriptor >= 0:
+                os.close(descriptor)
 
     def __enter__(self) -> Lease:
         return self

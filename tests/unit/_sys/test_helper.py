@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -32,3 +34,49 @@ def test_helper_that_ended_is_reaped_when_the_next_one_starts() -> None:
         ours.close()
         helper.reap("other")
     assert started.pidfd == -1
+
+
+def test_helper_that_was_copied_in_part_is_copied_again() -> None:
+    """RLIMIT_FSIZE is of files in memory too: what came of the first try would be executed from then on."""
+    code = """
+import resource, socket
+from containerlib._sys import helper
+from containerlib.errors import StageError
+
+ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+try:
+    helper.spawn_helper(theirs.fileno(), None)
+except StageError as error:
+    print(error.stage)
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+helper.spawn_helper(theirs.fileno(), None)
+theirs.close()
+ours.shutdown(socket.SHUT_WR)
+print(len(ours.recv(64)))
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "spawn\n40\n", done.stderr
+
+
+def test_helper_that_cannot_be_started_leaves_no_descriptor() -> None:
+    code = """
+import os, resource, socket
+from containerlib._sys import helper
+from containerlib.errors import StageError
+
+ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+helper._executable.fds()
+before = os.listdir("/proc/self/fd")
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (16, hard))  # room here, and none for the child, which begins at 16
+for _ in range(3):
+    try:
+        helper.spawn_helper(theirs.fileno(), None)
+    except StageError as error:
+        print(error.stage)
+print(os.listdir("/proc/self/fd") == before)
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "spawn\nspawn\nspawn\nTrue\n", done.stderr
