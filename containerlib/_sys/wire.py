@@ -126,7 +126,7 @@ class Message:
 def send(channel: socket.socket, message: Message, fds: Sequence[int] = ()) -> None:
     """Sends `message` with `fds`, which stay the caller's. Raises: OSError."""
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-    channel.sendmsg([message.pack()], rights)
+    channel.sendmsg([message.pack()], rights, socket.MSG_NOSIGNAL)
 
 
 def receive(channel: socket.socket) -> tuple[Message, list[int]] | None:

@@ -96,10 +96,11 @@ def check_target(target: str, *, field: str) -> str:
     Raises: InvalidArgument for a relative path, the root, and /proc and what is below it: who writes to a false
     /proc/self/attr/exec has the container's confinement lifted (CVE-2019-16884).
     """
-    normal = posixpath.normpath(target)
-    if not target.startswith("/") or normal in ("/", "//"):
+    normal = "/" + posixpath.normpath(target).lstrip("/")
+    if not target.startswith("/") or normal == "/" or "\0" in target:
         raise InvalidArgument(
-            f"{target!r} is not a place for a mount: it is absolute, and not the root", field=field
+            f"{target!r} is not a place for a mount: it is absolute, not the root, and without NUL bytes",
+            field=field,
         )
     if (normal == "/proc" or normal.startswith("/proc/")) and normal not in PROC_FILES:
         raise InvalidArgument(

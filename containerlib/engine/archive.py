@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from containerlib._sys.inside import Owners
@@ -14,7 +14,7 @@ from containerlib.engine.ids import maps_again
 from containerlib.engine.instance import Instance
 from containerlib.engine.listing import find
 from containerlib.engine.output import output
-from containerlib.errors import InvalidArgument, NotFound, StageError, Unsupported
+from containerlib.errors import Conflict, InvalidArgument, NotFound, StageError, Unsupported
 from containerlib.images import ImageRecord, Progress
 from containerlib.images.archives.changes import Change, changes
 from containerlib.images.archives.configs import ConfigChanges, History
@@ -162,11 +162,13 @@ def _held(instance: Instance, pause: bool) -> Iterator[None]:
     if not pause or instance.state is not State.RUNNING:
         yield
         return
-    stop.pause(instance)
+    with suppress(Conflict):  # it ends at this moment
+        stop.pause(instance)
     try:
         yield
     finally:
-        stop.resume(instance)
+        with suppress(Conflict):  # somebody has ended it, or resumed it
+            stop.resume(instance)
 
 
 def _files(instance: Instance) -> tuple[str | Layer, ...]:

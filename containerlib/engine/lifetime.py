@@ -37,6 +37,7 @@ DEFAULT_GRACE = 10.0
 """Seconds between the stop signal and SIGKILL, as in Docker."""
 _SHELL = ("/bin/sh", "-c")
 _DEFAULTS = HealthOption()
+_MOST_RETRIES = 2**31 - 1
 
 
 def health_of(options: ContainerOptions, config: ImageConfig) -> HealthOption | None:
@@ -50,13 +51,13 @@ def _of_image(check: Healthcheck, shell: tuple[str, ...]) -> HealthOption | None
     kind, *words = check.test or ("NONE",)
     if kind == "CMD-SHELL":
         words = [*shell, *words]
-    elif kind != "CMD":
+    elif kind != "CMD" or not words:
         return None
     return HealthOption(
         CommandCheck(tuple(words)),
         every=check.interval or _DEFAULTS.every,
         timeout=check.timeout or _DEFAULTS.timeout,
-        retries=check.retries or _DEFAULTS.retries,
+        retries=min(check.retries or _DEFAULTS.retries, _MOST_RETRIES),
         start_period=check.start_period,
         start_every=check.start_interval or _DEFAULTS.start_every,
     )

@@ -103,7 +103,8 @@ def _status(connection: socket.socket, pidfd: int, path: str, deadline: float) -
     )
     answer = b""
     with contextlib.suppress(OSError):
-        connection.sendall(request.encode("ascii"))  # far less than a socket's buffer: it does not wait
+        # far less than a socket's buffer: it does not wait
+        connection.sendall(request.encode("ascii"), socket.MSG_NOSIGNAL)
         while b"\n" not in answer and len(answer) < _STATUS_LINE:
             if not _await(connection, pidfd, select.POLLIN, deadline):
                 return 0

@@ -10,6 +10,8 @@ from containerlib.units import check_kind
 
 __all__ = ["hears", "parse_signal"]
 
+_DIGITS = 20
+"""More than any signal's number has, and few enough for int()."""
 _REALTIME = re.compile(r"RT(MIN|MAX)(?:([+-])(\d+))?")
 
 
@@ -31,11 +33,11 @@ def _number(value: int | str) -> int | None:
         return int(value)
     text = value.strip().upper()
     if text.isdecimal():
-        return int(text)
+        return int(text[:_DIGITS])
     text = text.removeprefix("SIG")
     if match := _REALTIME.fullmatch(text):
         base = signal.SIGRTMIN if match[1] == "MIN" else signal.SIGRTMAX
-        return base + int(f"{match[2] or '+'}{match[3] or 0}")
+        return base + int(f"{match[2] or '+'}{match[3] or 0}"[:_DIGITS])
     named = signal.__dict__.get(f"SIG{text}")
     return int(named) if isinstance(named, signal.Signals) else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import signal
 import time
 from collections.abc import Collection, Sequence
 from types import TracebackType
@@ -174,7 +175,7 @@ class _Pump:
 
     def _feed(self) -> None:
         try:
-            self._unsent = self._unsent[os.write(self._pipes.stdin, self._unsent[:_CAPACITY]) :]
+            self._unsent = self._unsent[_write(self._pipes.stdin, self._unsent[:_CAPACITY]) :]
         except BlockingIOError:
             return
         except BrokenPipeError:
@@ -195,6 +196,20 @@ class _Pump:
         if len(data) == _CHUNK:  # the pipe was full: the program waits for us, and shall not have to so often
             self._sizes[stream] = _CAPACITY
             _widen(stream)
+
+
+def _write(pipe: int, data: memoryview) -> int:
+    """os.write, also where the caller lets SIGPIPE end it, as a command does that is itself in a shell's pipe."""
+    if signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN:
+        return os.write(pipe, data)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE})
+    try:
+        return os.write(pipe, data)
+    except BrokenPipeError:
+        signal.sigtimedwait({signal.SIGPIPE}, 0)
+        raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def read_or_end(stream: int, size: int) -> bytes:

@@ -64,6 +64,8 @@ def text(value: str, *, field: str) -> str:
     check_kind(value, str, want=f"a str{_text_advice(value)}", field=field)
     if "\0" in value:
         raise InvalidArgument(f"{value!r} holds a NUL byte", field=field)
+    if not value.isascii():
+        _check_bytes(value, field)
     return value
 
 
@@ -71,6 +73,15 @@ def _text_advice(value: object) -> str:
     if isinstance(value, list | tuple):
         return ": put a * before it, or write each of its words as an argument of its own"
     return f": write {str(value)!r}" if isinstance(value, int | float | os.PathLike) else ""
+
+
+def _check_bytes(value: str, field: str) -> None:
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError as error:
+        raise InvalidArgument(
+            f"{value!r} holds {value[error.start]!r}, which is no character", field=field
+        ) from error
 
 
 def driver(value: str) -> str:

@@ -14,6 +14,7 @@ from containerlib.engine.events import Query
 from containerlib.engine.prune import prune
 from containerlib.engine.sources import HostSource, StoredSource, check_reference
 from containerlib.engine.undo import clean_up
+from containerlib.errors import StageError
 from containerlib.fluent.container import ContainerCollection
 from containerlib.fluent.image import HostImage, Image, ImageCollection, ImageRecipe
 from containerlib.fluent.recipe import ContainerRecipe
@@ -57,7 +58,15 @@ class Engine:
         snapshotter: SnapshotterName = "auto",
     ) -> None:
         place = default_root() if root is None else words.state_directory(root, field="root")
-        self.root: str = os.path.abspath(place)  # noqa: PTH100
+        try:
+            self.root: str = os.path.abspath(place)  # noqa: PTH100
+        except FileNotFoundError as error:
+            raise StageError(
+                "state",
+                error.errno or 0,
+                place,
+                advice="the working directory is gone: give an absolute path",
+            ) from error
         self.driver: str = words.driver(driver)
         self.snapshotter: SnapshotterName = words.snapshotter(snapshotter)
         self._core: Core | None = None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
 import time
 
 from containerlib._sys.helper import reap
@@ -54,6 +55,7 @@ def connecting(directory: str, *, patience: float = REPLY_TIMEOUT) -> Steps[Supe
             reap(directory)
             return None
         channel.setblocking(True)
+        channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(REPLY_TIMEOUT))
         supervisor = Supervisor(channel, directory=directory)
         try:
             answered = yield from _has_answered(supervisor, deadline)
@@ -65,6 +67,11 @@ def connecting(directory: str, *, patience: float = REPLY_TIMEOUT) -> Steps[Supe
             raise _silent(directory)
         undo.pop_all()
         return supervisor
+
+
+def _timeval(seconds: float) -> bytes:
+    """Spec: socket(7), SO_SNDTIMEO"""
+    return struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
 
 
 def _silent(directory: str) -> Unavailable:

@@ -205,6 +205,8 @@ class Supervisor:
     def _request(self, message: Message, fds: Sequence[int] = ()) -> None:
         try:
             send(self._channel, message, fds)
+        except BlockingIOError as error:
+            raise Timeout("waited in vain for the supervisor to take a request") from error
         except OSError as error:
             raise self._ended() from error
 

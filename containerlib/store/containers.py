@@ -52,7 +52,7 @@ class ContainerTable:
 
         Raises: NotFound; InvalidArgument where several ids start so.
         """
-        exact = self._select(
+        exact = name_or_id.isascii() and self._select(
             "WHERE name = ?1 UNION ALL SELECT * FROM containers WHERE id = ?1", (name_or_id,)
         )
         if exact:

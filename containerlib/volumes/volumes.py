@@ -142,6 +142,7 @@ class VolumeStore:
             self._discard(name)
             with _stage(path):
                 path.mkdir(mode=0o755)
+                path.chmod(0o755)  # whatever the caller's umask: it is the containers' users'
         with self._store.database.transaction():
             record = self._records.add(name, dict(labels))
             self._store.events.add(EventRow("volume", "create", name, name, labels=labels))

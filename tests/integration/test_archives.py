@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -237,6 +238,19 @@ def test_commit_holds_a_running_container_and_lets_it_go_on(engine: cl.Engine, l
         before = container.exec("cat", "/count").text.strip() or "0"
         container.wait_for(exec=("sh", "-c", f"test $(cat /count) -gt {before}"))
     assert engine.container(image).run("ls", "/count").text == "/count\n"
+
+
+def test_commit_of_one_that_is_killed_meanwhile_is_an_image(engine: cl.Engine, layered: cl.Image) -> None:
+    with (
+        engine.container(layered).start("sleep", "100") as container,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        container.exec("dd", "if=/dev/urandom", "of=/large", "bs=1M", "count=64")
+        image = pool.submit(container.commit)
+        while container.state is not cl.State.PAUSED:
+            assert not image.done()
+        container.kill()
+        assert engine.container(image.result()).run("ls", "/large").text == "/large\n"
 
 
 def test_commit_of_a_paused_container_leaves_it_paused(engine: cl.Engine, layered: cl.Image) -> None:

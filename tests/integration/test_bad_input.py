@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import containerlib as cl
-from rig.images import Image
+from rig.images import Image, busybox_layer
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
@@ -72,6 +72,26 @@ def test_missing_mount_source_is_named(box: cl.ContainerRecipe) -> None:
 def test_mount_of_a_directory_on_a_file_is_a_stage_error(box: cl.ContainerRecipe, tmp_path: Path) -> None:
     with pytest.raises(cl.StageError, match=r"/etc/passwd.*a directory cannot be mounted on a file"):
         box.mount(tmp_path, at="/etc/passwd").run("true")
+
+
+def test_volume_of_an_image_whose_place_cannot_be_is_refused(engine: cl.Engine, tmp_path: Path) -> None:
+    for number, place in enumerate(("/a\0b", "//proc", "///")):
+        image = Image((busybox_layer(),), {"Cmd": ["true"], "Volumes": {place: {}}})
+        (loaded,) = engine.images.load(image.write_layout(tmp_path / str(number)))
+        with pytest.raises(cl.InvalidArgument) as caught:
+            engine.container(loaded).run()
+        assert caught.value.field == "image"
+
+
+def test_root_that_is_relative_to_a_directory_that_is_gone_is_a_stage_error(tmp_path: Path) -> None:
+    code = "import os, sys; os.chdir(sys.argv[1]); os.rmdir(sys.argv[1]); import containerlib as cl\n"
+    code += "try: cl.Engine(root='here')\nexcept cl.StageError as error: print(error)"
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code, str(gone)], capture_output=True, text=True, check=False
+    )
+    assert "absolute path" in done.stdout, done.stderr
 
 
 def test_missing_image_never_pulled_says_pull(engine: cl.Engine) -> None:

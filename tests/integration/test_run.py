@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 
@@ -80,6 +81,23 @@ def test_run_both_streams_large_kept_apart(box: cl.ContainerRecipe) -> None:
     done = box.run("sh", "-c", code)
     assert done.stdout == b"".join(b"out%d\n" % n for n in range(2000))
     assert done.stderr == b"".join(b"err%d\n" % n for n in range(2000))
+
+
+def test_run_of_what_does_not_read_ends_no_caller_that_a_broken_pipe_would(
+    script: Callable[[str], Popen[str]],
+) -> None:
+    code = """
+    import signal
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as in a command that is in a shell's pipe itself
+    print(box.run("true", input=b"x" * 3_000_000).exit_code)
+    container = box.start("true", detach=True)
+    container.wait()
+    container.stop()
+    container.remove()
+    print(len(signal.sigpending()), signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set())
+    """
+    with script(code) as caller:
+        assert caller.communicate()[0] == "0\n0 True\n"
 
 
 def test_run_timeout_kills_and_removes(box: cl.ContainerRecipe, left_nothing: Callable[[], None]) -> None:

@@ -10,6 +10,7 @@ from attrs import evolve
 from containerlib import InvalidArgument, command, http, tcp
 from containerlib.engine.lifetime import health_of
 from containerlib.engine.lifetime_words import health, restart
+from containerlib.runtime.lifetime import Lifetime, policy_bytes
 from containerlib.spec.image_config import Healthcheck, ImageConfig
 from containerlib.spec.lifetime import CommandCheck, HealthOption, HttpCheck, RestartOption, TcpCheck
 from containerlib.spec.options import ContainerOptions
@@ -118,7 +119,13 @@ def test_health_of_an_image_has_its_times_or_dockers() -> None:
     )
 
 
-@pytest.mark.parametrize("config", [ImageConfig(), image("NONE"), image()])
+def test_health_of_an_image_that_says_an_odd_number_of_failures_is_one_that_the_supervisor_takes() -> None:
+    found = health_of(ContainerOptions(), image("CMD", "true", retries=2**32))
+    assert found is not None
+    assert len(policy_bytes(Lifetime(health=found))) == 80
+
+
+@pytest.mark.parametrize("config", [ImageConfig(), image("NONE"), image(), image("CMD")])
 def test_health_of_an_image_without_a_check_is_none(config: ImageConfig) -> None:
     assert health_of(ContainerOptions(), config) is None
 

@@ -19,7 +19,9 @@ def test_parse_signal_realtime_counts_from_its_end() -> None:
     assert parse_signal("RTMAX-1") == signal.SIGRTMAX - 1
 
 
-@pytest.mark.parametrize("value", [0, -1, 65, "", "NOPE", "SIG", "_DFL", "SIGRTMAX+1"])
+@pytest.mark.parametrize(
+    "value", [0, -1, 65, "", "NOPE", "SIG", "_DFL", "SIGRTMAX+1", "9" * 5000, "RTMIN+" + "9" * 5000]
+)
 def test_parse_signal_no_signal_refused(value: int | str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         parse_signal(value, field="stop_signal")

@@ -84,6 +84,15 @@ def test_argv_with_nul_refused() -> None:
         words.argv(("echo", "a\0b"))
 
 
+def test_argv_with_half_a_character_refused() -> None:
+    with pytest.raises(InvalidArgument, match=r"ud800.*no character"):
+        words.argv(("echo", "a\ud800"))
+
+
+def test_argv_with_bytes_that_are_no_text_kept() -> None:
+    assert words.argv(("echo", "\udcff", "\u00fc")) == ("echo", "\udcff", "\u00fc")
+
+
 @pytest.mark.parametrize("value", [-1.0, float("inf"), float("nan")])
 def test_seconds_no_duration_refused(value: float) -> None:
     with pytest.raises(InvalidArgument):

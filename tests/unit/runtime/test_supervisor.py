@@ -17,7 +17,7 @@ from containerlib._sys.wire import AttachFlag, Kind, Message, Stage, receive, se
 from containerlib.errors import Conflict, StageError, Timeout, Unavailable, Unsupported
 from containerlib.runtime import connect
 from containerlib.runtime.plan import ops
-from containerlib.runtime.supervisor import Supervisor
+from containerlib.runtime.supervisor import Supervisor, connect_in
 
 PLAN = (ops.chdir("/work", make=False), ops.exec_(["app"], [], "/bin"))
 STARTED = Message(Kind.STARTED, (42, 0, 0, 0), (7, 0))
@@ -373,3 +373,13 @@ def test_connect_to_a_shim_that_does_not_answer_is_unavailable(
 ) -> None:
     with pytest.raises(Unavailable, match="stopped"):
         connect(str(tmp_path), patience=0.1)
+
+
+def test_connect_where_as_many_as_can_be_wait_already_is_unavailable(
+    listener: socket.socket, tmp_path: Path
+) -> None:
+    listener.listen(0)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
+        connect_in(other, str(tmp_path), "shim.sock")
+        with pytest.raises(Unavailable, match="stopped"):
+            connect(str(tmp_path), patience=0.1)

@@ -57,6 +57,11 @@ def test_container_added_is_found_by_name_id_and_prefix(store: Store) -> None:
     assert store.containers.list() == [web]
 
 
+def test_container_by_a_name_that_is_no_text_is_not_found(store: Store) -> None:
+    with pytest.raises(NotFound, match=r"udcff"):
+        store.containers.get("\udcff")
+
+
 def test_container_name_wins_over_another_ones_id_prefix(store: Store) -> None:
     store.containers.add(record(0xABC << 240, "other"))
     store.containers.add(record(1, "0abc"))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +33,15 @@ def test_volume_is_an_empty_directory_with_a_record(tmp_path: Path, volumes: Vol
     assert volumes.get("www") == volume
     assert volumes.path("www") == volume.path
     assert volumes.list() == [volume]
+
+
+def test_volume_is_every_users_whatever_the_umask(volumes: VolumeStore) -> None:
+    before = os.umask(0o077)
+    try:
+        volume = volumes.create("www")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(Path(volume.path).stat().st_mode) == 0o755
 
 
 def test_name_is_taken_once(volumes: VolumeStore) -> None:
