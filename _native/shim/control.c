@@ -5,6 +5,7 @@
 #include <asm/termios.h>
 #include <linux/signal.h>
 #include <linux/socket.h>
+#include <linux/time.h>
 #include <linux/un.h>
 
 enum { BACKLOG = 64, DEAF_NS = 100000000 /* until it is looked again whether there is a descriptor */ };
@@ -33,6 +34,7 @@ static void drop(struct shim *shim, struct client *client) {
     stdio_detach(shim, (int)(client - shim->clients));
     close_fd(&client->fd);
     *client = (struct client){.fd = -1};
+    shim->deaf_until = 0;
 }
 
 int control_vacancy(const struct shim *shim) {
@@ -46,10 +48,12 @@ int control_vacancy(const struct shim *shim) {
 
 void control_accept(struct shim *shim) {
     int fd = (int)sys(accept4, shim->listener, 0, 0, O_CLOEXEC | O_NONBLOCK);
-    if (fd == -EMFILE || fd == -ENFILE)
-        shim->deaf_until = clock_ns(CLOCK_MONOTONIC) + DEAF_NS;
-    if (fd < 0)
+    if (fd < 0) {
+        /* who cannot be let in, for lack of descriptors, is still there to be heard of */
+        if (fd != -EAGAIN)
+            shim->deaf_until = clock_ns(CLOCK_MONOTONIC) + DEAF_NS;
         return;
+    }
     int place = control_vacancy(shim);
     if (place == shim->client_count)
         shim->client_count++;

@@ -25,6 +25,8 @@ int launch_receive(struct shim *shim, enum clib_stage *stage) {
     int result = channel_receive(CLIB_CONTROL_FD, &message, fds, &count, 0);
     if (result <= 0)
         return result < 0 ? result : -ECONNRESET;
+    /* whoever has the other end need not read what is told there */
+    sys(fcntl, CLIB_CONTROL_FD, F_SETFL, O_NONBLOCK);
     shim->flags = (uint32_t)message.value[0];
     shim->rows = message.value[1];
     shim->columns = message.value[2];

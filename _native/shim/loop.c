@@ -37,10 +37,15 @@ static void limit_to(struct __kernel_timespec *limit, int64_t due) {
         *limit = (struct __kernel_timespec){left / 1000000000, left % 1000000000};
 }
 
+static int64_t timers_due(const struct shim *shim) {
+    return earlier(earlier(health_due(shim), shim->life.kill_at), shim->deaf_until);
+}
+
 /* polls; returns how many descriptors are ready */
 static long wait_for_events(const struct shim *shim, struct pollfd *slots, int may_sleep) {
     slots[SLOT_SIGNALS] = (struct pollfd){shim->signals, POLLIN, 0};
-    slots[SLOT_LISTENER] = (struct pollfd){control_vacancy(shim) < 0 ? -1 : shim->listener, POLLIN, 0};
+    int listens = control_vacancy(shim) >= 0;
+    slots[SLOT_LISTENER] = (struct pollfd){listens ? shim->listener : -1, POLLIN, 0};
     slots[SLOT_OWNER] = (struct pollfd){shim->owner, POLLIN, 0};
     slots[SLOT_SYNC] = (struct pollfd){shim->sync, POLLIN, 0};
     slots[SLOT_CHECK] = (struct pollfd){shim->health.output, POLLIN, 0};
@@ -56,8 +61,7 @@ static long wait_for_events(const struct shim *shim, struct pollfd *slots, int m
     struct __kernel_timespec limit = {.tv_sec = may_sleep ? DAY : 0};
     if (may_sleep && buffers)
         limit = (struct __kernel_timespec){.tv_nsec = shim->log.stuck ? RETRY_NS : IDLE_NS};
-    int64_t due = earlier(health_due(shim), earlier(shim->life.rest_until, shim->life.kill_at));
-    due = earlier(due, shim->deaf_until);
+    int64_t due = earlier(timers_due(shim), shim->life.rest_until);
     if (due)
         limit_to(&limit, due);
     int forever = may_sleep && !buffers && !due;
@@ -65,7 +69,7 @@ static long wait_for_events(const struct shim *shim, struct pollfd *slots, int m
 }
 
 static void run_timers(struct shim *shim) {
-    int64_t due = earlier(earlier(health_due(shim), shim->life.kill_at), shim->deaf_until);
+    int64_t due = timers_due(shim);
     int64_t now = due ? clock_ns(CLOCK_MONOTONIC) : 0;
     if (!due || due > now)
         return;

@@ -12,7 +12,6 @@ from containerlib._sys.inside import Owners
 from containerlib.engine import stop, words
 from containerlib.engine.ids import maps_again
 from containerlib.engine.instance import Instance
-from containerlib.engine.listing import find
 from containerlib.engine.output import output
 from containerlib.errors import Conflict, InvalidArgument, NotFound, StageError, Unsupported
 from containerlib.images import ImageRecord, Progress

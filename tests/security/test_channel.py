@@ -5,13 +5,14 @@ from __future__ import annotations
 import array
 import json
 import os
+import resource
 import select
 import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,11 @@ from containerlib._sys.native import lib
 from containerlib._sys.wire import Kind, Message
 from containerlib.errors import StageError
 from containerlib.runtime import connect
+from containerlib.runtime.lifetime import Lifetime, restart_count, write_policy
 from containerlib.runtime.supervisor import connect_in
+from containerlib.spec.lifetime import RestartOption
 from rig.bundles import Bundled, Rack, shim_of, until
+from rig.lifetime import ticks_of
 from rig.takeover import take_socket
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
@@ -152,6 +156,33 @@ def test_supervisor_does_not_wait_for_who_reads_no_answers(rack: Rack) -> None:
             except BlockingIOError:
                 time.sleep(0.01)
         assert answers(container)
+
+
+def test_supervisor_does_not_wait_for_a_launcher_that_reads_nothing(rack: Rack) -> None:
+    """Each run is told to it, and its socket holds some hundreds."""
+    container = rack.create("true", hold=True)
+    often = RestartOption("always", pause=0.001, longest=0.001)
+    write_policy(container.directory, Lifetime(restart=often))
+    container.supervisor.start()
+    until(lambda: restart_count(container.directory) > 400, seconds=60.0)
+    with caller_of(container) as caller:
+        caller.send(STATE)
+        assert caller.recv(64)
+
+
+def test_supervisor_without_descriptors_for_those_who_come_is_idle_and_lets_them_in_later(rack: Rack) -> None:
+    container = rack.create("sleep", "60")
+    shim = shim_of(container)
+    _, hard = resource.prlimit(shim, resource.RLIMIT_NOFILE)
+    resource.prlimit(shim, resource.RLIMIT_NOFILE, (open_in(shim) + 3, hard))
+    with ExitStack() as callers:
+        for _ in range(6):
+            callers.enter_context(caller_of(container))
+        time.sleep(0.2)
+        before = ticks_of(shim)
+        time.sleep(1.0)
+        assert ticks_of(shim) - before < 20
+    assert answers(container)
 
 
 def test_end_of_a_created_process_is_heard_while_another_holds_its_socket(rack: Rack) -> None:
