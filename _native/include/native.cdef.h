@@ -354,6 +354,28 @@ struct clib_health {
     struct clib_health_result result[5];
 };
 
+/* ---- `ends` in a container's directory: how those of its runs ended that another one follows ----
+ *
+ * `restarts` has the last of them alone, and is overwritten before a reader may have looked. Written aside
+ * and renamed; older ones are counted, so that a reader knows how many it has missed. */
+
+enum clib_ends_magic { CLIB_ENDS_MAGIC = 0x73646e45, CLIB_ENDS_VERSION = 1 };
+enum clib_ends_size { CLIB_ENDS = 100 };
+
+struct clib_end {
+    int64_t began; /* the mtime of `started` in ns; 0: it could not be started */
+    int64_t ended; /* time in ns */
+    int32_t exit_code, signal, oom_kills, reserved;
+};
+
+struct clib_ends {
+    uint32_t magic, version;
+    uint32_t total; /* since its supervisor was started */
+    uint32_t count; /* the last of them, which are here, the oldest first */
+    int64_t first;  /* when the first of all ended: tells one supervisor's from the next one's */
+    struct clib_end end[100];
+};
+
 /* ---- the extension: parent side, called with the GIL released ---- */
 
 /* Starts the program behind exe_fd with control_fd as descriptor 3, null_fd as 0, 1 and 2 and nothing else

@@ -38,7 +38,7 @@
  *   caller                          shim                                container's first process
  *     |                               |<--------------------------- SIGCHLD --| ends
  *     |                               | drains stdio, ends what is left       .
- *     |<-- EXITED (next exit asked)   | writes `restarts`, waits
+ *     |<-- EXITED (next exit asked)   | writes `ends`, `restarts`, waits
  *     | SIGNAL {FINAL} -------------->| does not wait any longer, and goes on as above
  *     |                               | clone3 ------------------------------>| ops[0..before)
  *     |<-------------------- STARTED  | writes `started`, `restarts`          | the user's program
@@ -65,5 +65,7 @@ _Static_assert(sizeof(struct clib_policy) == 80, "fixed width");
 _Static_assert(sizeof(struct clib_health_result) == 32 + CLIB_HEALTH_OUTPUT, "fixed width");
 _Static_assert(sizeof(struct clib_health) == 24 + CLIB_HEALTH_RESULTS * sizeof(struct clib_health_result),
                "fixed width");
+_Static_assert(sizeof(struct clib_ends) == 24 + CLIB_ENDS * sizeof(struct clib_end), "fixed width");
+_Static_assert(sizeof(struct clib_end) == 32, "fixed width");
 
 enum { CLIB_CONTROL_FD = 3, CLIB_MAX_FDS = 64 };

@@ -1,8 +1,7 @@
 /* What follows the end of a container's program: its next run, or the end of the container.
  *
- *   ends -> stdio drained -> what is left of it killed -> `restarts` -> rests -> the stored plan again
- *                                                     \-> no policy says so, or somebody has stopped it:
- * `exit`
+ *   ends -> stdio drained -> what is left killed -> `ends`, `restarts` -> rests -> the stored plan again
+ *                                              \-> no policy says so, or somebody has stopped it: `exit`
  *
  * A run has what the first one had: the cgroup, the log, standard input. Its namespaces are new. The rest
  * between two runs doubles from one to the next (Docker's 100 ms up to a minute), and begins anew after one
@@ -160,6 +159,7 @@ static void rest(struct shim *shim, const struct clib_policy *policy) {
     shim->life.end = shim->end;
     shim->phase = PHASE_RESTING;
     life->rest_until = now + pause;
+    ends_add(shim);
     record(shim, clock_ns(CLOCK_REALTIME) + pause);
     control_exited(shim);
     loop_run(shim);

@@ -93,6 +93,8 @@ struct life {
     int64_t began;     /* when its program started */
     int64_t rest_until, kill_at;
     struct clib_message end; /* of the run before */
+    uint32_t ends;           /* how many runs have been followed by another */
+    int64_t first_end;       /* time of the first of them */
 };
 
 struct health {
@@ -302,6 +304,9 @@ void life_count(struct shim *shim);
 int life_goes_on(struct shim *shim);
 /* removes the container's directory where that is this shim's to do */
 void life_remove(struct shim *shim);
+
+/* ends.c: shim->end, of a run that another follows, is there for those who look later */
+void ends_add(struct shim *shim);
 
 /* remove.c: removes what is in the directory, and with its name the directory */
 int remove_tree(int directory);

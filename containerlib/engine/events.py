@@ -1,49 +1,35 @@
 """What happens under one root, whichever process does it.
 
-    note(instance, "pause")                       # now, by us
-    happened(instance)                            # what the shim's records say: start, oom, die
     for event in events(core, Query(follow=True)): ...
 
-A container may start and end while none of our processes is alive. The shim's records say when, and whoever looks next
-(a follower, a list of events, who starts or removes it again) stores that. So an event's id is the order in which it
-became known, and its time is when it happened.
+A container may start and end while none of our processes is alive. Its supervisor's records say when, and whoever looks
+next (a follower, a list of events, who starts or removes it again) stores that. So an event's id is the order in which
+it became known, and its time is when it happened.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
-import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, cast
 
 from attrs import field, frozen
 
-from containerlib import runtime, shim
 from containerlib._sys.steps import Flow, Ready
 from containerlib._sys.watching import MADE, MODIFIED, OVERFLOW, RENAMED, WRITTEN, DirectoryWatch
-from containerlib._sys.wire import Kind, Message
+from containerlib.engine.history import catch_up
 from containerlib.engine.instance import Instance
-from containerlib.errors import NotFound, StageError, Unavailable
-from containerlib.runtime.lifetime import read_health
-from containerlib.runtime.supervisor import LOST
-from containerlib.spec.lifecycle import State
-from containerlib.spec.lifetime import NO_RESTART
-from containerlib.spec.status import ExitStatus
-from containerlib.store import EventRow
+from containerlib.errors import NotFound
 
 if TYPE_CHECKING:
     from containerlib.engine.core import Core
-    from containerlib.spec.lifetime import Health, HealthResult
 
-__all__ = ["Event", "EventKind", "Query", "catch_up", "events", "happened", "is_lost", "note", "row"]
+__all__ = ["Event", "EventKind", "Query", "events"]
 
 EventKind = Literal["container", "image", "volume", "network"]
 _RECORDS = ("started", "exit", "restarts", "health")
-_SHIM_PATIENCE = 1.0
-_NONE: Mapping[str, str] = {}
 
 
 @frozen
@@ -52,9 +38,9 @@ class Event:
 
     `id` grows from one event to the next of a root. `subject` is a container's or an image's id, or a volume's name;
     `name` what people call it. `action`, of containers: create, start, die (attributes exit_code and signal), oom,
-    stop, kill (signal), pause, resume, rename (old_name), update, exec (program), health_status (status), remove; of
-    images: pull, load, import, build, push, save, tag, untag, remove; of volumes: create, remove. `labels` are those of
-    containers and volumes.
+    stop, kill (signal), pause, resume, rename (old_name), update, exec (program), health_status (status), remove, and
+    missed (ends: so many runs came and went before anybody looked); of images: pull, load, import, build, push, save,
+    tag, untag, remove; of volumes: create, remove. `labels` are those of containers and volumes.
     """
 
     id: int
@@ -93,89 +79,6 @@ class Query:
             and (self.subject is None or event.name == self.subject or event.subject.startswith(self.subject))
             and all(n in event.labels and v in (None, event.labels[n]) for n, v in self.labels)
         )
-
-
-def row(instance: Instance, action: str, **attributes: str) -> EventRow:
-    """An event of this moment, for the transaction that it belongs to."""
-    return _at(instance, action, time.time_ns(), None, attributes)
-
-
-def note(instance: Instance, action: str, **attributes: str) -> None:
-    """Stores an event. What has happened has, also where the disk is full: that is no failure of the verb's."""
-    with contextlib.suppress(StageError, Unavailable):
-        instance.core.store.events.add(row(instance, action, **attributes))
-
-
-def happened(instance: Instance, status: ExitStatus | None = None) -> list[EventRow]:
-    """The newest run of the container, as far as it went, and the end of the one before it.
-
-    `status`: how it ended, for those who know.
-    """
-    try:
-        run = os.stat(f"{instance.directory}/started").st_mtime_ns  # noqa: PTH116 - hot path
-    except FileNotFoundError:
-        return []
-    if status is not None and instance.memo.restart is NO_RESTART:
-        return [_at(instance, "start", run, run), *_end(instance, status, run)]
-    started = runtime.read_record(instance.directory, "started")
-    if started is None or started.kind == Kind.CREATED:
-        return []
-    again = runtime.read_record(instance.directory, "restarts")
-    if again is None or not again.number[0]:
-        return [_at(instance, "start", run, run), *_last_end(instance, again, run)]
-    ended = _end(instance, _end_of_run(again), again.number[0])
-    if again.number[1]:  # it rests
-        return [_at(instance, "start", run, run), *ended]
-    # the clock of files is a tick behind: a start seems to be before the end that it follows
-    began = _at(instance, "start", max(run, again.number[0]), run)
-    return [*ended, began, *_last_end(instance, again, run)]
-
-
-def _last_end(instance: Instance, again: Message | None, run: int) -> list[EventRow]:
-    record = runtime.read_record(instance.directory, "exit")
-    if again is not None and record is not None and record.number[0] == again.number[0]:
-        return []  # it could not be started again
-    status = shim.read_exit(instance.directory)
-    if status is None and is_lost(instance):
-        status = LOST
-    return [] if status is None else _end(instance, status, run)
-
-
-def _end_of_run(again: Message) -> ExitStatus:
-    """Of the last one that was followed by another, or is about to be."""
-    _, code, number, oom_kills = again.value
-    return ExitStatus(code, number or None, oom_kills > 0, datetime.fromtimestamp(again.number[0] / 1e9, UTC))
-
-
-def _health(instance: Instance) -> list[EventRow]:
-    """What its checks say now, where that is not what they said before."""
-    check, found = instance.memo.health, read_health(instance.directory)
-    if check is None or found is None or found.status == "starting" or not found.log:
-        return []
-    before = instance.core.store.events.last(instance.id, "health_status")
-    began = os.stat(f"{instance.directory}/started").st_mtime_ns  # noqa: PTH116
-    if before and before.time_ns >= began and before.attributes["status"] == found.status:
-        return []
-    turned = _nanoseconds(_turning(found, check.retries).end)
-    return [_at(instance, "health_status", turned, turned, {"status": found.status})]
-
-
-def _turning(found: Health, retries: int) -> HealthResult:
-    """The result since which it is so, or the oldest that is known."""
-    if found.status == "unhealthy":
-        return found.log[max(len(found.log) - 1 - max(found.failing_streak - retries, 0), 0)]
-    good = list(itertools.takewhile(lambda each: each.exit_code == 0, reversed(found.log)))
-    return good[-1] if good else found.log[-1]
-
-
-def catch_up(instances: Iterable[Instance]) -> None:
-    """Stores what the records of these containers say and nobody has stored."""
-    for instance in instances:
-        with contextlib.suppress(StageError, Unavailable, FileNotFoundError):
-            table = instance.core.store.events
-            table.add(*table.unknown(happened(instance)))
-            if instance.memo.health is not None:
-                table.add(*table.unknown(_health(instance)))
 
 
 def events(core: Core, query: Query) -> Flow[Event]:
@@ -262,40 +165,3 @@ def _stored(core: Core, last: int) -> list[Event]:
         )
         for each in core.store.events.after(last)
     ]
-
-
-def is_lost(instance: Instance) -> bool:
-    """Whether it ended with its shim, which could not say so. A shim that is there is about to."""
-    try:
-        if instance.state is not State.STOPPED:
-            return False
-        supervisor = runtime.connect(instance.directory, patience=_SHIM_PATIENCE)
-    except (NotFound, Unavailable):
-        return False
-    if supervisor is not None:
-        supervisor.close()
-        return False
-    return shim.read_exit(instance.directory) is None
-
-
-def _end(instance: Instance, status: ExitStatus, run: int) -> list[EventRow]:
-    ended = _nanoseconds(status.finished_at) if status.finished_at else time.time_ns()
-    facts = {"exit_code": str(status.exit_code)}
-    if status.signal is not None:
-        facts["signal"] = str(status.signal)
-    died = _at(instance, "die", ended, run, facts)
-    return [_at(instance, "oom", ended, run), died] if status.oom_killed else [died]
-
-
-def _nanoseconds(moment: datetime) -> int:
-    return int(moment.timestamp() * 1e9)
-
-
-def _at(
-    instance: Instance, action: str, time_ns: int, run: int | None, attributes: Mapping[str, str] = _NONE
-) -> EventRow:
-    facts = {"image": instance.record.image_reference, **attributes}
-    labels = dict(instance.memo.labels)
-    return EventRow(
-        "container", action, instance.id, instance.record.name, facts, time_ns, run, labels=labels
-    )

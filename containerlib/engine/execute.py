@@ -16,7 +16,7 @@ from containerlib._sys.steps import Steps, Work
 from containerlib.bundles.capabilities import capability_set
 from containerlib.bundles.host import HostFacts
 from containerlib.bundles.users import resolve_user
-from containerlib.engine import events
+from containerlib.engine import history
 from containerlib.engine.attached import Attached
 from containerlib.engine.completed import Completed, checked
 from containerlib.engine.instance import Instance
@@ -124,7 +124,7 @@ def _start(
         pipes.use_terminal(supervisor.terminal_fd)
     pipes.close_child()
     if not options.is_probe:
-        events.note(instance, "exec", program=options.argv[0])
+        history.note(instance, "exec", program=options.argv[0])
     return supervisor
 
 

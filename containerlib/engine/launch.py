@@ -23,7 +23,7 @@ from containerlib._sys.privilege import Capability, require_capability
 from containerlib.bundles.config import default_hostname, make_config
 from containerlib.bundles.users import resolve_user
 from containerlib.bundles.write import write
-from containerlib.engine import events, words
+from containerlib.engine import history, words
 from containerlib.engine.ids import give, in_namespace, kind_of, maps_again, maps_of
 from containerlib.engine.inspection_words import words_of
 from containerlib.engine.instance import Instance, Memo
@@ -274,7 +274,7 @@ def _add(instance: Instance) -> None:
                 name = record.image_reference if image == record.image_id else image
                 raise NotFound(f"the image {name} was removed at this moment: pull it again")
         store.containers.add(record)
-        store.events.add(events.row(instance, "create"))
+        store.events.add(history.row(instance, "create"))
 
 
 def _fill_directory(directory: str, image: Resolved, mountpoints: str, maps: IdMaps | None) -> None:

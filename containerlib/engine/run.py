@@ -11,7 +11,7 @@ from attrs import evolve
 from containerlib._sys.steps import Steps, Work
 from containerlib.engine.attached import Attached
 from containerlib.engine.completed import Completed, checked
-from containerlib.engine.events import catch_up
+from containerlib.engine.history import catch_up
 from containerlib.engine.launch import Order, launch
 from containerlib.engine.stop import discard
 from containerlib.engine.streams import Pipes, communicate

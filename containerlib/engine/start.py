@@ -11,7 +11,7 @@ from attrs import evolve
 from containerlib import runtime
 from containerlib._sys.privilege import Capability, require_capability
 from containerlib._sys.steps import finish
-from containerlib.engine.events import catch_up
+from containerlib.engine.history import catch_up
 from containerlib.engine.launch import launch, start_bundle
 from containerlib.engine.lock import locked
 from containerlib.engine.sources import resolve_again

@@ -15,7 +15,7 @@ from containerlib import runtime, shim
 from containerlib._sys.processes import await_end
 from containerlib._sys.steps import Steps, Work, finish, look_until
 from containerlib._sys.trees import remove_tree
-from containerlib.engine import events
+from containerlib.engine import history
 from containerlib.engine.lifetime import DEFAULT_GRACE
 from containerlib.engine.lock import locked
 from containerlib.engine.removal import remove_anonymous
@@ -29,8 +29,8 @@ from containerlib.spec.lifecycle import State, check
 from containerlib.spec.status import ExitStatus
 
 if TYPE_CHECKING:
+    from containerlib.engine.history import History
     from containerlib.engine.instance import Instance
-    from containerlib.store import EventRow
 
 __all__ = [
     "connected",
@@ -77,7 +77,7 @@ def kill(instance: Instance, number: int) -> None:
             raise Conflict(f"cannot kill {instance.subject}: it is stopped", state=State.STOPPED.value)
         final = number in (signal.SIGKILL, _stop_signal(instance))
         supervisor.signal(number, final=final)
-    events.note(instance, "kill", signal=str(number))
+    history.note(instance, "kill", signal=str(number))
     if number == signal.SIGKILL and state is State.PAUSED:
         # A frozen task of cgroup v1 does not even die.
         _thaw(instance)
@@ -96,8 +96,8 @@ def stop(instance: Instance, timeout: float | None = None, *, keep: bool = False
             ended: ExitStatus = yield Work(partial(recorded_end, instance))
             return ended
         status = yield from _stopped(instance, supervisor, state, timeout, keep=keep)
-    events.catch_up([instance])
-    events.note(instance, "stop")
+    history.catch_up([instance])
+    history.note(instance, "stop")
     return status
 
 
@@ -140,7 +140,7 @@ def pause(instance: Instance) -> None:
     check("pause", instance.state, instance.subject)
     with _unless_ended("pause", instance):
         instance.cgroup.freeze()
-    events.note(instance, "pause")
+    history.note(instance, "pause")
 
 
 def resume(instance: Instance) -> None:
@@ -151,7 +151,7 @@ def resume(instance: Instance) -> None:
     check("resume", instance.state, instance.subject)
     with _unless_ended("resume", instance):
         instance.cgroup.thaw()
-    events.note(instance, "resume")
+    history.note(instance, "resume")
 
 
 @contextlib.contextmanager
@@ -216,24 +216,25 @@ def _clear_away(instance: Instance, supervisor: Supervisor | None) -> None:
     else:
         with connected(instance) as found:
             if found is not None:
-                _end(instance, found)
+                status = _end(instance, found)
             elif instance.cgroup.pids():
                 # The shim was killed: its container is dying, or out of its reach.
                 instance.cgroup.kill()
-    last = events.happened(instance, status)
+    last = history.happened(instance, status, is_only=supervisor is not None)
     remove_directory(instance.directory)
     instance.cgroup.remove()
     forget(instance, last)
 
 
-def forget(instance: Instance, last: Sequence[EventRow] = ()) -> bool:
+def forget(instance: Instance, last: History | None = None) -> bool:
     """Removes the container's record, and stores its `last` events with that; False where somebody else has."""
     store = instance.core.store
     instance.core.owned.pop(instance.id, None)
     try:
         with store.database.transaction():
+            rows = last.untold() if last is not None else []
             store.containers.remove(instance.id)
-            store.events.add(*last, events.row(instance, "remove"))
+            store.events.add(*rows, history.row(instance, "remove"))
     except NotFound:
         return False
     return True

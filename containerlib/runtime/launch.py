@@ -66,7 +66,7 @@ __all__ = [
 ]
 
 
-_LATER_RECORDS = ("restarts", "failed", "health", "stopped")
+_LATER_RECORDS = ("restarts", "failed", "ends", "health", "stopped")
 
 
 def create(

@@ -2,12 +2,14 @@
 
     write_lifetime(directory, lifetime, check)      # before its start; `policy` again whenever it is to change
     read_health(directory)
-    restarts(directory)
+    restart_count(directory)
+    read_ends(directory)
 
     policy     struct clib_policy: when to start again, what to check and how often, whether to remove all in the end
     check      the plan of a command that is to be run in the container, or the HTTP request that is to be sent
     health     struct clib_health: what the last checks came to
     restarts   how often it was started again, how it ended last, and when it starts again
+    ends       struct clib_ends: how those of its runs ended that another one follows, the last of them
     stopped    somebody has stopped it: it is not started again, by whomever
 
 Each is replaced as a whole. See native.cdef.h and _native/shim/life.c.
@@ -35,11 +37,23 @@ from containerlib.spec.lifetime import (
 )
 from containerlib.spec.values import frozen
 
-__all__ = ["Lifetime", "policy_bytes", "read_health", "restart_count", "write_lifetime", "write_policy"]
+__all__ = [
+    "End",
+    "Ends",
+    "Lifetime",
+    "policy_bytes",
+    "read_ends",
+    "read_health",
+    "restart_count",
+    "write_lifetime",
+    "write_policy",
+]
 
 _POLICY = struct.Struct("<20I")
 _HEALTH = struct.Struct("<6I")
 _RESULT = struct.Struct(f"<qqiiiI{lib.CLIB_HEALTH_OUTPUT}s")
+_ENDS = struct.Struct("<4Iq")
+_END = struct.Struct("<qq3i4x")
 _RESTARTS = {
     "no": lib.CLIB_RESTART_NO,
     "on-failure": lib.CLIB_RESTART_ON_FAILURE,
@@ -77,6 +91,29 @@ class Lifetime:
     def is_plain(self) -> bool:
         """Whether there is nothing that a shim would do by itself."""
         return self.restart.policy == "no" and self.health.check is None and not self.remove
+
+
+@frozen
+class End:
+    """How a run ended. `began_ns`: the time of its `started`, 0 where it could not be started."""
+
+    began_ns: int
+    ended_ns: int
+    exit_code: int
+    signal: int
+    oom_kills: int
+
+
+@frozen
+class Ends:
+    """Of runs that another one followed: how many there were, and the `last` of them, the oldest first.
+
+    `first_ns`: when the first of all ended, which no other supervisor's has.
+    """
+
+    total: int
+    first_ns: int
+    last: tuple[End, ...]
 
 
 def policy_bytes(lifetime: Lifetime) -> bytes:
@@ -128,6 +165,20 @@ def read_health(directory: str) -> Health | None:
         return None
     results = (_RESULT.unpack_from(data, _HEALTH.size + i * _RESULT.size) for i in range(count))
     return Health(_STATUS[status], streak, tuple(map(_result, results)))
+
+
+def read_ends(directory: str) -> Ends | None:
+    """None where no run was followed by another, and of a shim of an older release."""
+    try:
+        with open(f"{directory}/ends", "rb", buffering=0) as file:
+            data = file.read()
+    except FileNotFoundError:
+        return None
+    magic, version, total, count, first = _ENDS.unpack_from(data)
+    if (magic, version) != (lib.CLIB_ENDS_MAGIC, lib.CLIB_ENDS_VERSION):
+        return None
+    places = range(_ENDS.size, _ENDS.size + count * _END.size, _END.size)
+    return Ends(total, first, tuple(End(*_END.unpack_from(data, place)) for place in places))
 
 
 def restart_count(directory: str) -> int:

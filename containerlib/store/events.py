@@ -74,6 +74,21 @@ class EventTable:
             )
         ]
 
+    def told_ends(self, container_id: str, first: int) -> int:
+        """How many of the ends are stored that were counted from the one at `first` on."""
+        sql = "SELECT ends FROM told_ends WHERE container_id = ? AND first = ?"
+        rows = self._database.query(sql, (container_id, first))
+        return int(rows[0][0]) if rows else 0
+
+    def tell_ends(self, container_id: str, first: int, ends: int) -> bool:
+        """So many are stored from now on. False where the container is there no more."""
+        changed = self._database.execute(
+            """INSERT INTO told_ends SELECT id, ?, ? FROM containers WHERE id = ?
+            ON CONFLICT (container_id) DO UPDATE SET first = excluded.first, ends = excluded.ends""",
+            (first, ends, container_id),
+        )
+        return changed > 0
+
     def after(self, last: int) -> list[EventRow]:
         """The events with a higher id, in their order."""
         rows = self._database.query(

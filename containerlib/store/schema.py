@@ -113,4 +113,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             size INTEGER NOT NULL
         ) WITHOUT ROWID""",
     ),
+    (
+        # How many of the ends that a container's supervisor counts are events; `first` tells whose count it is.
+        """CREATE TABLE told_ends (
+            container_id TEXT PRIMARY KEY REFERENCES containers(id) ON DELETE CASCADE,
+            first INTEGER NOT NULL,
+            ends INTEGER NOT NULL
+        ) WITHOUT ROWID""",
+    ),
 )

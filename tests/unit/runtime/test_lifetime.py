@@ -13,8 +13,11 @@ from containerlib._sys.native import ffi, lib
 from containerlib._sys.wire import Message
 from containerlib.errors import StageError
 from containerlib.runtime.lifetime import (
+    End,
+    Ends,
     Lifetime,
     policy_bytes,
+    read_ends,
     read_health,
     restart_count,
     write_lifetime,
@@ -157,3 +160,23 @@ def test_restart_count_without_a_record_is_0(tmp_path: Path) -> None:
     assert restart_count(str(tmp_path)) == 0
     (tmp_path / "restarts").write_bytes(Message(lib.CLIB_MESSAGE_RESTARTS, (7, 1, 0, 0)).pack())
     assert restart_count(str(tmp_path)) == 7
+
+
+def write_ends(directory: Path, *ends: tuple[int, ...], version: int = lib.CLIB_ENDS_VERSION) -> None:
+    record = ffi.new("struct clib_ends *")
+    record.magic, record.version, record.total = lib.CLIB_ENDS_MAGIC, version, 7
+    record.count, record.first = len(ends), 11
+    for place, end in zip(record.end, ends, strict=False):
+        place.began, place.ended, place.exit_code, place.signal, place.oom_kills = end
+    (directory / "ends").write_bytes(bytes(ffi.buffer(record)))
+
+
+def test_read_ends_is_what_the_shim_has_written(tmp_path: Path) -> None:
+    write_ends(tmp_path, (1, 2, 3, 0, 0), (0, 5, 137, 9, 1))
+    assert read_ends(str(tmp_path)) == Ends(7, 11, (End(1, 2, 3, 0, 0), End(0, 5, 137, 9, 1)))
+
+
+def test_read_ends_that_are_not_there_or_another_versions_are_none(tmp_path: Path) -> None:
+    assert read_ends(str(tmp_path)) is None
+    write_ends(tmp_path, version=9)
+    assert read_ends(str(tmp_path)) is None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
-from containerlib.store import EventRow, Store
+from containerlib.store import ContainerRecord, EventRow, Store
 from containerlib.store.events import EventTable
 
 
@@ -57,3 +58,15 @@ def test_add_of_old_events_lets_them_go(tmp_path: Path) -> None:
         events.add(EventRow("container", "exec", "new"))
     assert {event.subject for event in events.after(0)} == {"new"}
     assert events.after(0)[0].id > 1
+
+
+def test_tell_ends_counts_for_each_supervisor_until_the_container_goes(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.containers.add(ContainerRecord("a" * 64, "web", "sha256:1", "alpine:3", "{}", datetime.now(UTC)))
+    assert store.events.told_ends("a" * 64, 5) == 0
+    assert store.events.tell_ends("a" * 64, 5, 3)
+    assert store.events.tell_ends("a" * 64, 5, 4)
+    assert (store.events.told_ends("a" * 64, 5), store.events.told_ends("a" * 64, 6)) == (4, 0)
+    store.containers.remove("a" * 64)
+    assert store.events.told_ends("a" * 64, 5) == 0
+    assert not store.events.tell_ends("a" * 64, 5, 6), "nobody is told of what is no more"
