@@ -13,7 +13,7 @@ from attrs import asdict, evolve, frozen
 from containerlib import runtime, shim
 from containerlib.engine.failed import last_failure
 from containerlib.engine.history import is_lost
-from containerlib.engine.inspection_words import device_limits, facts
+from containerlib.engine.kept import device_limits, facts
 from containerlib.engine.update import limits_of
 from containerlib.runtime.lifetime import read_health, restart_count
 from containerlib.runtime.supervisor import LOST

@@ -14,7 +14,7 @@ from containerlib.spec.status import LogRecord
 if TYPE_CHECKING:
     from containerlib._sys.steps import Flow
     from containerlib.engine.core import Core
-    from containerlib.engine.log_words import Stream
+    from containerlib.engine.words_log import Stream
 
 __all__ = ["find", "list_all", "logs", "require_log"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from containerlib.engine import lifetime_words
+from containerlib.engine import words_lifetime
 
 if TYPE_CHECKING:
     from containerlib.spec.lifetime import CommandCheck, HttpCheck, TcpCheck
@@ -17,7 +17,7 @@ def command(*argv: str) -> CommandCheck:
 
     A shell's line is `cl.command("sh", "-c", "...")`. Raises: InvalidArgument.
     """
-    return lifetime_words.command_check(argv)
+    return words_lifetime.command_check(argv)
 
 
 def http(port: int, path: str = "/", *, status: tuple[int, int] = (200, 399)) -> HttpCheck:
@@ -25,7 +25,7 @@ def http(port: int, path: str = "/", *, status: tuple[int, int] = (200, 399)) ->
 
     Raises: InvalidArgument.
     """
-    return lifetime_words.http_check(port, path, status)
+    return words_lifetime.http_check(port, path, status)
 
 
 def tcp(port: int) -> TcpCheck:
@@ -33,4 +33,4 @@ def tcp(port: int) -> TcpCheck:
 
     Raises: InvalidArgument.
     """
-    return lifetime_words.tcp_check(port)
+    return words_lifetime.tcp_check(port)

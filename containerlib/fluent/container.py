@@ -16,12 +16,12 @@ from containerlib.engine import (
     execute,
     health,
     listing,
-    log_words,
     ready,
     start,
     stop,
     waiting,
     words,
+    words_log,
 )
 from containerlib.engine.execute import ExecOptions
 from containerlib.engine.signals import parse_signal
@@ -187,8 +187,8 @@ class Container(ContainerHandle["Engine"], Inspectable):
             follow=follow,
             since=words.moment(since, field="since"),
             until=words.moment(until, field="until"),
-            tail=log_words.line_count(tail, field="tail"),
-            stream=log_words.log_stream(stream),
+            tail=words_log.line_count(tail, field="tail"),
+            stream=words_log.log_stream(stream),
         )
 
     @waits

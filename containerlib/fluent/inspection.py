@@ -88,10 +88,10 @@ class Inspectable:
         its supervisor could not start it again; InvalidArgument for a policy of what is removed at its end.
         """
         given = {name: v for name, v in locals().items() if name not in ("self", "restart", "retries")}
-        from containerlib.engine import lifetime_words, update, words_resources  # noqa: PLC0415
+        from containerlib.engine import update, words_lifetime, words_resources  # noqa: PLC0415
         from containerlib.spec.options import Limits  # noqa: PLC0415
 
-        policy = lifetime_words.changed(self._instance.memo.restart, restart, retries)
+        policy = words_lifetime.changed(self._instance.memo.restart, restart, retries)
         update.update(self._instance, words_resources.limits(Limits(), **given), policy)
 
     def rename(self, name: str) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec,
 
 from attrs import evolve, field, fields, frozen
 
-from containerlib.engine import lifetime_words, words
+from containerlib.engine import words, words_lifetime
 from containerlib.engine.launch import Order
-from containerlib.engine.log_words import log_options
 from containerlib.engine.sources import HostSource, ImageSource, PullPolicy
+from containerlib.engine.words_log import log_options
 from containerlib.errors import InvalidArgument
 from containerlib.fluent.recipes.devices import DeviceWords
 from containerlib.fluent.recipes.identity import IdentityWords
@@ -76,7 +76,7 @@ class Recipe(
         starts: 100 ms, each time twice as long up to a minute, and from the beginning after 10 s that went well.
         What `stop` or a kill has ended stays so. Nobody but the container's own supervisor needs to be alive.
         """
-        return self._with(restart=lifetime_words.restart(policy, retries))
+        return self._with(restart=words_lifetime.restart(policy, retries))
 
     def healthy_when(
         self,
@@ -100,7 +100,7 @@ class Recipe(
         `on_failure` is done when it becomes unhealthy: `"kill"` leaves the rest to `restart`'s policy, `"restart"` and
         `"stop"` begin with the stop signal.
         """
-        option = lifetime_words.health(
+        option = words_lifetime.health(
             check,
             every=every,
             timeout=timeout,

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from containerlib import InvalidArgument, command, http, tcp
 from containerlib.engine.lifetime import health_of
-from containerlib.engine.lifetime_words import health, restart
+from containerlib.engine.words_lifetime import health, restart
 from containerlib.runtime.lifetime import Lifetime, policy_bytes
 from containerlib.spec.image_config import Healthcheck, ImageConfig
 from containerlib.spec.lifetime import CommandCheck, HealthOption, HttpCheck, RestartOption, TcpCheck
