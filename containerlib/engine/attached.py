@@ -85,18 +85,20 @@ class Attached:
         return status
 
     def signal(self, number: int) -> None:
-        """Sends a signal; a program that has ended gets none."""
+        """Sends a signal; a program that has ended gets none, also where nobody has looked since."""
         with self._lock:
             if self._status is None:
                 self._require_hold()
-                self._supervisor.signal(number)
+                with contextlib.suppress(Conflict):
+                    self._supervisor.signal(number)
 
     def resize(self, rows: int, columns: int) -> None:
-        """Tells the program's terminal its size."""
+        """Tells the program's terminal its size. One that has none, or has ended, has none to be told."""
         with self._lock:
             if self._status is None:
                 self._require_hold()
-                self._supervisor.resize(rows, columns)
+                with contextlib.suppress(Conflict):
+                    self._supervisor.resize(rows, columns)
 
     def close_stdin(self) -> None:
         """Closes standard input, and lets go of what keeps it open without us.

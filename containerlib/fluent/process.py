@@ -56,7 +56,7 @@ class Process:
     def send_signal(self, signal: int | str) -> None:
         """Sends a signal, e.g. `"HUP"`; a program that has ended gets none.
 
-        Raises: InvalidArgument.
+        Raises: InvalidArgument; Conflict for a program that was let go of.
         """
         self._attached.signal(parse_signal(signal))
 
@@ -69,9 +69,9 @@ class Process:
         self._attached.signal(signal.SIGKILL)
 
     def resize(self, *, rows: int, columns: int) -> None:
-        """Tells the program's terminal its size; without a terminal it does nothing.
+        """Tells the program's terminal its size; without a terminal it does nothing, as with docker.
 
-        Raises: InvalidArgument.
+        Raises: InvalidArgument; Conflict for a program that was let go of.
         """
         sides = words.terminal_side(rows, field="rows"), words.terminal_side(columns, field="columns")
         self._attached.resize(*sides)

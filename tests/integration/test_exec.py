@@ -161,6 +161,24 @@ def test_exec_spawn_terminal_resizes_and_ends(running: cl.Container) -> None:
         assert process.wait(10.0).exit_code == 0
 
 
+def test_exec_spawn_without_a_terminal_has_nothing_to_resize(running: cl.Container) -> None:
+    with running.spawn("cat") as process:
+        process.resize(rows=12, columns=34)
+        process.stdin.write(b"on")
+        process.stdin.close()
+        assert process.stdout.read() == b"on"
+
+
+@pytest.mark.parametrize("verb", [cl.Process.terminate, lambda process: process.resize(rows=1, columns=1)])
+def test_exec_spawn_that_has_ended_unseen_gets_no_signal_and_no_size(
+    running: cl.Container, verb: Callable[[cl.Process], None]
+) -> None:
+    with running.spawn("true", tty=True) as process:
+        until(lambda: not Path(f"/proc/{process.pid}").exists())
+        verb(process)
+        assert process.wait(10.0).exit_code == 0
+
+
 def test_exec_spawn_block_left_early_kills(running: cl.Container) -> None:
     with running.spawn("sleep", "1234") as process:
         pass
