@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Self, overload
 
 from anyio import CancelScope
 
 from containerlib.aio.container_path import ContainerPath
 from containerlib.aio.driving import Flowing, drive, in_thread
 from containerlib.aio.image import Image
-from containerlib.aio.process import Process
-from containerlib.aio.verbs import awaits, iterates, threaded
+from containerlib.aio.process import process
+from containerlib.aio.verbs import awaits, handed, iterates, threaded
 from containerlib.engine import stats, waiting, words
 from containerlib.fluent.container import Container as BlockingContainer
 from containerlib.fluent.container import ContainerCollection as BlockingCollection
@@ -24,9 +24,14 @@ if TYPE_CHECKING:
     from containerlib.aio.engine import Engine
     from containerlib.engine.stats import Stats
     from containerlib.engine.waiting import ReadyCondition, WaitCondition
+    from containerlib.fluent.image import Image as BlockingImage
     from containerlib.spec.status import ExitStatus
 
 __all__ = ["Container", "ContainerCollection"]
+
+
+def _image(self: Container, made: BlockingImage) -> Image:
+    return Image(self.engine, made)
 
 
 class Container(ContainerHandle["Engine"]):
@@ -56,6 +61,9 @@ class Container(ContainerHandle["Engine"]):
     update = threaded(BlockingContainer.update)
     rename = threaded(BlockingContainer.rename)
     remove = threaded(BlockingContainer.remove)
+    spawn = handed(BlockingContainer.spawn, process)
+    attach = handed(BlockingContainer.attach, process)
+    commit = handed(BlockingContainer.commit, _image)
 
     @overload
     async def wait(
@@ -71,25 +79,6 @@ class Container(ContainerHandle["Engine"]):
         """Waits at most `timeout` seconds for its end, or for `condition`: as `containerlib.Container.wait`."""
         return await drive(waiting.steps(self._instance, words.timeout(timeout), condition))
 
-    async def spawn(
-        self,
-        *argv: str,
-        user: str | int | None = None,
-        workdir: str | None = None,
-        env: Mapping[str, str] | None = None,
-        tty: bool = False,
-        privileged: bool = False,
-        detach: bool = False,
-    ) -> Process:
-        """Starts one more command in it, with pipes on its standard streams; with `detach` it outlives this process."""
-        spawn = partial(self.blocking.spawn, *argv, user=user, workdir=workdir, env=env, tty=tty)
-        return Process(await in_thread(partial(spawn, privileged=privileged, detach=detach)))
-
-    async def attach(self, *, stdin: bool = True, stdout: bool = True, stderr: bool = True) -> Process:
-        """The streams of its first process, from this moment on; the end of the process's block lets go of it."""
-        attach = partial(self.blocking.attach, stdin=stdin, stdout=stdout, stderr=stderr)
-        return Process(await in_thread(attach))
-
     async def stats(self) -> Stats:
         """What it uses at this moment. Raises: Conflict where it has ended."""
         return await in_thread(partial(stats.read, self._instance))
@@ -100,11 +89,14 @@ class Container(ContainerHandle["Engine"]):
 
     def path(self, path: str | os.PathLike[str]) -> ContainerPath:
         """A file or directory in it, by its absolute path: `await container.path("/etc/hosts").read_text()`."""
-        return ContainerPath(self.blocking.path(path))
+        return ContainerPath(self, self.blocking.path(path).pure)
 
-    async def commit(self, reference: str | None = None, **words_: Any) -> Image:
-        """An image of its image and what it changed: the words of `containerlib.Container.commit`."""
-        return Image(self.engine, await in_thread(partial(self.blocking.commit, reference, **words_)))
+    def _repr_html_(self) -> str:
+        return self.blocking._repr_html_()
+
+    def __reduce__(self) -> tuple[Callable[[Engine, str], Container], tuple[Engine, str]]:
+        """Pickles by engine and id, as the blocking one."""
+        return _find, (self.engine, self.id)
 
     async def __aenter__(self) -> Self:
         self.blocking.__enter__()
@@ -117,6 +109,10 @@ class Container(ContainerHandle["Engine"]):
             await in_thread(partial(self.blocking.__exit__, kind, error, traceback))
 
 
+def _handle(self: ContainerCollection, found: BlockingContainer) -> Container:
+    return Container(self.engine, found)
+
+
 class ContainerCollection:
     """The containers of an engine: `engine.containers`."""
 
@@ -124,15 +120,19 @@ class ContainerCollection:
         self.engine = engine
         self.blocking = BlockingCollection(engine.blocking)
 
+    get = handed(BlockingCollection.get, _handle)
     prune = threaded(BlockingCollection.prune)
-
-    async def get(self, name_or_id: str) -> Container:
-        """The container of that name or id, or the only one whose id starts so.
-
-        Raises: NotFound; InvalidArgument where several ids start so.
-        """
-        return Container(self.engine, await in_thread(partial(self.blocking.get, name_or_id)))
 
     async def list(self) -> list[Container]:
         """All containers in whatever state, the oldest first."""
         return [Container(self.engine, found) for found in await in_thread(self.blocking.list)]
+
+    def __repr__(self) -> str:
+        return f"aio.{self.blocking!r}"
+
+    def _repr_html_(self) -> str:
+        return self.blocking._repr_html_()
+
+
+def _find(engine: Engine, container_id: str) -> Container:
+    return Container(engine, engine.blocking.containers.get(container_id))

@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
-from functools import partial
+import io
 from pathlib import PurePosixPath
+from typing import IO, TYPE_CHECKING, cast
 
+from anyio import AsyncFile, CancelScope
 from attrs import frozen
 
 from containerlib.aio.driving import in_thread
-from containerlib.aio.verbs import threaded
+from containerlib.aio.verbs import handed, threaded
+from containerlib.engine import words
 from containerlib.fluent.container_path import ContainerPath as BlockingPath
+
+if TYPE_CHECKING:
+    from containerlib.aio.container import Container
 
 __all__ = ["ContainerPath"]
 
 
+class _OpenFile(AsyncFile[bytes]):
+    """Closed in any case: a stopped container cannot be started before."""
+
+    async def aclose(self) -> None:
+        with CancelScope(shield=True):
+            await super().aclose()
+
+
+def _file(_: ContainerPath, made: io.BufferedIOBase) -> AsyncFile[bytes]:
+    return _OpenFile(cast("IO[bytes]", made))
+
+
+def _place(self: ContainerPath, made: BlockingPath) -> ContainerPath:
+    return ContainerPath(self.container, made.pure)
+
+
 @frozen
 class ContainerPath:
-    """A place in a container: `containerlib.ContainerPath`, whose verbs are awaited. `open` is `blocking`'s alone."""
+    """A place in a container: `containerlib.ContainerPath`, whose verbs are awaited.
 
-    blocking: BlockingPath
+    What `open` gives is anyio's: `async with await path.open() as file: await file.read()`.
+    """
+
+    container: Container
+    pure: PurePosixPath
 
     stat = threaded(BlockingPath.stat)
     lstat = threaded(BlockingPath.lstat)
@@ -36,27 +62,43 @@ class ContainerPath:
     rmdir = threaded(BlockingPath.rmdir)
     copy_in = threaded(BlockingPath.copy_in)
     copy_out = threaded(BlockingPath.copy_out)
+    open = handed(BlockingPath.open, _file)
+    rename = handed(BlockingPath.rename, _place)
+
+    @property
+    def blocking(self) -> BlockingPath:
+        """The same for those who may block."""
+        return BlockingPath(self.container.blocking, self.pure)
 
     def __truediv__(self, other: str | PurePosixPath) -> ContainerPath:
-        return ContainerPath(self.blocking / other)
+        return ContainerPath(self.container, self.pure / words.any_path(other, field="path"))
 
     @property
     def name(self) -> str:
         """The last part."""
-        return self.blocking.name
+        return self.pure.name
+
+    @property
+    def suffix(self) -> str:
+        """The end of the last part, from its last dot."""
+        return self.pure.suffix
 
     @property
     def parent(self) -> ContainerPath:
-        """The directory that it is in."""
-        return ContainerPath(self.blocking.parent)
+        """The path without its last part."""
+        return ContainerPath(self.container, self.pure.parent)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """All parts, "/" first."""
+        return self.pure.parts
 
     async def iterdir(self) -> list[ContainerPath]:
-        """What is in the directory."""
-        return await in_thread(lambda: [ContainerPath(path) for path in self.blocking.iterdir()])
-
-    async def rename(self, target: str | PurePosixPath) -> ContainerPath:
-        """Gives it another place in the container."""
-        return ContainerPath(await in_thread(partial(self.blocking.rename, target)))
+        """What is in the directory at this moment, by name."""
+        return await in_thread(lambda: [_place(self, path) for path in self.blocking.iterdir()])
 
     def __str__(self) -> str:
-        return str(self.blocking)
+        return str(self.pure)
+
+    def __repr__(self) -> str:
+        return f"<aio.ContainerPath {str(self.pure)!r} in {self.container.name!r}>"

@@ -18,6 +18,8 @@ from containerlib.aio.volume import VolumeCollection, VolumeRecipe
 from containerlib.fluent.engine import Engine as BlockingEngine
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from containerlib.spec.options import SnapshotterName
 
 __all__ = ["Engine"]
@@ -45,6 +47,16 @@ class Engine:
     def root(self) -> str:
         """The state directory."""
         return self.blocking.root
+
+    @property
+    def driver(self) -> str:
+        """What makes the new containers."""
+        return self.blocking.driver
+
+    @property
+    def snapshotter(self) -> SnapshotterName:
+        """What makes the layers of new images."""
+        return self.blocking.snapshotter
 
     def container(self, image: str | ImageRecipe | Image | HostImage, /) -> ContainerRecipe:
         """The recipe of a container: `engine.container("alpine:3.20")`. Raises: InvalidArgument."""
@@ -103,5 +115,13 @@ class Engine:
     def __hash__(self) -> int:
         return hash(self.blocking)
 
+    def __reduce__(self) -> tuple[Callable[..., Engine], tuple[str, str, SnapshotterName]]:
+        return (_engine, (self.root, self.driver, self.snapshotter))
+
     def __repr__(self) -> str:
         return f"aio.{self.blocking!r}"
+
+
+def _engine(root: str, driver: str, snapshotter: SnapshotterName) -> Engine:
+    """The way back from a pickle."""
+    return Engine(root, driver, snapshotter=snapshotter)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
 from containerlib.aio.driving import in_thread, interruptible
-from containerlib.aio.verbs import threaded
+from containerlib.aio.verbs import handed, threaded
 from containerlib.fluent.image import HostImage as BlockingHostImage
 from containerlib.fluent.image import Image as BlockingImage
 from containerlib.fluent.image import ImageCollection as BlockingCollection
@@ -18,15 +18,19 @@ from containerlib.fluent.image import ImageRecipe as BlockingRecipe
 
 if TYPE_CHECKING:
     from containerlib.aio.engine import Engine
-    from containerlib.images import Progress
+    from containerlib.images import ImageRecord, Progress
     from containerlib.images.archives.streams import Source, Target
     from containerlib.spec.auth import Auth, Credentials
     from containerlib.spec.image_config import ImageConfig
-    from containerlib.spec.options import ManifestFormat
+    from containerlib.spec.options import Compression, ManifestFormat
 
 __all__ = ["HostImage", "Image", "ImageCollection", "ImageRecipe"]
 
 _OnProgress = Callable[["Progress"], None]
+
+
+def _image(self: Image | ImageCollection, made: BlockingImage) -> Image:
+    return Image(self.engine, made)
 
 
 @frozen
@@ -81,6 +85,13 @@ class Image:
 
     save = threaded(BlockingImage.save)
     remove = threaded(BlockingImage.remove)
+    tag = handed(BlockingImage.tag, _image)
+    squash = handed(BlockingImage.squash, _image)
+
+    @property
+    def record(self) -> ImageRecord:
+        """All that is known of it."""
+        return self.blocking.record
 
     @property
     def id(self) -> str:
@@ -112,10 +123,6 @@ class Image:
         """What it runs by default, and what it says of itself."""
         return self.blocking.config
 
-    async def tag(self, reference: str) -> Image:
-        """Gives the image one more name, which another image may lose by it. Raises: InvalidArgument; NotFound."""
-        return Image(self.engine, await in_thread(partial(self.blocking.tag, reference)))
-
     async def push(
         self,
         reference: str,
@@ -128,9 +135,11 @@ class Image:
         push = partial(self.blocking.push, reference, auth=auth, manifest_format=manifest_format)
         return await interruptible(push, progress)
 
-    async def squash(self, reference: str | None = None, **words: Any) -> Image:
-        """An image of one layer with the same files: the words of `containerlib.Image.squash`."""
-        return Image(self.engine, await in_thread(partial(self.blocking.squash, reference, **words)))
+    def __repr__(self) -> str:
+        return f"<aio.{repr(self.blocking)[1:]}"
+
+    def _repr_html_(self) -> str:
+        return self.blocking._repr_html_()
 
 
 @frozen
@@ -146,10 +155,7 @@ class ImageCollection:
 
     prune = threaded(BlockingCollection.prune)
     verify = threaded(BlockingCollection.verify)
-
-    async def get(self, name_or_id: str) -> Image:
-        """The image of that reference or id. Raises: NotFound."""
-        return Image(self.engine, await in_thread(partial(self.blocking.get, name_or_id)))
+    get = handed(BlockingCollection.get, _image)
 
     async def load(
         self,
@@ -167,28 +173,62 @@ class ImageCollection:
 
     async def save(self, *images: str | Image, to: Target, layout: bool = False) -> None:
         """Writes several images as one archive or OCI layout."""
-        given = [image.blocking if isinstance(image, Image) else image for image in images]
-        await in_thread(partial(self.blocking.save, *given, to=to, layout=layout))
+        await in_thread(partial(self.blocking.save, *map(_given, images), to=to, layout=layout))
 
     async def push(
-        self, *images: str | Image, to: str, progress: _OnProgress | None = None, **words: Any
+        self,
+        *images: str | Image,
+        to: str,
+        auth: Auth | Credentials | None = None,
+        manifest_format: ManifestFormat | None = None,
+        progress: _OnProgress | None = None,
     ) -> str:
-        """Pushes several images as one: the words of `containerlib`'s `engine.images.push`."""
-        given = [image.blocking if isinstance(image, Image) else image for image in images]
-        return await interruptible(partial(self.blocking.push, *given, to=to, **words), progress)
+        """Pushes several images as one: as `containerlib`'s `engine.images.push`."""
+        given = map(_given, images)
+        push = partial(self.blocking.push, *given, to=to, auth=auth, manifest_format=manifest_format)
+        return await interruptible(push, progress)
 
     async def import_(
         self,
         source: Source,
         reference: str | None = None,
         *,
+        entrypoint: Sequence[str] | None = None,
+        cmd: Sequence[str] | None = None,
+        env: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        user: str | int | None = None,
+        workdir: str | None = None,
+        message: str = "",
+        compression: Compression = "gzip",
         progress: _OnProgress | None = None,
-        **words: Any,
     ) -> Image:
-        """An image of a root file system: the words of `containerlib`'s `engine.images.import_`."""
-        import_ = partial(self.blocking.import_, source, reference, **words)
+        """An image of a root file system: as `containerlib`'s `engine.images.import_`."""
+        import_ = partial(
+            self.blocking.import_,
+            source,
+            reference,
+            entrypoint=entrypoint,
+            cmd=cmd,
+            env=env,
+            labels=labels,
+            user=user,
+            workdir=workdir,
+            message=message,
+            compression=compression,
+        )
         return Image(self.engine, await interruptible(import_, progress))
 
     async def list(self) -> list[Image]:
         """All images."""
         return [Image(self.engine, image) for image in await in_thread(self.blocking.list)]
+
+    def __repr__(self) -> str:
+        return f"<aio.ImageCollection of {self.engine!r}>"
+
+    def _repr_html_(self) -> str:
+        return self.blocking._repr_html_()
+
+
+def _given(image: str | Image) -> str | BlockingImage:
+    return image.blocking if isinstance(image, Image) else image

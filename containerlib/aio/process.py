@@ -13,7 +13,7 @@ from containerlib.aio.verbs import awaits
 from containerlib.fluent.process import Process as BlockingProcess
 from containerlib.spec.status import ExitStatus
 
-__all__ = ["Process"]
+__all__ = ["Process", "process"]
 
 
 class Process:
@@ -83,3 +83,8 @@ class Process:
 
     def __repr__(self) -> str:
         return repr(self.blocking)
+
+
+def process(_: object, made: BlockingProcess) -> Process:
+    """What a verb that is `handed` hands over."""
+    return Process(made)

@@ -5,6 +5,7 @@ class Container:
 
     wait = awaits(fluent.Container.wait)                # its steps, answered by the event loop
     pause = threaded(fluent.Container.pause)            # no wait in it worth the name: a worker thread's
+    commit = handed(fluent.Container.commit, _image)    # likewise, and what comes of it is this face's
     logs = iterates(fluent.Container.logs)              # `async for`
 """
 
@@ -18,11 +19,12 @@ from containerlib._sys.steps import Steps
 from containerlib.aio.driving import Flowing, drive, in_thread
 from containerlib.fluent.waiting import answer_with, flow_of, steps_of
 
-__all__ = ["awaits", "iterates", "threaded"]
+__all__ = ["awaits", "handed", "iterates", "threaded"]
 
 _P = ParamSpec("_P")
 _S = TypeVar("_S")
 _T = TypeVar("_T")
+_R = TypeVar("_R")
 
 _Awaitable = Callable[Concatenate[Any, _P], Coroutine[Any, Any, _T]]
 
@@ -44,6 +46,17 @@ def threaded(verb: Callable[Concatenate[_S, _P], _T]) -> _Awaitable[_P, _T]:
     @wraps(verb)
     async def awaited(self: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         return await in_thread(partial(verb, self.blocking, *args, **kwargs))
+
+    return awaited
+
+
+def handed(verb: Callable[Concatenate[_S, _P], _T], make: Callable[[Any, _T], _R]) -> _Awaitable[_P, _R]:
+    """As `threaded`, with what `make` makes of its result: `make(self, result)`."""
+    in_worker = threaded(verb)
+
+    @wraps(verb)
+    async def awaited(self: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        return make(self, await in_worker(self, *args, **kwargs))
 
     return awaited
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from containerlib.aio.driving import in_thread
-from containerlib.aio.verbs import threaded
+from containerlib.aio.verbs import handed, threaded
 from containerlib.fluent.volume import Volume as BlockingVolume
 from containerlib.fluent.volume import VolumeCollection as BlockingCollection
 from containerlib.fluent.volume import VolumeRecipe as BlockingRecipe
 
 if TYPE_CHECKING:
     from containerlib.aio.engine import Engine
+    from containerlib.volumes import Volume as VolumeRecord
 
 __all__ = ["Volume", "VolumeCollection", "VolumeRecipe"]
+
+
+def _volume(self: VolumeRecipe | VolumeCollection, made: BlockingVolume) -> Volume:
+    return Volume(self.engine, made)
 
 
 @frozen
@@ -28,13 +32,21 @@ class VolumeRecipe:
     engine: Engine
     blocking: BlockingRecipe
 
+    create = handed(BlockingRecipe.create, _volume)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.blocking.name
+
+    @property
+    def labels(self) -> tuple[tuple[str, str], ...]:
+        """Those that it will have."""
+        return self.blocking.labels
+
     def label(self, mapping: Mapping[str, str] | None = None, /, **labels: str) -> VolumeRecipe:
         """Adds labels."""
         return VolumeRecipe(self.engine, self.blocking.label(mapping, **labels))
-
-    async def create(self) -> Volume:
-        """Makes the volume. Raises: AlreadyExists."""
-        return Volume(self.engine, await in_thread(self.blocking.create))
 
 
 @frozen
@@ -45,6 +57,11 @@ class Volume:
     blocking: BlockingVolume
 
     remove = threaded(BlockingVolume.remove)
+
+    @property
+    def record(self) -> VolumeRecord:
+        """All that is known of it."""
+        return self.blocking.record
 
     @property
     def name(self) -> str:
@@ -69,10 +86,7 @@ class VolumeCollection:
         return self.engine.blocking.volumes
 
     prune = threaded(BlockingCollection.prune)
-
-    async def get(self, name: str) -> Volume:
-        """The volume of that name. Raises: NotFound."""
-        return Volume(self.engine, await in_thread(partial(self.blocking.get, name)))
+    get = handed(BlockingCollection.get, _volume)
 
     async def list(self) -> list[Volume]:
         """All volumes, by name."""

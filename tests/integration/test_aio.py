@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -231,6 +232,51 @@ async def test_commit_saves_and_runs(recipe: aio.ContainerRecipe, tmp_path: Path
     (loaded,) = await recipe.engine.images.load(tmp_path / "made.tar")
     assert loaded.references == ("docker.io/library/made:1",)
     await loaded.remove()
+
+
+async def test_files_are_opened_in_the_loop(recipe: aio.ContainerRecipe) -> None:
+    async with await recipe.start("sleep", "600") as container:
+        path = container.path("/etc") / "made.txt"
+        async with await path.open("wb") as file:
+            await file.write(b"one\ntwo\n")
+        async with await path.open() as file:
+            assert [line async for line in file] == [b"one\n", b"two\n"]
+        assert await path.read_text() == "one\ntwo\n"
+        assert path in await path.parent.iterdir()
+        with pytest.raises(cl.NotFound):
+            await (path.parent / "missing").open()
+
+
+async def test_file_that_is_left_by_a_cancellation_is_closed(recipe: aio.ContainerRecipe) -> None:
+    """An open file keeps a stopped container from being started."""
+    async with await recipe.start("sh", "-c", "echo text > /file") as container:
+        await container.wait()
+        with anyio.move_on_after(0.1) as scope:
+            async with await container.path("/file").open() as file:
+                assert await file.read() == b"text\n"
+                await anyio.sleep_forever()
+        assert scope.cancelled_caught
+        await container.start()
+
+
+async def test_notebook_shows_the_same_as_the_blocking_face(
+    recipe: aio.ContainerRecipe, box: cl.ContainerRecipe
+) -> None:
+    async with await recipe.start("sleep", "600") as container:
+        both = [(container, box.engine.containers.get(container.id))]
+        both += [(recipe.engine.containers, box.engine.containers), (recipe.engine.images, box.engine.images)]
+        (image,) = await recipe.engine.images.list()
+        both.append((image, box.engine.images.get(image.id)))
+        for awaited, blocking in both:
+            assert awaited._repr_html_() == blocking._repr_html_()
+            assert repr(awaited)
+
+
+async def test_container_pickles_by_engine_and_id(recipe: aio.ContainerRecipe) -> None:
+    async with await recipe.start("sleep", "600") as container:
+        again = pickle.loads(pickle.dumps(container))  # noqa: S301
+        assert again == container
+        assert (await again.exec("true")).exit_code == 0
 
 
 async def test_attached_talk_to_one_program_and_leave_it_alone(

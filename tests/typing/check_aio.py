@@ -31,6 +31,9 @@ async def verbs(recipe: aio.ContainerRecipe) -> None:
         assert_type(await container.path("/a").read_text(), str)
         assert_type(await container.stats(), cl.Stats)
         assert_type(await container.commit("a:1"), aio.Image)
+        assert_type(await container.spawn("cat", tty=True), aio.Process)
+        async with await (container.path("/a") / "b").open("rb") as file:
+            assert_type(await file.read(), bytes)
         assert_type(await recipe.pid(container).run(), cl.Completed)
         async for record in container.logs(follow=True):
             assert_type(record, cl.LogRecord)
@@ -46,4 +49,5 @@ async def collections(engine: aio.Engine) -> None:
 
 async def refused(recipe: aio.ContainerRecipe) -> None:
     await recipe.run("cat", input="text")  # type: ignore[arg-type]
+    await (await recipe.start()).commit("a:1", compresion="zstd")  # type: ignore[call-arg]
     recipe.run("true").text  # type: ignore[attr-defined]  # noqa: B018
