@@ -21,7 +21,7 @@ __all__ = ["ContainerPath"]
 
 
 class _OpenFile(AsyncFile[bytes]):
-    """Closed in any case: a stopped container cannot be started before."""
+    """Closed in any case, which anyio 4.9 does not promise: a stopped container cannot be started before."""
 
     async def aclose(self) -> None:
         with CancelScope(shield=True):
