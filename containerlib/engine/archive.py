@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from containerlib._sys.inside import Owners
 from containerlib.engine import stop, words
+from containerlib.engine.history import note
 from containerlib.engine.ids import maps_again
 from containerlib.engine.instance import Instance
 from containerlib.engine.output import output
@@ -45,6 +46,7 @@ def export(instance: Instance, target: Target) -> None:
         output(target, field="target") as out,
     ):
         write_to(out, layer_tar(tree.walk()))
+    note(instance, "export")
 
 
 def save(core: Core, names: Sequence[str], target: Target, *, layout: bool) -> None:
@@ -137,7 +139,7 @@ def commit(
         _held(instance, pause),
         MergedTree([upper], hide_whiteouts=False, owners=_owners(instance)) as tree,
     ):
-        return instance.core.images.add_layer(
+        image = instance.core.images.add_layer(
             instance.record.image_id,
             layer_tar(
                 layer_entries(entry for entry in tree.walk() if entry.path), latest=source_date_epoch()
@@ -147,6 +149,8 @@ def commit(
             compression=compression,
             reference=reference,
         )
+    note(instance, "commit", image_id=image.id, **({"reference": reference} if reference else {}))
+    return image
 
 
 def history(created_by: str, *, author: str = "", comment: str = "") -> History:

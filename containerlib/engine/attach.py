@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from containerlib import runtime
-from containerlib.engine.attached import Attached
+from containerlib.engine import history
+from containerlib.engine.attached import Attached, Hearer
 from containerlib.engine.streams import Pipes
 from containerlib.errors import Conflict
 from containerlib.spec.lifecycle import State, check
@@ -14,7 +15,20 @@ if TYPE_CHECKING:
     from containerlib.engine.instance import Instance
     from containerlib.runtime import Supervisor
 
-__all__ = ["attach"]
+__all__ = ["Watcher", "attach"]
+
+
+class Watcher(Hearer):
+    """Notes what is done with the first process of a container."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+
+    def resized(self, rows: int, columns: int) -> None:
+        history.note(self._instance, "resize", rows=str(rows), columns=str(columns))
+
+    def let_go(self) -> None:
+        history.note(self._instance, "detach")
 
 
 def attach(instance: Instance, *, stdin: bool, stdout: bool, stderr: bool) -> Attached:
@@ -44,6 +58,7 @@ def _attached(
         )
         if writing is not None:
             pipes.use_input(writing)
+        history.note(instance, "attach")
         return Attached(
             supervisor,
             pipes,
@@ -52,4 +67,5 @@ def _attached(
             no_input=f"{instance.subject} reads no input from here: recipe.stdin() keeps it open, until close_stdin()"
             if stdin
             else "attached without stdin",
+            hearer=Watcher(instance),
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from containerlib._sys.steps import Steps, finish, look_until
 from containerlib.engine.streams import Pipes, read_or_end
-from containerlib.errors import Conflict, Timeout
+from containerlib.errors import Conflict, StageError, Timeout, Unavailable
 from containerlib.spec.status import ExitStatus
 
 if TYPE_CHECKING:
@@ -21,14 +21,31 @@ if TYPE_CHECKING:
 
     from containerlib.runtime import Supervisor
 
-__all__ = ["Attached"]
+__all__ = ["Attached", "Hearer"]
+
+
+class Hearer:
+    """Who is told what becomes of a program; this one does not listen."""
+
+    def ended(self, status: ExitStatus) -> None:
+        """It has ended."""
+
+    def resized(self, rows: int, columns: int) -> None:
+        """Its terminal has another size."""
+
+    def let_go(self) -> None:
+        """It goes on, without us."""
+
+
+_NOBODY = Hearer()
 
 
 class Attached:
     """A running program, its supervisor and our ends of its streams. Safe to use from many threads.
 
     `after` is called once, when the program has ended and this object is closed or has seen it. The end of one that is
-    not `ours` is the program's own. `no_input` says why there is none, where there is none.
+    not `ours` is the program's own. `no_input` says why there is none, where there is none; `hearer` is told what
+    becomes of it.
     """
 
     def __init__(
@@ -40,6 +57,7 @@ class Attached:
         after: Callable[[], None] = lambda: None,
         ours: bool = True,
         no_input: str = "",
+        hearer: Hearer = _NOBODY,
     ) -> None:
         pipes.close_child()
         self.argv = argv
@@ -52,6 +70,7 @@ class Attached:
         self._made_by = os.getpid()
         self._let_go = False
         self._after: Callable[[], None] | None = after
+        self._hearer = hearer
         self._status: ExitStatus | None = None
         self._lock = threading.Lock()
 
@@ -65,6 +84,8 @@ class Attached:
         with self._lock:
             if self._status is None and not self._let_go:
                 self._status = self._supervisor.poll()
+                if self._status is not None:
+                    self._hearer.ended(self._status)
             if self._status is not None:
                 self._finish()
             return self._status
@@ -99,6 +120,7 @@ class Attached:
                 self._require_hold()
                 with contextlib.suppress(Conflict):
                     self._supervisor.resize(rows, columns)
+                    self._hearer.resized(rows, columns)
 
     def close_stdin(self) -> None:
         """Closes standard input, and lets go of what keeps it open without us.
@@ -121,6 +143,8 @@ class Attached:
             self._close_streams()
             return
         if not self._ours:
+            if not self._let_go and self._goes_on():
+                self._hearer.let_go()
             self._let_go = True
             self._supervisor.detach()
             self._close_streams()
@@ -135,6 +159,12 @@ class Attached:
         finally:
             self._supervisor.close()
             self._close_streams()
+
+    def _goes_on(self) -> bool:
+        try:
+            return self.poll() is None
+        except (StageError, Unavailable):  # it never ran, or nobody knows
+            return False
 
     def _require_hold(self) -> None:
         if self._let_go:

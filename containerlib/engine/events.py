@@ -10,6 +10,7 @@ it became known, and its time is when it happened.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -21,14 +22,24 @@ from containerlib._sys.steps import Flow, Ready
 from containerlib._sys.watching import MADE, MODIFIED, OVERFLOW, RENAMED, WRITTEN, DirectoryWatch
 from containerlib.engine.history import catch_up
 from containerlib.engine.instance import Instance
-from containerlib.errors import NotFound
+from containerlib.errors import InvalidArgument, NotFound
+from containerlib.spec.reference import Reference
 
 if TYPE_CHECKING:
     from containerlib.engine.core import Core
 
-__all__ = ["Event", "EventKind", "Query", "events"]
+__all__ = ["EVENT_ACTIONS", "Event", "EventKind", "Query", "events"]
 
-EventKind = Literal["container", "image", "volume", "network"]
+EventKind = Literal["container", "image", "volume"]
+
+_CONTAINER = """create start die oom missed stop kill pause resume restart attach detach exec exec_die resize top copy
+    commit export update rename health_status remove prune"""
+EVENT_ACTIONS: Mapping[EventKind, tuple[str, ...]] = {
+    "container": tuple(_CONTAINER.split()),
+    "image": ("pull", "load", "import", "build", "push", "save", "tag", "untag", "remove", "prune"),
+    "volume": ("create", "remove", "prune"),
+}
+_ID = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
 _RECORDS = ("started", "exit", "restarts", "health")
 
 
@@ -37,10 +48,15 @@ class Event:
     """Something that happened.
 
     `id` grows from one event to the next of a root. `subject` is a container's or an image's id, or a volume's name;
-    `name` what people call it. `action`, of containers: create, start, die (attributes exit_code and signal), oom,
-    stop, kill (signal), pause, resume, rename (old_name), update, exec (program), health_status (status), remove, and
-    missed (ends: so many runs came and went before anybody looked); of images: pull, load, import, build, push, save,
-    tag, untag, remove; of volumes: create, remove. `labels` are those of containers and volumes.
+    `name` what people call it; both are empty for a prune. `attributes`, of containers, have the image's reference and
+
+    * create: volumes (their names, with commas); die: exit_code, and signal where one ended it
+    * missed: ends, how many runs came and went before anybody looked
+    * exec: program, exec_id; exec_die: these and exit_code, where the one who ran the command saw its end
+    * kill: signal; rename: old_name; resize: rows, columns; health_status: status; copy: direction ("in", "out"), path
+    * commit: image_id, and reference where it was given one
+
+    and of every prune reclaimed_bytes. `labels` are the subject's. The page for users of Docker has every action.
     """
 
     id: int
@@ -57,7 +73,7 @@ class Event:
 class Query:
     """Which events; empty: of every sort. `subject`: a name, an id, or how that starts. `after`: with a higher id.
 
-    `labels`: which it has all of (None: any value).
+    `image`: of this image, and of containers that were made from it. `labels`: which it has all of (None: any value).
     """
 
     follow: bool = False
@@ -67,6 +83,7 @@ class Query:
     kinds: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
     subject: str | None = None
+    image: str | None = None
     labels: tuple[tuple[str, str | None], ...] = ()
 
     def wants(self, event: Event) -> bool:
@@ -77,8 +94,30 @@ class Query:
             and (not self.kinds or event.kind in self.kinds)
             and (not self.actions or event.action in self.actions)
             and (self.subject is None or event.name == self.subject or event.subject.startswith(self.subject))
+            and (self.image is None or _is_of_image(event, self.image))
             and all(n in event.labels and v in (None, event.labels[n]) for n, v in self.labels)
         )
+
+
+def _is_of_image(event: Event, image: str) -> bool:
+    """As Docker has it: by id, by reference, or by a reference without a tag, whatever the tag is."""
+    if event.kind == "image":
+        return _is_called(event.subject, image) or _is_called(event.name, image)
+    return event.kind == "container" and _is_called(event.attributes.get("image", ""), image)
+
+
+def _is_called(name: str, image: str) -> bool:
+    """`name`: an id, a reference, or nothing."""
+    if _ID.fullmatch(image):
+        return name.removeprefix("sha256:").startswith(image.removeprefix("sha256:"))
+    try:
+        has, asked = Reference.parse(name), Reference.parse(image)
+    except InvalidArgument:
+        return name == image  # the host's
+    is_any_tag = asked.digest is None and ":" not in image.rpartition("/")[2]
+    return (has.registry, has.repository) == (asked.registry, asked.repository) and (
+        is_any_tag or has == asked
+    )
 
 
 def events(core: Core, query: Query) -> Flow[Event]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -17,7 +18,7 @@ from containerlib.bundles.capabilities import capability_set
 from containerlib.bundles.host import HostFacts
 from containerlib.bundles.users import resolve_user
 from containerlib.engine import history
-from containerlib.engine.attached import Attached
+from containerlib.engine.attached import Attached, Hearer
 from containerlib.engine.completed import Completed, checked
 from containerlib.engine.instance import Instance
 from containerlib.engine.stop import patience_of
@@ -28,6 +29,7 @@ from containerlib.runtime import Supervisor
 from containerlib.runtime.supervisor import REPLY_TIMEOUT
 from containerlib.spec.lifecycle import State, check
 from containerlib.spec.runtime import Capabilities, Process, User
+from containerlib.spec.status import ExitStatus
 
 __all__ = ["ENDED", "ExecOptions", "execute", "spawn", "spawn_detached"]
 
@@ -66,13 +68,16 @@ def execute(
     deadline = None if timeout is None else time.monotonic() + timeout
     late = f"{' '.join(options.argv)!r} in {instance.subject} did not end within {timeout} s, and was killed"
     with _naming(instance), Pipes(stdin=stdin is not None) as pipes:
-        start = partial(_start, instance, options, pipes, wait=False, patience=patience_of(timeout))
+        teller = _Teller(instance, options)
+        patience = patience_of(timeout)
+        start = partial(_start, instance, options, pipes, teller, wait=False, patience=patience)
         supervisor = yield Work(start)
         try:
             status, stdout, stderr = yield from communicate(supervisor, pipes, stdin, deadline, late)
             supervisor.finished()
+            teller.ended(status)
         except BaseException as error:
-            clean_up(error, lambda: _kill(instance, supervisor))
+            clean_up(error, lambda: _kill(instance, supervisor), partial(teller.failed, error, supervisor))
             raise
         finally:
             supervisor.close()
@@ -85,7 +90,8 @@ def spawn(instance: Instance, options: ExecOptions) -> Attached:
     Raises: as `execute`.
     """
     with _naming(instance), Pipes(stdin=True) as pipes:
-        return Attached(_start(instance, options, pipes), pipes, argv=options.argv)
+        teller = _Teller(instance, options)
+        return Attached(_start(instance, options, pipes, teller), pipes, argv=options.argv, hearer=teller)
 
 
 def spawn_detached(instance: Instance, options: ExecOptions) -> Attached:
@@ -96,15 +102,46 @@ def spawn_detached(instance: Instance, options: ExecOptions) -> Attached:
     if options.tty:
         raise InvalidArgument("detach and tty: a terminal ends with the process that has it", field="tty")
     with _naming(instance), Pipes(stdin=False) as pipes:
-        supervisor = _start(instance, options, pipes, owned=False)
+        teller = _Teller(instance, options)
+        supervisor = _start(instance, options, pipes, teller, owned=False)
         reason = "a detached command reads from /dev/null"
-        return Attached(supervisor, pipes, argv=options.argv, ours=False, no_input=reason)
+        return Attached(supervisor, pipes, argv=options.argv, ours=False, no_input=reason, hearer=teller)
+
+
+class _Teller(Hearer):
+    """Notes the beginning and the end of one command, which `exec_id` holds together."""
+
+    def __init__(self, instance: Instance, options: ExecOptions) -> None:
+        self._instance = instance
+        self._is_told = not options.is_probe
+        self._facts = {"program": options.argv[0], "exec_id": os.urandom(8).hex()}
+
+    def began(self) -> None:
+        if self._is_told:
+            history.note(self._instance, "exec", **self._facts)
+
+    def ended(self, status: ExitStatus) -> None:
+        self._end(status.exit_code)
+
+    def failed(self, error: BaseException, supervisor: Supervisor) -> None:
+        """It was not to run to its end: it could not be started, or was killed by now."""
+        if isinstance(error, StageError):
+            self._end(error.exit_code)
+            return
+        with contextlib.suppress(StageError, Unavailable):
+            if (status := supervisor.poll()) is not None:
+                self._end(status.exit_code)
+
+    def _end(self, code: int) -> None:
+        if self._is_told:
+            history.note(self._instance, "exec_die", **self._facts, exit_code=str(code))
 
 
 def _start(
     instance: Instance,
     options: ExecOptions,
     pipes: Pipes,
+    teller: _Teller,
     *,
     wait: bool = True,
     owned: bool = True,
@@ -123,8 +160,7 @@ def _start(
     if supervisor.terminal_fd is not None:
         pipes.use_terminal(supervisor.terminal_fd)
     pipes.close_child()
-    if not options.is_probe:
-        history.note(instance, "exec", program=options.argv[0])
+    teller.began()
     return supervisor
 
 

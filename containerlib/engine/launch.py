@@ -274,7 +274,8 @@ def _add(instance: Instance) -> None:
                 name = record.image_reference if image == record.image_id else image
                 raise NotFound(f"the image {name} was removed at this moment: pull it again")
         store.containers.add(record)
-        store.events.add(history.row(instance, "create"))
+        volumes = {"volumes": ",".join(instance.memo.volumes)} if instance.memo.volumes else {}
+        store.events.add(history.row(instance, "create", **volumes))
 
 
 def _fill_directory(directory: str, image: Resolved, mountpoints: str, maps: IdMaps | None) -> None:

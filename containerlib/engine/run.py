@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from containerlib._sys.steps import Steps, Work
+from containerlib.engine.attach import Watcher
 from containerlib.engine.attached import Attached
 from containerlib.engine.completed import Completed, checked
 from containerlib.engine.history import catch_up
@@ -63,7 +64,8 @@ def spawn(core: Core, order: Order) -> Attached:
         instance, supervisor = launch(core, evolve(order, auto_remove=True), pipes.child)
         catch_up([instance])
         argv = tuple(instance.spec["process"]["args"])
-        return Attached(supervisor, pipes, argv=argv, after=partial(discard, instance, supervisor))
+        after = partial(discard, instance, supervisor)
+        return Attached(supervisor, pipes, argv=argv, after=after, hearer=Watcher(instance))
 
 
 def _refuse_restarts(order: Order, verb: str) -> None:

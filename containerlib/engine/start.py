@@ -11,7 +11,7 @@ from attrs import evolve
 from containerlib import runtime
 from containerlib._sys.privilege import Capability, require_capability
 from containerlib._sys.steps import finish
-from containerlib.engine.history import catch_up
+from containerlib.engine.history import catch_up, note
 from containerlib.engine.launch import launch, start_bundle
 from containerlib.engine.lock import locked
 from containerlib.engine.sources import resolve_again
@@ -78,6 +78,7 @@ def again(instance: Instance, timeout: float | None) -> None:
     if instance.state is not State.STOPPED:
         finish(stop(instance, timeout, keep=True))
     restart(instance)
+    note(instance, "restart")
 
 
 def _await_shim(instance: Instance) -> None:

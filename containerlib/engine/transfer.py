@@ -21,6 +21,7 @@ from attrs import frozen
 
 from containerlib._sys.transfer import Device, Mismatch, Transfer
 from containerlib.engine.files import files
+from containerlib.engine.history import note
 from containerlib.errors import Conflict, Error, NotFound, StageError, Unsupported, printable
 
 if TYPE_CHECKING:
@@ -48,6 +49,11 @@ def copy_in(instance: Instance, source: str, path: str, options: CopyOptions) ->
 
     Raises: NotFound; Conflict; Unsupported for a device; StageError.
     """
+    _copy_in(instance, source, path, options)
+    note(instance, "copy", direction="in", path=path)
+
+
+def _copy_in(instance: Instance, source: str, path: str, options: CopyOptions) -> None:
     with files(instance, path) as inside, _copying(source, f"{path} in {instance.subject}"):
         transfer = Transfer(owner=_owner_inside(inside, options), rights=True)
         real = os.path.realpath(source) if options.follow_links else os.path.abspath(source)  # noqa: PTH100
@@ -66,6 +72,11 @@ def copy_out(instance: Instance, path: str, target: str, options: CopyOptions) -
     Set-user-ID, set-group-ID, capabilities and access lists stay behind: no container gives such rights on the host.
     Raises: as `copy_in`.
     """
+    _copy_out(instance, path, target, options)
+    note(instance, "copy", direction="out", path=path)
+
+
+def _copy_out(instance: Instance, path: str, target: str, options: CopyOptions) -> None:
     with files(instance, path) as inside, _copying(f"{path} in {instance.subject}", target):
         transfer = Transfer(owner=_owner_outside(inside) if options.owners else None)
         if options.contents or not _base(path):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from containerlib.engine.files import files
+from containerlib.engine.history import note
 from containerlib.errors import Conflict, Error
 from containerlib.spec.lifecycle import check
 
@@ -79,6 +80,7 @@ def top(instance: Instance) -> tuple[ProcessInfo, ...]:
         rows = [_process(pid, inside) for pid in sorted(pids)]
         names = _user_names(inside)
     still = set(instance.cgroup.pids())  # a number that went may be another's by now
+    note(instance, "top")
     return tuple(_named(row, names) for row in rows if row is not None and row.pid in still)
 
 

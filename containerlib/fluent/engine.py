@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from containerlib._sys.forks import Lock
-from containerlib.engine import events, reconcile, words
+from containerlib.engine import events, reconcile, words, words_events
 from containerlib.engine.core import default_root
 from containerlib.engine.eligible import eligible
 from containerlib.engine.events import Query
@@ -146,23 +146,27 @@ class Engine:
         kinds: Sequence[str] = (),
         actions: Sequence[str] = (),
         subject: str | None = None,
+        image: str | None = None,
         labels: Mapping[str, str | None] | None = None,
     ) -> Flow[Event]:
         """What happened under this root, whichever process did it: the newest 10,000 events of 30 days.
 
         With `follow` those to come, as they come, until `until`; from now on, or from `since`, or from the event after
-        the one with the id `after`, and none is missed. `kinds` ("container", "image", "volume"), `actions` ("die")
-        `subject` (a name or an id) and
-        `labels` of containers and volumes (None: any value) say which.
+        the one with the id `after`, and none is missed. Which ones: `kinds` ("container", "image", "volume"),
+        `actions` ("die"), `subject` (a name or an id), `image` (of it, by id or reference, and of containers that were
+        made from it; without a tag, of every tag), `labels` (None: any value).
+
+        Raises: InvalidArgument.
         """
         query = Query(
             follow=words.flag(follow, field="follow"),
             since=words.moment(since, field="since"),
             until=words.moment(until, field="until"),
             after=after,
-            kinds=words.vector(kinds, field="kinds"),
-            actions=words.vector(actions, field="actions"),
+            kinds=words_events.event_kinds(kinds),
+            actions=words_events.event_actions(actions),
             subject=None if subject is None else words.text(subject, field="subject"),
+            image=None if image is None else words.text(image, field="image"),
             labels=eligible(None, labels).labels,
         )
         return events.events(self.core, query)

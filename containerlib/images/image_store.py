@@ -18,6 +18,7 @@ from containerlib.images.content.pruning import PrunePolicy, doomed
 from containerlib.images.content.trees import index_of
 from containerlib.images.content.usage import usage
 from containerlib.images.content.verify import VerifyReport, damages
+from containerlib.images.events import image_event, pruned, removed
 from containerlib.images.naming import reference_in, tag_of, tags_of
 from containerlib.images.records import (
     ImageRecord,
@@ -34,7 +35,7 @@ from containerlib.spec.image import Manifest
 from containerlib.spec.image_config import ImageConfig
 from containerlib.spec.platform import Wanted
 from containerlib.spec.reference import Reference
-from containerlib.store import EventRow, ImageRow, Store
+from containerlib.store import ImageRow, Store
 
 if TYPE_CHECKING:
     import httpx
@@ -264,7 +265,7 @@ class ImageStore:
         with self._table.transaction():
             row = self._row(image)
             self._table.refer(name, row.id, index=index_of(row, reference_in(row, image)))
-            self._events.add(EventRow("image", "tag", row.id, name))
+            self._events.add(image_event("tag", row.id, name, self._config))
             self._root.write_index()
         return self._by_full_id(row.id)
 
@@ -278,14 +279,14 @@ class ImageStore:
             name = reference_in(row, name_or_id)
             if name is not None and len(row.references) > 1:
                 self._table.unrefer(name)
-                self._events.add(EventRow("image", "untag", row.id, name))
+                self._events.add(image_event("untag", row.id, name, self._config))
             elif in_use(row.id):
                 raise Conflict(
                     f"the image {name_or_id} is in use: remove its containers first", state="in use"
                 )
             else:
                 self._table.delete(row.id)
-                self._events.add(EventRow("image", "remove", row.id, "".join(row.references[:1])))
+                self._events.add(*removed(row.id, row.references, self._config))
             self._root.write_index()
         collect(self._root)
 
@@ -294,15 +295,17 @@ class ImageStore:
 
         One that is taken into use or named anew meanwhile stays.
         """
-        removed = []
+        gone = []
         with self._table.transaction():
             for record in doomed(self.list(), policy, now=time.time(), in_use=in_use):
                 self._table.delete(record.id)
-                self._events.add(EventRow("image", "remove", record.id, "".join(record.references[:1])))
-                removed.append(record)
+                self._events.add(*removed(record.id, record.references, self._config))
+                gone.append(record)
             self._root.write_index()
         report = collect(self._root)
-        return ImagesPruned(tuple(record.id for record in removed), report.reclaimed_bytes)
+        with suppress(StageError, Unavailable):
+            self._events.add(pruned(report.reclaimed_bytes))
+        return ImagesPruned(tuple(record.id for record in gone), report.reclaimed_bytes)
 
     def verify(
         self,
@@ -386,7 +389,8 @@ class ImageStore:
         """The image that something was done with. That nobody can be told of it is no failure."""
         record = self._by_full_id(image_id)
         with suppress(StageError, Unavailable):
-            self._events.add(EventRow("image", action, image_id, name or "".join(record.references[:1])))
+            name = name or "".join(record.references[:1])
+            self._events.add(image_event(action, image_id, name, self._config))
         return record
 
     def _record(self, row: ImageRow) -> ImageRecord:

@@ -34,26 +34,6 @@ def test_events_of_a_run_are_in_order_with_its_exit_code(engine: cl.Engine, box:
     assert found[0].time <= found[1].time <= found[2].time <= found[3].time
 
 
-def test_events_of_each_verb(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
-    container = box.name("one").start("sleep", "1000", detach=True)
-    container.exec("true")
-    container.wait_for(exec=("true",))
-    container.pause()
-    container.resume()
-    container.update(pids=100)
-    container.rename("two")
-    container.stop(timeout=0)
-    container.start()
-    container.kill("KILL")
-    container.wait()
-    container.remove()
-    verbs = "create start exec pause resume update rename die stop start kill die remove"
-    assert actions(engine) == verbs.split()
-    renamed = next(engine.events(actions=["rename"]))
-    assert (renamed.name, renamed.attributes["old_name"]) == ("two", "one")
-    assert {event.name for event in engine.events(subject="two")} == {"two"}
-
-
 def test_events_of_what_memory_ended_have_an_oom(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
     fill = ("dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1")
     box.limit(memory="16MiB").run(*fill, check=False)
@@ -130,31 +110,6 @@ def test_events_of_a_start_that_fails_have_no_start(engine: cl.Engine, box: cl.C
     with pytest.raises(cl.StageError):
         box.run("no-such-program")
     assert actions(engine) == ["create", "remove"]
-
-
-def test_events_of_images_and_volumes(engine: cl.Engine, busybox_image: Path) -> None:
-    (image,) = engine.images.load(busybox_image)
-    image.tag("again:1")
-    volume = engine.volume("www").create()
-    volume.remove()
-    engine.images.get(image.id).remove()
-    assert actions(engine, kinds=("image",)) == ["load", "tag", "remove"]
-    assert actions(engine, kinds=("volume",)) == ["create", "remove"]
-    assert [event.name for event in engine.events(actions=["tag"])] == ["docker.io/library/again:1"]
-
-
-def test_events_by_label_are_of_containers_and_volumes(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
-    engine.volume("labelled").label(team="web").create()
-    engine.volume("other").label(team="db").create().remove()
-    box.name("one").label(team="web").run("true")
-    box.name("two").run("true")
-    found = list(engine.events(labels={"team": "web"}))
-    assert {(event.kind, event.name) for event in found} == {("volume", "labelled"), ("container", "one")}
-    assert [event.action for event in found] == ["create", "create", "start", "die", "remove"]
-    assert dict(found[-1].labels) == {"team": "web"}
-    assert {event.name for event in engine.events(labels={"team": None})} == {"labelled", "other", "one"}
-    with pytest.raises(cl.InvalidArgument, match="label"):
-        engine.events(labels={"team": 1})  # type: ignore[dict-item]
 
 
 def test_events_of_a_restart_that_nobody_saw_have_the_end_before_it(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import containerlib as cl
+from containerlib.engine.events import EVENT_ACTIONS
 
 PAGE = Path(__file__).parents[3].joinpath("docs/docker-users.md").read_text()
 LATER = "--checkpoint --checkpoint-dir --ip --ip6 --link --link-local-ip --mac-address --network-alias --privileged"
@@ -67,6 +68,30 @@ def test_page_has_each_filter_of_events() -> None:
     known = "config container daemon event image label network node plugin scope secret service type volume"
     section = PAGE.partition("### `docker events --filter`")[2].partition("###")[0]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == known.split()
+
+
+DOCKERS_ACTIONS = {
+    "container": """attach commit copy create destroy detach die exec_create exec_detach exec_die exec_start export
+        health_status kill oom pause prune rename resize restart start stop top unpause update""",
+    "image": "create delete import load prune pull push save tag untag",
+    "volume": "create destroy mount prune unmount",
+}
+"""Docker Engine API v1.48, `GET /events`."""
+
+
+def table(kind: str) -> dict[str, str]:
+    section = PAGE.partition("### What `docker events` tells")[2].partition("###")[0]
+    part = section.partition(f"| {kind} | ours |")[2].partition("\n\n")[0]
+    return dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", part, re.MULTILINE))
+
+
+@pytest.mark.parametrize("kind", DOCKERS_ACTIONS)
+def test_page_has_each_action_of_events_or_why_there_is_none(kind: str) -> None:
+    found = table(kind)
+    assert [*found] == DOCKERS_ACTIONS[kind].split()
+    ours = {text.split("`")[1] for text in found.values() if not text.startswith("none: ")}
+    named = {"missed"} if kind == "container" else {"build", "import"} if kind == "image" else set()
+    assert ours | named == set(EVENT_ACTIONS[kind])  # type: ignore[index]
 
 
 def called(text: str) -> list[str]:
