@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import httpcore
@@ -39,7 +39,8 @@ class Network(httpcore.NetworkBackend):
     def __init__(self, named: Iterable[str] = (), backend: httpcore.NetworkBackend | None = None) -> None:
         self._named = frozenset(named)
         self._backend = backend or httpcore.SyncBackend()
-        self._open: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        # No WeakSet: an interrupt that comes in its callback, when a socket is dropped, is reported and lost.
+        self._open: list[weakref.ref[socket.socket]] = []
         self._lock = threading.Lock()
         self._stopped = False
 
@@ -73,21 +74,26 @@ class Network(httpcore.NetworkBackend):
 
     def adopt(self, stream: httpcore.NetworkStream) -> Connection:
         """`stream` with its limits, to be ended by `stop`."""
-        connection = stream.get_extra_info("socket")
+        self.watch(stream.get_extra_info("socket"))
+        return Connection(stream, self)
+
+    def watch(self, connection: socket.socket | None) -> None:
+        """`stop` ends this one too. Raises: Unavailable once it is stopped."""
         with self._lock:
             if self._stopped:
                 raise Unavailable("the requests to this registry were stopped")
             if connection is not None:
-                self._open.add(connection)
-        return Connection(stream, self)
+                alive = [each for each in self._open if each() is not None]
+                self._open = [*alive, weakref.ref(connection)]
 
     def stop(self) -> None:
         """Ends every connection, whatever another thread does with it, and makes no other."""
         with self._lock:
             self._stopped = True
-            for connection in self._open:
-                with suppress(OSError):  # it is closed already
-                    socket.socket.shutdown(connection, socket.SHUT_RDWR)
+            for each in self._open:
+                if (connection := each()) is not None:
+                    with suppress(OSError):  # it is closed already
+                        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 class Connection(httpcore.NetworkStream):
@@ -138,7 +144,12 @@ class Connection(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> Connection:
-        return self._network.adopt(self._stream.start_tls(ssl_context, server_hostname, timeout))
+        connection = self.get_extra_info("socket")
+        with ExitStack() as stack:
+            if connection is not None and not isinstance(connection, ssl.SSLSocket):
+                # the handshake takes the descriptor away from that socket: who stops it needs another
+                self._network.watch(stack.enter_context(connection.dup()))
+            return self._network.adopt(self._stream.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

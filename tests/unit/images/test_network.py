@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+import httpcore
 import httpx
 import pytest
 
@@ -183,6 +186,48 @@ def test_stop_ends_a_request_that_waits_and_every_later_one() -> None:
         ask()
         held.set()
     assert len(errors) == 2
+
+
+def test_stop_ends_a_handshake_that_waits() -> None:
+    arrived, held = threading.Event(), threading.Event()
+    errors: list[BaseException] = []
+    network = Network()
+
+    def serve(_: socket.socket) -> None:
+        arrived.set()
+        held.wait(60)
+
+    def ask(host: str, port: int) -> None:
+        try:
+            network.connect_tcp(host, port).start_tls(ssl.create_default_context(), "a.example", 60.0)
+        except httpcore.ConnectError as error:
+            errors.append(error)
+
+    with peer(serve) as address:
+        host, _, port = address.partition(":")
+        thread = threading.Thread(target=ask, args=(host, int(port)))
+        thread.start()
+        assert arrived.wait(30)
+        network.stop()
+        thread.join(30)
+        held.set()
+    assert len(errors) == 1
+
+
+def test_connection_that_is_dropped_runs_nothing_that_an_interrupt_could_be_lost_in() -> None:
+    """An exception in what runs when an object goes, a callback of a weak reference, is printed and forgotten."""
+    calls: list[str] = []
+    network = Network()
+    with peer(lambda _: None) as address:
+        host, _, port = address.partition(":")
+        connection = network.connect_tcp(host, int(port))
+        held = connection.get_extra_info("socket")
+        connection.close()
+        del connection
+        sys.setprofile(lambda frame, event, _: calls.append(f"{event} {frame.f_code.co_name}"))
+        del held
+        sys.setprofile(None)
+    assert [call for call in calls if call.startswith("call")] == []
 
 
 @pytest.mark.parametrize(
