@@ -89,6 +89,18 @@ def target(which):
         return found
     return next(iter(children(found)), None)
 
+def descriptors():
+    \"\"\"Without those by which a supervisor that lives, or is a zombie, will be reaped.\"\"\"
+    found, ours = {}, children(os.getpid())
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # that of the list itself
+            place = os.readlink(f"/proc/self/fd/{number}")
+            with open(f"/proc/self/fdinfo/{number}") as file:
+                pids = [int(line.split()[1]) for line in file if line.startswith("Pid:")]
+            if not pids or pids[0] not in ours:
+                found[int(number)] = place
+    return found
+
 def caller(operation, name, which, limit):
     steps = itertools.count()
     def step(frame, event, argument):
@@ -99,6 +111,7 @@ def caller(operation, name, which, limit):
                 os.kill(victim, signal.SIGKILL)
                 with open(f"{root}/../killed", "a") as file:
                     file.write(f"{which}\\n")
+    before, code = descriptors(), 0
     sys.setprofile(step)
     try:
         with cl.Engine(root=root) as engine:
@@ -107,11 +120,15 @@ def caller(operation, name, which, limit):
         sys.setprofile(None)
         with open(f"{root}/../refused", "a") as file:
             file.write(f"{operation} {which} {limit}: {type(error).__name__}: {error}\\n")
-        os._exit(refused)
+        code = refused
     sys.setprofile(None)
-    with open(f"{root}/../steps-{operation}", "w") as file:
-        file.write(str(next(steps)))
-    os._exit(0)
+    if left := descriptors().items() - before.items():
+        with open(f"{root}/../leaked", "a") as file:
+            file.write(f"{operation} {which} {limit}: {sorted(left)}\\n")
+    if code == 0:
+        with open(f"{root}/../steps-{operation}", "w") as file:
+            file.write(str(next(steps)))
+    os._exit(code)
 
 with cl.Engine(root=f"{root}-warm") as engine:  # what it imports is none of the steps
     box = engine.container(engine.host_image())
@@ -158,6 +175,11 @@ class Callers:
         assert self.run((operation, "one", "owner", -1)) == [0], operation
         return int(self._directory.joinpath(f"steps-{operation}").read_text())
 
+    def leaked(self) -> list[str]:
+        """What those who lived on had open in the end, and not at their beginning."""
+        file = self._directory / "leaked"
+        return file.read_text().splitlines() if file.exists() else []
+
     def killed(self) -> list[str]:
         """Who was killed and lived to tell of by their caller, or by nobody: the owners' own kills are not here."""
         file = self._directory / "killed"
@@ -194,6 +216,7 @@ def test_kill_of_owner_supervisor_or_first_process_at_any_step_loses_no_containe
     told = callers.killed()
     assert min(owners, told.count("supervisor"), told.count("first process")) > KILLS / 20
     assert done < 4 * KILLS, "the kills came while something was under way"
+    assert callers.leaked() == []
     clear(engine)
     with sqlite3.connect(tmp_path / "root/containerlib.db") as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
