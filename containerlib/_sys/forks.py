@@ -23,16 +23,17 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol, TypeVar
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol, TypeVar
+
+    class _Closable(Protocol):
+        def close(self) -> None: ...
+
+    _C = TypeVar("_C", bound=_Closable)
 
 __all__ = ["Lock", "close_in_child", "descriptor", "held", "let_go", "no_fork", "opened"]
-
-
-class _Closable(Protocol):
-    def close(self) -> None: ...
-
-
-_C = TypeVar("_C", bound=_Closable)
 
 no_fork = threading.RLock()
 """Whoever has it is not forked. For moments: a fork waits for it."""

@@ -44,24 +44,24 @@ def named(instance: Instance, options: ContainerOptions, spec: Spec) -> Spec:
 
     def namespace(each: Namespace) -> Namespace:
         is_joined = each.get("path", "").startswith(JOIN)
-        return {**each, "path": _at(instance, name_of(each["type"]))} if is_joined else each
+        return {**each, "path": _place(instance, name_of(each["type"]))} if is_joined else each
 
     def mount(each: Mount) -> Mount:
         is_lent = each.get("source", "").startswith(JOIN)
-        return {**each, "source": _at(instance, "shm")} if is_lent else each
+        return {**each, "source": _place(instance, "shm")} if is_lent else each
 
     if options.joined:
         namespaces = [namespace(each) for each in spec["linux"]["namespaces"]]
         mounts = [mount(each) for each in spec["mounts"]]
         spec = {**spec, "mounts": mounts, "linux": {**spec["linux"], "namespaces": namespaces}}
-    places = {place: _at(instance, name) for name, place, _ in _memories(options.secrets)}
+    places = {place: _place(instance, name) for name, place, _ in _memories(options.secrets)}
     return with_secrets(spec, places) if places else spec
 
 
 def part_path(instance: Instance, target: str) -> str:
     """The path of the part of a volume that is mounted there."""
     index = next(i for i, mount in enumerate(instance.memo.mounts) if mount.target == target)
-    return _at(instance, f"part-{index}")
+    return _place(instance, f"part-{index}")
 
 
 def late_of(instance: Instance, secrets: Sequence[Secret] = (), maps: IdMaps | None = None) -> Late:
@@ -70,14 +70,14 @@ def late_of(instance: Instance, secrets: Sequence[Secret] = (), maps: IdMaps | N
     found: dict[str, Found] = {}
     for kind, other in memo.joined:
         name, directory = name_of(kind), core.directory(other)
-        found[_at(instance, name)] = OtherNamespace(directory, name)
+        found[_place(instance, name)] = OtherNamespace(directory, name)
         if kind == "ipc":
-            found[_at(instance, "shm")] = Borrowed(directory)
+            found[_place(instance, "shm")] = Borrowed(directory)
     for mount in _parts(instance):
         directory = core.volumes.path(mount.source)
         found[part_path(instance, mount.target)] = Part(directory, mount.subpath)
     for name, _, files in _memories(secrets):
-        found[_at(instance, name)] = _memory(name, files, maps)
+        found[_place(instance, name)] = _memory(name, files, maps)
     return Late(
         found,
         lends=_SHM if memo.ipc == "shareable" or memo.ipc.startswith(JOIN) else None,
@@ -93,7 +93,7 @@ def require_lenders(instance: Instance) -> None:
         _require_part(instance, mount)
 
 
-def _at(instance: Instance, name: str) -> str:
+def _place(instance: Instance, name: str) -> str:
     return f"{instance.directory}/late/{name}"
 
 
