@@ -167,13 +167,13 @@ def read(instance: Instance) -> Stats:
 def follow(instance: Instance, every: float) -> Flow[Stats]:
     """Samples, `every` so many seconds, until the container ends. Raises: as `read`."""
     check("watch", instance.state, instance.subject)
-    supervisor = runtime.connect(instance.directory)
+    return _samples(instance, every)
+
+
+def _samples(instance: Instance, every: float) -> Flow[Stats]:
+    supervisor = yield from runtime.connecting(instance.directory)
     if supervisor is None:
         raise _ended(instance)
-    return _samples(instance, supervisor, every)
-
-
-def _samples(instance: Instance, supervisor: runtime.Supervisor, every: float) -> Flow[Stats]:
     with contextlib.closing(supervisor), contextlib.suppress(Conflict):
         before: tuple[Stats, int] | None = None
         due = time.monotonic()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import anyio
@@ -14,6 +15,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 import containerlib as cl
 from containerlib import aio
+from rig.lifetime import shim_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")]
 
@@ -182,6 +184,25 @@ async def test_logs_that_come_without_end_leave_others_their_turn(recipe: aio.Co
         with anyio.move_on_after(0.3) as scope:
             await container.wait_for(log="never", timeout=3600.0)
         assert scope.cancelled_caught
+
+
+async def test_loop_goes_on_where_a_supervisor_does_not_answer(recipe: aio.ContainerRecipe) -> None:
+    async with await recipe.start("sleep", "1000") as container:
+        shim = shim_of(container.blocking)
+        waits: list[Callable[[], Awaitable[object]]] = [
+            container.wait,
+            container.stop,
+            lambda: anext(container.stats_stream()),
+            lambda: anext(container.logs(follow=True)),
+        ]
+        os.kill(shim, signal.SIGSTOP)
+        try:
+            for wait in waits:
+                with anyio.move_on_after(0.2) as scope:
+                    await wait()
+                assert scope.cancelled_caught
+        finally:
+            os.kill(shim, signal.SIGCONT)
 
 
 async def test_events_are_followed_in_the_loop(recipe: aio.ContainerRecipe) -> None:
