@@ -136,6 +136,7 @@ class ExternalRuntime:
             log=log or ALL_IN_ONE,
             late=late,
             place=place,
+            linux=spec.get("linux"),
         )
         with self._explaining(said, spec["process"]):
             return supervise(

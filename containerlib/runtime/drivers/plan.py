@@ -19,12 +19,14 @@ from containerlib.runtime.cgroups.layout import Layout
 from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.container import after_ops, log_ops
 from containerlib.runtime.plan.groups import Groups
+from containerlib.runtime.plan.labels import labelled_mounts
 from containerlib.runtime.plan.late import NOTHING, Late, late_mounts
 from containerlib.runtime.plan.mount_options import RDONLY
 from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.plan.root_mounts import foreign_root_mount_ops
 from containerlib.runtime.plan.roots import Root
 from containerlib.spec.log import ALL_IN_ONE, LogOptions
+from containerlib.spec.runtime import Linux
 
 __all__ = ["CGROUP_ROOT", "PID_FILE", "Command", "foreign_exec_plan", "foreign_plan"]
 
@@ -72,14 +74,18 @@ def foreign_plan(
     log: LogOptions = ALL_IN_ONE,
     late: Late = NOTHING,
     place: str = "",
+    linux: Linux | None = None,
 ) -> Plan:
     """A container's. `create`: the arguments of that verb before the id. `place`: the directory of what is `late`.
+
+    `linux`: of its configuration, whose label what is made gets.
 
     `join`: the runtime is put into the container's groups, as it does not place its processes itself.
     """
     before = [
         *private_host(layout, rootfs),
-        *late_mounts(late.found, place),  # paths of the host: from the next op on they are the root's
+        # paths of the host: from the root on they are the container's
+        *labelled_mounts(late_mounts(late.found, place), linux or {}),
         *foreign_root_mount_ops(rootfs, root),
         *(ops.cgroup_join(file) for file in (_every_join_file(groups) if join else ())),
         command.op("create", *create, container_id, makes_process=True),

@@ -56,7 +56,8 @@ def labelled_mounts(mounts: Iterable[Op], linux: Linux) -> Iterator[Op]:
     _check(label, "linux.mountLabel")
     for op in mounts:
         flags = op.numbers[1]
-        if op.name != "mount" or op.texts[0] in _UNLABELLED or flags & ops.MOUNT_REMOUNT:
+        is_new = op.name in ("mount", "memory") and not flags & ops.MOUNT_REMOUNT
+        if not is_new or op.texts[0] in _UNLABELLED:
             yield op
         else:
             # mount(2) has all options in one text, where a comma of the label's would end it

@@ -64,6 +64,7 @@ LABEL_OF_MOUNTS: Linux = {"mountLabel": "a:b:c:s0:c1,c2"}
         (ops.mount("devpts", "/t", "o"), ("context", "a:b:c:s0:c1,c2")),
         (ops.mount("tmpfs", "/t", "o", flags=ops.MOUNT_CLASSIC), ("context", '"a:b:c:s0:c1,c2"')),
         (ops.mount("tmpfs", "/t", "o", flags=ops.MOUNT_REMOUNT), ()),
+        (ops.memory("/", 1, "o", size=4096), ("context", "a:b:c:s0:c1,c2")),
         (ops.mount("proc", "/t", "o"), ()),
         (ops.mount("sysfs", "/t", "o"), ()),
         (ops.mount("cgroup2", "/t", "o"), ()),
