@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.bench import Bench
+from benchmarks.ending import ended_by_signals
 from benchmarks.measure import HEADINGS, Row, Skip, table
 
 NAMES = (
@@ -43,7 +44,7 @@ def main() -> None:
     if os.geteuid() != 0:
         sys.exit("the benchmarks make containers: run them as root")
     rows: list[Row] = []
-    with Bench(arguments.rounds) as bench:
+    with ended_by_signals(), Bench(arguments.rounds) as bench:
         for name in arguments.figures or NAMES:
             print(f"measuring {name} ...", file=sys.stderr, flush=True)
             try:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 import containerlib as cl
+from benchmarks.ending import SHARED_MEMORY, prefix, sweep
 from benchmarks.measure import Skip
 from benchmarks.peers import Docker, Floor, LowLevel, Podman, write_bundle
 from benchmarks.runner import Runner
@@ -26,11 +27,12 @@ class Bench:
 
     def __init__(self, rounds: int) -> None:
         self.rounds = rounds
-        self.directory = Path(tempfile.mkdtemp(prefix="containerlib-bench-"))
-        self.cgroup = f"/containerlib-bench-{os.getpid()}"
+        self.directory = Path(tempfile.mkdtemp(prefix=f"{prefix()}-"))
+        self.cgroup = f"/{prefix()}"
         self.runner = Runner()
         self._engine: cl.Engine | None = None
         self._made: dict[str, Any] = {}
+        self._peers: list[Podman | Docker] = []
 
     def __enter__(self) -> Bench:
         return self
@@ -38,14 +40,13 @@ class Bench:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._engine is not None:
-            self._engine.close()
-        for peer in self._made.values():
-            if isinstance(peer, Podman | Docker):
-                peer.close()
-        self.runner.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
-        remove_cgroups(self.cgroup)
+        with ExitStack() as stack:
+            stack.callback(sweep, (self.directory.parent, SHARED_MEMORY, Path("/run")))
+            stack.callback(self.runner.close)
+            for peer in self._peers:
+                stack.callback(peer.close)
+            if self._engine is not None:
+                stack.callback(self._engine.close)
 
     @property
     def engine(self) -> cl.Engine:
@@ -108,22 +109,20 @@ class Bench:
 
     def _make_podman(self) -> Podman:
         podman = Podman(self.runner, self.directory / "podman", self.cgroup)
+        self._peers.append(podman)
         podman.load(self.archive)
         podman.run(IMAGE)
         return podman
 
     def _make_docker(self) -> Docker:
         docker = Docker(self.runner, self.directory / "docker", self.cgroup)
-        try:
-            docker.load(self.archive)
-            docker.run(IMAGE)
-        except BaseException:
-            docker.close()
-            raise
+        self._peers.append(docker)
+        docker.load(self.archive)
+        docker.run(IMAGE)
         return docker
 
     def _make_floor(self) -> Floor:
-        name = f"containerlib-bench-{os.getpid()}-floor"
+        name = f"{prefix()}-floor"
         groups = [str(parent / name) for parent in self._cgroup_parents()]
         floor = Floor(self.directory, self.rootfs, self._filter(), groups)
         floor.sample("docker")
@@ -172,14 +171,3 @@ class Bench:
         if isinstance(made, Skip):
             raise made
         return made  # type: ignore[no-any-return]
-
-
-def remove_cgroups(name: str) -> None:
-    """Removes the empty groups that peers left below our parent, in each hierarchy."""
-    for hierarchy in [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()]:
-        top = hierarchy / name.lstrip("/")
-        for path, _, _ in os.walk(top, topdown=False):
-            try:
-                Path(path).rmdir()
-            except OSError:  # a peer's process is still on its way out
-                continue

@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.bench import Bench
-from benchmarks.figure_pull import SHARED_MEMORY, file_system, folder
+from benchmarks.ending import SHARED_MEMORY
+from benchmarks.figure_pull import file_system, folder
 from benchmarks.measure import Row, timed
 from containerlib._sys.erofs import ErofsWriter
 from containerlib._sys.filesystem import sync_filesystem

@@ -14,20 +14,19 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import containerlib as cl
 from benchmarks.bench import Bench
+from benchmarks.ending import SHARED_MEMORY, scratch
 from benchmarks.images import IMAGES, TestImage, write_layout
 from benchmarks.measure import Row, Skip, timed
 from benchmarks.peers_images import PEERS, peer
 from containerlib.spec.options import SnapshotterName
 from rig.registry import Registry
 
-SHARED_MEMORY = Path("/dev/shm")
 SNAPSHOTTERS: tuple[SnapshotterName, ...] = ("erofs", "overlay")
 LIMITS = {("erofs", "tmpfs"): 0.3, ("erofs", "ext4"): 0.2, ("overlay", "tmpfs"): 0.6}
 """Of the fastest peer's time."""
@@ -152,12 +151,9 @@ def decompression(layout: Path) -> float:
 
 @contextmanager
 def folder(parent: Path) -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="containerlib-bench-", dir=parent))
-    try:
+    with scratch(parent) as path:
         yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
-        os.sync()  # what one pull left to be written must not slow the next
+    os.sync()  # what one pull left to be written must not slow the next
 
 
 def file_system(path: Path) -> str:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.ending import prefix
 from benchmarks.measure import Skip
 from benchmarks.runner import CommandError, Runner
 
@@ -71,7 +72,7 @@ class LowLevel:
 
     def _fresh(self) -> str:
         self._count += 1
-        return f"containerlib-bench-{os.getpid()}-{self._count}"
+        return f"{prefix()}-{self._count}"
 
     def _call(self, *arguments: str) -> float:
         try:
@@ -92,7 +93,7 @@ class Podman:
         self._runner = runner
         self._directory = directory
         # podman refuses a run root of more than 50 characters
-        self._run_root = Path(tempfile.mkdtemp(prefix="containerlib-", dir="/run"))
+        self._run_root = Path(tempfile.mkdtemp(prefix=f"{prefix()}-", dir="/run"))
         places = (
             "--root",
             str(directory / "root"),
@@ -143,8 +144,8 @@ class Podman:
         return self._call("wait", "--interval", "1ms", name)
 
     def follow(self, name: str) -> Sequence[str]:
-        """The command that prints its log as it grows."""
-        return (*self._command, "logs", "--follow", name)
+        """The command that prints its log as it grows: where the others run, or its mounts would stay on the host."""
+        return (*self._runner.enter, *self._command, "logs", "--follow", name)
 
     def execute(self, name: str) -> float:
         return self._call("exec", name, "true")

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.bench import Bench
+from benchmarks.ending import prefix
 from benchmarks.measure import Skip
 from benchmarks.peers import Docker, Podman
 from benchmarks.runner import CommandError, Runner
@@ -34,7 +35,7 @@ class Containerd:
         self._runner = runner
         self._log = directory / "log"
         # a socket's path has 107 bytes at most
-        self._run = Path("/run") / f"containerlib-bench-{os.getpid()}-containerd"
+        self._run = Path("/run") / f"{prefix()}-containerd"
         self._run.mkdir()
         settings = directory / "config.toml"
         settings.write_text(

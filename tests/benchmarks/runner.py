@@ -2,7 +2,8 @@
 
 crun 1.8 refuses the hybrid layout. A small process of its own, entered once, unmounts that tree for itself
 and then starts every peer, so that the peers do not pay for a larger caller either. It adopts what the peers
-leave running (monitors), and ends it when it ends.
+leave running (monitors), and ends it when it ends. A caller that is interrupted while a command runs gets another one:
+what would answer the next request is the answer to the last.
 
     runner = Runner()
     answer = runner.run("crun", "--version")        # .seconds .code .output
@@ -43,9 +44,12 @@ class Runner:
     """The caller's side: starts the small process, and asks it."""
 
     def __init__(self) -> None:
-        command = ["unshare", "--mount", "--propagation", "private", sys.executable, "-S", __file__]
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1)
+        self._process = self._start()
+
+    @property
+    def enter(self) -> tuple[str, ...]:
+        """What is before a command that is to run there beside the others."""
+        return ("nsenter", "--mount", "--target", str(self._process.pid))
 
     def close(self) -> None:
         """Ends the small process, and by it everything that the peers left running."""
@@ -57,11 +61,13 @@ class Runner:
 
     def run(self, *argv: str, check: bool = True) -> Answer:
         """Raises CommandError where `check` and the command exits with something else than zero."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"argv": argv}) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
+        try:
+            line = self._ask(json.dumps({"argv": argv}))
+        except BaseException:
+            self._process.terminate()
+            self.close()
+            self._process = self._start()
+            raise
         if not line:
             raise CommandError("the runner of peers' commands is gone")
         answer = Answer(**json.loads(line))
@@ -73,9 +79,26 @@ class Runner:
     def seconds(self, *argv: str) -> float:
         return self.run(*argv).seconds
 
+    @staticmethod
+    def _start() -> subprocess.Popen[str]:
+        """In a session of its own: a terminal's interrupt is for the caller, who still has to clear away."""
+        command = ["unshare", "--mount", "--propagation", "private", sys.executable, "-S", __file__]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, text=True, bufsize=1, start_new_session=True
+        )
+
+    def _ask(self, request: str) -> str:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{request}\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline()
+
 
 def serve() -> None:
     """The small process: one command after the other until its input ends."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     if libc.umount2(b"/sys/fs/cgroup/unified", MNT_DETACH) == 0:
