@@ -19,6 +19,7 @@ enum clib_stage {
     CLIB_STAGE_LOST,      /* the container's first process died during set-up */
     CLIB_STAGE_HOOK, /* a hook or command of the plan: err is 0 where it ended by itself, index says which */
     CLIB_STAGE_RUNTIME, /* another runtime's command, likewise */
+    CLIB_STAGE_RECORD,  /* what the supervisor writes down of the start */
 };
 
 struct clib_error {

@@ -94,7 +94,14 @@ static void record_start(struct shim *shim, int64_t start_time) {
     if (shim->flags & CLIB_LAUNCH_UNSUPERVISED) {
         shim->released = 1;
     } else {
-        record_write(shim, "started", &state);
+        int result = record_write(shim, "started", &state);
+        if (result < 0) { /* nobody would ever find it */
+            shim->end = (struct clib_message){.kind = CLIB_MESSAGE_FAILED,
+                                              .version = CLIB_PROTOCOL_VERSION,
+                                              .value = {CLIB_STAGE_RECORD, -result, -1}};
+            sys(pidfd_send_signal, shim->pidfd, SIGKILL, 0, 0);
+            return;
+        }
         shim->recorded = 1;
     }
     control_broadcast(shim, &state);

@@ -47,7 +47,7 @@ static void finish(struct shim *shim) {
         life_count(shim);
     int supervised = !(shim->flags & CLIB_LAUNCH_UNSUPERVISED);
     if (supervised && (shim->recorded || shim->end.kind == CLIB_MESSAGE_EXITED))
-        record_write(shim, "exit", &shim->end);
+        record_exit(shim);
     if (shim->flags & CLIB_LAUNCH_FOREIGN) { /* the other runtime forgets it while its groups are there */
         life_poststop(shim);
         after_kill(shim);

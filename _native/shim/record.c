@@ -14,6 +14,14 @@ int record_write(const struct shim *shim, const char *name, const struct clib_me
     return written == sizeof *message ? 0 : -ENOSPC;
 }
 
+void record_exit(const struct shim *shim) {
+    if (record_write(shim, "exit", &shim->end) == 0)
+        return;
+    /* the disk is full: the start's record has its place there, and is no longer needed */
+    if (record_write(shim, "started", &shim->end) == 0)
+        sys(renameat, shim->directory, "started", shim->directory, "exit");
+}
+
 void record_init(struct shim *shim) {
     struct process_facts facts;
     if (!(shim->flags & CLIB_LAUNCH_UNSUPERVISED))

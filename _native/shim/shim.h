@@ -200,6 +200,8 @@ const char *record_copy(char **to, const char *from, const char *end);
 
 /* record.c */
 int record_write(const struct shim *shim, const char *name, const struct clib_message *message);
+/* how it ended, also where the disk is full */
+void record_exit(const struct shim *shim);
 /* the first process of a container that nobody stays with: whoever asked for it may be killed before it hears
  */
 void record_init(struct shim *shim);

@@ -97,6 +97,7 @@ class Stage(IntEnum):
     LOST = lib.CLIB_STAGE_LOST
     HOOK = lib.CLIB_STAGE_HOOK
     RUNTIME = lib.CLIB_STAGE_RUNTIME
+    RECORD = lib.CLIB_STAGE_RECORD
 
 
 @frozen

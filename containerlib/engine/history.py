@@ -105,7 +105,7 @@ def _newest(instance: Instance, status: ExitStatus | None) -> list[EventRow]:
     """The newest run, as far as it went, and the end of the one before it."""
     run = _began(instance)
     if run is None:
-        return []
+        return _end_on_a_full_disk(instance)
     started = runtime.read_record(instance.directory, "started")
     if started is None or started.kind == Kind.CREATED:
         return []
@@ -116,6 +116,14 @@ def _newest(instance: Instance, status: ExitStatus | None) -> list[EventRow]:
     if again.number[1]:  # it rests
         return [_at(instance, "start", run, run), *ended]
     return [*ended, _start(instance, run, again.number[0]), *_last_end(instance, again, run, status)]
+
+
+def _end_on_a_full_disk(instance: Instance) -> list[EventRow]:
+    """The record of its start had to make room for that of its end."""
+    status = shim.read_exit(instance.directory)
+    if status is None:
+        return []
+    return _end(instance, status, os.stat(f"{instance.directory}/exit").st_mtime_ns)  # noqa: PTH116
 
 
 def _last_end(

@@ -22,6 +22,7 @@ _DETAILS = {
     Stage.NAMESPACE: "the container's pid namespace",
     Stage.CLONE: "new namespaces",
     Stage.LOST: "the container's first process, before its program ran",
+    Stage.RECORD: "the record of its start in the container's directory",
 }
 
 

@@ -1,0 +1,86 @@
+"""A disk without room, for what is written down of a container's start and of its end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import containerlib as cl
+from rig.lifetime import until
+
+pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
+
+
+@pytest.fixture
+def full(small_disk: Path, busybox_image: Path) -> Iterator[cl.ContainerRecipe]:
+    """A recipe of an engine whose state is on the small disk."""
+    with cl.Engine(root=small_disk / "root") as engine:
+        (image,) = engine.images.load(busybox_image)
+        yield engine.container(image)
+
+
+@contextlib.contextmanager
+def without_files(disk: Path, *, but: int) -> Iterator[None]:
+    """So many more can be made on the disk."""
+    place = disk / "files"
+    place.mkdir()
+    free = os.statvfs(disk).f_ffree - but
+    remount = ["mount", "-o", f"remount,nr_inodes={os.statvfs(disk).f_files - free}", str(disk)]
+    subprocess.run(remount, check=True)
+    try:
+        yield
+    finally:
+        place.rmdir()
+        subprocess.run(["mount", "-o", "remount,nr_inodes=100000", str(disk)], check=True)
+
+
+@contextlib.contextmanager
+def without_room(disk: Path) -> Iterator[None]:
+    """Nothing can be written on the disk."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+def test_start_that_cannot_be_written_down_fails_and_leaves_nothing(
+    full: cl.ContainerRecipe, small_disk: Path
+) -> None:
+    stages = []
+    for free in range(16):
+        with without_files(small_disk, but=free):
+            try:
+                container = full.start("sleep", "600", detach=True)
+            except cl.StageError as error:
+                stages.append(error.stage)
+            else:
+                assert container.state is cl.State.RUNNING
+                assert container.exec("echo", "hi").text == "hi\n"
+        for container in full.engine.containers.list():
+            container.remove(force=True)
+    assert "record" in stages
+    assert full.engine.prune().failures == ()
+
+
+def test_end_on_a_full_disk_is_known_to_who_asks_later(full: cl.ContainerRecipe, small_disk: Path) -> None:
+    container = full.start("sh", "-c", "trap 'exit 7' USR1; while :; do sleep 0.05; done", detach=True)
+    container.wait_for(exec=("grep", "-q", "SigCgt:.*2..$", "/proc/1/status"))
+    with without_room(small_disk):
+        container.kill("USR1")
+        until(lambda: container.state is cl.State.STOPPED)
+        until(lambda: not (small_disk / "root/containers" / container.id / "shim.sock").exists())
+        assert container.wait(10.0).exit_code == 7
+    ends = full.engine.events(subject=container.id, actions=["die"])
+    assert [event.attributes["exit_code"] for event in ends] == ["7"]
+    container.start()
+    assert container.stop(0).exit_code == 137
+    container.remove()
