@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 PullPolicy = Literal["missing", "never", "always"]
-_ID = re.compile(r"sha256:[0-9a-f]{12,64}|[0-9a-f]{64}")
+_ID = re.compile(r"(?:sha256|sha512):[0-9a-f]{12,128}|[0-9a-f]{64}")
 _HOST_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 

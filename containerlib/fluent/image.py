@@ -51,7 +51,7 @@ class ImageRecipe:
         machine's, or that of the only image that there is. With `all_platforms` the images for the others are kept as
         well, not unpacked: `push` and `save` then take the whole index, with the digest that it has.
         `foreign_layers`, which registries may not have, are fetched from the addresses in the manifest.
-        `progress` is called from this thread or another, some ten times a second.
+        `progress` is called for each piece that has come or been unpacked, by several threads one at a time.
 
         Raises: NotFound, Unauthorized, Unavailable, RegistryError, StageError; Unsupported without root.
         """

@@ -19,7 +19,7 @@ from containerlib.images.content.trees import index_of
 from containerlib.images.content.usage import usage
 from containerlib.images.content.verify import VerifyReport, damages
 from containerlib.images.events import image_event, pruned, removed
-from containerlib.images.naming import reference_in, tag_of, tags_of
+from containerlib.images.naming import is_id, reference_in, starts_of_ids, tag_of, tags_of
 from containerlib.images.records import (
     ImageRecord,
     ImagesPruned,
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 __all__ = ["ImageStore"]
 
 Report = Callable[[Progress], None]
-_ID_DIGITS = frozenset("0123456789abcdef")
 
 
 class ImageStore:
@@ -162,7 +161,7 @@ class ImageStore:
             named = [(row, reference_in(row, name)) for row, name in zip(rows, names, strict=True)]
             pushed = push(content, registry, named, target, form=manifest_format, report=report)
         for row in rows:
-            self._noted("push", row.id, str(target))
+            self._note("push", row, str(target))
         return str(pushed.digest)
 
     def save(self, names: Sequence[str], target: Writable | str) -> None:
@@ -180,7 +179,7 @@ class ImageStore:
             else:
                 save(self._root.content, rows, target)
         for row in rows:
-            self._noted("save", row.id)
+            self._note("save", row)
 
     def add_layer(
         self,
@@ -267,7 +266,7 @@ class ImageStore:
             self._table.refer(name, row.id, index=index_of(row, reference_in(row, image)))
             self._events.add(image_event("tag", row.id, name, self._config))
             self._root.write_index()
-        return self._by_full_id(row.id)
+        return self._record(self._row(row.id))
 
     def remove(self, name_or_id: str, *, in_use: Callable[[str], bool] = lambda _: False) -> None:
         """Takes the name away; with the last name, or by id, the image and what it shares with no other.
@@ -369,29 +368,30 @@ class ImageStore:
 
     def _row(self, name_or_id: str) -> ImageRow:
         """The image by its full id, its reference, or the start of its id, in this order as in Docker."""
-        start = name_or_id.removeprefix("sha256:")
-        is_id = len(start) >= 4 and not set(start) - _ID_DIGITS
-        if not (is_id and len(start) == 64) and not name_or_id.startswith("sha256:"):
+        if not is_id(name_or_id):
             row = self._table.by_reference(str(Reference.parse(name_or_id)))
             if row is not None:
                 return row
-        rows = self._table.by_id(f"sha256:{start}") if is_id else ()
+        rows = [row for start in starts_of_ids(name_or_id) for row in self._table.by_id(start)]
         if len(rows) > 1:
-            raise InvalidArgument(f"several images' ids start with {start!r}: write more of it", field="id")
+            raise InvalidArgument(
+                f"several images' ids start with {name_or_id!r}: write more of it", field="id"
+            )
         if not rows:
             raise NotFound(f"there is no image {name_or_id!r} here: pull or load it first")
         return rows[0]
 
-    def _by_full_id(self, image_id: str) -> ImageRecord:
-        return self._record(self._row(image_id))
-
     def _noted(self, action: str, image_id: str, name: str = "") -> ImageRecord:
-        """The image that something was done with. That nobody can be told of it is no failure."""
-        record = self._by_full_id(image_id)
+        """The image that something was done with."""
+        row = self._row(image_id)
+        self._note(action, row, name)
+        return self._record(row)
+
+    def _note(self, action: str, row: ImageRow, name: str = "") -> None:
+        """Tells of it whoever listens. That nobody can be told is no failure, nor that the image is gone by now."""
         with suppress(StageError, Unavailable):
-            name = name or "".join(record.references[:1])
-            self._events.add(image_event(action, image_id, name, self._config))
-        return record
+            name = name or "".join(row.references[:1])
+            self._events.add(image_event(action, row.id, name, self._config))
 
     def _record(self, row: ImageRow) -> ImageRecord:
         return ImageRecord(

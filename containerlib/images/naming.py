@@ -5,10 +5,28 @@ from __future__ import annotations
 from contextlib import suppress
 
 from containerlib.errors import InvalidArgument
+from containerlib.spec.digest import ALGORITHMS
 from containerlib.spec.reference import Reference
 from containerlib.store import ImageRow
 
-__all__ = ["reference_in", "tag_of", "tags_of"]
+__all__ = ["is_id", "reference_in", "starts_of_ids", "tag_of", "tags_of"]
+
+_DIGITS = frozenset("0123456789abcdef")
+_FEWEST, _WHOLE = 4, 64
+
+
+def is_id(name: str) -> bool:
+    """Whether `name` can be no reference, only an id: a digest or its start, or as many digits as SHA-256 has."""
+    algorithm, _, digits = name.rpartition(":")
+    return algorithm in ALGORITHMS or (len(digits) == _WHOLE and name == digits and not set(digits) - _DIGITS)
+
+
+def starts_of_ids(name: str) -> tuple[str, ...]:
+    """What ids start with that `name` may stand for: a digest or its start, whose algorithm may be left out."""
+    algorithm, colon, digits = name.rpartition(":")
+    if len(digits) < _FEWEST or set(digits) - _DIGITS or (colon and algorithm not in ALGORITHMS):
+        return ()
+    return (name,) if colon else tuple(f"{each}:{digits}" for each in ALGORITHMS)
 
 
 def tags_of(reference: str | None) -> tuple[str, ...]:

@@ -13,10 +13,13 @@ from containerlib.errors import InvalidArgument
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-__all__ = ["Digest", "Hasher"]
+__all__ = ["ALGORITHMS", "Digest", "Hasher"]
 
 _LENGTHS = {"sha256": 64, "sha512": 128}
 _FORM = re.compile(r"(sha256|sha512):([0-9a-f]+)")
+
+ALGORITHMS = tuple(_LENGTHS)
+"""Those that digests are of. Spec: image-spec descriptor.md#registered-algorithms"""
 
 
 @frozen(order=True)

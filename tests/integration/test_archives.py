@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +19,9 @@ import containerlib as cl
 from rig.engines import Docker, Podman
 from rig.images import Image, Layer, busybox_layer
 from rig.snapshotters import EACH
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 pytestmark = [
     *EACH,
@@ -122,6 +127,24 @@ def test_save_to_a_path_that_cannot_be_written_leaves_nothing(layered: cl.Image,
     assert not tmp_path.joinpath("none").exists()
 
 
+def test_save_goes_on_while_the_image_is_removed(
+    engine: cl.Engine, layered: cl.Image, other: cl.Engine, tmp_path: Path
+) -> None:
+    class Removing(io.BytesIO):
+        def write(self, data: Buffer, /) -> int:
+            if engine.images.list():
+                layered.remove()
+            return super().write(data)
+
+    archive = Removing()
+    layered.save(archive)
+    assert engine.images.list() == []
+    (tmp_path / "image.tar").write_bytes(archive.getvalue())
+    with other:
+        (loaded,) = other.images.load(tmp_path / "image.tar")
+        assert other.container(loaded).run().text == "hello\n"
+
+
 def test_save_that_fails_leaves_the_old_file(layered: cl.Image, tmp_path: Path, engine: cl.Engine) -> None:
     target = tmp_path / "image.tar"
     target.write_text("old")
@@ -172,6 +195,15 @@ def test_diff_of_a_directory_made_again_names_what_was_in_it(engine: cl.Engine, 
         changes = {str(change) for change in container.diff()}
     assert {"D /home", "C /etc", "C /etc/motd", "D /etc/passwd"} <= changes
     assert "D /etc/group" not in changes  # an upper layer of the image had deleted it
+
+
+def test_diff_of_a_directory_that_hides_what_was_in_it_names_that(
+    engine: cl.Engine, layered: cl.Image
+) -> None:
+    """All of it is gone by one mark on the new directory."""
+    with engine.container(layered).start("sh", "-c", "rm -r /usr; mkdir /usr; echo x >/usr/new") as container:
+        container.wait()
+        assert [str(change) for change in container.diff()] == ["C /usr", "D /usr/bin", "A /usr/new"]
 
 
 def test_diff_of_the_host_image_is_refused(host: cl.ContainerRecipe) -> None:
@@ -253,6 +285,19 @@ def test_commit_of_one_that_is_killed_meanwhile_is_an_image(engine: cl.Engine, l
         assert engine.container(image.result()).run("ls", "/large").text == "/large\n"
 
 
+def test_commit_has_all_files_as_they_were_at_one_moment(engine: cl.Engine, layered: cl.Image) -> None:
+    """There is a large file between two that are written one after the other, time and again."""
+    loop = (
+        "dd if=/dev/urandom of=/m bs=1M count=20 2>/dev/null; i=0; "
+        "while true; do i=$((i+1)); echo $i >/tmp/n; mv /tmp/n /z; echo $i >/tmp/n; mv /tmp/n /a; done"
+    )
+    with engine.container(layered).start("sh", "-c", loop) as container:
+        container.wait_for(exec=("test", "-s", "/a"), timeout=60.0)
+        image = container.commit()
+    first, last = map(int, engine.container(image).run("cat", "/a", "/z").text.split())
+    assert first <= last <= first + 1
+
+
 def test_commit_of_a_paused_container_leaves_it_paused(engine: cl.Engine, layered: cl.Image) -> None:
     with engine.container(layered).start("sleep", "100") as container:
         container.pause()
@@ -297,6 +342,30 @@ def test_import_takes_a_directory(engine: cl.Engine, busybox_rootfs: Path) -> No
     assert engine.container(image).run().text == "hi\n"
 
 
+def test_import_of_the_same_directory_with_an_epoch_is_the_same_image(
+    engine: cl.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    ids = set()
+    for number in range(2):
+        copy = tmp_path / str(number)
+        copy.joinpath("etc").mkdir(parents=True)
+        copy.joinpath("etc/motd").write_text("hello")
+        os.utime(copy / "etc/motd", (1_800_000_000 + number, 1_800_000_000 + number))
+        ids.add(engine.images.import_(copy).id)
+    assert len(ids) == 1
+
+
+def test_import_of_a_directory_with_a_name_that_stands_for_a_deletion_is_refused(
+    engine: cl.Engine, tmp_path: Path
+) -> None:
+    tmp_path.joinpath("files/etc").mkdir(parents=True)
+    tmp_path.joinpath("files/etc/.wh.passwd").touch()
+    with pytest.raises(cl.InvalidArgument, match=r"/etc/\.wh\.passwd cannot be in a layer"):
+        engine.images.import_(tmp_path / "files")
+    assert engine.images.list() == []
+
+
 @pytest.mark.parametrize("data", [b"", b"no archive" * 100])
 def test_import_of_what_is_no_archive_leaves_nothing(engine: cl.Engine, data: bytes) -> None:
     with pytest.raises(cl.InvalidArgument) as caught:
@@ -321,6 +390,7 @@ def test_import_of_a_missing_file_names_it(engine: cl.Engine, tmp_path: Path) ->
 def test_squash_is_the_same_files_in_one_layer(engine: cl.Engine, layered: cl.Image) -> None:
     image = layered.squash("squashed:1")
     assert len(image.record.config.diff_ids) == 1
+    assert [step.created_by for step in image.config.history] == ["squash"]
     assert engine.container(image).run().text == "hello\n"
     mounted = ["proc", "dev", "sys", "hosts", "hostname", "resolv.conf", "mtab"]
     changed = [".", "./etc"]  # by what is made for a container in it

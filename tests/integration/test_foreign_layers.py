@@ -13,8 +13,8 @@ from containerlib.images import ImageStore
 from containerlib.spec.descriptor import MediaType
 from containerlib.spec.image import Manifest
 from containerlib.store import Store
-from rig.fake_registry import FakeRegistry, digest_of
-from rig.images import Image, Layer, architecture, encode
+from rig.fake_registry import FakeRegistry
+from rig.images import Image, Layer, architecture, digest_of, encode
 from rig.mock_server import MockServer
 
 pytestmark = pytest.mark.privileged("CAP_CHOWN, CAP_MKNOD, CAP_SYS_ADMIN: unpacks layers as they are")

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 import containerlib as cl
+from containerlib.images.registry.challenges import basic
 from rig.images import Image, Layer, busybox_layer
 from rig.registry import Registry
+from rig.scripted_registry import Answer, ScriptedRegistry
 
 pytestmark = pytest.mark.privileged("CAP_CHOWN, CAP_MKNOD, CAP_SYS_ADMIN: unpacks layers as they are")
 
@@ -116,6 +118,19 @@ def test_verify_repairs_any_blob_that_changed(engine: cl.Engine, pulled: cl.Imag
     assert (report.repaired, report.failures) == ((f"sha256:{blob.name}",), ())
     assert blob.read_bytes() == whole
     assert engine.images.verify().is_whole
+
+
+def test_verify_repairs_from_a_registry_that_wants_a_login(engine: cl.Engine) -> None:
+    login = cl.BasicAuth("ci", "secret")
+    image = Image((busybox_layer(),), {})
+    challenge = Answer(401, headers={"WWW-Authenticate": "Basic"})
+    with ScriptedRegistry(image) as registry:
+        registry.fault = lambda r: None if r.headers.get("Authorization") == basic(login) else challenge
+        engine.image(registry.reference).pull(auth=login)
+        blobs(engine)[-1].unlink()
+        (failure,) = engine.images.verify(repair=True, auth=cl.BasicAuth("ci", "wrong")).failures
+        assert "check the credentials of 'ci'" in failure
+        assert engine.images.verify(repair=True, auth=login).is_whole
 
 
 def test_verify_repairs_every_blob_at_once(engine: cl.Engine, pulled: cl.Image) -> None:

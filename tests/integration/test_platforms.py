@@ -14,11 +14,12 @@ from containerlib.images import ImageStore
 from containerlib.spec.descriptor import MediaType
 from containerlib.spec.image import Index
 from containerlib.store import Store
-from rig.fake_registry import FakeRegistry, digest_of
+from rig.fake_registry import FakeRegistry
 from rig.fault_proxy import FaultProxy
-from rig.images import Image, Layer, ManyPlatforms, architecture, encode
+from rig.images import Image, Layer, ManyPlatforms, architecture, digest_of, encode
 from rig.mock_server import MockServer
 from rig.registry import Registry
+from rig.scripted_server import Answer, Request, ScriptedServer
 
 pytestmark = pytest.mark.privileged("CAP_CHOWN, CAP_MKNOD, CAP_SYS_ADMIN: unpacks layers as they are")
 
@@ -93,6 +94,15 @@ def test_second_pull_of_all_platforms_is_one_request(reference: str, images: Ima
         assert images.pull(through, all_platforms=True) == first
         assert images.pull(through) == first
         assert [r.method for r in proxy.requests] == ["HEAD", "HEAD"]
+
+
+def test_pull_of_all_platforms_after_that_of_one_fetches_the_others(
+    reference: str, images: ImageStore, root: Path
+) -> None:
+    record = images.pull(reference)
+    assert blobs(root) < ALL
+    assert images.pull(reference, all_platforms=True).id == record.id
+    assert blobs(root) == ALL
 
 
 def test_pull_of_all_platforms_fetches_what_of_them_is_gone(
@@ -209,6 +219,36 @@ def test_manifests_of_many_platforms_are_fetched_several_at_once_and_not_all(roo
     mocked.pull("registry.example/many", all_platforms=True)
     assert 3 <= inside.most <= 6
     assert blobs(root) == {blob.digest for blob in (top, *below)}
+    store.close()
+
+
+def test_pull_of_many_platforms_of_which_one_is_gone_does_not_wait_for_the_others(root: Path) -> None:
+    many = ManyPlatforms(
+        (OWN, *(Image((Layer().file("n", str(i)).finish(),), machine=f"m{i}") for i in range(3)))
+    )
+    top, below = many.blobs()
+    documents = {blob.digest: blob for blob in (top, *below)}
+    gone, *others = [image.blobs()[0].digest for image in many.images[1:]]
+    hold, served, waiting = threading.Event(), [], threading.Semaphore(0)
+
+    class Index(ScriptedServer):
+        def answer(self, request: Request) -> Answer:
+            name = request.path.rpartition("/")[2]
+            if name in others:
+                waiting.release()
+                served.append(hold.wait(20))
+            if name == gone:
+                assert all(waiting.acquire(timeout=20) for _ in others)
+                return Answer(404)
+            blob = documents.get(name, top)
+            return Answer(200, blob.data, {"Content-Type": blob.media_type})
+
+    store = Store(root)
+    with Index() as server:
+        with pytest.raises(NotFound, match=gone):
+            ImageStore(root, store).pull(f"{server.address}/many", all_platforms=True)
+        assert not served
+        hold.set()
     store.close()
 
 

@@ -81,6 +81,25 @@ def test_pull_again_fetches_nothing(registry: Registry, images: ImageStore, layo
     assert [step.phase for step in steps] == ["done"]
 
 
+def test_pull_tells_of_each_blob_and_layer_how_much_has_come(
+    registry: Registry, images: ImageStore, layout: Path
+) -> None:
+    steps: list[Progress] = []
+    record = images.pull(registry.push(layout, "app"), progress=steps.append)
+    _, (config, *layers) = IMAGE.blobs()
+    for blob in (config, *layers):
+        came = [step for step in steps if (step.phase, step.digest) == ("download", blob.digest)]
+        assert {step.total for step in came} == {len(blob.data)}
+        assert [step.current for step in came] == sorted(step.current for step in came)
+        assert came[-1].current == len(blob.data)
+    for blob, data in zip(layers, IMAGE.layers, strict=True):
+        unpacked = [step for step in steps if (step.phase, step.digest) == ("unpack", blob.digest)]
+        assert {step.total for step in unpacked} == {0}
+        assert unpacked[-1].current == len(data)
+    assert steps[-1] == Progress("done", record.id, 0, 0)
+    assert [step.phase for step in steps].count("done") == 1
+
+
 def test_pull_index_takes_the_platform(registry: Registry, images: ImageStore, tmp_path: Path) -> None:
     tags = {}
     for architecture in ("amd64", "arm64"):

@@ -224,6 +224,18 @@ def test_pull_trouble_that_passes_is_tried_again(
     assert_whole(images.pull(registry.reference))
 
 
+def test_pull_fetches_layers_at_once(registry: ScriptedRegistry, images: ImageStore) -> None:
+    """Neither is served before both have been asked for."""
+    met = threading.Barrier(2, timeout=20.0)
+
+    def meet(request: Request) -> None:
+        if any(layer in request.path for layer in registry.layers):
+            met.wait()
+
+    registry.fault = meet
+    assert_whole(images.pull(registry.reference))
+
+
 def test_pull_broken_connection_goes_on_where_it_was(registry: ScriptedRegistry, images: ImageStore) -> None:
     layer = registry.layers[0]
 
@@ -334,6 +346,25 @@ def test_pull_interrupted_does_not_wait_for_a_registry_that_stalls(
     assert left_over(root) == []
 
 
+def test_pull_interrupted_while_its_config_stalls_does_not_wait_for_it(
+    registry: ScriptedRegistry, images: ImageStore, root: Path
+) -> None:
+    hold, served = threading.Event(), []
+    config = next(digest for digest in registry.blobs if digest not in registry.layers)
+
+    def stall(request: Request) -> None:
+        if config in request.path:
+            os.kill(os.getpid(), signal.SIGINT)
+            served.append(hold.wait(20))
+
+    registry.fault = stall
+    with pytest.raises(KeyboardInterrupt):
+        images.pull(registry.reference)
+    assert not served
+    hold.set()
+    assert left_over(root) == []
+
+
 def test_pull_killed_is_cleared_away_by_prune_but_not_while_it_lives(
     registry: ScriptedRegistry, images: ImageStore, root: Path, snapshotter: SnapshotterName
 ) -> None:
@@ -371,6 +402,26 @@ def test_prune_mends_an_index_that_a_kill_left_behind(
     images.prune()
     assert index.read_bytes() == right
     assert list((root / "content/ingest").iterdir()) == []
+
+
+def test_pull_keeps_the_layers_that_it_found_here_though_their_image_is_removed(
+    registry: ScriptedRegistry, images: ImageStore
+) -> None:
+    """Between its first look and its last transaction there is time for a collection."""
+    below = Image(IMAGE.layers[:1], {})
+    with ScriptedRegistry(below) as other:
+        old = images.pull(other.reference)
+
+    def remove(request: Request) -> None:
+        if registry.layers[1] in request.path and len(images.list()) == 1:
+            images.remove(old.id)
+
+    registry.fault = remove
+    record = images.pull(registry.reference)
+    assert [image.id for image in images.list()] == [record.id]
+    assert [request for request in registry.requests if registry.layers[0] in request.path] == []
+    assert_whole(record)
+    assert images.verify().is_whole
 
 
 def test_pull_of_one_image_twice_at_once_gives_one(

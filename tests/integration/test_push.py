@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
 
 import containerlib as cl
-from containerlib.errors import InvalidArgument, NotFound, Unavailable
+from containerlib.errors import InvalidArgument, NotFound, Unauthorized, Unavailable
 from containerlib.images import ImageStore, Progress
 from containerlib.images.registry.client import Registry as Client
 from containerlib.spec.image import Index, MediaType, parse_manifest
 from containerlib.spec.reference import Reference
 from containerlib.store import Store
+from rig.fault_proxy import FaultProxy
 from rig.images import Image, Layer
 from rig.registry import Registry
+from rig.scripted_server import Answer, Request
 
 pytestmark = pytest.mark.privileged("CAP_CHOWN, CAP_MKNOD, CAP_SYS_ADMIN: unpacks layers as they are")
 
@@ -121,6 +124,44 @@ def test_push_by_the_face(registry: Registry, engine: cl.Engine, layout: Path) -
         engine.images.push("nowhere:1", to=registry.reference("face"))
     with pytest.raises(Unavailable):
         image.push("127.0.0.1:9/face")
+
+
+def test_push_goes_on_while_the_image_is_removed(
+    registry: Registry, images: ImageStore, layout: Path
+) -> None:
+    (record,) = images.load(layout)
+
+    def remove(_: Progress) -> None:
+        if images.list():
+            images.remove(record.id)
+
+    digest = images.push([record.id], registry.reference("app"), progress=remove)
+    assert images.list() == []
+    assert images.pull(f"{registry.address}/app@{digest}").id == record.id
+
+
+def test_push_of_which_a_blob_is_refused_does_not_wait_for_the_others(
+    registry: Registry, images: ImageStore, layout: Path
+) -> None:
+    (record,) = images.load(layout)
+    hold, served, waiting = threading.Event(), [], threading.Semaphore(0)
+    refused, *others = [blob.digest for blob in IMAGE.blobs()[1]]
+
+    def fault(request: Request) -> Answer | None:
+        if any(digest in request.path for digest in others):
+            waiting.release()
+            served.append(hold.wait(20))
+        elif refused in request.path:
+            assert all(waiting.acquire(timeout=20) for _ in others)
+            return Answer(403)
+        return None
+
+    with FaultProxy(registry.address) as proxy:
+        proxy.fault = fault
+        with pytest.raises(Unauthorized):
+            images.push([record.id], f"{proxy.address}/app")
+        assert not served
+        hold.set()
 
 
 def test_push_that_progress_ends_leaves_no_tag(registry: Registry, images: ImageStore, layout: Path) -> None:

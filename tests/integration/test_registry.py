@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -210,3 +212,40 @@ def test_mirror_is_read_from_and_the_registry_is_asked_for_the_rest(
             with connect(registry.address) as origin:
                 blob = origin.push_blob("team/app", b"new")
             assert b"".join(client.blob("team/app", blob)) == b"new"
+
+
+def test_mirror_has_certificates_of_its_own(
+    certificate: Certificate, layout: Path, connect: Callable[..., cl.Registry], tmp_path: Path
+) -> None:
+    """Those that are given are the registry's; certs.d has the mirror's."""
+    other = Certificate.make(tmp_path / "other", "127.0.0.1")
+    with (
+        Registry(tmp_path / "registry", certificate=certificate) as registry,
+        Registry(tmp_path / "mirror", certificate=other) as mirror,
+    ):
+        registry.push(layout, "app")
+        mirror.push(layout, "only/there")
+        directory = tmp_path / "system/etc/containers/certs.d" / mirror.address
+        directory.mkdir(parents=True)
+        shutil.copy(other.file, directory / "ca.crt")
+        with connect(registry.address, ca=certificate.file, mirrors=[mirror.address]) as client:
+            assert_readable(client, "app")
+            assert_readable(client, "only/there")
+
+
+FOUND = """
+import os
+from containerlib.images.registry.credentials import StoredCredentials
+os.makedirs(f"/run/containers/{os.getuid()}")
+with open(f"/run/containers/{os.getuid()}/auth.json", "w") as file:
+    file.write('{"auths": {"ghcr.io": {"username": "ci", "password": "pw"}}}')
+print(StoredCredentials({"HOME": "/nowhere"}).get("ghcr.io", "acme/app").username)
+"""
+
+
+@pytest.mark.privileged("CAP_SYS_ADMIN: mounts a /run of its own")
+def test_login_that_podman_left_without_a_runtime_directory_is_found() -> None:
+    script = 'mount -t tmpfs none /run && exec "$0" -P -c "$1"'
+    command = ["unshare", "--mount", "sh", "-c", script, sys.executable, FOUND]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == "ci\n", done.stderr

@@ -8,7 +8,6 @@ registry.cut = 1000                          # the next body breaks off after as
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -17,11 +16,9 @@ from typing import Any
 
 import httpx
 
+from rig.images import digest_of
+
 NAME = r"/v2/(?P<repository>[a-z0-9/]+?)"
-
-
-def digest_of(data: bytes, algorithm: str = "sha256") -> str:
-    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 
 
 @dataclass

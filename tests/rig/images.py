@@ -89,10 +89,11 @@ class Layer:
 class Blob:
     media_type: str
     data: bytes
+    algorithm: str = "sha256"
 
     @property
     def digest(self) -> str:
-        return f"sha256:{hashlib.sha256(self.data).hexdigest()}"
+        return digest_of(self.data, self.algorithm)
 
     @property
     def descriptor(self) -> dict[str, Any]:
@@ -108,10 +109,12 @@ class Image:
     compression_level: int = 1
     machine: str = ""
     """The architecture, if it is not this machine's."""
+    algorithm: str = "sha256"
+    """Of every digest."""
 
     @property
     def configuration(self) -> bytes:
-        diff_ids = [f"sha256:{hashlib.sha256(layer).hexdigest()}" for layer in self.layers]
+        diff_ids = [digest_of(layer, self.algorithm) for layer in self.layers]
         return encode(
             {
                 "architecture": self.machine or architecture(),
@@ -128,18 +131,16 @@ class Image:
 
     def blobs(self) -> tuple[Blob, list[Blob]]:
         """The manifest, and what it names: the configuration, then the layers."""
-        config = Blob(f"{OCI}.config.v1+json", self.configuration)
-        layers = [
-            Blob(f"{OCI}.layer.v1.tar+gzip", gzip.compress(layer, self.compression_level, mtime=0))
-            for layer in self.layers
-        ]
+        config = Blob(f"{OCI}.config.v1+json", self.configuration, self.algorithm)
+        packed = [gzip.compress(layer, self.compression_level, mtime=0) for layer in self.layers]
+        layers = [Blob(f"{OCI}.layer.v1.tar+gzip", layer, self.algorithm) for layer in packed]
         manifest = {
             "schemaVersion": 2,
             "mediaType": f"{OCI}.manifest.v1+json",
             "config": config.descriptor,
             "layers": [layer.descriptor for layer in layers],
         }
-        return Blob(f"{OCI}.manifest.v1+json", encode(manifest)), [config, *layers]
+        return Blob(f"{OCI}.manifest.v1+json", encode(manifest), self.algorithm), [config, *layers]
 
     def write_layout(self, path: Path, *, tag: str = "latest") -> Path:
         """An OCI image layout with this one image, named `tag`."""
@@ -193,15 +194,19 @@ class ManyPlatforms:
 
 def write_layout(path: Path, descriptor: Mapping[str, Any], blobs: Iterable[Blob], tag: str) -> Path:
     """An OCI image layout of `blobs`, in which `tag` names one of them."""
-    folder = path / "blobs" / "sha256"
-    folder.mkdir(parents=True)
     for blob in blobs:
-        folder.joinpath(blob.digest.removeprefix("sha256:")).write_bytes(blob.data)
+        file = path.joinpath("blobs", *blob.digest.split(":"))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(blob.data)
     named = {**descriptor, "annotations": {"org.opencontainers.image.ref.name": tag}}
     index = {"schemaVersion": 2, "mediaType": f"{OCI}.index.v1+json", "manifests": [named]}
     path.joinpath("index.json").write_bytes(encode(index))
     path.joinpath("oci-layout").write_bytes(encode({"imageLayoutVersion": "1.0.0"}))
     return path
+
+
+def digest_of(data: bytes, algorithm: str = "sha256") -> str:
+    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 
 
 def encode(value: object) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -135,6 +136,16 @@ def test_archive_whose_headers_lie_is_refused_at_once(
         assert tracemalloc.get_traced_memory()[1] < 16 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_compressed_archive_that_is_a_bomb_is_refused(images: ImageStore, tmp_path: Path) -> None:
+    path = tmp_path / "evil.tar.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for _ in range(1100):
+            file.write(bytes(1 << 20))
+    with pytest.raises(InvalidArgument, match="unpacks to more than"):
+        images.load(path)
+    assert list((tmp_path / "state/content/ingest").iterdir()) == []
 
 
 @pytest.mark.parametrize(

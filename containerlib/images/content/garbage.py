@@ -97,8 +97,13 @@ def _unname_snapshots(root: ImageRoot, lease: Lease) -> list[str]:
         path = os.path.join(root.snapshots.path, name)
         if lease_of(name) is None and path not in known:
             os.rename(path, lease.temporary(root.snapshots.path))
-            dropped.append(f"sha256:{name.partition('.')[0]}")
+            dropped.append(_chain_id(name.partition(".")[0]))
     return dropped
+
+
+def _chain_id(name: str) -> str:
+    """The lowest layer's is its diff_id, which may be of another algorithm than those above it."""
+    return f"{'sha512' if len(name) == 128 else 'sha256'}:{name}"
 
 
 def _unname_blobs(root: ImageRoot, lease: Lease) -> list[str]:

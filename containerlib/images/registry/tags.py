@@ -6,7 +6,6 @@ Spec: distribution-spec spec.md#listing-tags.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from urllib.parse import urlencode
 
 from containerlib.errors import InvalidArgument, RegistryError
 from containerlib.images.registry.pages import pages
@@ -17,16 +16,15 @@ from containerlib.spec.reference import check_tag
 __all__ = ["tags"]
 
 
-def tags(session: Session, repository: str, *, page_size: int = 0, after: str = "") -> Iterator[str]:
-    """Every tag, in the registry's order, page by page; `after` is the tag to go on behind.
+def tags(session: Session, repository: str, *, page_size: int = 0) -> Iterator[str]:
+    """Every tag, in the registry's order, page by page.
 
     `page_size` is how many are asked for at once (0: as many as the registry likes).
 
     Raises: NotFound for a repository without any; as `Session.send`; RegistryError for what is no list of tags.
     """
     what = f"the tags of {session.name}/{repository}"
-    query = urlencode({key: value for key, value in (("n", page_size), ("last", after)) if value})
-    path = f"/v2/{repository}/tags/list{f'?{query}' if query else ''}"
+    path = f"/v2/{repository}/tags/list{f'?n={page_size}' if page_size else ''}"
     for page in pages(session, path, scope=Scope(repository), what=what):
         try:
             names = Document.parse(page.data, "tags").texts("tags")

@@ -194,6 +194,8 @@ def test_layer_link_that_grows_without_end_is_refused(apply, archive):
         ({"path": "a\0b"}, "NUL"),
         ({"mtime": "soon"}, "number"),
         ({"uid": "-1"}, "number"),
+        ({"uid": str(2**32)}, "number"),
+        ({"gid": str(2**32 + 7)}, "number"),
         ({"gid": str(2**32 - 1)}, "number"),
         ({"size": str(2**63)}, "number"),
         ({"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "9"}, "sparse"),
@@ -249,6 +251,9 @@ def checksummed(block: bytearray) -> bytes:
         (124, b"\xff" * 12, "number"),
         (124, b"\x80" + b"\xff" * 11, "number"),
         (108, b"\xff" * 8, "number"),
+        (108, b"\xff" * 7 + b"\xfe", "number"),
+        (108, b"\x80\0\0\1\0\0\0\0", "number"),  # 2**32, of which root's 0 would be left
+        (116, b"\x80\0\0\1\0\0\0\0", "number"),
         (156, b"Z", "type"),
         (0, b"\0", "empty"),
     ],

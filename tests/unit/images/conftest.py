@@ -28,8 +28,7 @@ def connect(tmp_path: Path) -> Callable[..., Registry]:
             auth=auth,
             files=ConfigurationFiles({"HOME": str(tmp_path / "home")}, root=str(tmp_path)),
             transport=server.transport,
-            retry=Retry(attempts=2, first_delay=0.0),
-            **options,
+            **{"retry": Retry(attempts=2, first_delay=0.0), **options},
         )
 
     return connect

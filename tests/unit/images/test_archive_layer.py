@@ -44,6 +44,7 @@ def test_layer_tar_has_every_kind_of_file_in_order(tree: Path) -> None:
     assert found["etc/hard"].linkname == "etc/b"
     assert found["link"].linkname == "/etc/a"
     assert found["pipe"].isfifo()
+    assert {(member.uname, member.gname) for member in found.values()} == {("", "")}
 
 
 def test_layer_tar_content_comes_back(tree: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from containerlib.errors import RegistryError
+from containerlib.errors import NotFound, RegistryError
 from containerlib.images.registry import blobs
 from containerlib.images.registry.blobs import Blob, download
 from containerlib.images.registry.retry import Retry
@@ -277,6 +277,35 @@ def test_error_of_the_sink_ends_every_connection() -> None:
             thread.join(30)
             assert not thread.is_alive()
     assert len(server.requests) < 2 + 2 * blobs.CONNECTIONS
+
+
+def test_error_of_one_connection_ends_the_others_at_their_next_bytes() -> None:
+    """The third segment would go on for as long as it is read."""
+    read, failed = [0], threading.Event()
+
+    def endless(size: int) -> Iterator[bytes]:
+        while read[0] < size:
+            failed.wait(10)
+            read[0] += 1
+            yield b"x"
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        slow(request)
+        first, end = span(request, len(LARGE))
+        headers = {"Content-Range": f"bytes {first}-{end - 1}/{len(LARGE)}"}
+        if first == blobs.SEGMENT:
+            failed.set()
+            return httpx.Response(404)
+        content = endless(end - first) if first == 2 * blobs.SEGMENT else LARGE[first:end]
+        return httpx.Response(206, headers=headers, content=content)
+
+    with pytest.raises(NotFound):
+        fetch(MockServer(serve), len(LARGE))
+    for thread in threading.enumerate():
+        if thread.name.startswith("containerlib-range"):
+            thread.join(30)
+            assert not thread.is_alive()
+    assert read[0] < 1000
 
 
 def test_blob_that_breaks_off_time_and_again_is_given_up() -> None:

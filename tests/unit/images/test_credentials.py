@@ -242,6 +242,29 @@ def test_helper_knows_docker_hub_by_its_old_name(home: Home) -> None:
     assert asked.read_text() == "get https://index.docker.io/v1/\nget docker.io\n"
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "credentials not found in native keychain",
+        "Credentials not found in native keychain: it is empty",
+        "no credentials server URL",
+        "no credentials username",
+    ],
+)
+def test_helper_that_keeps_nothing_is_no_failure(home: Home, said: str) -> None:
+    home.helper("keys", f"echo '{said}'; exit 1")
+    home.write(".docker/config.json", {}, credsStore="keys")
+    assert home.get() is None
+
+
+def test_helper_has_the_environment_that_names_it(home: Home) -> None:
+    """And not that of the process, which may be another."""
+    home.helper("keys", 'echo "{\\"Username\\": \\"$KEYCHAIN\\", \\"Secret\\": \\"s\\"}"')
+    home.write(".docker/config.json", {}, credsStore="keys")
+    home.environ["KEYCHAIN"] = "mine"
+    assert home.get() == BasicAuth("mine", "s")
+
+
 def test_helper_is_asked_after_every_file_and_once(home: Home) -> None:
     asked = home.helper("keys", 'echo \'{"Username": "kept", "Secret": "s"}\'')
     home.write("run/containers/auth.json", {}, credsStore="keys")
@@ -309,6 +332,13 @@ def test_helper_that_does_not_answer_ends_with_all_it_started(home: Home) -> Non
     while child.exists() and child.read_text().split()[2] != "Z":
         assert time.monotonic() - start < 5
         time.sleep(0.01)
+
+
+def test_helper_that_closes_its_output_and_stays_ends(home: Home) -> None:
+    home.helper("keys", 'echo "{}"; exec >&- 2>&-; exec sleep 20')
+    home.write(".docker/config.json", {}, credsStore="keys")
+    with pytest.raises(Timeout, match=r"no answer in 0\.5 s"):
+        home.get(timeout=0.5)
 
 
 @pytest.mark.parametrize("name", ["../../bin/sh", "a/b", "a b", "-x", "a\nb"])

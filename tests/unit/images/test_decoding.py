@@ -98,6 +98,17 @@ def test_decoded_without_isal_is_the_same() -> None:
     subprocess.run([sys.executable, "-P", "-c", program], check=True)
 
 
+def test_decoded_gzip_is_inflated_by_isal_where_that_is() -> None:
+    pytest.importorskip("isal", reason="no isal for this machine: zlib does it")
+    program = (
+        "import sys, gzip\n"
+        "from containerlib.images.transfer.decoding import decoded\n"
+        "assert b''.join(decoded(iter([gzip.compress(b'text')]))) == b'text'\n"
+        "sys.exit('isal.igzip_lib' not in sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-P", "-c", program], check=True)
+
+
 def test_decoded_nothing_is_nothing() -> None:
     assert list(decoded(iter([]))) == []
 

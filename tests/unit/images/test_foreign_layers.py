@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,15 +14,14 @@ from containerlib.spec.auth import BasicAuth
 from containerlib.spec.descriptor import Descriptor
 from containerlib.spec.digest import Digest
 from rig.mock_image import BLOB, honest
-from rig.mock_server import MockServer, by_host
+from rig.mock_server import MockServer, by_host, down
 
 FOREIGN = "https://layers.example/windows.tar"
 
 
-def foreign(url: str = FOREIGN, data: bytes = BLOB) -> Descriptor:
-    return Descriptor(
-        "application/vnd.oci.image.layer.nondistributable.v1.tar", Digest.of(data), len(data), urls=(url,)
-    )
+def foreign(*urls: str, data: bytes = BLOB) -> Descriptor:
+    media_type = "application/vnd.oci.image.layer.nondistributable.v1.tar"
+    return Descriptor(media_type, Digest.of(data), len(data), urls=urls or (FOREIGN,))
 
 
 def test_foreign_layer_is_refused_unless_it_is_allowed(connect: Callable[..., Registry]) -> None:
@@ -65,6 +65,27 @@ def test_foreign_layer_that_asks_for_a_login_gets_none(connect: Callable[..., Re
         with pytest.raises(Exception, match="refuses the foreign layer"):
             list(registry.blob("acme/app", foreign()))
     assert "evil.example" not in {request.url.host for request in server.requests}
+
+
+def test_foreign_layer_that_is_not_at_its_first_address_is_fetched_from_the_next(
+    connect: Callable[..., Registry], tmp_path: Path
+) -> None:
+    places = by_host(registry=404, one=404, two=down, layers=lambda _: httpx.Response(200, content=BLOB))
+    urls = ("https://one.example/x", "https://two.example/x", FOREIGN)
+    with connect(places, foreign_layers=True) as registry:
+        assert b"".join(registry.blob("acme/app", foreign(*urls))) == BLOB
+        registry.save("acme/app", foreign(*urls), tmp_path / "layer")
+    assert (tmp_path / "layer").read_bytes() == BLOB
+
+
+def test_foreign_layer_that_is_nowhere_is_asked_for_at_a_few_addresses_alone(
+    connect: Callable[..., Registry],
+) -> None:
+    server = by_host(registry=404, layers=404)
+    urls = [f"https://layers.example/{number}" for number in range(100)]
+    with connect(server, foreign_layers=True) as registry, pytest.raises(NotFound):
+        list(registry.blob("acme/app", foreign(*urls)))
+    assert len([host for host, _ in server.shown() if host == "layers.example"]) == 8
 
 
 def test_foreign_layer_with_other_bytes_is_refused(connect: Callable[..., Registry]) -> None:

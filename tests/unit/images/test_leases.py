@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -50,6 +53,27 @@ def test_lease_of_a_killed_process_is_swept(table: ImageTable, directory: str, t
     assert table.kept("blob") == {"a"}
     assert sweep(directory, table) == set()
     assert table.kept("blob") == set()
+
+
+def test_lease_whose_file_is_swept_before_it_is_locked_begins_anew(table: ImageTable, directory: str) -> None:
+    """The sweep of another comes at the very moment at which nobody can tell the file from one that was left."""
+    swept: list[set[str]] = []
+
+    def step(_: FrameType, event: str, function: object) -> None:
+        if event == "c_return" and function is os.open and not swept:
+            swept.append(set())
+            thread = threading.Thread(target=lambda: swept[0].update(sweep(directory, table)))
+            thread.start()
+            thread.join()
+
+    sys.setprofile(step)
+    try:
+        lease = Lease(directory, table)
+    finally:
+        sys.setprofile(None)
+    with lease:
+        assert swept == [set()]
+        assert sweep(directory, table) == {lease.id}
 
 
 def test_temporary_names_belong_to_their_lease(table: ImageTable, directory: str) -> None:

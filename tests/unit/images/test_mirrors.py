@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from containerlib.errors import InvalidArgument, NotFound, RegistryError, Unavailable
 from containerlib.images.registry.challenges import basic
 from containerlib.images.registry.client import Registry
+from containerlib.images.registry.retry import Retry
 from containerlib.spec.auth import BasicAuth
 from containerlib.spec.image import Manifest
 from rig.mock_image import BLOB, DIGEST, LAYER, honest
@@ -148,7 +150,14 @@ def test_mirror_that_serves_another_namespace_is_passed_over(connect: Callable[.
     server = by_host(one=other, two=404, registry=honest)
     with connect(server, MIRRORED) as registry:
         assert registry.resolve("acme/app:1.0").digest == DIGEST
-    assert [request.url.host for request in server.requests][-1] == "registry.example"
+        assert server.requests[-1].url.host == "registry.example"
+        asked = len(server.requests)
+        registry.manifest("acme/app:1.0")
+    assert [(r.method, r.url.host.partition(".")[0]) for r in server.requests[asked:]] == [
+        ("GET", "one"),
+        ("GET", "two"),
+        ("GET", "registry"),
+    ]
 
 
 def test_mirror_is_never_shown_the_registrys_credentials(connect: Callable[..., Registry]) -> None:
@@ -192,6 +201,68 @@ def test_insecure_registry_is_asked_with_tls_and_then_without(connect: Callable[
         read(registry)
     with connect(server, insecure=True) as registry:
         assert read(registry) == BLOB
+
+
+def test_insecure_registry_over_tls_does_not_lead_down_to_plain_http(
+    connect: Callable[..., Registry],
+) -> None:
+    headers = {"Location": "http://registry.example/x"}
+    server = MockServer(lambda _: httpx.Response(307, headers=headers))
+    with connect(server, insecure=True) as registry, pytest.raises(RegistryError, match="not https"):
+        list(registry.blob("acme/app", LAYER))
+    assert {request.url.scheme for request in server.requests} == {"https"}
+
+
+def test_insecure_registry_without_tls_may_have_its_token_server_beside_it(
+    connect: Callable[..., Registry],
+) -> None:
+    def plain_only(request: httpx.Request) -> httpx.Response:
+        if request.url.scheme == "https":
+            return down(request)
+        if request.url.path == "/token":
+            return httpx.Response(200, json={"token": "t"})
+        if "Authorization" not in request.headers:
+            challenge = f'Bearer realm="http://{host[0]}/token",service="s"'
+            return httpx.Response(401, headers={"WWW-Authenticate": challenge})
+        here = request.url.path.startswith("/v2/moved")
+        return (
+            honest(request)
+            if here
+            else httpx.Response(307, headers={"Location": f"/v2/moved{request.url.path}"})
+        )
+
+    server, host = MockServer(plain_only), ["registry.example"]
+    with connect(server, insecure=True) as registry:
+        assert read(registry) == BLOB
+    host[0] = "auth.example"
+    with connect(server, insecure=True) as registry, pytest.raises(RegistryError, match="https is needed"):
+        read(registry)
+
+
+def test_mirror_in_trouble_is_waited_for_less_than_the_registry_itself(
+    connect: Callable[..., Registry],
+) -> None:
+    server = by_host(one=503, two=404, registry=503)
+    with connect(server, MIRRORED, retry=Retry(attempts=5, first_delay=0.0)) as registry:
+        with pytest.raises(RegistryError):
+            registry.resolve("acme/app:1.0")
+    asked = [host.partition(".")[0] for host, _ in server.shown()]
+    assert [asked.count(name) for name in ("one", "two", "registry")] == [2, 1, 5]
+
+
+def test_mirror_is_shown_what_a_login_left_for_it(
+    connect: Callable[..., Registry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asks(request: httpx.Request) -> httpx.Response:
+        shown = request.headers.get("Authorization")
+        return honest(request) if shown else httpx.Response(401, headers={"WWW-Authenticate": "Basic"})
+
+    login = {"auths": {"one.example": {"username": "of the mirror", "password": "pw"}}}
+    monkeypatch.setenv("DOCKER_AUTH_CONFIG", json.dumps(login))
+    server = by_host(one=asks, two=404, registry=404)
+    with connect(server, MIRRORED, auth=BasicAuth("alice", "secret")) as registry:
+        assert read(registry) == BLOB
+    assert {value for _, value in server.shown() if value} == {basic(BasicAuth("of the mirror", "pw"))}
 
 
 def test_mirror_is_shown_what_a_lookup_has_for_it(connect: Callable[..., Registry]) -> None:

@@ -20,7 +20,8 @@ from containerlib.images.registry.retry import Retry
 from containerlib.spec.descriptor import EMPTY, Descriptor, MediaType
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import Index, Manifest, parse_manifest
-from rig.fake_registry import FakeRegistry, digest_of
+from rig.fake_registry import FakeRegistry
+from rig.images import digest_of
 from rig.mock_server import MockServer
 
 QUICK = Retry(attempts=3, first_delay=0.0)
@@ -165,7 +166,21 @@ def test_tags_do_not_follow_a_link_elsewhere_or_in_circles(place: Place, link: s
     with pytest.raises(RegistryError) as caught:
         place.registry.tags("app")
     assert caught.value.code == "MALFORMED"
+    assert {str(request.url) for request in place.server.requests} == {
+        "https://registry.example/v2/app/tags/list"
+    }
     assert len(place.server.requests) <= 2
+
+
+def test_tags_that_go_on_from_page_to_page_without_an_end_are_refused(place: Place) -> None:
+    def another(request: httpx.Request) -> httpx.Response:
+        number = int(request.url.params.get("last", 0)) + 1
+        assert number <= 10_000
+        return httpx.Response(200, headers={"Link": f"<?last={number}>; rel=next"}, content=b"{}")
+
+    place.fake.fault = another
+    with pytest.raises(RegistryError, match="has no end"):
+        place.registry.tags("app")
 
 
 @pytest.mark.parametrize("tags", ["a", [1], ["a", "b/c"], ["\x1b[2J"], {"a": 1}])
@@ -241,6 +256,10 @@ def test_referrers_are_listed_and_filtered(either: Place) -> None:
         (("by", "alice"),),
     )
     assert either.registry.referrers("app", SUBJECT.digest, artifact_type="text/other") == []
+    asked = [
+        r.url.params.get("artifactType", "") for r in either.server.requests if "/referrers/" in r.url.path
+    ]
+    assert asked[-2:] == [SIGNATURE, "text/other"]
     assert (TAG in either.fake.manifests["app"]) is not either.fake.has_referrers
 
 
@@ -367,6 +386,29 @@ def test_delete_of_manifest_tag_and_blob(place: Place) -> None:
     assert place.fake.blobs["app"] == {}
     with pytest.raises(NotFound):
         place.registry.delete_blob("app", blob.digest)
+
+
+def test_delete_asks_for_a_token_that_is_good_for_it(place: Place) -> None:
+    manifest = place.registry.push_manifest("app", Manifest(EMPTY, ()), tag="a")
+    blob = place.registry.push_blob("app", b"data")
+    granted: list[str] = []
+
+    def guard(request: httpx.Request) -> httpx.Response | None:
+        if request.url.host == "auth.example":
+            granted.append(request.url.params["scope"])
+            return httpx.Response(200, json={"token": granted[-1].rpartition(":")[2]})
+        deletes = "delete" in request.headers.get("Authorization", "")
+        if request.method != "DELETE" or deletes:
+            return None
+        challenge = 'Bearer realm="https://auth.example/token",service="s",error="insufficient_scope"'
+        return httpx.Response(401, headers={"WWW-Authenticate": challenge})
+
+    place.fake.fault = guard
+    place.registry.delete_tag("app", "a")
+    place.registry.delete_manifest("app", manifest.digest)
+    place.registry.delete_blob("app", blob.digest)
+    assert granted == ["repository:app:delete,pull,push"]
+    assert (place.fake.manifests["app"], place.fake.blobs["app"]) == ({}, {})
 
 
 def test_delete_that_a_registry_does_not_do_is_unsupported_and_says_why(place: Place) -> None:

@@ -28,7 +28,9 @@ def test_resolve_is_one_head(connect: Callable[..., Registry]) -> None:
 
 
 @pytest.mark.parametrize(
-    "lacks", [{"status": 405}, {"digest": ""}, {"length": ""}, {"type": ""}, {"status": 400}], ids=str
+    "lacks",
+    [{"status": 405}, {"digest": ""}, {"length": ""}, {"type": ""}, {"status": 400}, {"status": 501}],
+    ids=str,
 )
 def test_resolve_where_a_head_says_too_little_is_a_get(
     lacks: dict[str, Any], connect: Callable[..., Registry]
@@ -48,6 +50,16 @@ def test_resolve_where_a_head_says_too_little_is_a_get(
     with connect(server) as registry:
         assert registry.resolve("acme/app:1.0") == Descriptor(MediaType.MANIFEST, DIGEST, len(MANIFEST))
     assert [request.method for request in server.requests] == ["HEAD", "GET"]
+
+
+def test_every_type_that_is_read_is_asked_for(connect: Callable[..., Registry]) -> None:
+    """A registry makes another manifest of one whose type was not, or answers that there is none."""
+    server = MockServer(honest)
+    with connect(server) as registry:
+        registry.resolve("acme/app:1.0")
+        registry.manifest("acme/app:1.0")
+    for request in server.requests:
+        assert set(request.headers["Accept"].split(", ")) == {*MediaType.INDEXES, *MediaType.MANIFESTS}
 
 
 def test_resolve_of_a_tag_that_is_not_there_is_not_found(connect: Callable[..., Registry]) -> None:
@@ -169,7 +181,13 @@ def test_encoded_blob_is_refused_before_it_is_decoded(connect: Callable[..., Reg
                 read_it()
 
 
-def test_sha512_is_verified_as_sha256_is(connect: Callable[..., Registry]) -> None:
-    digest = Digest("sha512", hashlib.sha512(BLOB).hexdigest())
-    with connect(MockServer(lambda _: httpx.Response(200, content=BLOB))) as registry:
-        assert b"".join(registry.blob("acme/app", Descriptor("a/b", digest, len(BLOB)))) == BLOB
+def test_sha512_is_verified_as_sha256_is(connect: Callable[..., Registry], tmp_path: Path) -> None:
+    descriptor = Descriptor("a/b", Digest("sha512", hashlib.sha512(BLOB).hexdigest()), len(BLOB))
+    answer = [BLOB]
+    with connect(MockServer(lambda _: httpx.Response(200, content=answer[0]))) as registry:
+        assert b"".join(registry.blob("acme/app", descriptor)) == BLOB
+        registry.save("acme/app", descriptor, tmp_path / "blob")
+        answer[0] = BLOB[::-1]
+        with pytest.raises(RegistryError, match="other content"):
+            registry.save("acme/app", descriptor, tmp_path / "other")
+    assert [path.name for path in tmp_path.glob("*b*")] == ["blob"]

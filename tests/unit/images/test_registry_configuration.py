@@ -247,6 +247,15 @@ def test_file_of_the_user_stands_for_the_systems(machine: Machine) -> None:
     assert machine.location("b.io/app").registry == "b.io"
 
 
+def test_directory_of_settings_is_where_the_environment_says(machine: Machine, tmp_path: Path) -> None:
+    machine.write(machine.home / ".config/containers/registries.conf", to("home.io"))
+    machine.write(tmp_path / "settings/containers/registries.conf", to("settings.io"))
+    machine.write(tmp_path / "settings/containers/certs.d/a.io/ca.crt")
+    machine.environ["XDG_CONFIG_HOME"] = str(tmp_path / "settings")
+    assert machine.location("a.io/app").registry == "settings.io"
+    assert [Path(path).name for path in machine.files.tls("a.io").authorities] == ["ca.crt"]
+
+
 def test_environment_names_the_only_file(machine: Machine, tmp_path: Path) -> None:
     machine.write(machine.home / ".config/containers/registries.conf", to("mine.io"))
     machine.environ["CONTAINERS_REGISTRIES_CONF"] = str(machine.write(tmp_path / "named", to("named.io")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,6 +16,7 @@ from containerlib.images.registry.retry import Retry, retry_after
 from containerlib.images.registry.session import SUCCESS, Given, Scope, Session
 from containerlib.spec.auth import Auth, BasicAuth, IdentityToken, RegistryToken
 from rig.mock_server import MockServer
+from rig.threads import at_once
 
 QUICK = Retry(attempts=3, first_delay=0.0)
 PULL, PUSH = Scope("app"), Scope("app", "pull,push")
@@ -180,6 +182,50 @@ def test_scope_that_is_not_granted_is_not_asked_for_again_and_again() -> None:
     assert [r.url.host for r in server.requests].count("auth.example") == 1
 
 
+def test_registry_that_takes_no_token_at_all_is_given_up() -> None:
+    """Each token is a new one, so that it could have been the last that was used up."""
+
+    def is_good(_: str) -> bool:
+        assert len(tokens.asked) <= 3
+        return False
+
+    tokens = TokenServer(is_good)
+    with connect(MockServer(tokens)) as session, pytest.raises(Unauthorized):
+        get(session)
+    assert len(tokens.asked) >= 2
+
+
+def test_many_threads_that_are_refused_at_once_ask_for_one_token() -> None:
+    refused = threading.Barrier(8, timeout=30.0)
+    tokens = TokenServer(lambda _: True)
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        answer = tokens(request)
+        if answer.status_code == 401:
+            refused.wait()
+        return answer
+
+    with connect(MockServer(serve)) as session:
+        assert at_once(lambda _: get(session), threads=8) == [200] * 8
+    assert tokens.asked == ["repository:app:pull"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_token_server_that_refuses_an_identity_token_is_unauthorized(status: int) -> None:
+    """400 is what OAuth2 has for a token that is no longer good: invalid_grant."""
+
+    def serve(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "auth.example":
+            return httpx.Response(status, json={"error": "invalid_grant"})
+        return httpx.Response(401, headers={"WWW-Authenticate": BEARER})
+
+    server = MockServer(serve)
+    with connect(server, IdentityToken("revoked")) as session:
+        with pytest.raises(Unauthorized, match="log in again"):
+            get(session)
+    assert len(server.requests) == 2
+
+
 @pytest.mark.parametrize(
     ("method", "repeat", "status", "times"),
     [
@@ -322,4 +368,5 @@ def test_retry_delay_grows_within_bounds_and_gives_up() -> None:
         0.5 * nominal <= delay <= nominal for delay, nominal in zip(delays, (1, 2, 4, 8, 8), strict=False)
     )
     assert max(delays) <= 8.0
+    assert len({retry.delay(3) for _ in range(20)}) > 1, "clients do not come back all at once"
     assert (retry.delay(0, 20.0), retry.delay(0, 31.0), retry.delay(9)) == (20.0, None, None)

@@ -7,8 +7,10 @@ from attrs import evolve
 
 from containerlib.errors import InvalidArgument
 from containerlib.images.content.trees import read_tree
+from containerlib.images.transfer.selection import choose_manifest
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import Descriptor, Index, Manifest, MediaType
+from containerlib.spec.platform import Platform
 
 CONFIG = Descriptor(MediaType.CONFIG, Digest.of(b"config"), 6)
 LAYER = Descriptor(MediaType.LAYER, Digest.of(b"layer"), 5)
@@ -62,6 +64,15 @@ def test_tree_of_two_indexes_over_a_manifest_is_read_and_no_deeper(documents: Do
     assert len(read_tree(nested(documents, 2), documents.read).documents) == 3
     with pytest.raises(InvalidArgument, match="indexes in indexes"):
         read_tree(nested(documents, 3), documents.read)
+
+
+def test_manifest_is_chosen_through_two_indexes_and_no_deeper(documents: Documents) -> None:
+    def chosen(depth: int) -> Manifest:
+        return choose_manifest(nested(documents, depth), documents.read, (Platform.host(),), "app")
+
+    assert chosen(2).config == CONFIG
+    with pytest.raises(InvalidArgument, match="indexes in indexes"):
+        chosen(3)
 
 
 def test_tree_of_too_many_manifests_is_refused_before_it_is_read(documents: Documents) -> None:

@@ -22,7 +22,8 @@ from containerlib.images.registry.sending import Blob, Pushed, push_blob, push_s
 from containerlib.images.registry.session import Given, Session
 from containerlib.spec.auth import BasicAuth
 from containerlib.spec.digest import Digest
-from rig.fake_registry import FakeRegistry, digest_of
+from rig.fake_registry import FakeRegistry
+from rig.images import digest_of
 from rig.mock_server import MockServer
 
 QUICK = Retry(attempts=3, first_delay=0.0)
@@ -99,6 +100,24 @@ def test_mount_that_is_refused_is_no_reason_not_to_push(place: Place, status: in
     assert push_blob(place.session, "app", BLOB, sources=["secret"]) is Pushed.UPLOADED
 
 
+def test_mount_asks_for_a_token_that_is_good_for_both_repositories(place: Place) -> None:
+    place.registry.blobs["base"] = {DIGEST: DATA}
+    scopes: list[list[str]] = []
+
+    def guard(request: httpx.Request) -> httpx.Response | None:
+        if request.url.host == "auth.example":
+            scopes.append(request.url.params.get_list("scope"))
+            return httpx.Response(200, json={"token": "t"})
+        challenge = 'Bearer realm="https://auth.example/token",service="s"'
+        known = "Authorization" in request.headers
+        return None if known else httpx.Response(401, headers={"WWW-Authenticate": challenge})
+
+    place.registry.fault = guard
+    with Session("registry.example", Given(None), transport=place.server.transport, retry=QUICK) as session:
+        assert push_blob(session, "app", BLOB, sources=["base"]) is Pushed.MOUNTED
+    assert scopes == [["repository:app:pull,push", "repository:base:pull"]]
+
+
 def test_mount_asks_for_any_repository_and_leaves_no_upload(place: Place) -> None:
     with Registry("registry.example", transport=place.server.transport, retry=QUICK) as registry:
         assert not registry.mount("app", DIGEST)
@@ -118,6 +137,34 @@ def test_upload_that_breaks_goes_on_where_the_registry_stands(place: Place) -> N
     assert rest.headers["Content-Length"] == str(len(DATA) - 3_000_000) == str(len(rest.content))
     assert rest.url.params["state"] == "3000000"  # the Location is the last that was given
     assert place.registry.blobs["app"][DIGEST] == DATA
+
+
+def test_upload_that_breaks_after_some_progress_each_time_is_not_given_up(
+    place: Place, tmp_path: Path
+) -> None:
+    """More often than there are attempts."""
+    breaks = []
+
+    class Breaking(httpx.BaseTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            body = b""
+            for piece in request.stream:  # type: ignore[union-attr]
+                body += piece
+                if len(body) >= 1_200_000:
+                    place.registry.cut = len(body)
+                    breaks.append(len(body))
+                    break
+            return place.registry(
+                httpx.Request(request.method, request.url, headers=request.headers, content=body)
+            )
+
+    file = tmp_path / "blob"
+    file.write_bytes(DATA * 2)
+    with Session("registry.example", Given(None), transport=Breaking(), retry=QUICK) as session:
+        assert push_blob(session, "app", Blob.of_file(str(file))) is Pushed.UPLOADED
+    assert place.registry.blobs["app"] == {digest_of(DATA * 2): DATA * 2}
+    assert len(breaks) > QUICK.attempts
+    assert sum(breaks) < 2 * len(DATA)
 
 
 def test_upload_that_breaks_at_its_end_sends_no_byte_again(place: Place) -> None:
