@@ -34,11 +34,13 @@ cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/self/oom_score_adj
 for file in /proc/kcore /proc/keys /proc/timer_list /proc/interrupts; do head -c 1 $file 2>&1 | wc -c; done
 ls /proc/acpi /sys/firmware 2>&1
 for file in /proc/sys/kernel/hostname /sys/x /x; do (echo x > $file) 2>&1; done
-ls -d /proc/[0-9]* | wc -l; ls /proc/self/fd | wc -l
+set -- /proc/[0-9]*; echo $#; ls /proc/self/fd | wc -l
 tail -n +3 /proc/net/dev | cut -d: -f1
 grep -v cgroup /proc/self/mountinfo | cut -d' ' -f5,6 | grep -v -E '^/(proc|sys)/' | sed 's/,relatime//' | sort
 """
-"""What a program sees of its confinement; the options of what covers a masked path are each runtime's own."""
+"""What a program sees of its confinement; the options of what covers a masked path are each runtime's own. Processes
+are counted by the shell, while there is nobody but it: one of a pipeline is there before the next one, or not.
+"""
 
 
 # ---- a life ----
