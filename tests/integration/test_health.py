@@ -121,6 +121,14 @@ def test_health_start_period_failures_do_not_count(box: cl.ContainerRecipe) -> N
         assert (container.health.status, container.health.failing_streak) == ("starting", 0)
 
 
+def test_health_start_interval_is_that_of_the_start_period(box: cl.ContainerRecipe) -> None:
+    """Neither the interval of later, nor the looks that become ever less."""
+    check = cl.command("sh", "-c", "echo n >>/times; exit 1")
+    recipe = box.healthy_when(check, every=3600.0, start_period=3600.0, start_every=0.02)
+    with recipe.start(*SLEEP) as container:
+        until(lambda: len(container.exec("cat", "/times", check=False).stdout) >= 2 * 20)
+
+
 def test_health_is_looked_at_before_its_first_interval_is_over(box: cl.ContainerRecipe) -> None:
     with box.healthy_when(cl.command("true"), every=3600.0).start(*SLEEP) as container:
         container.wait_healthy(30.0)
