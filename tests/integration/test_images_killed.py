@@ -1,7 +1,8 @@
-"""kill -9 at 500 seeded steps of pull, push, load, squash, removal and prune, by three processes at once.
+"""kill -9 at 500 seeded steps of pull, push, load, squash, removal and prune, by two of three processes at once.
 
 A step is a call from Python into C: the processes count them, and kill themselves before the one that they were told.
-The same seed therefore hits the same steps; what the three do to each other is left to chance.
+The same seed therefore hits the same steps; what the three do to each other is left to chance. The third lives to its
+end, which the deaths and the collections of the others do not keep it from.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from rig.images import Image, Layer, busybox_layer
 from rig.registry import Registry
 
 KILLS = 500
-AT_ONCE = 3
+AT_ONCE = 2
 SEED = 20_260_404
 OPERATIONS = ("pull", "push", "load", "squash", "remove", "prune")
 
@@ -141,7 +142,8 @@ def test_kill_at_any_step_loses_nothing_and_names_nothing_half(
     source, killed, done = random.Random(SEED), 0, 0
     while killed < KILLS:
         orders = [order(source, longest, references) for _ in range(AT_ONCE)]
-        codes = victims.run(*orders)
+        *codes, last = victims.run(*orders, (source.choice(OPERATIONS), source.choice(references), -1))
+        assert last == 0
         assert set(codes) <= {0, -signal.SIGKILL}, (orders, codes)
         killed += codes.count(-signal.SIGKILL)
         done += codes.count(0)
