@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from containerlib.engine.disk import DiskUsage
     from containerlib.engine.events import Event
     from containerlib.engine.inspection import ContainerInfo
+    from containerlib.engine.networks import PublishedPort
     from containerlib.engine.option_files import read_env_file
     from containerlib.engine.prune import PruneReport
     from containerlib.engine.stats import Stats
@@ -41,10 +42,11 @@ if TYPE_CHECKING:
     from containerlib.fluent.checks import command, http, tcp
     from containerlib.fluent.container import Container
     from containerlib.fluent.container_path import ContainerPath
-    from containerlib.fluent.default import container, default_engine, host_image, image, volume
+    from containerlib.fluent.default import container, default_engine, host_image, image, network, volume
     from containerlib.fluent.engine import Engine
     from containerlib.fluent.image import HostImage, Image, ImageRecipe
     from containerlib.fluent.mounts import Tmpfs, tmpfs
+    from containerlib.fluent.network import Network, NetworkRecipe
     from containerlib.fluent.process import Process
     from containerlib.fluent.recipe import ContainerRecipe
     from containerlib.fluent.volume import Volume, VolumeRecipe
@@ -86,12 +88,15 @@ __all__ = [
     "ImageRecipe",
     "InvalidArgument",
     "LogRecord",
+    "Network",
+    "NetworkRecipe",
     "NotFound",
     "Process",
     "ProcessInfo",
     "Progress",
     "ProgressBars",
     "PruneReport",
+    "PublishedPort",
     "Registry",
     "RegistryError",
     "RegistryToken",
@@ -112,6 +117,7 @@ __all__ = [
     "host_image",
     "http",
     "image",
+    "network",
     "progress_bars",
     "read_env_file",
     "tcp",
@@ -125,6 +131,7 @@ if not TYPE_CHECKING:  # a type checker sees the imports above, and would take a
         "engine.disk": "DiskUsage",
         "engine.events": "Event",
         "engine.inspection": "ContainerInfo",
+        "engine.networks": "PublishedPort",
         "engine.option_files": "read_env_file",
         "engine.prune": "PruneReport",
         "engine.stats": "Stats",
@@ -136,10 +143,11 @@ if not TYPE_CHECKING:  # a type checker sees the imports above, and would take a
         "fluent.checks": "command http tcp",
         "fluent.container": "Container",
         "fluent.container_path": "ContainerPath",
-        "fluent.default": "container default_engine host_image image volume",
+        "fluent.default": "container default_engine host_image image network volume",
         "fluent.engine": "Engine",
         "fluent.image": "HostImage Image ImageRecipe",
         "fluent.mounts": "Tmpfs tmpfs",
+        "fluent.network": "Network NetworkRecipe",
         "fluent.process": "Process",
         "fluent.recipe": "ContainerRecipe",
         "fluent.volume": "Volume VolumeRecipe",

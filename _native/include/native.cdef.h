@@ -55,6 +55,9 @@ enum clib_op_kind {
     CLIB_OP_BORROW, /* shim: t0 host directory of the container that LENDs; a mount that the next BIND takes
                      */
     CLIB_OP_LINK, /* shim: t0 network device that moves to the first process's namespace, t1 its name there */
+    CLIB_OP_NETLINK,  /* data: messages; n0 protocol and << 32 an errno that is none, n1 where in them the pid
+                         of  the first process goes or 0, n2 how many answers come; in its own namespace, also
+                         after  the end */
     CLIB_OP_LISTENER, /* shim: t0 socket that takes the seccomp listener, size 1: at t2 a state as a HOOK has
                          it */
     CLIB_OP_HOOK, /* t0 program, n0 argc, n1 envc, n2 milliseconds or 0, size = argc + envc + 1 strings at t2:

@@ -53,6 +53,9 @@ int op_oom_score_adj(int64_t value);
 int op_time_offsets(const char *text);
 int op_loopback_up(void);
 
+/* netlink.c: sends the op's messages; `pid` goes where the op says */
+int netlink_run(const struct plan *plan, const struct clib_op *op, int pid);
+
 /* root.c */
 int op_propagation(uint64_t flags);
 int op_unmount(const char *path);

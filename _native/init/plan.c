@@ -28,6 +28,7 @@ static enum payload payload_of(uint32_t kind) {
     case CLIB_OP_MEMORY_POLICY:
     case CLIB_OP_TREE:
     case CLIB_OP_SECRET:
+    case CLIB_OP_NETLINK:
         return PAYLOAD_BYTES;
     case CLIB_OP_NONE:
     case CLIB_OP_REBIRTH:
@@ -124,6 +125,7 @@ static uint32_t needed_texts(uint32_t kind) {
     case CLIB_OP_ROOT_OVERLAY:
         return 4;
     case CLIB_OP_NONE:
+    case CLIB_OP_NETLINK:
     case CLIB_OP_REBIRTH:
     case CLIB_OP_HANDOVER:
     case CLIB_OP_PERSONALITY:

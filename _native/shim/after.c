@@ -1,4 +1,5 @@
 /* What is left to do when the container has ended: its other processes, its OOM count, its cgroups. */
+#include "init.h"
 #include "shim.h"
 
 #include <linux/signal.h>
@@ -150,4 +151,8 @@ void after_remove(const struct shim *shim) {
             return;
         pause_briefly();
     }
+}
+
+void after_network(const struct shim *shim) {
+    for_each_after(shim, op) if (op->kind == CLIB_OP_NETLINK) netlink_run(&shim->plan, op, 0);
 }

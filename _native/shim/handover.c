@@ -1,5 +1,6 @@
 /* What the container's first process hands over, since it has no right to it, or no way, once it is in its
  * own namespaces: see CLIB_OP_HANDOVER. It waits meanwhile, so that its pid is its own. */
+#include "init.h"
 #include "path.h"
 #include "program.h"
 #include "shim.h"
@@ -177,6 +178,8 @@ static int run_op(struct shim *shim, const struct clib_op *op, int number, int *
         return 0;
     case CLIB_OP_LINK:
         return link_move(shim->pid, op_text(plan, op, 0), op_text(plan, op, 1));
+    case CLIB_OP_NETLINK:
+        return netlink_run(plan, op, shim->pid);
     case CLIB_OP_LISTENER:
         return send_listener(shim, op, number);
     case CLIB_OP_HOOK:

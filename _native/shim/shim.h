@@ -265,6 +265,8 @@ void after_empty(const struct shim *shim);
 int after_is_frozen(const struct shim *shim);
 int after_oom_kills(const struct shim *shim);
 void after_remove(const struct shim *shim);
+/* what the host's network knows of the container, which need not be there any more */
+void after_network(const struct shim *shim);
 
 /* foreign.c: runs the plan's ops, and adopts the process that its RUNTIME makes; a failure is in shim->end */
 void foreign_launch(struct shim *shim, const int child[3]);

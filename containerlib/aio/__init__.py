@@ -15,6 +15,7 @@ from containerlib.aio.container import Container
 from containerlib.aio.container_path import ContainerPath
 from containerlib.aio.engine import Engine
 from containerlib.aio.image import HostImage, Image, ImageRecipe
+from containerlib.aio.network import Network, NetworkRecipe
 from containerlib.aio.process import Process
 from containerlib.aio.recipe import ContainerRecipe
 from containerlib.aio.volume import Volume, VolumeRecipe
@@ -27,6 +28,8 @@ __all__ = [
     "HostImage",
     "Image",
     "ImageRecipe",
+    "Network",
+    "NetworkRecipe",
     "Process",
     "Volume",
     "VolumeRecipe",

@@ -12,6 +12,7 @@ from anyio import CancelScope
 from containerlib.aio.container import ContainerCollection
 from containerlib.aio.driving import in_thread
 from containerlib.aio.image import HostImage, Image, ImageCollection, ImageRecipe
+from containerlib.aio.network import NetworkCollection, NetworkRecipe
 from containerlib.aio.recipe import ContainerRecipe
 from containerlib.aio.verbs import iterates, threaded
 from containerlib.aio.volume import VolumeCollection, VolumeRecipe
@@ -74,6 +75,15 @@ class Engine:
     def volume(self, name: str, /) -> VolumeRecipe:
         """A volume by name, to create or to mount. Raises: InvalidArgument."""
         return VolumeRecipe(self, self.blocking.volume(name))
+
+    def network(self, name: str, /) -> NetworkRecipe:
+        """A network by name, to create. Raises: InvalidArgument."""
+        return NetworkRecipe(self, self.blocking.network(name))
+
+    @property
+    def networks(self) -> NetworkCollection:
+        """The networks under this root."""
+        return NetworkCollection(self)
 
     @property
     def containers(self) -> ContainerCollection:

@@ -64,6 +64,8 @@ class Memo:
     """Whether it has a user namespace, and there other ids than the host's."""
     joined: tuple[tuple[str, str], ...] = ()
     """(kind of namespace, id of the container that it is of)"""
+    connected: bool = False
+    """Whether its network namespace is on a network."""
     driver: str = runtime.NATIVE
     restart: RestartOption = NO_RESTART
     health: HealthOption | None = None

@@ -33,6 +33,7 @@ from containerlib.engine.lifetime import health_of, is_removed, prepare
 from containerlib.engine.lock import locked
 from containerlib.engine.mounting import bound, image_roots, images_of, shared, whole
 from containerlib.engine.names import new_id, new_name
+from containerlib.engine.networks import links_of, place
 from containerlib.engine.option_files import timezone, with_files
 from containerlib.engine.removal import remove_anonymous
 from containerlib.engine.sources import HostSource, ImageSource, Resolved, resolve
@@ -93,6 +94,7 @@ def launch(
         # Each undoing is noted before its step: an interrupt may come right after the step.
         undo.add(partial(forget, instance))
         _register(instance, order.options.name)
+        place(instance, options)
         undo.add(partial(remove_anonymous, instance))
         maps = maps_of(instance, options)
         options = bound(instance, options, image)
@@ -154,7 +156,7 @@ def start_bundle(
     undo.add(cgroup.remove)
     cgroup.create(spec.get("linux", {}).get("resources", {}))
     prepare(instance)
-    with instance.core.layer_mounts.of(_root(instance, image)) as root:
+    with instance.core.layer_mounts.of(_root(instance, image)) as root, links_of(instance) as (links, kept):
         try:
             return instance.driver.create(
                 instance.directory,
@@ -171,6 +173,8 @@ def start_bundle(
                 reaper=instance.memo.init,
                 late=late_of(instance) if late is None else late,
                 images=image_roots(instance),
+                links=links,
+                kept=kept,
                 is_first=is_first,
             )
         except Exception:
@@ -211,6 +215,7 @@ def _draft(
         ipc=options.ipc,
         ids=kind_of(core, options),
         joined=options.joined,
+        connected=bool(options.networks or options.ports),
         driver=core.driver.name,
         restart=options.restart,
         health=health_of(options, image.config),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from containerlib.engine.core import Core
 from containerlib.engine.instance import Instance
 from containerlib.engine.lifetime import is_removed, is_to_run, is_unattended
+from containerlib.engine.networks import reclaim
 from containerlib.engine.owner import Owner, is_alive
 from containerlib.engine.start import restart
 from containerlib.engine.stop import discard, forget_removed
@@ -86,6 +87,8 @@ def reconcile(core: Core) -> list[str]:
         except (Error, OSError):
             continue
         removed.append(record.name)
+    with contextlib.suppress(Error, OSError):
+        reclaim(core)
     return removed
 
 

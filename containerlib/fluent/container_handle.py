@@ -11,6 +11,7 @@ from containerlib.errors import NotFound
 
 if TYPE_CHECKING:
     from containerlib.engine.instance import Instance
+    from containerlib.engine.networks import PublishedPort
     from containerlib.spec.lifecycle import State
     from containerlib.spec.lifetime import Health
 
@@ -35,6 +36,13 @@ class ContainerHandle(Generic[_E]):
     def name(self) -> str:
         """The name for people, given or made up."""
         return self._instance.record.name
+
+    @property
+    def ports(self) -> tuple[PublishedPort, ...]:
+        """Its ports that the host has too, from its start on: `PublishedPort(container=80, host=8080, ...)`."""
+        from containerlib.engine.networks import published  # noqa: PLC0415 - few ask
+
+        return published(self._instance)
 
     @property
     def image(self) -> str:

@@ -6,10 +6,11 @@ from functools import cache
 
 from containerlib.fluent.engine import Engine
 from containerlib.fluent.image import HostImage, Image, ImageRecipe
+from containerlib.fluent.network import NetworkRecipe
 from containerlib.fluent.recipe import ContainerRecipe
 from containerlib.fluent.volume import VolumeRecipe
 
-__all__ = ["container", "default_engine", "host_image", "image", "volume"]
+__all__ = ["container", "default_engine", "host_image", "image", "network", "volume"]
 
 
 @cache
@@ -31,6 +32,11 @@ def image(reference: str, /) -> ImageRecipe:
 def host_image() -> HostImage:
     """`Engine.host_image` on the default engine."""
     return default_engine().host_image()
+
+
+def network(name: str, /) -> NetworkRecipe:
+    """`Engine.network` on the default engine."""
+    return default_engine().network(name)
 
 
 def volume(name: str, /) -> VolumeRecipe:

@@ -17,6 +17,7 @@ from containerlib.engine.undo import clean_up
 from containerlib.errors import StageError
 from containerlib.fluent.container import ContainerCollection
 from containerlib.fluent.image import HostImage, Image, ImageCollection, ImageRecipe
+from containerlib.fluent.network import NetworkCollection, NetworkRecipe
 from containerlib.fluent.recipe import ContainerRecipe
 from containerlib.fluent.volume import VolumeCollection, VolumeRecipe
 from containerlib.fluent.waiting import flows
@@ -119,6 +120,18 @@ class Engine:
         Raises: InvalidArgument.
         """
         return VolumeRecipe(self, name)
+
+    def network(self, name: str, /) -> NetworkRecipe:
+        """A network by name, to create.
+
+        Raises: InvalidArgument.
+        """
+        return NetworkRecipe(self, name)
+
+    @property
+    def networks(self) -> NetworkCollection:
+        """The networks under this root."""
+        return NetworkCollection(self)
 
     @property
     def containers(self) -> ContainerCollection:

@@ -40,6 +40,7 @@ from containerlib.runtime.plan.groups import Groups
 from containerlib.runtime.plan.hooks import hook_ops
 from containerlib.runtime.plan.labels import require_labels
 from containerlib.runtime.plan.late import NOTHING, Late
+from containerlib.runtime.plan.links import NO_LINKS, Links
 from containerlib.runtime.plan.resctrl import ResctrlGroup, assign, find_resctrl, group_of
 from containerlib.runtime.plan.roots import OverlayRoot, Root
 from containerlib.runtime.plan.user import Mapper
@@ -92,6 +93,8 @@ def create(
     late: Late = NOTHING,
     images: Sequence[tuple[str, OverlayRoot]] = (),
     is_first: bool = False,
+    links: Links = NO_LINKS,
+    kept: Sequence[int] = (),
     mapper: Mapper | None = None,
     files: KernelFiles = HOST_FILES,
 ) -> Supervisor:
@@ -108,7 +111,8 @@ def create(
     `reaper`: its first process is an init of ours that hands signals on and reaps; the program is the init's child.
     `late`: what paths in `spec` stand for, and what is nowhere else; it goes by the plan, in memory alone.
     `images`: more roots that are mounted, read-only, on these paths. `is_first`: `directory` is new, and has no records
-    of an earlier run. `mapper`: who maps a user namespace for a caller
+    of an earlier run. `links`: what connects its network namespace; `kept`: descriptors that the supervisor keeps open
+    meanwhile. `mapper`: who maps a user namespace for a caller
     without privilege. Needs root, or a user namespace; Linux 5.12.
 
     Raises: StageError, Unsupported, InvalidArgument, NotFound.
@@ -141,6 +145,7 @@ def create(
                 keyring=keyring,
                 reaper=reaper,
                 late=late,
+                links=links,
                 images=_one_by_one(images),
                 bundle=bundle,
                 mapper=mapper,
@@ -157,7 +162,7 @@ def create(
         if cgroup is not None and cgroup.v2_directory:
             fds[Launch.CGROUP] = open_directory(stack, cgroup.v2_directory)
         flags = Launch.LOG if log is not None and not unsupervised else 0
-        layers = root.mounts if isinstance(root, OverlayRoot) else ()
+        layers = (*(root.mounts if isinstance(root, OverlayRoot) else ()), *kept)
         size = terminal_size(spec["process"], terminal)
         order = Order(flags | _unsupervised(unsupervised), size, preserve, layers)
         supervisor = start_helper(plan, fds, order, directory, wait=wait)

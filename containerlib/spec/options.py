@@ -22,6 +22,8 @@ __all__ = [
     "Limits",
     "ManifestFormat",
     "MountOption",
+    "NetworkOption",
+    "PortOption",
     "Recursion",
     "SnapshotterName",
     "UserNamespace",
@@ -151,6 +153,27 @@ class UserNamespace(_Given):
 
 
 @frozen(repr=False)
+class NetworkOption(_Given):
+    """A network that a container is on, by its name or id. `aliases`: names of the container on it, beside its own."""
+
+    network: str
+    aliases: tuple[str, ...] = ()
+    address: str | None = None
+    address6: str | None = None
+    mac: str | None = None
+
+
+@frozen(repr=False)
+class PortOption(_Given):
+    """A published port. `host_port` 0: whichever is free. `host_address` None: every address of the host."""
+
+    port: int
+    protocol: Literal["tcp", "udp", "sctp"] = "tcp"
+    host_port: int = 0
+    host_address: str | None = None
+
+
+@frozen(repr=False)
 class ContainerOptions(_Given):
     """Every word of a container recipe but its image. None or empty: the image's value, else Docker's default."""
 
@@ -201,6 +224,9 @@ class ContainerOptions(_Given):
     """How many of NVIDIA's, by CDI; -1: all."""
     network: Literal["none", "host"] | str = "none"
     """"none", "host", or `"container:ID"`, as for the namespaces below."""
+    networks: tuple[NetworkOption, ...] = ()
+    """What its own network namespace is connected to, beside loopback."""
+    ports: tuple[PortOption, ...] = ()
     pid: Literal["private", "host"] | str = "private"
     ipc: Literal["private", "host", "none", "shareable"] | str = "private"
     uts: Literal["private", "host"] | str = "private"

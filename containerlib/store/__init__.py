@@ -19,6 +19,7 @@ from containerlib.store.database import Database
 from containerlib.store.events import EventRow, EventTable
 from containerlib.store.ids import IdTable
 from containerlib.store.images import Content, ImageRow, ImageTable, IndexRow, Kind
+from containerlib.store.networks import EndpointRecord, NetworkRecord, NetworkTable
 from containerlib.store.volumes import VolumeRecord, VolumeTable
 
 __all__ = [
@@ -26,12 +27,15 @@ __all__ = [
     "ContainerTable",
     "Content",
     "Database",
+    "EndpointRecord",
     "EventRow",
     "EventTable",
     "ImageRow",
     "ImageTable",
     "IndexRow",
     "Kind",
+    "NetworkRecord",
+    "NetworkTable",
     "Store",
     "VolumeRecord",
     "VolumeTable",
@@ -63,6 +67,7 @@ class Store:
         self.images = ImageTable(self.database)
         self.volumes = VolumeTable(self.database)
         self.ids = IdTable(self.database)
+        self.networks = NetworkTable(self.database)
 
     def close(self) -> None:
         """Closes the database."""

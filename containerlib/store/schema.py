@@ -121,4 +121,34 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             ends INTEGER NOT NULL
         ) WITHOUT ROWID""",
     ),
+    (
+        """CREATE TABLE networks (
+            id TEXT PRIMARY KEY,
+            name TEXT NOT NULL UNIQUE,
+            driver TEXT NOT NULL,
+            settings TEXT NOT NULL,
+            labels TEXT NOT NULL,
+            created_at REAL NOT NULL
+        ) WITHOUT ROWID""",
+        # A container's place in a network; it goes with the container.
+        """CREATE TABLE endpoints (
+            network_id TEXT NOT NULL REFERENCES networks(id),
+            container_id TEXT NOT NULL REFERENCES containers(id) ON DELETE CASCADE,
+            device TEXT NOT NULL,
+            interface TEXT NOT NULL,
+            mac TEXT NOT NULL,
+            names TEXT NOT NULL,
+            ports TEXT NOT NULL,
+            PRIMARY KEY (network_id, container_id)
+        ) WITHOUT ROWID""",
+        "CREATE INDEX endpoints_container ON endpoints(container_id)",
+        """CREATE TABLE addresses (
+            network_id TEXT NOT NULL,
+            address TEXT NOT NULL,
+            container_id TEXT NOT NULL,
+            PRIMARY KEY (network_id, address),
+            FOREIGN KEY (network_id, container_id) REFERENCES endpoints(network_id, container_id) ON DELETE CASCADE
+        ) WITHOUT ROWID""",
+        "CREATE INDEX addresses_endpoint ON addresses(container_id, network_id)",
+    ),
 )

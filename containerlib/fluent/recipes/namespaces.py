@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, Self
 
+from containerlib.engine import words_networks
 from containerlib.engine.words import text
 from containerlib.errors import InvalidArgument
 from containerlib.fluent.container_handle import ContainerHandle
@@ -11,6 +13,13 @@ from containerlib.fluent.recipes.base import Words
 from containerlib.spec.options import JOIN
 
 __all__ = ["NamespaceWords"]
+
+
+class NetworkHandle(Protocol):
+    """What has the name of a network."""
+
+    @property
+    def name(self) -> str: ...
 
 
 class NamespaceWords(Words):
@@ -24,6 +33,42 @@ class NamespaceWords(Words):
     def network(self, kind: Literal["none", "host"] | ContainerHandle[Any], /) -> Self:
         """`"none"`: a loopback device alone. `"host"`: the host's network. A container: its network, and its names."""
         return self._with(network=_word(kind, "none", "host", field="network"))
+
+    def join(
+        self,
+        network: str | NetworkHandle,
+        /,
+        *,
+        alias: str | Sequence[str] = (),
+        address: str | None = None,
+        address6: str | None = None,
+        mac: str | None = None,
+    ) -> Self:
+        """On a network, by its handle, its name or its id; several one after the other, the first to everywhere else.
+
+        `alias`: names by which others on it find the container, beside its own. The addresses are the network's choice,
+        unless they are given.
+        """
+        name = network if isinstance(network, str) else network.name
+        option = words_networks.network(name, alias, address, address6, mac)
+        return self._with(networks=(*self.options.networks, option))
+
+    def publish(
+        self,
+        port: int,
+        /,
+        *,
+        host: int = 0,
+        address: str | None = None,
+        protocol: Literal["tcp", "udp", "sctp"] = "tcp",
+    ) -> Self:
+        """What comes to the port `host` of this machine goes to `port` of the container.
+
+        0: to one that is free, which `container.ports` names. `address`: one of this machine's, e.g. "127.0.0.1" for
+        nobody but itself; without it all of them. A container that joins no network is on the default one, "bridge".
+        """
+        option = words_networks.port(port, protocol, host, address)
+        return self._with(ports=(*self.options.ports, option))
 
     def pid(self, kind: Literal["private", "host"] | ContainerHandle[Any], /) -> Self:
         """Whose processes it sees: its own, all of the host, or those of another container."""

@@ -19,6 +19,7 @@ from containerlib.runtime import launch
 from containerlib.runtime.cgroups.cgroup import ContainerCgroup
 from containerlib.runtime.order import Stdio
 from containerlib.runtime.plan.late import NOTHING, Late
+from containerlib.runtime.plan.links import NO_LINKS, Links
 from containerlib.runtime.plan.roots import OverlayRoot, Root
 from containerlib.runtime.supervisor import Supervisor
 from containerlib.spec.log import ALL_IN_ONE, LogOptions
@@ -57,6 +58,8 @@ class Driver(Protocol):
         reaper: bool = False,
         late: Late = NOTHING,
         images: Sequence[tuple[str, OverlayRoot]] = (),
+        links: Links = NO_LINKS,
+        kept: Sequence[int] = (),
         is_first: bool = False,
     ) -> Supervisor:
         """A container, as `runtime.create` makes it."""

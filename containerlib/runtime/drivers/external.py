@@ -36,6 +36,7 @@ from containerlib.runtime.drivers.refusals import Facts, refuse_config, refuse_p
 from containerlib.runtime.kernel import keeps_memory, layers_one_by_one, require_kernel
 from containerlib.runtime.order import Stdio, run_chores, supervise, terminal_size
 from containerlib.runtime.plan.late import NOTHING, Late, Memory
+from containerlib.runtime.plan.links import NO_LINKS, Links
 from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.plan.roots import OverlayRoot, Root
 from containerlib.runtime.supervisor import Supervisor
@@ -94,6 +95,8 @@ class ExternalRuntime:
         reaper: bool = False,
         late: Late = NOTHING,
         images: Sequence[tuple[str, OverlayRoot]] = (),
+        links: Links = NO_LINKS,
+        kept: Sequence[int] = (),  # noqa: ARG002 - of links
         is_first: bool = False,
     ) -> Supervisor:
         require_kernel()
@@ -101,6 +104,8 @@ class ExternalRuntime:
             raise Unsupported(
                 f"an image as a mount takes the native driver: {self.name!r} cannot stack its layers"
             )
+        if links != NO_LINKS:
+            raise Unsupported(f"a network takes the native driver: {self.name!r} makes its namespace itself")
         refuse_config(spec, self.facts, self.name)
         if isinstance(root, OverlayRoot) and not layers_one_by_one():
             root = evolve(root, classic=True)

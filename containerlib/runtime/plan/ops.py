@@ -138,6 +138,14 @@ def link(name: str, new_name: str) -> Op:
     return Op(lib.CLIB_OP_LINK, f"linux.netDevices {name}", texts=(name, new_name))
 
 
+def netlink(
+    protocol: int, messages: bytes, origin: str, *, answers: int, pid_at: int = 0, tolerated: int = 0
+) -> Op:
+    """`messages` as they are; the pid of the first process goes to `pid_at`, where that is not 0."""
+    numbers = (protocol | tolerated << 32, pid_at, answers)
+    return Op(lib.CLIB_OP_NETLINK, origin, numbers, data=messages)
+
+
 def listener(path: str, state: str) -> Op:
     return Op(
         lib.CLIB_OP_LISTENER, f"linux.seccomp.listenerPath {path}", texts=(path, None), strings=(state,)

@@ -15,13 +15,15 @@ import pytest
 import containerlib as cl
 import containerlib.aio.container
 import containerlib.aio.image
+import containerlib.aio.network
 import containerlib.aio.volume
 import containerlib.fluent.container
 import containerlib.fluent.image
+import containerlib.fluent.network
 import containerlib.fluent.volume
 from containerlib import aio
 
-COLLECTIONS = ("container", "image", "volume")
+COLLECTIONS = ("container", "image", "network", "volume")
 NOUNS: dict[str, tuple[type, type]] = {
     **{name: (getattr(cl, name), getattr(aio, name)) for name in aio.__all__},
     **{
@@ -41,7 +43,7 @@ NO_NOUN = {
     "Tmpfs": "a value",
 }
 """Classes of the layers of engines and images that have no twin."""
-OF_ONE_ENGINE = ("container", "default_engine", "host_image", "image", "volume")
+OF_ONE_ENGINE = ("container", "default_engine", "host_image", "image", "network", "volume")
 """Words that have no twin: an event loop's engine is opened and closed by `async with`, and none is the default."""
 MISSING = {
     ("Engine", "close"): "aclose, as everything in an event loop has it",
@@ -50,6 +52,7 @@ MISSING = {
     ("Process", "__enter__"): "__aenter__",
     ("Container", "__enter__"): "__aenter__",
     ("Engine", "__enter__"): "__aenter__",
+    ("Network", "__enter__"): "__aenter__",
 }
 DIFFERENT = {
     ("Container", "stats"): "a verb that is awaited has one result: the stream is stats_stream",

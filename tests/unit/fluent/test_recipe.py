@@ -63,7 +63,9 @@ def test_recipe_words_describe_options(recipe: cl.ContainerRecipe) -> None:
 def more(recipe: cl.ContainerRecipe) -> cl.ContainerRecipe:
     """Words that Docker's users have beside those of `everything`."""
     return (
-        recipe.domainname("example.org")
+        recipe.join("backend", alias="db", address="10.9.0.5", mac="02:42:00:00:00:01")
+        .publish(80, host=8080, address="127.0.0.1")
+        .domainname("example.org")
         .label_file("/none/labels")
         .annotate(a="b")
         .add_host("db", "10.0.0.1")
@@ -195,6 +197,17 @@ def test_recipe_flag_words_take_their_opposite(recipe: cl.ContainerRecipe) -> No
         ("memory", lambda r: r.limit(memory="-1")),
         ("cap_add", lambda r: r.cap_add("EVERYTHING")),
         ("network", lambda r: r.network("bridge")),
+        ("publish", lambda r: r.publish(0)),
+        ("host", lambda r: r.publish(80, host=65536)),
+        ("address", lambda r: r.publish(80, address="localhost")),
+        ("protocol", lambda r: r.publish(80, protocol="icmp")),
+        ("alias", lambda r: r.join("backend", alias="a b")),
+        ("address6", lambda r: r.join("backend", address6="10.0.0.1")),
+        ("mac", lambda r: r.join("backend", mac="01:00:5e:00:00:01")),
+        ("subnet", lambda r: r.engine.network("backend").subnet("10.0.0.1/8")),
+        ("gateway", lambda r: r.engine.network("backend").subnet("10.0.0.0/8", gateway="11.0.0.1")),
+        ("ip_range", lambda r: r.engine.network("backend").subnet("10.0.0.0/8", ip_range="11.0.0.0/24")),
+        ("mtu", lambda r: r.engine.network("backend").mtu(10)),
         ("pull", lambda r: r.pull("sometimes")),
         ("workdir", lambda r: r.workdir("x")),
         ("hostname", lambda r: r.hostname("a b")),

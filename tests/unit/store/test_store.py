@@ -256,7 +256,7 @@ def test_database_damaged_while_it_is_open_is_unavailable(tmp_path: Path) -> Non
     with database.open("r+b") as file:
         file.seek(4096)
         file.write(os.urandom(database.stat().st_size - 4096))
-    with closing(Store(tmp_path)) as store, pytest.raises(Unavailable, match="damaged"):
+    with pytest.raises(Unavailable, match="damaged"), closing(Store(tmp_path)) as store:
         store.volumes.list()
 
 

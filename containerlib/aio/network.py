@@ -1,0 +1,127 @@
+"""Networks, with verbs to await."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Self
+
+from anyio import CancelScope
+from attrs import frozen
+
+from containerlib.aio.driving import in_thread
+from containerlib.aio.verbs import handed, threaded
+from containerlib.fluent.network import Network as BlockingNetwork
+from containerlib.fluent.network import NetworkCollection as BlockingCollection
+from containerlib.fluent.network import NetworkRecipe as BlockingRecipe
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from containerlib.aio.engine import Engine
+    from containerlib.engine.networks import NetworkOptions
+    from containerlib.store import NetworkRecord
+
+__all__ = ["Network", "NetworkCollection", "NetworkRecipe"]
+
+
+def _network(self: NetworkRecipe | NetworkCollection, made: BlockingNetwork) -> Network:
+    return Network(self.engine, made)
+
+
+@frozen
+class NetworkRecipe:
+    """A network to be made: `await engine.network("backend").create()`."""
+
+    engine: Engine
+    blocking: BlockingRecipe
+
+    create = handed(BlockingRecipe.create, _network)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.blocking.name
+
+    @property
+    def options(self) -> NetworkOptions:
+        """What it is to be."""
+        return self.blocking.options
+
+    def subnet(
+        self, subnet: str, /, *, gateway: str | None = None, ip_range: str | None = None
+    ) -> NetworkRecipe:
+        """Its addresses, once for each of IPv4 and IPv6."""
+        return NetworkRecipe(self.engine, self.blocking.subnet(subnet, gateway=gateway, ip_range=ip_range))
+
+    def ipv6(self, enabled: bool = True, /) -> NetworkRecipe:
+        """IPv6 addresses too."""
+        return NetworkRecipe(self.engine, self.blocking.ipv6(enabled))
+
+    def internal(self, enabled: bool = True, /) -> NetworkRecipe:
+        """Nothing outside of it can be reached from it, nor it from outside."""
+        return NetworkRecipe(self.engine, self.blocking.internal(enabled))
+
+    def mtu(self, size: int, /) -> NetworkRecipe:
+        """The largest packet, in bytes."""
+        return NetworkRecipe(self.engine, self.blocking.mtu(size))
+
+    def label(self, mapping: Mapping[str, str] | None = None, /, **labels: str) -> NetworkRecipe:
+        """Adds labels."""
+        return NetworkRecipe(self.engine, self.blocking.label(mapping, **labels))
+
+
+@frozen
+class Network:
+    """A network that is there. As a context manager it is removed at the end."""
+
+    engine: Engine
+    blocking: BlockingNetwork
+
+    remove = threaded(BlockingNetwork.remove)
+
+    @property
+    def record(self) -> NetworkRecord:
+        """All that is known of it."""
+        return self.blocking.record
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        return self.blocking.id
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.blocking.name
+
+    @property
+    def subnets(self) -> tuple[str, ...]:
+        """Its addresses."""
+        return self.blocking.subnets
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with CancelScope(shield=True):
+            await in_thread(self.blocking.remove)
+
+
+@frozen
+class NetworkCollection:
+    """The networks of an engine: `engine.networks`."""
+
+    engine: Engine
+
+    @property
+    def blocking(self) -> BlockingCollection:
+        """The same for those who may block."""
+        return self.engine.blocking.networks
+
+    get = handed(BlockingCollection.get, _network)
+
+    async def list(self) -> list[Network]:
+        """All networks, by name."""
+        return [Network(self.engine, network) for network in await in_thread(self.blocking.list)]

@@ -1,0 +1,296 @@
+"""Networks of an engine, and which of them a container is on.
+
+record = create(core, "backend", NetworkOptions())       # the database; the bridge comes with the first container
+place(instance, options)                                 # a container's addresses: once, with its record
+with links_of(instance) as links: ...                    # at each start: what connects it
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from attrs import frozen
+
+from containerlib.engine.wiring import links
+from containerlib.errors import AlreadyExists, Conflict, InvalidArgument
+from containerlib.networking import bridge, firewall, subnets
+from containerlib.networking.bridge import BridgeNetwork, Endpoint
+from containerlib.networking.firewall import Forward
+from containerlib.networking.netlink import Netlink, route
+from containerlib.networking.reservation import Reservation, reserve
+from containerlib.networking.subnets import Addresses
+from containerlib.runtime.plan.links import NO_LINKS, Links
+from containerlib.runtime.supervisor import has_shim
+from containerlib.spec.options import ContainerOptions, NetworkOption, PortOption
+from containerlib.store import EndpointRecord, EventRow, NetworkRecord
+
+if TYPE_CHECKING:
+    from containerlib.engine.core import Core
+    from containerlib.engine.instance import Instance
+    from containerlib.networking.netlink.route import Address, Subnet
+
+__all__ = [
+    "DEFAULT",
+    "NetworkOptions",
+    "PublishedPort",
+    "create",
+    "links_of",
+    "place",
+    "published",
+    "reclaim",
+    "remove",
+]
+
+DEFAULT = "bridge"
+"""The network of a container that publishes a port and is told of no other; made when it is first needed."""
+_TRIES = 64
+
+
+@frozen
+class NetworkOptions:
+    """What a network is to be. Without a subnet it gets a free one."""
+
+    subnets: tuple[Addresses, ...] = ()
+    ipv6: bool = False
+    internal: bool = False
+    mtu: int = 1500
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@frozen
+class PublishedPort:
+    """A port of a container that the host has too. `address` None: every address of the host."""
+
+    container: int
+    host: int
+    address: str | None
+    protocol: Literal["tcp", "udp", "sctp"]
+
+
+def create(core: Core, name: str, options: NetworkOptions = NetworkOptions()) -> NetworkRecord:
+    """A network, on which nobody is yet.
+
+    Raises: AlreadyExists; Conflict for a subnet that overlaps another network's, and where none is left; StageError.
+    """
+    identity = os.urandom(32).hex()
+    with Netlink(Netlink.ROUTE) as kernel:
+        routed = [*route.routes(kernel), *route.routes(kernel, 10)]
+    with core.store.database.transaction():
+        others = {one: record.name for record in core.store.networks.list() for one in _subnets(record)}
+        settings = BridgeNetwork(
+            identity, _addresses(identity, options, others, routed), options.mtu, options.internal
+        ).settings()
+        record = NetworkRecord(identity, name, "bridge", settings, options.labels, datetime.now(UTC))
+        core.store.networks.add(record)
+        core.store.events.add(EventRow("network", "create", identity, name, labels=dict(options.labels)))
+    return record
+
+
+def _addresses(
+    identity: str, options: NetworkOptions, others: Mapping[Subnet, str], routed: Sequence[Subnet]
+) -> tuple[Addresses, ...]:
+    for one in options.subnets:
+        for other, name in others.items():
+            if one.subnet.version == other.version and one.subnet.overlaps(other):
+                raise Conflict(f"{one.subnet} overlaps {other} of the network {name!r}", state="in use")
+    chosen = list(options.subnets)
+    if not any(one.subnet.version == 4 for one in chosen):
+        chosen.insert(0, Addresses.of(subnets.free_subnet(subnets.POOLS, [*others, *routed])))
+    if options.ipv6 and not any(one.subnet.version == 6 for one in chosen):
+        chosen.append(Addresses.of(subnets.private_subnet6(identity)))
+    return tuple(chosen)
+
+
+def remove(core: Core, name: str) -> None:
+    """The network, its bridge and its rules.
+
+    Raises: NotFound; Conflict where a container is on it; StageError(stage="network").
+    """
+    record = core.store.networks.get(name)
+    users = core.store.networks.endpoints(record.id)
+    if users:
+        names = ", ".join(sorted(core.store.containers.get(user.container_id).name for user in users))
+        raise Conflict(f"{names} on the network {record.name!r}: remove that first", state="in use")
+    with core.store.database.transaction():
+        core.store.networks.remove(record.id)
+        core.store.events.add(
+            EventRow("network", "remove", record.id, record.name, labels=dict(record.labels))
+        )
+    bridge.remove(_bridge(record))
+
+
+# ---- a container's place ----
+
+
+def place(instance: Instance, options: ContainerOptions) -> None:
+    """Gives the container its addresses, which it has until it is removed.
+
+    Raises: NotFound; Conflict for an address that another has, and where none is left; InvalidArgument.
+    """
+    wanted = list(options.networks)
+    if options.ports and not wanted:
+        wanted.append(NetworkOption(DEFAULT))
+    for number, one in enumerate(wanted):
+        record = _network(instance.core, one.network)
+        ports = options.ports if number == 0 else ()
+        _connect(instance, record, one, number, ports)
+
+
+def _network(core: Core, name: str) -> NetworkRecord:
+    if name == DEFAULT:
+        with contextlib.suppress(AlreadyExists):
+            if not any(record.name == DEFAULT for record in core.store.networks.list()):
+                return create(core, DEFAULT)
+    return core.store.networks.get(name)
+
+
+def _connect(
+    instance: Instance,
+    record: NetworkRecord,
+    wanted: NetworkOption,
+    number: int,
+    ports: tuple[PortOption, ...],
+) -> None:
+    store, network = instance.core.store, _bridge(record)
+    mac = wanted.mac or ":".join(f"{byte:02x}" for byte in b"\x02" + os.urandom(5))
+    with store.database.transaction():
+        taken = store.networks.taken(record.id)
+        addresses = tuple(str(_choose(instance.id, one, wanted, taken)) for one in network.subnets)
+        store.networks.connect(
+            EndpointRecord(
+                record.id,
+                instance.id,
+                f"cl{instance.id[:10]}{number:x}",
+                f"eth{number}",
+                mac,
+                addresses,
+                wanted.aliases,
+                [_port(port) for port in ports],
+            )
+        )
+
+
+def _choose(container_id: str, addresses: Addresses, wanted: NetworkOption, taken: frozenset[str]) -> Address:
+    asked = wanted.address if addresses.subnet.version == 4 else wanted.address6
+    if asked is not None:
+        address = ipaddress.ip_address(asked)
+        if address not in addresses.subnet or address == addresses.gateway:
+            raise InvalidArgument(
+                f"{asked} is no address for a container of {addresses.subnet}", field="address"
+            )
+        if asked in taken:
+            raise Conflict(f"{asked} is another container's", state="in use")
+        return address
+    for address in subnets.candidates(addresses, seed=container_id):
+        if str(address) not in taken:
+            return address
+    raise Conflict(f"every address of {addresses.subnet} is a container's: remove some of them", state="full")
+
+
+@contextlib.contextmanager
+def links_of(instance: Instance) -> Iterator[tuple[Links, Sequence[int]]]:
+    """What connects the container, and descriptors that its shim keeps until its end, open for the time of the `with`.
+
+    Raises: Conflict for a host port that somebody has; StageError(stage="network").
+    """
+    endpoints = instance.core.store.networks.endpoints_of(instance.id) if instance.memo.connected else ()
+    if not endpoints:
+        yield NO_LINKS, ()
+        return
+    held: list[Reservation] = []
+    try:
+        wirings = []
+        for number, endpoint in enumerate(endpoints):
+            network = _bridge(instance.core.store.networks.get(endpoint.network_id))
+            reserved = [_reserve(endpoint, port) for port in endpoint.ports]
+            held += reserved
+            bound = [{**port, "bound": one.port} for port, one in zip(endpoint.ports, reserved, strict=True)]
+            if bound != list(endpoint.ports):
+                instance.core.store.networks.set_ports(endpoint, bound)
+            place = _endpoint(network, endpoint, number, reserved)
+            wirings.append(bridge.wire(network, bridge.ensure(network), place))
+        yield links(wirings), [descriptor for one in held for descriptor in one.descriptors]
+    finally:
+        for one in held:
+            one.close()
+
+
+def published(instance: Instance) -> tuple[PublishedPort, ...]:
+    """The ports of the container that the host has too, since it was started."""
+    return tuple(
+        PublishedPort(port["port"], port["bound"], port["host_address"], port["protocol"])
+        for endpoint in instance.core.store.networks.endpoints_of(instance.id)
+        for port in endpoint.ports
+        if "bound" in port
+    )
+
+
+def reclaim(core: Core) -> None:
+    """Takes back what containers had of the host's network whose supervisors were killed."""
+    networks = core.store.networks.list()
+    if not networks:
+        return
+    bridges = [one.subnet for record in networks for one in _bridge(record).subnets]
+    alive = {
+        ipaddress.ip_address(address)
+        for record in networks
+        for endpoint in core.store.networks.endpoints(record.id)
+        if has_shim(core.directory(endpoint.container_id))
+        for address in endpoint.addresses
+    }
+
+    def keep(address: Address) -> bool:
+        ours = any(address.version == subnet.version and address in subnet for subnet in bridges)
+        return address in alive or not ours
+
+    with Netlink(Netlink.NETFILTER) as kernel:
+        firewall.forget_forwards(kernel, keep)
+
+
+def _reserve(endpoint: EndpointRecord, port: Mapping[str, Any]) -> Reservation:
+    host = port["host_address"] and ipaddress.ip_address(port["host_address"])
+    families = sorted({ipaddress.ip_address(address).version for address in endpoint.addresses})
+    return reserve(port["protocol"], host, port["host_port"], families)
+
+
+def _endpoint(
+    network: BridgeNetwork, record: EndpointRecord, number: int, reserved: Sequence[Reservation]
+) -> Endpoint:
+    lengths = {one.subnet.version: one.subnet.prefixlen for one in network.subnets}
+    addresses = [ipaddress.ip_address(address) for address in record.addresses]
+    forwards = [
+        Forward(held.protocol, held.host, held.port, address, port["port"])
+        for held, port in zip(reserved, record.ports, strict=True)
+        for address in addresses
+        if held.host is None or held.host.version == address.version
+    ]
+    return Endpoint(
+        record.device,
+        record.interface,
+        bytes.fromhex(record.mac.replace(":", "")),
+        tuple(ipaddress.ip_interface((address, lengths[address.version])) for address in addresses),
+        number,
+        tuple(forwards),
+    )
+
+
+def _port(port: PortOption) -> Mapping[str, Any]:
+    return {
+        "port": port.port,
+        "protocol": port.protocol,
+        "host_port": port.host_port,
+        "host_address": port.host_address,
+    }
+
+
+def _bridge(record: NetworkRecord) -> BridgeNetwork:
+    return BridgeNetwork.of(record.id, record.settings)
+
+
+def _subnets(record: NetworkRecord) -> Sequence[Subnet]:
+    return [one.subnet for one in _bridge(record).subnets]

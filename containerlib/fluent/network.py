@@ -1,0 +1,134 @@
+"""Networks that containers are on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from attrs import evolve, field, frozen
+
+from containerlib.engine import networks, words, words_networks
+from containerlib.engine.names import check_name
+from containerlib.engine.networks import NetworkOptions
+from containerlib.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from containerlib.fluent.engine import Engine
+    from containerlib.store import NetworkRecord
+
+__all__ = ["Network", "NetworkCollection", "NetworkRecipe"]
+
+
+@frozen
+class NetworkRecipe:
+    """A network to be made: `engine.network("backend").create()`."""
+
+    engine: Engine
+    name: str = field(validator=lambda _, __, name: check_name(name))
+    options: NetworkOptions = field(factory=NetworkOptions)
+
+    def subnet(
+        self, subnet: str, /, *, gateway: str | None = None, ip_range: str | None = None
+    ) -> NetworkRecipe:
+        """Its addresses, once for each of IPv4 and IPv6; without it a free one is chosen.
+
+        `gateway`: the host's address on it, by default the first. `ip_range`: the part that containers get theirs from.
+        """
+        addresses = words_networks.addresses(subnet, gateway, ip_range)
+        return self._with(subnets=(*self.options.subnets, addresses))
+
+    def ipv6(self, enabled: bool = True, /) -> NetworkRecipe:
+        """IPv6 addresses too; without a subnet of that kind, private ones (RFC 4193)."""
+        return self._with(ipv6=words.flag(enabled, field="ipv6"))
+
+    def internal(self, enabled: bool = True, /) -> NetworkRecipe:
+        """Nothing outside of it can be reached from it, nor it from outside."""
+        return self._with(internal=words.flag(enabled, field="internal"))
+
+    def mtu(self, size: int, /) -> NetworkRecipe:
+        """The largest packet, in bytes."""
+        if not isinstance(size, int) or not 576 <= size <= 65535:
+            raise InvalidArgument(f"{size!r} is not a number of bytes from 576 to 65535", field="mtu")
+        return self._with(mtu=size)
+
+    def label(self, mapping: Mapping[str, str] | None = None, /, **labels: str) -> NetworkRecipe:
+        """Adds labels."""
+        return self._with(labels=words.merge_pairs(self.options.labels, mapping, labels, field="label"))
+
+    def create(self) -> Network:
+        """Makes the network. The host sees it from its first container on.
+
+        Raises: AlreadyExists; Conflict for a subnet that overlaps another network's, and where none is left.
+        """
+        return Network(self.engine, networks.create(self.engine.core, self.name, self.options))
+
+    def _with(self, **changes: object) -> NetworkRecipe:
+        return evolve(self, options=evolve(self.options, **changes))  # type: ignore[arg-type]
+
+    def __repr__(self) -> str:
+        return f"<NetworkRecipe {self.name}>"
+
+
+@frozen
+class Network:
+    """A network that is there. As a context manager it is removed at the end."""
+
+    engine: Engine
+    record: NetworkRecord = field(repr=False)
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        return self.record.id
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.record.name
+
+    @property
+    def subnets(self) -> tuple[str, ...]:
+        """Its addresses: `("172.16.0.0/20",)`."""
+        return tuple(one["subnet"] for one in self.record.settings["subnets"])
+
+    def remove(self) -> None:
+        """Removes it from the host.
+
+        Raises: NotFound; Conflict where a container is on it.
+        """
+        networks.remove(self.engine.core, self.id)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.remove()
+
+    def __repr__(self) -> str:
+        return f"<Network {self.name} {', '.join(self.subnets)}>"
+
+
+@frozen
+class NetworkCollection:
+    """The networks of an engine: `engine.networks`."""
+
+    engine: Engine
+
+    def get(self, name: str) -> Network:
+        """The network of that name or id.
+
+        Raises: NotFound.
+        """
+        return Network(self.engine, self.engine.core.store.networks.get(check_name(name)))
+
+    def list(self) -> list[Network]:
+        """All networks, by name."""
+        return [Network(self.engine, record) for record in self.engine.core.store.networks.list()]
+
+    def __repr__(self) -> str:
+        return f"<NetworkCollection of {self.engine!r}>"

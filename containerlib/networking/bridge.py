@@ -1,0 +1,183 @@
+"""The network of a bridge: its device on the host, and what connects a container to it.
+
+    index = ensure(network)                      # the bridge, its addresses, and what the packet filter knows of it
+    wiring = wire(network, index, endpoint)      # messages: for the host, for the container's namespace, for the end
+
+    host's namespace                     container's namespace
+      bridge  gateway's address
+        |
+      veth  ----------------------------- eth0  address, route by the gateway
+
+`wire` asks the kernel for nothing: a helper sends the messages, with no command run and nobody waited for, and again
+where it starts the container again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from containerlib.errors import StageError
+from containerlib.networking import firewall
+from containerlib.networking.firewall import Forward
+from containerlib.networking.netlink import Netlink, Request, route
+from containerlib.networking.netlink.route import Address, Interface
+from containerlib.networking.subnets import Addresses
+from containerlib.spec.values import frozen
+
+__all__ = ["BridgeNetwork", "Endpoint", "Wiring", "ensure", "remove", "wire"]
+
+_FIRST_INDEX = 1000
+"""Of the devices in a container's namespace; the kernel's own begin at 1."""
+_PROC = "/proc/sys/net"
+
+
+@frozen
+class BridgeNetwork:
+    """A network by what it is on the host."""
+
+    id: str
+    subnets: tuple[Addresses, ...]
+    mtu: int = 1500
+    internal: bool = False
+
+    @property
+    def device(self) -> str:
+        """The bridge."""
+        return f"cl-{self.id[:12]}"
+
+    def settings(self) -> Mapping[str, Any]:
+        """As the database keeps it."""
+        return {
+            "mtu": self.mtu,
+            "internal": self.internal,
+            "subnets": [
+                {
+                    "subnet": str(one.subnet),
+                    "gateway": str(one.gateway),
+                    "range": one.range_ and str(one.range_),
+                }
+                for one in self.subnets
+            ],
+        }
+
+    @classmethod
+    def of(cls, network_id: str, settings: Mapping[str, Any]) -> BridgeNetwork:
+        subnets = tuple(
+            Addresses(
+                ipaddress.ip_network(one["subnet"]),
+                ipaddress.ip_address(one["gateway"]),
+                one["range"] and ipaddress.ip_network(one["range"]),
+            )
+            for one in settings["subnets"]
+        )
+        return cls(network_id, subnets, settings["mtu"], settings["internal"])
+
+
+@frozen
+class Endpoint:
+    """A container's place in it."""
+
+    device: str
+    interface: str
+    mac: bytes
+    addresses: tuple[Interface, ...]
+    number: int = 0
+    """Of the container's interfaces: the first has the routes to everywhere else."""
+    forwards: tuple[Forward, ...] = ()
+
+
+@frozen
+class Wiring:
+    """Messages in the order in which they are sent. The second of `pair` lacks its process: see route.NAMESPACE_AT."""
+
+    pair: tuple[Request, ...]
+    host: tuple[Request, ...]
+    own: tuple[Request, ...]
+    end: tuple[tuple[Request, ...], ...]
+    """Each by itself, since a batch is undone where one of it is not there."""
+
+
+def wire(network: BridgeNetwork, index: int, endpoint: Endpoint) -> Wiring:
+    """What connects a container; `index` is that of the bridge."""
+    own_index = _FIRST_INDEX + endpoint.number
+    pair = (
+        route.remove(
+            endpoint.device
+        ),  # of an earlier run, which the kernel takes away a while after its namespace
+        route.veth(endpoint.interface, endpoint.device, number=own_index, mtu=network.mtu, mac=endpoint.mac),
+        route.change(name=endpoint.device, master=index, up=True),
+        *((route.hairpin(endpoint.device),) if endpoint.forwards else ()),
+    )
+    own = [
+        *(route.add_address(address, own_index) for address in endpoint.addresses),
+        route.change(own_index, up=True),
+    ]
+    if endpoint.number == 0 and not network.internal:
+        for one in network.subnets:
+            everywhere = ipaddress.ip_network("0.0.0.0/0" if one.subnet.version == 4 else "::/0")
+            own.append(route.add_route(everywhere, own_index, gateway=one.gateway))
+    host = firewall.publish(endpoint.forwards) if endpoint.forwards else ()
+    end = tuple(tuple(batch) for batch in firewall.unpublish(endpoint.forwards))
+    return Wiring(pair, tuple(host), tuple(own), end)
+
+
+def ensure(network: BridgeNetwork) -> int:
+    """The index of its bridge, which is there after it, with all that belongs to it.
+
+    Raises: StageError(stage="network").
+    """
+    with Netlink(Netlink.NETFILTER) as filter_:
+        if not firewall.knows(filter_, network.device):
+            filter_.run(firewall.install(filter_))
+            filter_.run(firewall.network_elements(network.device, internal=network.internal))
+    with contextlib.suppress(OSError):
+        return socket.if_nametoindex(network.device)
+    with Netlink(Netlink.ROUTE) as kernel:
+        _make(kernel, network)
+        return socket.if_nametoindex(network.device)
+
+
+def _make(kernel: Netlink, network: BridgeNetwork) -> None:
+    kernel.run([route.bridge(network.device, mtu=network.mtu)])
+    index = socket.if_nametoindex(network.device)
+    kernel.run([route.add_address(_interface(one.gateway, one), index) for one in network.subnets])
+    _set(f"ipv4/conf/{network.device}/route_localnet")
+    for family in {"ipv4" if one.subnet.version == 4 else "ipv6" for one in network.subnets}:
+        _set(f"{family}/conf/{network.device}/forwarding")
+        if not network.internal:
+            _let_through(kernel, family)
+
+
+def _let_through(kernel: Netlink, family: str) -> None:
+    """Forwarding is a matter of the device that a packet comes in by: any of the host's, for answers and for what comes
+    to published ports."""
+    for device in route.devices(kernel):
+        if device.up and device.name != "lo" and not device.master:
+            _set(f"{family}/conf/{device.name}/forwarding")
+
+
+def _set(path: str) -> None:
+    try:
+        with open(f"{_PROC}/{path}", "wb", buffering=0) as file:
+            file.write(b"1")
+    except FileNotFoundError:  # an older kernel has it for all devices alone
+        return
+    except OSError as error:
+        raise StageError("network", error.errno or 0, f"{_PROC}/{path}") from error
+
+
+def remove(network: BridgeNetwork) -> None:
+    """The bridge, and what the packet filter knows of it; neither need be there. Raises: StageError."""
+    with Netlink(Netlink.NETFILTER) as filter_:
+        if firewall.knows(filter_, network.device):
+            filter_.run(firewall.forget(network.device, internal=network.internal))
+    with Netlink(Netlink.ROUTE) as kernel:
+        kernel.run([route.remove(network.device)])
+
+
+def _interface(address: Address, addresses: Addresses) -> Interface:
+    return ipaddress.ip_interface((address, addresses.subnet.prefixlen))
