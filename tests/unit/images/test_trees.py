@@ -10,7 +10,7 @@ from containerlib.images.content.trees import read_tree
 from containerlib.images.transfer.selection import choose_manifest
 from containerlib.spec.digest import Digest
 from containerlib.spec.image import Descriptor, Index, Manifest, MediaType
-from containerlib.spec.platform import Platform
+from containerlib.spec.platform import Wanted
 
 CONFIG = Descriptor(MediaType.CONFIG, Digest.of(b"config"), 6)
 LAYER = Descriptor(MediaType.LAYER, Digest.of(b"layer"), 5)
@@ -68,7 +68,7 @@ def test_tree_of_two_indexes_over_a_manifest_is_read_and_no_deeper(documents: Do
 
 def test_manifest_is_chosen_through_two_indexes_and_no_deeper(documents: Documents) -> None:
     def chosen(depth: int) -> Manifest:
-        return choose_manifest(nested(documents, depth), documents.read, (Platform.host(),), "app")
+        return choose_manifest(nested(documents, depth), documents.read, Wanted.of(None), "app")[1]
 
     assert chosen(2).config == CONFIG
     with pytest.raises(InvalidArgument, match="indexes in indexes"):
