@@ -37,7 +37,7 @@ __all__ = ["Lock", "close_in_child", "descriptor", "held", "let_go", "no_fork", 
 
 no_fork = threading.RLock()
 """Whoever has it is not forked. For moments: a fork waits for it."""
-_known: set[_Closable] = set()
+_known: weakref.WeakSet[_Closable] = weakref.WeakSet()
 
 
 class Lock:

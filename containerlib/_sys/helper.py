@@ -15,7 +15,7 @@ from containerlib._sys import native
 from containerlib._sys.forks import Lock
 from containerlib.errors import StageError, Unsupported
 
-__all__ = ["Helper", "reap", "spawn_helper", "write_whole"]
+__all__ = ["Helper", "reap", "write_whole"]
 
 _MFD_EXEC = 0x10
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -70,11 +70,29 @@ def write_whole(fd: int, data: bytes) -> None:
 
 
 class Helper(native.Child):
-    """A helper that this process started. `subject`: what it supervises."""
+    """A helper that this process starts. `subject`: what it supervises."""
 
     def __init__(self, subject: str | None) -> None:
         super().__init__()
         self.subject = subject
+
+    def start(self, control: int) -> None:
+        """Starts it, controlled through the socket `control`. Interrupted, it may have been started: see `pidfd`.
+
+        It need not be reaped: when another one is started, those that have ended are. Raises: StageError, Unsupported.
+        """
+        _helpers.sweep()
+        _helpers.add(self)
+        try:
+            executable, null = _executable.fds()
+            self.spawn(executable, control, null)
+        except OSError as error:
+            _helpers.discard(self)
+            if isinstance(error, PermissionError):
+                raise Unsupported(
+                    "the helper cannot be executed from memory: is the sysctl vm.memfd_noexec 2? It must be 0 or 1"
+                ) from error
+            raise StageError("spawn", error.errno or 0, "the container's supervisor") from error
 
     def reap(self, patience: float | None = 0.0) -> bool:
         gone = super().reap(patience)
@@ -108,27 +126,6 @@ class _Helpers:
 
 
 _helpers = _Helpers()
-
-
-def spawn_helper(control: int, subject: str | None) -> Helper:
-    """Starts a helper that is controlled through the socket `control`.
-
-    It need not be reaped: when another one is started, those that have ended are. Raises: StageError, Unsupported.
-    """
-    _helpers.sweep()
-    helper = Helper(subject)
-    _helpers.add(helper)
-    try:
-        executable, null = _executable.fds()
-        helper.spawn(executable, control, null)
-    except OSError as error:
-        _helpers.discard(helper)
-        if isinstance(error, PermissionError):
-            raise Unsupported(
-                "the helper cannot be executed from memory: is the sysctl vm.memfd_noexec 2? It must be 0 or 1"
-            ) from error
-        raise StageError("spawn", error.errno or 0, "the container's supervisor") from error
-    return helper
 
 
 def reap(subject: str) -> None:

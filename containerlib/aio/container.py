@@ -8,17 +8,16 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, overload
 
-from anyio import CancelScope
-
 from containerlib.aio.container_path import ContainerPath
-from containerlib.aio.driving import Flowing, drive, in_thread
+from containerlib.aio.driving import Flowing, drive, in_thread, insist
 from containerlib.aio.image import Image
 from containerlib.aio.process import process
 from containerlib.aio.verbs import awaits, handed, iterates, threaded
-from containerlib.engine import stats, waiting, words
+from containerlib.engine import stats, stop, waiting, words
 from containerlib.fluent.container import Container as BlockingContainer
 from containerlib.fluent.container import ContainerCollection as BlockingCollection
 from containerlib.fluent.container_handle import ContainerHandle
+from containerlib.fluent.process import Process as BlockingProcess
 
 if TYPE_CHECKING:
     from containerlib.aio.engine import Engine
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from containerlib.fluent.image import Image as BlockingImage
     from containerlib.spec.status import ExitStatus
 
-__all__ = ["Container", "ContainerCollection"]
+__all__ = ["Container", "ContainerCollection", "discard"]
 
 
 def _image(self: Container, made: BlockingImage) -> Image:
@@ -61,8 +60,8 @@ class Container(ContainerHandle["Engine"]):
     update = threaded(BlockingContainer.update)
     rename = threaded(BlockingContainer.rename)
     remove = threaded(BlockingContainer.remove)
-    spawn = handed(BlockingContainer.spawn, process)
-    attach = handed(BlockingContainer.attach, process)
+    spawn = handed(BlockingContainer.spawn, process, BlockingProcess.close)
+    attach = handed(BlockingContainer.attach, process, BlockingProcess.close)
     commit = handed(BlockingContainer.commit, _image)
 
     @overload
@@ -105,8 +104,12 @@ class Container(ContainerHandle["Engine"]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with CancelScope(shield=True):
-            await in_thread(partial(self.blocking.__exit__, kind, error, traceback))
+        await insist(partial(self.blocking.__exit__, kind, error, traceback))
+
+
+def discard(container: BlockingContainer) -> None:
+    """Ends and removes what nobody has got a handle of."""
+    stop.discard(container._instance)
 
 
 def _handle(self: ContainerCollection, found: BlockingContainer) -> Container:

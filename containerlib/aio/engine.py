@@ -7,10 +7,8 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from anyio import CancelScope
-
 from containerlib.aio.container import ContainerCollection
-from containerlib.aio.driving import in_thread
+from containerlib.aio.driving import in_thread, insist
 from containerlib.aio.image import HostImage, Image, ImageCollection, ImageRecipe
 from containerlib.aio.network import NetworkCollection, NetworkRecipe
 from containerlib.aio.recipe import ContainerRecipe
@@ -110,14 +108,13 @@ class Engine:
         await in_thread(self.blocking.close)
 
     async def __aenter__(self) -> Self:
-        await in_thread(self.blocking.__enter__)
+        await in_thread(self.blocking.__enter__, BlockingEngine.close)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with CancelScope(shield=True):
-            await in_thread(partial(self.blocking.__exit__, kind, error, traceback))
+        await insist(partial(self.blocking.__exit__, kind, error, traceback))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Engine) and self.blocking == other.blocking

@@ -5,9 +5,9 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from anyio import CancelScope, notify_closing
+from anyio import notify_closing
 
-from containerlib.aio.driving import in_thread
+from containerlib.aio.driving import in_thread, insist
 from containerlib.aio.streams import Input, Output
 from containerlib.aio.verbs import awaits
 from containerlib.fluent.process import Process as BlockingProcess
@@ -70,7 +70,7 @@ class Process:
         """Kills the program if it still runs and does not go on without its caller, and closes the streams."""
         for stream in (self.stdin, self.stdout, self.stderr):
             await stream.aclose()
-        await in_thread(self.blocking.close)
+        await insist(self.blocking.close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -78,8 +78,7 @@ class Process:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with CancelScope(shield=True):
-            await self.aclose()
+        await self.aclose()
 
     def __repr__(self) -> str:
         return repr(self.blocking)

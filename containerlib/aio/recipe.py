@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from containerlib.aio.container import Container
+from containerlib.aio.container import Container, discard
 from containerlib.aio.process import process
 from containerlib.aio.verbs import awaits, handed
+from containerlib.fluent.process import Process as BlockingProcess
 from containerlib.fluent.recipe import ContainerRecipe as BlockingRecipe
 from containerlib.fluent.recipes.recipe import Recipe
 
@@ -37,6 +38,6 @@ class ContainerRecipe(Recipe["Engine"]):
 
     run = awaits(BlockingRecipe.run)
 
-    spawn = handed(BlockingRecipe.spawn, process)
-    start = handed(BlockingRecipe.start, _container)
-    create = handed(BlockingRecipe.create, _container)
+    spawn = handed(BlockingRecipe.spawn, process, BlockingProcess.close)
+    start = handed(BlockingRecipe.start, _container, discard)
+    create = handed(BlockingRecipe.create, _container, discard)

@@ -50,13 +50,19 @@ def threaded(verb: Callable[Concatenate[_S, _P], _T]) -> _Awaitable[_P, _T]:
     return awaited
 
 
-def handed(verb: Callable[Concatenate[_S, _P], _T], make: Callable[[Any, _T], _R]) -> _Awaitable[_P, _R]:
-    """As `threaded`, with what `make` makes of its result: `make(self, result)`."""
-    in_worker = threaded(verb)
+def handed(
+    verb: Callable[Concatenate[_S, _P], _T],
+    make: Callable[[Any, _T], _R],
+    undo: Callable[[_T], object] | None = None,
+) -> _Awaitable[_P, _R]:
+    """As `threaded`, with what `make` makes of its result: `make(self, result)`.
+
+    `undo` takes the result back, where nobody gets it.
+    """
 
     @wraps(verb)
     async def awaited(self: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        return make(self, await in_worker(self, *args, **kwargs))
+        return make(self, await in_thread(partial(verb, self.blocking, *args, **kwargs), undo))
 
     return awaited
 

@@ -165,9 +165,9 @@ def _held(instance: Instance, pause: bool) -> Iterator[None]:
     if not pause or instance.state is not State.RUNNING:
         yield
         return
-    with suppress(Conflict):  # it ends at this moment
-        stop.pause(instance)
     try:
+        with suppress(Conflict):  # it ends at this moment
+            stop.pause(instance)
         yield
     finally:
         with suppress(Conflict):  # somebody has ended it, or resumed it

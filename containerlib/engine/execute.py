@@ -157,10 +157,14 @@ def _start(
         seccomp_cache=instance.core.seccomp_cache,
         wait=wait or options.tty,
     )
-    if supervisor.terminal_fd is not None:
-        pipes.use_terminal(supervisor.terminal_fd)
-    pipes.close_child()
-    teller.began()
+    try:
+        if supervisor.terminal_fd is not None:
+            pipes.use_terminal(supervisor.terminal_fd)
+        pipes.close_child()
+        teller.began()
+    except BaseException:
+        supervisor.abandon()
+        raise
     return supervisor
 
 

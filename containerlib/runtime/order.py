@@ -14,7 +14,7 @@ import socket
 from collections.abc import Iterator, Sequence
 
 from containerlib._sys import forks, native
-from containerlib._sys.helper import spawn_helper, write_whole
+from containerlib._sys.helper import Helper, write_whole
 from containerlib._sys.wire import Kind, Launch, Message, send
 from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.supervisor import Supervisor
@@ -78,18 +78,19 @@ def start_helper(
     flags = order.flags | (Launch.TERMINAL if order.terminal else 0)
     flags |= (Launch.PRESERVE if order.preserve else 0) | (Launch.LAYERS if order.layers else 0)
     packed = plan.pack()
-    with _channel() as (ours, theirs), _memory(packed) as memory:
-        fds[Launch.PLAN] = memory
-        ordered = sorted(fds)
-        value = (sum(ordered) | flags, rows, columns, len(order.preserve))
-        # before the helper starts: it finds its order there and does not wait for this process to run again
-        given = [*(fds[flag] for flag in ordered), *order.preserve, *order.layers]
-        send(ours, Message(Kind.LAUNCH, value, (len(order.layers), 0)), given)
-        helper = spawn_helper(theirs.fileno(), directory)
-    supervisor = kind(ours, directory=directory, helper=helper, plan=plan.ops)
+    helper, pair = Helper(directory), _Pair()
+    supervisor = kind(pair.ours, directory=directory, helper=helper, plan=plan.ops)
     try:
+        with pair, _memory(packed) as memory:
+            fds[Launch.PLAN] = memory
+            ordered = sorted(fds)
+            value = (sum(ordered) | flags, rows, columns, len(order.preserve))
+            # before the helper starts: it finds its order there and does not wait for this process to run again
+            given = [*(fds[flag] for flag in ordered), *order.preserve, *order.layers]
+            send(pair.ours, Message(Kind.LAUNCH, value, (len(order.layers), 0)), given)
+            helper.start(pair.theirs.fileno())
         return supervisor.launched() if wait else supervisor
-    except BaseException:
+    except BaseException:  # an interrupt may come right after the start, before anybody knows of it
         supervisor.abandon()
         raise
 
@@ -137,27 +138,27 @@ def terminal_size(process: Process, size: tuple[int, int] | None) -> tuple[int, 
 
 
 class _Pair:
-    """Both ends of the conversation with a helper."""
+    """Both ends of the conversation with a helper. Its own is closed here at the end of the block, and in a forked
+    child at once: only then is the helper's death the end of the conversation.
+    """
 
     def __init__(self) -> None:
-        self.ours, self.theirs = socket.socketpair(
-            socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC
-        )
+        with forks.no_fork:
+            forks.close_in_child(self)
+            self.ours, self.theirs = socket.socketpair(
+                socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC
+            )
 
     def close(self) -> None:
-        """Its own end is closed here when the helper has it: only then is its death the end of the conversation."""
         self.theirs.close()
 
+    def __enter__(self) -> None:
+        return
 
-@contextlib.contextmanager
-def _channel() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Our end, which is the caller's unless the block fails, and the helper's."""
-    with forks.held(_Pair) as pair:
-        try:
-            yield pair.ours, pair.theirs
-        except BaseException:
-            pair.ours.close()
-            raise
+    def __exit__(self, *_: object) -> None:
+        with forks.no_fork:
+            forks.let_go(self)
+            self.close()
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import textwrap
 from collections.abc import Callable, Iterator
@@ -93,6 +94,15 @@ def script(engine: cl.Engine) -> Callable[[str], Popen[str]]:
         return Popen([executable, "-c", prelude + textwrap.dedent(code)], stdin=PIPE, stdout=PIPE, text=True)
 
     return start
+
+
+@pytest.fixture
+def no_garbage() -> Iterator[None]:
+    """Nothing is collected: Python loses an interrupt that comes in the callback of a weak reference."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture

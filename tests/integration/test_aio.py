@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import signal
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -64,6 +66,53 @@ async def test_cancelled_run_leaves_nothing(
             await recipe.run("sleep", "60")
         assert scope.cancelled_caught
     left_nothing()
+
+
+async def in_a_block(recipe: aio.ContainerRecipe, _: aio.Container) -> None:
+    async with (
+        await recipe.start("sleep", "60") as container,
+        await container.spawn("sleep", "60") as process,
+    ):
+        await process.wait()
+
+
+Verb = Callable[[aio.ContainerRecipe, aio.Container], Coroutine[Any, Any, object]]
+VERBS: dict[str, Verb] = {
+    "run": lambda recipe, _: recipe.run("sleep", "60", input=b"x" * 100_000),
+    "start": lambda recipe, _: recipe.start("sleep", "60"),
+    "start detached": lambda recipe, _: recipe.start("sleep", "60", detach=True),
+    "create": lambda recipe, _: recipe.create("sleep", "60"),
+    "spawn": lambda recipe, _: recipe.spawn("sleep", "60"),
+    "block": in_a_block,
+    "exec": lambda _, container: container.exec("sleep", "60"),
+    "spawn in one that runs": lambda _, container: container.spawn("sleep", "60"),
+    "wait_for": lambda _, container: container.wait_for(exec=("sleep", "60")),
+}
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("times", [1, 10], ids=["once", "again and again"])
+@pytest.mark.parametrize("verb", VERBS)
+async def test_task_that_is_cancelled_at_any_moment_leaves_nothing(
+    recipe: aio.ContainerRecipe, verb: str, times: int
+) -> None:
+    """asyncio's own cancellation, which no scope of anyio's shields from."""
+    async with await recipe.start("sleep", "600") as container:
+        for step in range(25):
+            task = asyncio.ensure_future(VERBS[verb](recipe, container))
+            await asyncio.sleep(step * 0.0003)
+            for _ in range(times):
+                task.cancel()
+                await asyncio.sleep(0.001)
+            await asyncio.wait([task])
+            if not task.cancelled():  # it was done before
+                made = task.result()
+                assert isinstance(made, aio.Container | aio.Process)
+                await (made.remove(force=True) if isinstance(made, aio.Container) else made.aclose())
+        assert [each.id for each in await recipe.engine.containers.list()] == [container.id]
+        with anyio.fail_after(10.0):
+            while len(await container.top()) > 1:
+                await asyncio.sleep(0.01)
 
 
 async def test_many_runs_at_once_take_few_threads(

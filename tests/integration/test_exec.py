@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 
 import containerlib as cl
 from rig.bundles import until
-from rig.threads import at_once
+from rig.threads import at_once, interrupted
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 Script = Callable[[str], "Popen[str]"]
@@ -233,3 +235,14 @@ def test_exec_spawn_detached_command_that_is_not_there_raises(running: cl.Contai
 def test_exec_spawn_detached_with_a_terminal_is_refused(running: cl.Container) -> None:
     with pytest.raises(cl.InvalidArgument, match="terminal"):
         running.spawn("sh", tty=True, detach=True)
+
+
+# an interrupt between two steps may leave a descriptor to the garbage collector, which closes it and says so
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_exec_interrupted_at_any_step_leaves_no_program(running: cl.Container, no_garbage: None) -> None:
+    seeded = random.Random(3)
+    timers: list[threading.Timer] = []
+    for _ in range(60):
+        with pytest.raises(KeyboardInterrupt):
+            interrupted(lambda: running.exec("sleep", "601"), seeded.uniform(0, 0.005), timers)
+    until(lambda: len(running.top()) == 1)

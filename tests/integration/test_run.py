@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import random
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
 
@@ -17,7 +15,7 @@ import pytest
 import containerlib as cl
 from rig.host import has_sanitizers
 from rig.snapshotters import EACH
-from rig.threads import at_once
+from rig.threads import at_once, interrupted
 
 pytestmark = [*EACH, pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")]
 
@@ -180,22 +178,8 @@ def test_run_interrupt_removes_the_container(
     box: cl.ContainerRecipe, left_nothing: Callable[[], None]
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        _run_interrupted(box, 0.5, [])
+        interrupted(lambda: box.run("sleep", "60"), 0.5, [])
     left_nothing()
-
-
-def _run_interrupted(box: cl.ContainerRecipe, after: float, timers: list[threading.Timer]) -> None:
-    """A run that Ctrl-C ends `after` seconds from its start; `timers` keeps the timer alive."""
-    main = threading.main_thread().ident
-    assert main is not None
-    timer = threading.Timer(after, signal.pthread_kill, args=(main, signal.SIGINT))
-    timers.append(timer)
-    try:
-        timer.start()
-        box.run("sleep", "60")
-    finally:
-        timer.cancel()
-        timer.join()
 
 
 def test_spawn_is_a_conversation(box: cl.ContainerRecipe, left_nothing: Callable[[], None]) -> None:
@@ -241,15 +225,6 @@ def test_spawn_terminal_has_its_size_and_echo(box: cl.ContainerRecipe) -> None:
         assert process.stdout.read() == b"go\r\n12 34\r\n"
 
 
-@pytest.fixture
-def no_garbage() -> Iterator[None]:
-    """Nothing is collected: Python loses an interrupt that comes in the callback of a weak reference."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
 # an interrupt between two steps may leave a descriptor to the garbage collector, which closes it and says so
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_run_interrupted_at_any_step_leaves_nothing(
@@ -260,7 +235,7 @@ def test_run_interrupted_at_any_step_leaves_nothing(
     timers: list[threading.Timer] = []
     for _ in range(40):
         with pytest.raises(KeyboardInterrupt):
-            _run_interrupted(box, seeded.uniform(0, 0.01), timers)
+            interrupted(lambda: box.run("sleep", "60"), seeded.uniform(0, 0.01), timers)
     assert time.monotonic() - started < 30
     left_nothing()
 

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from containerlib._sys.helper import Helper, spawn_helper
+from containerlib._sys.helper import Helper
 from containerlib.errors import (
     AlreadyExists,
     Error,
@@ -126,12 +126,14 @@ class Scope:
 def _placeholder() -> tuple[Helper, socket.socket]:
     """A helper that waits for its plan: a process without any memory of its own."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+    helper = Helper(None)
     with theirs:
         try:
-            return spawn_helper(theirs.fileno(), None), ours
+            helper.start(theirs.fileno())
         except BaseException:
             ours.close()
             raise
+    return helper, ours
 
 
 def _pid_of(helper: Helper) -> int:

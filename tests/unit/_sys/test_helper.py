@@ -17,7 +17,8 @@ def test_helper_without_a_caller_ends_and_is_forgotten_when_it_is_reaped() -> No
     known = set(helper._helpers._known)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
-        started = helper.spawn_helper(theirs.fileno(), "subject")
+        started = helper.Helper("subject")
+        started.start(theirs.fileno())
     assert helper._helpers._known - known == {started}
     ours.close()
     assert started.reap(patience=10.0)
@@ -30,7 +31,8 @@ def test_helper_that_ended_is_reaped_when_the_next_one_starts() -> None:
     for _ in range(2):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            started = helper.spawn_helper(theirs.fileno(), "other")
+            started = helper.Helper("other")
+            started.start(theirs.fileno())
         ours.close()
         helper.reap("other")
     assert started.pidfd == -1
@@ -47,11 +49,11 @@ ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
 try:
-    helper.spawn_helper(theirs.fileno(), None)
+    helper.Helper(None).start(theirs.fileno())
 except StageError as error:
     print(error.stage)
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-helper.spawn_helper(theirs.fileno(), None)
+helper.Helper(None).start(theirs.fileno())
 theirs.close()
 ours.shutdown(socket.SHUT_WR)
 print(len(ours.recv(64)))
@@ -73,7 +75,7 @@ _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (16, hard))  # room here, and none for the child, which begins at 16
 for _ in range(3):
     try:
-        helper.spawn_helper(theirs.fileno(), None)
+        helper.Helper(None).start(theirs.fileno())
     except StageError as error:
         print(error.stage)
 print(os.listdir("/proc/self/fd") == before)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import anyio
 import pytest
 
 from containerlib._sys.steps import Ready, Steps, Work
-from containerlib.aio.driving import drive
+from containerlib.aio.driving import drive, interruptible
 
 pytestmark = pytest.mark.anyio
 
@@ -170,3 +171,54 @@ async def test_error_in_the_place_of_another_is_raised() -> None:
 
     with pytest.raises(LookupError, match="other"):
         await drive(steps())
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_transfer_of_a_task_that_is_cancelled_ends_before_the_task_does() -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def transfer(progress: Callable[[object], None]) -> None:
+        try:
+            while True:
+                progress(None)
+                begun.set()
+        finally:
+            ended.set()
+
+    task = asyncio.ensure_future(interruptible(transfer, None))
+    while not begun.is_set():
+        await asyncio.sleep(0.001)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended.is_set()
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_steps_of_a_task_that_is_cancelled_hear_of_what_was_done_first() -> None:
+    begun, over = threading.Event(), threading.Event()
+    heard: list[object] = []
+
+    def work() -> str:
+        begun.set()
+        over.wait(10.0)
+        return "done"
+
+    def steps() -> Steps[None]:
+        try:
+            heard.append((yield Work(work)))
+            yield Ready(timeout=10.0)
+        except BaseException as error:
+            heard.append(type(error))
+            raise
+
+    task = asyncio.ensure_future(drive(steps()))
+    while not begun.is_set():
+        await asyncio.sleep(0.001)
+    task.cancel()
+    await asyncio.sleep(0.01)
+    assert not task.done()
+    over.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert heard == ["done", asyncio.CancelledError]
