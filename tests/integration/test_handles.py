@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -167,7 +168,7 @@ def test_inspect_of_a_stopped_container_has_its_end(box: cl.ContainerRecipe) -> 
         info = container.inspect()
         assert (info.state, info.pid, info.detached) == (cl.State.STOPPED, None, True)
         assert info.exit is not None
-        assert info.exit.exit_code == 3
+        assert (info.exit.exit_code, info.oom_killed) == (3, False)
         assert info.started_at is not None
         assert info.finished_at is not None
         assert info.started_at <= info.finished_at
@@ -245,6 +246,48 @@ def test_inspect_has_what_each_word_of_a_recipe_came_to(box: cl.ContainerRecipe,
     assert "hidden" not in text
     assert json.loads(text)["health"]["status"] == "starting"
     assert json.loads(text)["health_check"]["check"] == {"port": 80}
+
+
+def test_inspect_has_who_and_where_a_container_is(engine: cl.Engine, busybox_image: Path) -> None:
+    (image,) = engine.images.load(busybox_image)
+    image.tag("box:1")
+    recipe = (
+        engine.container("box:1").name("web").label(a="b").hostname("its-own").annotate(x="y").tty()
+        .stop_signal("INT").stop_timeout(2.5).read_only().cap_drop("ALL").cap_add("CHOWN").numa("bind", 0)
+        .userns(uids=[(0, 300_000, 1000)], gids=[(0, 400_000, 2000)])
+    )  # fmt: skip
+    with recipe.start("sleep", "1000") as container:
+        info = container.inspect()
+    assert (info.id, info.name, info.labels, info.created_at) == (
+        container.id,
+        "web",
+        {"a": "b"},
+        container.created_at,
+    )
+    assert (info.image, info.image_id) == ("box:1", image.id)
+    assert (info.driver, info.layers in ("erofs", "overlay")) == ("native", True)
+    assert (info.detached, info.auto_remove, info.owner_pid) == (False, False, os.getpid())
+    assert (info.hostname, info.annotations, info.tty) == ("its-own", {"x": "y"}, True)
+    assert (info.stop_signal, info.stop_timeout) == ("2", 2.5)
+    assert (info.read_only, info.privileged, info.capabilities) == (True, False, ("CAP_CHOWN",))
+    assert info.memory_policy == ("MPOL_BIND", "0", ())
+    assert (info.uids, info.gids) == (((0, 300_000, 1000),), ((0, 400_000, 2000),))
+    assert info.directory == f"{engine.root}/containers/{container.id}"
+    assert (info.log_path, info.cgroup_path.endswith(container.id)) == (f"{info.directory}/log", True)
+
+
+def test_inspect_has_what_confines_it_and_what_does_not(box: cl.ContainerRecipe) -> None:
+    with box.create("true") as container:
+        config = Path(container.inspect().directory, "config.json")
+        spec = json.loads(config.read_text())
+        spec["process"] |= {"apparmorProfile": "some-profile", "selinuxLabel": "u:r:t:s0"}
+        spec["linux"]["mountLabel"] = "u:o:f:s0"
+        config.write_text(json.dumps(spec))
+        info = container.inspect()
+    assert (info.apparmor, info.selinux, info.mount_label) == ("some-profile", "u:r:t:s0", "u:o:f:s0")
+    with box.privileged().start("sleep", "1000", remove=True) as container:
+        info = container.inspect()
+    assert (info.privileged, info.auto_remove, info.masked) == (True, True, ())
 
 
 def test_inspect_has_mounts_of_every_kind_and_the_namespaces_that_are_shared(

@@ -229,6 +229,7 @@ def test_wait_out_of_memory_is_marked(box: cl.ContainerRecipe) -> None:
     code = "x=0123456789abcdef; while :; do x=$x$x; done"
     with box.limit(memory="16MiB", swap=0).start("sh", "-c", code) as container:
         status = container.wait(30.0)
+        assert container.inspect().oom_killed
     assert (status.signal, status.oom_killed) == (9, True)
 
 
