@@ -152,8 +152,6 @@ def parse_manifest(data: bytes, media_type: str = "") -> Manifest | Index:
         )
     if version != 2:
         raise InvalidArgument("it is not 2", field="manifest.schemaVersion")
-    if "manifests" in document and ("layers" in document or "config" in document):
-        raise InvalidArgument("it is both an index and a manifest", field="manifest")
     announced = media_type if media_type in _KNOWN else ""
     kind = document.text("mediaType", default="") or announced
     if announced and kind != announced:
@@ -163,7 +161,12 @@ def parse_manifest(data: bytes, media_type: str = "") -> Manifest | Index:
     is_index = kind in MediaType.INDEXES if kind in _KNOWN else "manifests" in document
     stranger = "layers" if is_index else "manifests"
     if stranger in document or (is_index and "config" in document):
-        raise InvalidArgument(f"it is {kind!r}, and has the fields of another", field="manifest")
+        what = (
+            f"it is {kind!r}, and has the fields of another"
+            if kind in _KNOWN
+            else "it is an index and a manifest"
+        )
+        raise InvalidArgument(what, field="manifest")
     return Index._read(document, data) if is_index else Manifest._read(document, data)
 
 

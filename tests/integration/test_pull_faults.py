@@ -351,10 +351,11 @@ def test_pull_interrupted_while_its_config_stalls_does_not_wait_for_it(
 ) -> None:
     hold, served = threading.Event(), []
     config = next(digest for digest in registry.blobs if digest not in registry.layers)
+    main = threading.main_thread().ident or 0
 
     def stall(request: Request) -> None:
         if config in request.path:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.pthread_kill(main, signal.SIGINT)
             served.append(hold.wait(20))
 
     registry.fault = stall

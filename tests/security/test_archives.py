@@ -115,6 +115,7 @@ def test_what_is_no_file_is_not_loaded(place: str, images: ImageStore, tmp_path:
         header("name", 1 << 30, tarfile.XHDTYPE),
         header("name", 1 << 60, tarfile.GNUTYPE_SPARSE),
         header("name", -BLOCK),
+        header("name", 1 << 60),
         member("x", record("size", "9" * 30), tarfile.XHDTYPE) + header("name", 0),
         member("x", record("size", "-512"), tarfile.XHDTYPE) + header("name", 0),
         member("x", record("GNU.sparse.major", "1"), tarfile.XHDTYPE) + header("name", 0),
@@ -155,6 +156,13 @@ def test_archive_with_a_chain_of_headers_is_refused(link: bytes, images: ImageSt
     path = tmp_path / "evil.tar"
     path.write_bytes(link * 3000)
     with pytest.raises(InvalidArgument):
+        images.load(path)
+
+
+def test_archive_of_more_members_than_an_image_has_is_refused(images: ImageStore, tmp_path: Path) -> None:
+    path = tmp_path / "evil.tar"
+    path.write_bytes(header("a", 0) * 100_001)
+    with pytest.raises(InvalidArgument, match="more than 100000 members"):
         images.load(path)
 
 

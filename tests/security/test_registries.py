@@ -103,6 +103,23 @@ def test_manifest_that_its_index_says_other_things_of_is_not_pulled(
     assert error.code == "MALFORMED"
 
 
+def test_manifest_that_is_served_as_another_kind_than_its_index_says_is_not_pulled(tmp_path: Path) -> None:
+    """CVE-2021-41190 as well: who goes by the answer's type, and who by the index's, read two things."""
+    manifest, blobs = GOOD.blobs()
+    platform = {"os": "linux", "architecture": architecture()}
+    entry = {**manifest.descriptor, "platform": platform}
+    index = encode({"schemaVersion": 2, "mediaType": MediaType.INDEX, "manifests": [entry]})
+    fake = FakeRegistry()
+    fake.blobs["app"] = {blob.digest: blob.data for blob in blobs}
+    fake.manifests["app"] = {
+        "latest": (MediaType.INDEX, index),
+        manifest.digest: (MediaType.INDEX, manifest.data),
+    }
+    error = pull(MockServer(fake), tmp_path)
+    assert isinstance(error, RegistryError)
+    assert error.code == "MALFORMED"
+
+
 @pytest.mark.parametrize("key", ["Layers", "LAYERS"])
 def test_manifest_with_two_lists_of_layers_is_not_pulled(key: str, tmp_path: Path) -> None:
     """Readers in Go take keys whatever their case, and the last of several: they would run other layers."""

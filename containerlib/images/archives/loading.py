@@ -26,7 +26,6 @@ from containerlib.images.transfer.selection import choose_manifest, fits_alone, 
 from containerlib.spec.digest import Digest, Hasher
 from containerlib.spec.document import MAX_DOCUMENT, Document, parse_json
 from containerlib.spec.image import Descriptor, ImageConfig, Index, Manifest, MediaType
-from containerlib.spec.layer import MAX_LAYERS
 from containerlib.spec.platform import Platform, Wanted, choose
 from containerlib.spec.reference import Reference
 
@@ -185,8 +184,6 @@ def _docker_image(documents: _Documents, entry: Document) -> _Found:
     config_data = documents.read(config_path)
     config = ImageConfig.from_bytes(config_data)
     paths = entry.texts("Layers")
-    if len(paths) > MAX_LAYERS:
-        raise InvalidArgument(f"more than {MAX_LAYERS} layers cannot be stacked", field="manifest.json")
     if len(paths) != len(config.diff_ids):
         raise InvalidArgument(
             f"{len(config.diff_ids)} layers, and the archive lists {len(paths)}", field="manifest.json"

@@ -179,6 +179,18 @@ def test_layer_link_loop_is_refused(apply, archive, links):
         apply(made.file("l0/x"))
 
 
+def test_layer_chain_of_links_is_followed_as_far_as_the_kernel_does(apply, archive):
+    def chain(links):
+        made = archive().directory("d")
+        for number in range(links):
+            made.symlink(f"l{number}", f"l{number + 1}" if number + 1 < links else "d")
+        return made.file("l0/x", b"x")
+
+    assert (apply(chain(40)).root / "d/x").read_bytes() == b"x"
+    with pytest.raises(InvalidArgument, match="symbolic links"):
+        apply(chain(41))
+
+
 def test_layer_link_that_grows_without_end_is_refused(apply, archive):
     with pytest.raises(InvalidArgument, match=r"symbolic links|more than 4095"):
         apply(archive().symlink("a", "new/../a/" + "b/" * 1500).file("a/x"))
@@ -302,6 +314,22 @@ def test_layer_truncated_is_refused(apply, archive, cut):
 def test_layer_garbage_is_refused(apply, garbage):
     with pytest.raises(InvalidArgument, match="no tar header"):
         apply(garbage)
+
+
+def test_layer_header_whose_sum_is_wrong_is_refused(apply):
+    block = bytearray(checksummed(bytearray(tarfile.TarInfo("file").tobuf())))
+    block[0] ^= 1
+    with pytest.raises(InvalidArgument, match="no tar header"):
+        apply(bytes(block))
+
+
+def test_layer_header_whose_sum_is_of_signed_bytes_is_read(apply):
+    """As some old programs made it."""
+    block = bytearray(tarfile.TarInfo("f\xe9").tobuf(tarfile.GNU_FORMAT))
+    block[148:156] = b" " * 8
+    signed = sum(byte - 256 if byte > 127 else byte for byte in block)
+    block[148:156] = b"%06o\0 " % signed
+    assert (apply(bytes(block)).root / "f\xe9").is_file()
 
 
 def test_layer_writes_nothing_after_a_failure(tmp_path, archive):

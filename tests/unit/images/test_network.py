@@ -147,6 +147,19 @@ def test_byte_now_and_then_is_no_progress(start: bytes) -> None:
     assert time.monotonic() - started < 3
 
 
+def test_peer_that_makes_some_progress_may_take_any_time_in_all() -> None:
+    piece = bytes(20 * 1024)
+
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(f"HTTP/1.1 200 OK\r\nContent-Length: {10 * len(piece)}\r\n\r\n".encode())
+        for _ in range(10):
+            time.sleep(0.1)
+            connection.sendall(piece)
+
+    with peer(serve) as address:
+        assert body_of(address, timeout=0.6) == piece * 10
+
+
 def test_slow_reader_is_not_the_peers_fault() -> None:
     def serve(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n" + b"abc")
