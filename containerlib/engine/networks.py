@@ -40,6 +40,7 @@ __all__ = [
     "PublishedPort",
     "create",
     "links_of",
+    "networks_of",
     "place",
     "published",
     "reclaim",
@@ -220,8 +221,18 @@ def links_of(instance: Instance) -> Iterator[tuple[Links, Sequence[int]]]:
             one.close()
 
 
+def networks_of(instance: Instance) -> tuple[str, ...]:
+    """Names of the networks that it is on, in the order of its interfaces."""
+    if not instance.memo.connected:
+        return ()
+    networks = instance.core.store.networks
+    return tuple(networks.get(one.network_id).name for one in networks.endpoints_of(instance.id))
+
+
 def published(instance: Instance) -> tuple[PublishedPort, ...]:
     """The ports of the container that the host has too, since it was started."""
+    if not instance.memo.connected:
+        return ()
     return tuple(
         PublishedPort(port["port"], port["bound"], port["host_address"], port["protocol"])
         for endpoint in instance.core.store.networks.endpoints_of(instance.id)

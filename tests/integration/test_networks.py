@@ -74,6 +74,7 @@ def test_ipv6(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
 def test_published_port_is_reached_from_everywhere(box: cl.ContainerRecipe, outside: Machine) -> None:
     with box.publish(80, host=8080).start(*SERVE) as server:
         assert [(port.container, port.host) for port in server.ports] == [(80, 8080)]
+        assert (server.inspect().networks, server.inspect().ports) == (("bridge",), server.ports)
         assert read("127.0.0.1", 8080) == "well\n"
         assert read("198.51.100.1", 8080) == "well\n"
         until(lambda: outside.run("busybox", "nc", "-w", "2", "198.51.100.1", "8080").stdout == "well\n")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 EXPECTED: dict[str, list[list[str]]] = {
-    "README.md": [["Linux ", "PONG", "Ready to accept connections", r"b'a\nb\n'"]],
+    "README.md": [["Linux ", "PONG", "Redis is starting", r"b'a\nb\n'"]],
     "docs/registries.md": [[]],
     "docs/snapshotters.md": [[]],
     "docs/python-users.md": [
