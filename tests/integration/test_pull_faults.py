@@ -120,6 +120,21 @@ FAULTS: dict[str, tuple[Callable[[ScriptedRegistry], object], type[Error], str]]
         Unsupported,
         "not an image",
     ),
+    "large config": (
+        lambda r: always(
+            manifest_with(
+                r,
+                config={
+                    **json.loads(r.manifest.data)["config"],
+                    "size": 5 << 20,
+                    "digest": f"sha256:{'0' * 64}",
+                },
+            ),
+            MANIFEST,
+        ),
+        RegistryError,
+        "so not a config",
+    ),
     "wrong digest": (
         lambda r: always(Answer(body=bytes(len(r.blobs[r.layers[0]]))), lambda q: r.layers[0] in q.path),
         RegistryError,
@@ -353,14 +368,21 @@ def test_pull_interrupted_while_its_config_stalls_does_not_wait_for_it(
     config = next(digest for digest in registry.blobs if digest not in registry.layers)
     main = threading.main_thread().ident or 0
 
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
     def stall(request: Request) -> None:
         if config in request.path:
-            signal.pthread_kill(main, signal.SIGINT)
+            signal.pthread_kill(main, signal.SIGUSR1)  # SIGINT is ignored in the background of a shell
             served.append(hold.wait(20))
 
     registry.fault = stall
-    with pytest.raises(KeyboardInterrupt):
-        images.pull(registry.reference)
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            images.pull(registry.reference)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
     assert not served
     hold.set()
     assert left_over(root) == []

@@ -73,6 +73,16 @@ def test_container_sees_what_the_layers_show_together(engine: cl.Engine, image: 
     assert done.stderr.count(b"No such file") == 3
 
 
+def test_container_has_its_layers_stacked_by_what_the_snapshotter_is_for(
+    engine: cl.Engine, image: cl.Image, snapshotter: SnapshotterName
+) -> None:
+    mounts = engine.container(image).run("cat", "/proc/self/mountinfo").text.splitlines()
+    (kind,) = [line.partition(" - ")[2].split()[0] for line in mounts if line.split()[4] == "/"]
+    stacks = {"overlay": "overlay", "erofs": "overlay", "fuse-overlayfs": "fuse"}
+    assert kind == stacks.get(snapshotter, kind)
+    assert kind != "overlay" or snapshotter in stacks
+
+
 def test_container_runs_as_a_user_of_the_image(engine: cl.Engine, image: cl.Image) -> None:
     assert engine.container(image).user("app").run("sh", "-c", "id -u; id -g").text == "7\n8\n"
 

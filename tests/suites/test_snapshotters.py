@@ -6,6 +6,7 @@ Whatever a layer is on disk, a container sees the same files, nothing is mounted
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from containerlib._sys.trees import tree_size
 from containerlib.errors import InvalidArgument
 from containerlib.images.content.garbage import clear_temporary, collect
 from containerlib.images.root import ImageRoot
@@ -92,6 +94,12 @@ def test_layers_shared_by_two_chains_are_made_once(root: ImageRoot) -> None:
     other = Layer().file("other", "").finish()
     make(root, BASE, other)
     assert len(on_disk(root)) == 3
+
+
+def test_file_of_a_lower_layer_takes_no_space_in_those_above(root: ImageRoot) -> None:
+    above = [Layer().file(name, "").finish() for name in ("one", "two")]
+    make(root, Layer().file("large", os.urandom(1 << 20)).finish(), *above)
+    assert 1 << 20 <= tree_size(root.snapshots.path) < 2 << 20
 
 
 def test_size_is_that_of_the_files_content(root: ImageRoot) -> None:

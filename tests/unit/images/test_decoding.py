@@ -16,7 +16,8 @@ import zstandard
 
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.images.transfer.decoding import ahead, decoded
-from containerlib.images.transfer.unpacking import Count, bounded
+from containerlib.images.transfer.unpacking import Count, bounded, unpack
+from containerlib.spec.digest import Digest
 
 TEXT = b"some text, over and over. " * 50_000
 NOISE = os.urandom(300_000)
@@ -133,6 +134,33 @@ def test_ahead_closed_early_ends_its_thread() -> None:
         if thread.name == "containerlib-decode":
             thread.join(5)
     assert threading.active_count() == before
+
+
+def test_layer_is_decoded_in_another_thread_than_it_is_unpacked_in() -> None:
+    threads: dict[str, str] = {}
+
+    class Coming:
+        restarts = 0
+
+        def chunks(self) -> Iterator[bytes]:
+            threads["decodes"] = threading.current_thread().name
+            yield gzip.compress(TEXT)
+
+        def wait(self) -> None:
+            """All of it is here."""
+
+    class Draft:
+        def feed(self, _: bytes) -> None:
+            threads["unpacks"] = threading.current_thread().name
+
+        def finish(self) -> int:
+            return 7
+
+        def close(self) -> None:
+            """Nothing is held."""
+
+    assert unpack(Coming(), Draft, diff_id=Digest.of(TEXT), compressed_size=len(TEXT)) == 7
+    assert threads["unpacks"] == threading.current_thread().name != threads["decodes"]
 
 
 def test_layer_that_is_said_to_be_large_unpacks_to_no_more_than_what_came_allows() -> None:
