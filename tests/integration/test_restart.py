@@ -82,6 +82,14 @@ def test_restart_gives_each_run_new_namespaces_and_the_same_limits(box: cl.Conta
         assert texts(container) == ["1", "1", "77", "1"] * 2
 
 
+def test_restart_leaves_no_process_of_the_run_before(box: cl.ContainerRecipe) -> None:
+    """Also among the host's processes, where no kernel ends what the first one leaves."""
+    code = "ps | grep -v 'sh -c' | grep -c '[s]leep 4321'; sleep 4321.5 >&- 2>&- & exit 1"
+    with quick(box.pid("host").restart("on-failure", retries=2)).start("sh", "-c", code) as container:
+        container.wait(30.0)
+        assert texts(container) == ["0"] * 3
+
+
 def test_restart_of_a_created_container_does_not_wait_for_another_start(box: cl.ContainerRecipe) -> None:
     with quick(box.restart("on-failure", retries=2)).create("sh", "-c", "echo hi; exit 1") as container:
         assert container.state is cl.State.CREATED
