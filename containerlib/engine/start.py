@@ -107,8 +107,9 @@ def _start_again(instance: Instance) -> None:
     if not instance.memo.remove:
         core.store.containers.adopt(instance.id, owner.pid, owner.start_time)
         instance.record = evolve(instance.record, owner_pid=owner.pid, owner_start_time=owner.start_time)
-    if instance.cgroup.pids():  # what a killed supervisor was starting, or has left dying
-        instance.cgroup.kill()
+    # What a killed supervisor was starting comes into a group when it gets there, and only then hears of its end.
+    instance.cgroup.kill()
+    instance.cgroup.remove()
     with Undo() as undo, _waiting_input(instance.memo.stdin) as stdio:
         start_bundle(instance, image, stdio, hold=False, undo=undo).close()
     catch_up([instance])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from subprocess import Popen
 import pytest
 
 import containerlib as cl
+from containerlib.runtime import ContainerCgroup
 from rig.images import Image, busybox_layer
 from rig.lifetime import directory_of, shim_of, until
 
@@ -63,6 +65,26 @@ def test_start_while_the_last_supervisor_clears_away_waits_for_its_end(box: cl.C
         assert shim_of(container) != shim
         assert container.exec("echo", "here").text == "here\n"
         assert container.stop(0.0).exit_code == 137
+
+
+def test_start_while_what_is_dying_comes_into_its_groups_waits(
+    engine: cl.Engine, box: cl.ContainerRecipe
+) -> None:
+    """What a killed supervisor was starting joins a group when it gets there, and only then hears of its end."""
+    with detached(box, "true") as container:
+        path = engine.core.cgroup_path(container.id)
+        places = list(ContainerCgroup(path)._candidates().values())
+        code = " ".join(f"echo $$ >{place}/cgroup.procs;" for place in places)
+        command = ["sh", "-c", f"while :; do sh -c '{code}'; done"]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as stragglers:
+            try:
+                for _ in range(20):
+                    container.wait(10.0)
+                    until(lambda: not any(map(os.path.isdir, places)), 10.0)
+                    ContainerCgroup(path).create({})
+                    container.start()
+            finally:
+                stragglers.kill()
 
 
 # ---- the end ----
