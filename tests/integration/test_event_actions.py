@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import containerlib as cl
-from rig.lifetime import until
 from rig.registry import Registry
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
@@ -99,7 +98,7 @@ def test_events_of_who_attaches_and_lets_go(engine: cl.Engine, box: cl.Container
         assert facts(engine, "resize") == [{"rows": "41", "columns": "123"}]
         with container.attach() as second:
             second.stdin.write(b"exit\n")
-            until(lambda: container.state is cl.State.STOPPED)
+            second.wait(30.0)
         assert actions(engine)[5:] == ["attach", "die"], "it ended, and nobody let go of it"
 
 
