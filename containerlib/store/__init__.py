@@ -9,6 +9,7 @@ store.close()
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from pathlib import Path
@@ -45,15 +46,18 @@ __all__ = [
 class Store:
     """`<root>/containerlib.db` and its tables. Made with its directory if it is not there.
 
-    Raises: StageError(stage="state") where the directory cannot be made or written.
+    Raises: StageError(stage="state") where the directory cannot be made or written, or is another user's too.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _refuse_others(root)
             path = str(root / "containerlib.db")
             _make_file(path)
+        except StageError:
+            raise
         except OSError as error:
             raise StageError(
                 "state",
@@ -72,6 +76,24 @@ class Store:
     def close(self) -> None:
         """Closes the database."""
         self.database.close()
+
+
+def _refuse_others(root: Path) -> None:
+    """Whoever may rename what is in the directory would have this process write, and execute, in a place of theirs."""
+    status = root.stat()
+    ours = {0, os.geteuid()}
+    shared = status.st_mode & stat.S_IWOTH or (
+        status.st_mode & stat.S_IWGRP and status.st_gid not in (0, os.getegid())
+    )
+    if status.st_uid in ours and not shared:
+        return
+    who = "others may write to it" if status.st_uid in ours else f"it is user {status.st_uid}'s"
+    raise StageError(
+        "state",
+        errno.EPERM,
+        str(root),
+        advice=f"{who}: chown and chmod it, or choose another directory with Engine(root=...)",
+    )
 
 
 def _make_file(path: str) -> None:

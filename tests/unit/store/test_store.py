@@ -225,6 +225,33 @@ def test_database_file_is_private(store: Store, tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "root/containerlib.db").stat().st_mode) == 0o600
 
 
+@pytest.mark.privileged("CAP_CHOWN: gives a directory away")
+@pytest.mark.parametrize(
+    ("user", "group", "mode", "allowed"),
+    [
+        (65534, 0, 0o700, False),
+        (0, 0, 0o1777, False),
+        (0, 65534, 0o770, False),
+        (0, 0, 0o775, True),
+        (0, 65534, 0o755, True),
+    ],
+)
+def test_root_that_others_may_write_to_is_refused(
+    tmp_path: Path, user: int, group: int, mode: int, allowed: bool
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    os.chown(root, user, group)
+    root.chmod(mode)
+    if allowed:
+        Store(root).close()
+        return
+    with pytest.raises(StageError, match=r"chown.*Engine\(root=") as caught:
+        Store(root)
+    assert caught.value.stage == "state"
+    assert list(root.iterdir()) == []
+
+
 def test_root_that_is_a_file_is_a_stage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StageError, match="another directory") as caught:
