@@ -22,7 +22,7 @@ from containerlib.engine.removal import remove_anonymous
 from containerlib.engine.signals import hears
 from containerlib.engine.streams import log_tail
 from containerlib.engine.undo import clean_up
-from containerlib.errors import Conflict, NotFound, StageError, Timeout, Unavailable
+from containerlib.errors import Conflict, Error, NotFound, StageError, Timeout, Unavailable
 from containerlib.runtime import Supervisor
 from containerlib.runtime.supervisor import LOST, REPLY_TIMEOUT, has_shim
 from containerlib.spec.lifecycle import State, check
@@ -298,6 +298,9 @@ def _kill_all(instance: Instance, supervisor: Supervisor, *, keep: bool = False)
         except Timeout:
             if time.monotonic() > deadline:
                 raise
+        # it may have groups of its own in its group, and have frozen what is in them
+        with contextlib.suppress(Error):
+            instance.cgroup.kill(_THAW_INTERVAL)
 
 
 def _ended(supervisor: Supervisor, timeout: float) -> ExitStatus:

@@ -177,3 +177,20 @@ def test_streams_held_by_a_child_of_a_command_are_waited_for_as_long_as_allowed(
             container.exec("sh", "-c", "sleep 1000 & echo x", timeout=0.3)
         assert caught.value.log_tail == ("x",)
         assert container.exec("sh", "-c", "sleep 1000 >&- 2>&- & echo x", timeout=60.0).text == "x\n"
+
+
+@pytest.mark.skipif(
+    not Path("/sys/fs/cgroup/freezer").is_dir(), reason="cgroup v2 freezes and kills whole trees"
+)
+def test_program_that_froze_its_own_child_in_a_group_of_its_own_is_removed_by_force(
+    box: cl.ContainerRecipe, left_nothing: Callable[[], None]
+) -> None:
+    """Its first process waits for the child's end, which a frozen one does not come to."""
+    script = (
+        "group=/sys/fs/cgroup/freezer/inner; mkdir $group; sleep 600 & echo $! > $group/cgroup.procs; "
+        "echo FROZEN > $group/freezer.state; echo frozen; wait"
+    )
+    container = box.privileged().start("sh", "-c", script)
+    container.wait_for(log="frozen")
+    container.remove(force=True)
+    left_nothing()
