@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
-from anyio import CancelScope
 from attrs import frozen
 
-from containerlib.aio.driving import in_thread
+from containerlib.aio.driving import in_thread, insist
 from containerlib.aio.verbs import handed, threaded
 from containerlib.fluent.network import Network as BlockingNetwork
 from containerlib.fluent.network import NetworkCollection as BlockingCollection
@@ -35,7 +35,7 @@ class NetworkRecipe:
     engine: Engine
     blocking: BlockingRecipe
 
-    create = handed(BlockingRecipe.create, _network)
+    create = handed(BlockingRecipe.create, _network, BlockingNetwork.remove)
 
     @property
     def name(self) -> str:
@@ -105,8 +105,7 @@ class Network:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with CancelScope(shield=True):
-            await in_thread(self.blocking.remove)
+        await insist(partial(self.blocking.__exit__, kind, error, traceback))
 
 
 @frozen

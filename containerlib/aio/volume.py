@@ -32,7 +32,7 @@ class VolumeRecipe:
     engine: Engine
     blocking: BlockingRecipe
 
-    create = handed(BlockingRecipe.create, _volume)
+    create = handed(BlockingRecipe.create, _volume, BlockingVolume.remove)
 
     @property
     def name(self) -> str:

@@ -10,6 +10,7 @@ from attrs import evolve, field, frozen
 from containerlib.engine import networks, words, words_networks
 from containerlib.engine.names import check_name
 from containerlib.engine.networks import NetworkOptions
+from containerlib.engine.undo import clean_up
 from containerlib.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -107,7 +108,10 @@ class Network:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.remove()
+        if error is None:
+            self.remove()
+        else:
+            clean_up(error, self.remove)
 
     def __repr__(self) -> str:
         return f"<Network {self.name} {', '.join(self.subnets)}>"

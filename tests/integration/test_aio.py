@@ -76,6 +76,11 @@ async def in_a_block(recipe: aio.ContainerRecipe, _: aio.Container) -> None:
         await process.wait()
 
 
+async def on_a_network(recipe: aio.ContainerRecipe, _: aio.Container) -> None:
+    async with await recipe.engine.network("passing").create():
+        await asyncio.sleep(60)
+
+
 Verb = Callable[[aio.ContainerRecipe, aio.Container], Coroutine[Any, Any, object]]
 VERBS: dict[str, Verb] = {
     "run": lambda recipe, _: recipe.run("sleep", "60", input=b"x" * 100_000),
@@ -87,6 +92,8 @@ VERBS: dict[str, Verb] = {
     "exec": lambda _, container: container.exec("sleep", "60"),
     "spawn in one that runs": lambda _, container: container.spawn("sleep", "60"),
     "wait_for": lambda _, container: container.wait_for(exec=("sleep", "60")),
+    "network": on_a_network,
+    "volume": lambda recipe, _: recipe.engine.volume("passing").create(),
 }
 
 
@@ -98,17 +105,22 @@ async def test_task_that_is_cancelled_at_any_moment_leaves_nothing(
 ) -> None:
     """asyncio's own cancellation, which no scope of anyio's shields from."""
     async with await recipe.start("sleep", "600") as container:
+        pause = 0.00005 if verb in ("network", "volume") else 0.0003
         for step in range(25):
             task = asyncio.ensure_future(VERBS[verb](recipe, container))
-            await asyncio.sleep(step * 0.0003)
+            await asyncio.sleep(step * pause)
             for _ in range(times):
                 task.cancel()
                 await asyncio.sleep(0.001)
             await asyncio.wait([task])
             if not task.cancelled():  # it was done before
                 made = task.result()
-                assert isinstance(made, aio.Container | aio.Process)
-                await (made.remove(force=True) if isinstance(made, aio.Container) else made.aclose())
+                assert isinstance(made, aio.Container | aio.Process | aio.Volume)
+                if isinstance(made, aio.Process):
+                    await made.aclose()
+                else:
+                    await (made.remove(force=True) if isinstance(made, aio.Container) else made.remove())
+        assert await recipe.engine.networks.list() == await recipe.engine.volumes.list() == []
         assert [each.id for each in await recipe.engine.containers.list()] == [container.id]
         with anyio.fail_after(10.0):
             while len(await container.top()) > 1:

@@ -203,6 +203,19 @@ def test_parallel_starts_share_no_address(engine: cl.Engine, box: cl.ContainerRe
                 container.remove(force=True)
 
 
+def test_network_that_cannot_be_removed_does_not_hide_why_its_block_failed(
+    engine: cl.Engine, box: cl.ContainerRecipe
+) -> None:
+    def work() -> None:
+        with engine.network("backend").create():
+            box.join("backend").start("sleep", "60")
+            raise ValueError("cause")
+
+    with pytest.raises(ValueError, match="cause") as caught:
+        work()
+    assert "clean-up failed too: Conflict" in caught.value.__notes__[0]
+
+
 def test_network_in_use_is_not_removed(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
     with engine.network("backend").create() as backend, box.join("backend").name("web").start("sleep", "60"):
         with pytest.raises(cl.Conflict, match="web on the network 'backend'"):
