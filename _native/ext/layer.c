@@ -7,23 +7,22 @@
 #include <unistd.h>
 
 /* The root of the merged tree shows the topmost layer's owner and mode, so a layer must have what is below
- * it. */
-static enum clib_layer_kind begin_root(struct clib_layer *layer) {
-    if (layer->lowers.count)
-        return layer_copy_directory(layer, layer->lowers.fds[0], layer->root, "");
-    return fchmod(layer->root, 0755) ? layer_failed(layer) : CLIB_LAYER_OK;
+ * it, unless it says them itself. */
+static enum clib_layer_kind finish_root(struct clib_layer *layer) {
+    if (layer->root_said || !layer->lower_count)
+        return CLIB_LAYER_OK;
+    enum clib_layer_kind kind = layer_need_lowers(layer);
+    return kind ? kind : layer_copy_directory(layer, layer->lowers.fds[0], layer->root, "");
 }
 
-static enum clib_layer_kind open_all(struct clib_layer *layer, const char *directory,
-                                     const char *const *lowers, size_t count) {
-    const char *failed;
+static enum clib_layer_kind open_all(struct clib_layer *layer, const char *directory) {
     layer->root = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (layer->root < 0 || lowers_open(&layer->lowers, lowers, count, &failed))
+    if (layer->root < 0 || fchmod(layer->root, 0755))
         return layer_failed(layer);
-    return begin_root(layer);
+    return layer->ready < 0 ? layer_need_lowers(layer) : CLIB_LAYER_OK;
 }
 
-struct clib_layer *clib_layer_open(const char *directory, const char *const *lowers, size_t count,
+struct clib_layer *clib_layer_open(const char *directory, const char *const *lowers, size_t count, int ready,
                                    const struct clib_layer_limits *limits, struct clib_layer_error *error) {
     struct clib_layer *layer = calloc(1, sizeof *layer);
     if (!layer) {
@@ -31,10 +30,13 @@ struct clib_layer *clib_layer_open(const char *directory, const char *const *low
         return NULL;
     }
     layer->root = layer->parent = layer->file = -1;
+    layer->lower_paths = lowers;
+    layer->lower_count = count;
+    layer->ready = ready;
     layer->privileged = geteuid() == 0;
     struct tar_sink sink = {layer_entry, layer_data, layer_end, layer};
     intake_open(&layer->intake, &sink, limits);
-    enum clib_layer_kind kind = open_all(layer, directory, lowers, count);
+    enum clib_layer_kind kind = open_all(layer, directory);
     if (!kind)
         return layer;
     intake_report(&layer->intake, CLIB_LAYER_SYSTEM, error);
@@ -48,6 +50,8 @@ int clib_layer_feed(struct clib_layer *layer, const void *data, size_t size, str
 
 static enum clib_layer_kind finish(struct clib_layer *layer) {
     enum clib_layer_kind kind = layer->root_opaque ? layer_hide_lower_roots(layer) : CLIB_LAYER_OK;
+    if (!kind)
+        kind = finish_root(layer);
     return kind ? kind : layer_settle(layer);
 }
 

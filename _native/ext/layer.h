@@ -37,9 +37,14 @@ struct layer_pendings {
 struct clib_layer {
     struct intake intake;
     int root;
-    struct lowers lowers;
+    struct lowers lowers; /* open once they were looked at */
+    const char *const *lower_paths;
+    size_t lower_count;
+    int ready; /* readable once the layers below are complete; -1: they are */
+    bool lowers_open;
     bool privileged; /* root passes over modes and may give files away */
     bool root_opaque;
+    bool root_said; /* by an entry */
 
     char path[LAYER_PATH]; /* of the entry, without ".", doubled or trailing slashes; "" is the root */
     size_t parent_size;
@@ -92,6 +97,9 @@ enum clib_layer_kind layer_place_walk(struct clib_layer *layer, struct layer_pla
                                       enum layer_make make);
 
 /* layer_lower.c */
+/* Opens the layers below before they are looked at, and waits until they are complete: most layers need
+ * nothing of them before their end. */
+enum clib_layer_kind layer_need_lowers(struct clib_layer *layer);
 /* Makes `name` in the place as the topmost lower layer has it. CLIB_LAYER_LINK where none has. */
 enum clib_layer_kind layer_copy_up(struct clib_layer *layer, struct layer_place *place, const char *name);
 /* Owner, mode, attributes and (later) times of a directory, from the same directory in a lower layer. */

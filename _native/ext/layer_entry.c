@@ -85,6 +85,7 @@ static enum clib_layer_kind directory(struct clib_layer *layer) {
     cleanup_close int fd = openat(layer->parent, *layer->base ? layer->base : ".", OPEN_DIRECTORY);
     if (fd < 0)
         return layer_failed(layer);
+    layer->root_said = layer->root_said || !*layer->base;
     kind = layer_set_directory(layer, fd, NULL, layer->path);
     if (!kind)
         kind = layer_set_xattrs(layer, fd);

@@ -3,9 +3,27 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 enum { COPY_BYTES = 16384 };
+
+enum clib_layer_kind layer_need_lowers(struct clib_layer *layer) {
+    if (layer->lowers_open)
+        return CLIB_LAYER_OK;
+    struct pollfd ready = {.fd = layer->ready, .events = POLLIN};
+    while (layer->ready >= 0 && poll(&ready, 1, -1) != 1)
+        if (errno != EINTR)
+            return layer_failed(layer);
+    const char *failed;
+    if (lowers_open(&layer->lowers, layer->lower_paths, layer->lower_count, &failed)) {
+        enum clib_layer_kind kind = layer_failed(layer);
+        lowers_close(&layer->lowers);
+        return kind;
+    }
+    layer->lowers_open = true;
+    return CLIB_LAYER_OK;
+}
 
 enum clib_layer_kind layer_copy_directory(struct clib_layer *layer, int from, int to, const char *path) {
     struct stat status;

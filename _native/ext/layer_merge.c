@@ -38,8 +38,12 @@ static enum clib_layer_kind go_to_root(struct clib_layer *layer, struct layer_pl
 
 enum clib_layer_kind layer_place_open(struct clib_layer *layer, struct layer_place *place) {
     place->upper = -1;
+    place->lowers = (struct lowers){0};
     place->depth_left = MAX_STEPS;
     place->links_left = MAX_LINKS;
+    enum clib_layer_kind kind = layer_need_lowers(layer);
+    if (kind)
+        return kind;
     if (lowers_make(&place->lowers, &layer->lowers))
         return layer_failed(layer);
     return go_to_root(layer, place);

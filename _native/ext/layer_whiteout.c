@@ -47,5 +47,6 @@ static enum clib_layer_kind hide_in_root(void *context, const char *name) {
 }
 
 enum clib_layer_kind layer_hide_lower_roots(struct clib_layer *layer) {
-    return lowers_root_names(&layer->lowers, &layer->intake, hide_in_root, layer);
+    enum clib_layer_kind kind = layer_need_lowers(layer);
+    return kind ? kind : lowers_root_names(&layer->lowers, &layer->intake, hide_in_root, layer);
 }

@@ -1,6 +1,6 @@
 /* Applying the tar archive of an OCI layer to a directory. gcc reads this through ext.h, and so does cffi.
  *
- *     layer = clib_layer_open(directory, lowers, count, &limits, &error);
+ *     layer = clib_layer_open(directory, lowers, count, ready, &limits, &error);
  *     while (chunk) clib_layer_feed(layer, chunk, size, &error);
  *     clib_layer_finish(layer, &stats, &error);
  *     clib_layer_close(layer);
@@ -58,9 +58,11 @@ struct clib_layer_error {
 
 struct clib_layer;
 
-/* directory exists and is empty; lowers are directories of the layers below, top first. One thread at a time.
- */
-struct clib_layer *clib_layer_open(const char *directory, const char *const *lowers, size_t count,
+/* directory exists and is empty; lowers are directories of the layers below, top first, and their names live
+ * as long as the layer. ready is a descriptor that becomes readable once they are complete, and is waited for
+ * where they are looked at: by feed, for what the archive leaves unsaid, or by finish. -1: they are complete.
+ * One thread at a time. */
+struct clib_layer *clib_layer_open(const char *directory, const char *const *lowers, size_t count, int ready,
                                    const struct clib_layer_limits *limits, struct clib_layer_error *error);
 int clib_layer_feed(struct clib_layer *layer, const void *data, size_t size, struct clib_layer_error *error);
 int clib_layer_finish(struct clib_layer *layer, struct clib_layer_stats *stats,

@@ -121,8 +121,9 @@ class LayerWriter(TarWriter):
 
     `directory` exists and is empty, and is the caller's to remove after a failure. `lowers` are the
     directories of the layers below, top first: what the archive leaves unsaid (a missing parent, the target
-    of a hard link) is as there. Device nodes, owners other than the caller and whiteouts need CAP_MKNOD,
-    CAP_CHOWN and CAP_SYS_ADMIN.
+    of a hard link, the root) is as there. With `ready`, a descriptor that becomes readable once these are complete,
+    they need not even be there before: `feed` and `finish` wait for it where they look at them. It stays the
+    caller's. Device nodes, owners other than the caller and whiteouts need CAP_MKNOD, CAP_CHOWN and CAP_SYS_ADMIN.
 
     Raises: StageError where a directory cannot be opened.
     Spec: image-spec layer.md
@@ -131,12 +132,19 @@ class LayerWriter(TarWriter):
     _prefix = "clib_layer"
 
     def __init__(
-        self, directory: str, *, lowers: Sequence[str] = (), limits: LayerLimits | None = None
+        self,
+        directory: str,
+        *,
+        lowers: Sequence[str] = (),
+        ready: int | None = None,
+        limits: LayerLimits | None = None,
     ) -> None:
         super().__init__(limits)
-        names = paths(lowers)
+        self._names = paths(lowers)
+        self._lowers = ffi.new("char *[]", self._names)  # the layer looks at them as long as it is open
+        gate = -1 if ready is None else ready
         self._layer = lib.clib_layer_open(
-            os.fsencode(directory), names, len(names), self._bounds(), self._error
+            os.fsencode(directory), self._lowers, len(lowers), gate, self._bounds(), self._error
         )
         if self._layer == ffi.NULL:
             raise StageError("layer", self._error.err, _first_missing(directory, *lowers))

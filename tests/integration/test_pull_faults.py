@@ -388,6 +388,58 @@ def test_pull_interrupted_while_its_config_stalls_does_not_wait_for_it(
     assert left_over(root) == []
 
 
+def test_layer_is_unpacked_before_the_one_below_has_come(
+    registry: ScriptedRegistry, images: ImageStore
+) -> None:
+    hold, (below, above) = threading.Event(), registry.layers
+    registry.fault = lambda r: Answer(body=registry.blobs[below], hold=hold) if below in r.path else None
+    unpacked: list[str] = []
+
+    def note(step: Progress) -> None:
+        if step.phase == "unpack" and not hold.is_set():
+            unpacked.append(step.digest)
+            hold.set()
+
+    watchdog = threading.Timer(20, hold.set)
+    watchdog.start()
+    try:
+        assert_whole(images.pull(registry.reference, progress=note))
+    finally:
+        watchdog.cancel()
+    assert unpacked == [above]
+
+
+STANDING = Layer().hardlink("etc/shadow", "etc/passwd").file("etc/deep/file", "x").finish()
+
+
+@pytest.mark.parametrize("status", [404, 200], ids=["fails", "comes late"])
+def test_layer_that_takes_of_the_one_below_waits_for_what_becomes_of_it(
+    images: ImageStore, root: Path, status: int
+) -> None:
+    hold = threading.Event()
+    with ScriptedRegistry(Image((IMAGE.layers[0], STANDING))) as registry:
+        below, above = registry.layers
+        late = Answer(status, registry.blobs[below] if status == 200 else b"", hold=hold)
+        registry.fault = lambda r: late if below in r.path else None
+
+        def note(step: Progress) -> None:
+            if step.phase == "download" and step.digest == above and step.current == step.total:
+                threading.Timer(0.3, hold.set).start()
+
+        if status == 404:
+            with pytest.raises(NotFound):
+                images.pull(registry.reference, progress=note)
+            assert left_over(root) == []
+            return
+        with opened(images.pull(registry.reference, progress=note).layers[0]) as top:
+            assert (
+                (top / "etc/shadow").read_text()
+                == (top / "etc/passwd").read_text()
+                == "root:x:0:0::/root:/bin/sh\n"
+            )
+            assert (top / "etc/deep/file").read_text() == "x"
+
+
 def test_pull_killed_is_cleared_away_by_prune_but_not_while_it_lives(
     registry: ScriptedRegistry, images: ImageStore, root: Path, snapshotter: SnapshotterName
 ) -> None:

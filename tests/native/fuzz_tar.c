@@ -117,7 +117,7 @@ static void write_layer(const uint8_t *data, size_t size, uint32_t seed) {
     const char *lowers[] = {lower};
     struct clib_layer_error error = {0};
     struct clib_layer_stats stats;
-    struct clib_layer *layer = clib_layer_open(root, lowers, 1, &limits, &error);
+    struct clib_layer *layer = clib_layer_open(root, lowers, 1, -1, &limits, &error);
     require(layer);
     while (size && !error.kind) {
         size_t taken = piece(&seed, size);

@@ -34,11 +34,11 @@ __all__ = ["CopySnapshotter"]
 class _CopyDraft:
     """`path` has the layer by itself in "layer" until it is finished, and then all of it in "root"."""
 
-    def __init__(self, path: str, lowers: Sequence[Layer]) -> None:
+    def __init__(self, path: str, lowers: Sequence[Layer], ready: int | None) -> None:
         self._path = path
         self._below = lowers[0].path if lowers else None
         make_directory(path)
-        self._layer = DirectoryDraft(f"{path}/layer", [layer.path for layer in lowers])
+        self._layer = DirectoryDraft(f"{path}/layer", [layer.path for layer in lowers], ready)
         self.feed = self._layer.feed
         self.close = self._layer.close
 
@@ -63,10 +63,15 @@ class CopySnapshotter:
 
     kind: LayerKind = "copy"
     suffix: str = ".copy"
-    parallel: bool = False
 
-    def prepare(self, path: str, lowers: Sequence[Layer], opened: OpenLayers) -> Draft:  # noqa: ARG002 - its layers are directories
-        return _CopyDraft(path, lowers)
+    def prepare(
+        self,
+        path: str,
+        lowers: Sequence[Layer],
+        opened: OpenLayers,  # noqa: ARG002 - its layers are directories
+        ready: int | None = None,
+    ) -> Draft:
+        return _CopyDraft(path, lowers, ready)
 
     def layers(self, paths: Sequence[str]) -> tuple[Layer, ...]:
         return tuple(Layer(f"{path}/root", self.kind) for path in paths[:1])

@@ -22,11 +22,11 @@ __all__ = ["DirectoryDraft", "DirectorySnapshotter", "make_directory"]
 class DirectoryDraft:
     """A directory that is being filled."""
 
-    def __init__(self, path: str, lowers: Sequence[str]) -> None:
+    def __init__(self, path: str, lowers: Sequence[str], ready: int | None = None) -> None:
         from containerlib._sys.layers import LayerWriter  # noqa: PLC0415 - loads the extension
 
         make_directory(path)
-        self._writer = LayerWriter(path, lowers=lowers)
+        self._writer = LayerWriter(path, lowers=lowers, ready=ready)
         self.feed = self._writer.feed
         self.close = self._writer.close
 
@@ -40,10 +40,15 @@ class DirectorySnapshotter:
 
     kind: LayerKind
     suffix: str = ""
-    parallel: bool = False
 
-    def prepare(self, path: str, lowers: Sequence[Layer], opened: OpenLayers) -> Draft:  # noqa: ARG002 - its layers are directories
-        return DirectoryDraft(path, [layer.path for layer in lowers])
+    def prepare(
+        self,
+        path: str,
+        lowers: Sequence[Layer],
+        opened: OpenLayers,  # noqa: ARG002 - its layers are directories
+        ready: int | None = None,
+    ) -> Draft:
+        return DirectoryDraft(path, [layer.path for layer in lowers], ready)
 
     def layers(self, paths: Sequence[str]) -> tuple[Layer, ...]:
         return tuple(Layer(path, self.kind) for path in paths)

@@ -49,9 +49,14 @@ class ErofsSnapshotter:
 
     kind: LayerKind
     suffix: str
-    parallel: bool = True
 
-    def prepare(self, path: str, lowers: Sequence[Layer], opened: OpenLayers) -> Draft:
+    def prepare(
+        self,
+        path: str,
+        lowers: Sequence[Layer],
+        opened: OpenLayers,
+        ready: int | None = None,  # noqa: ARG002 - it looks at them when it is finished
+    ) -> Draft:
         return _ErofsDraft(path, lowers, opened)
 
     def layers(self, paths: Sequence[str]) -> tuple[Layer, ...]:

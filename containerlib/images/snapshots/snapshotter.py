@@ -5,11 +5,10 @@ life of one; everything that has to do with names, rows and locks is the store's
 
     snapshotter = find_snapshotter("auto", Ground.of(place))
 
-    # the layers of an image, the lowest first; with `parallel` all at the same time, since only `finish` looks at
-    # the layers below
-    draft = snapshotter.prepare(path, lowers, opened)   # at a temporary name; lowers, top first, are drafts or whole
+    # the layers of an image, all at the same time: few look at those below before their end
+    draft = snapshotter.prepare(path, lowers, opened, ready)   # at a temporary name; lowers, top first, may be drafts
     for piece in tar_stream:
-        draft.feed(piece)
+        draft.feed(piece)                         # waits for `ready` where it looks at the layers below
     size = draft.finish()                         # what it says is checked, and the layer is complete
     draft.close()                                 # also after a failure; what is at `path` is the store's to remove
 
@@ -72,14 +71,13 @@ class Snapshotter(Protocol):
     def suffix(self) -> str:
         """The end of their names: a root may hold layers of several kinds under one chain id."""
 
-    @property
-    def parallel(self) -> bool:
-        """Whether the layers below may still be in the making until `finish`."""
-
-    def prepare(self, path: str, lowers: Sequence[Layer], opened: OpenLayers) -> Draft:
+    def prepare(
+        self, path: str, lowers: Sequence[Layer], opened: OpenLayers, ready: int | None = None
+    ) -> Draft:
         """Begins a layer at `path`, which is not there yet, on top of `lowers`, top first.
 
-        `opened` is for reading these. Raises: StageError.
+        `opened` is for reading these. They are complete when `finish` is called, and, with `ready`, before that when
+        this descriptor is readable; it is open as long as the draft. Raises: StageError.
         """
 
     def layers(self, paths: Sequence[str]) -> tuple[Layer, ...]:

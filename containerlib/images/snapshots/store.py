@@ -102,16 +102,16 @@ class Drafts:
         for chain_id in chain_ids:
             self._paths[chain_id] = self._lease.temporary(self._snapshots.path)
 
-    def prepare(self, chain: Sequence[str]) -> Draft:
+    def prepare(self, chain: Sequence[str], ready: int | None = None) -> Draft:
         """Begins the top layer of `chain` (the lowest first), on those below: whole, or reserved too.
 
-        What was begun of it before is removed. Raises: StageError.
+        These are complete when `ready` is readable. What was begun of it before is removed. Raises: StageError.
         """
         below = [self._path(chain_id) for chain_id in reversed(chain[:-1])]
         path = self._paths[chain[-1]]
         if os.path.lexists(path):
             remove_tree(path)
-        return self.snapshotter.prepare(path, self.snapshotter.layers(below), self._opened)
+        return self.snapshotter.prepare(path, self.snapshotter.layers(below), self._opened, ready)
 
     def done(self, chain_id: str, size: int) -> None:
         """The layer is complete and what it should be."""

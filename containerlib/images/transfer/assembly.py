@@ -3,9 +3,8 @@
     download threads     layer 3 ------+
                          layer 2 ---+  |        each blob into a file of its own (ingest.py)
                          layer 1 -+ |  |
-    unpacking threads             unpack 1, 2, 3, each following its file while it grows (unpacking.py): one after
-                                  the other, or on every processor where the snapshotter needs the layers below
-                                  only to finish one
+    unpacking threads             unpack 1, 2, 3, each following its file while it grows (unpacking.py), at the same
+                                  time: what looks at the layers below, the end of each, waits for these
     this thread          then, in one transaction: names for the blobs, the snapshots and the image
 
 Until that transaction there are only temporary names, which belong to a lease (leases.py).
@@ -17,6 +16,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 __all__ = ["assemble"]
 
 Report = Callable[[Progress], None]
+_AT_LEAST, _AT_MOST = 3, 6
+"""Layers that are unpacked at the same time: all that come at the same time, and no more than memory is meant for."""
 
 
 def assemble(
@@ -128,7 +130,7 @@ def _unpack_all(
     chain = config.chain_ids()
     missing = [i for i, chain_id in enumerate(chain) if not drafts.has(chain_id)]
     drafts.reserve(chain[i] for i in missing)
-    workers = (os.cpu_count() or 1) if drafts.snapshotter.parallel else 1
+    workers = min(max(_AT_LEAST, os.cpu_count() or 1), _AT_MOST)
     with ThreadPoolExecutor(workers, thread_name_prefix="containerlib-unpack") as pool:
         below: Future[None] | None = None
         futures = []
@@ -159,15 +161,39 @@ def _unpack_one(
 ) -> None:
     """One layer. `below` is the job of the last one under it that was not here."""
     chain = config.chain_ids()[: index + 1]
-    size = unpack(
-        transfer,
-        partial(drafts.prepare, chain),
-        diff_id=Digest.parse(config.diff_ids[index]),
-        compressed_size=manifest.layers[index].size,
-        progress=partial(_report_unpacked, report, str(manifest.layers[index].digest)),
-        wait_for_lowers=(lambda: None) if below is None else below.result,
-    )
+    with _ended(below) as ready:
+        size = unpack(
+            transfer,
+            partial(drafts.prepare, chain, ready),
+            diff_id=Digest.parse(config.diff_ids[index]),
+            compressed_size=manifest.layers[index].size,
+            progress=partial(_report_unpacked, report, str(manifest.layers[index].digest)),
+            wait_for_lowers=(lambda: None) if below is None else below.result,
+        )
     drafts.done(chain[-1], size)
+
+
+@contextmanager
+def _ended(job: Future[None] | None) -> Iterator[int | None]:
+    """A descriptor that is readable once the job has ended, well or not: C code waits for it. None: there is no job.
+
+    Jobs begin in their order, so that none waits for one that nobody works on. Not a pipe: a child that another thread
+    forks meanwhile would keep its end open.
+    """
+    if job is None:
+        yield None
+        return
+    event = os.eventfd(0)
+    try:
+        job.add_done_callback(partial(_tell, os.dup(event)))
+        yield event
+    finally:
+        os.close(event)
+
+
+def _tell(event: int, _: object) -> None:
+    os.eventfd_write(event, 1)
+    os.close(event)
 
 
 def _report_unpacked(report: Report, digest: str, done: int) -> None:

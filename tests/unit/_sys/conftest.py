@@ -118,7 +118,7 @@ class Applied(NamedTuple):
 Apply = Callable[..., Applied]
 
 
-@pytest.fixture(params=["directory", "erofs"])
+@pytest.fixture(params=["directory", "directory, layers below at need", "erofs"])
 def apply(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Apply]:
     """`apply(archive)` gives `.root` and `.stats`, by each of the writers: what they make of an archive is one.
 
@@ -135,6 +135,9 @@ def apply(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Apply]:
     before = look(outside)
     made = 0
     mounts = ExitStack()
+    ready = os.eventfd(1) if "at need" in request.param else None
+    if ready is not None:
+        mounts.callback(os.close, ready)
 
     def run(
         data: bytes | Archive,
@@ -153,13 +156,13 @@ def apply(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Apply]:
         writer = (
             erofs.ErofsWriter(str(image), lowers=below, limits=limits)
             if request.param == "erofs"
-            else layers.LayerWriter(str(root), lowers=below, limits=limits)
+            else layers.LayerWriter(str(root), lowers=below, ready=ready, limits=limits)
         )
         with writer:
             for start in range(0, len(archive), chunk):
                 writer.feed(archive[start : start + chunk])
             stats = writer.finish()
-        if request.param == "directory":
+        if request.param != "erofs":
             return Applied(root, stats, None)
         check_erofs(image)
         mounts.enter_context(mounted_erofs(image, root))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from containerlib.errors import InvalidArgument
+from containerlib._sys.layers import LayerWriter
+from containerlib.errors import InvalidArgument, StageError
 
 pytestmark = pytest.mark.privileged("CAP_CHOWN, CAP_MKNOD, CAP_SYS_ADMIN: makes owners and whiteouts")
 
@@ -225,3 +228,99 @@ def test_layer_hard_link_to_what_a_layer_deleted_is_refused(apply, archive, hidd
         apply(archive().hardlink("g", hidden), lowers=[middle, base])
     with pytest.raises(InvalidArgument, match="hard link"):
         apply(archive().file(".wh.f").file("d/.wh..wh..opq").hardlink("g", hidden), lowers=[base])
+
+
+# ---- layers that are made at the same time ----
+
+
+class Unfinished:
+    """A layer on `low`, which is not there before `complete`; its writer is fed by a thread."""
+
+    def __init__(self, tmp_path: Path, below: bytes) -> None:
+        self.low, self.root, self._below = tmp_path / "low", tmp_path / "top", below
+        self.root.mkdir()
+        self.ready = os.eventfd(0)
+        self.writer = LayerWriter(str(self.root), lowers=[str(self.low)], ready=self.ready)
+        self._threads = ThreadPoolExecutor()
+
+    def complete(self) -> None:
+        self.low.mkdir()
+        with LayerWriter(str(self.low)) as writer:
+            writer.feed(self._below)
+            writer.finish()
+        os.eventfd_write(self.ready, 1)
+
+    def waits(self, function: Callable[..., object], *arguments: object) -> None:
+        """Fails where the call does not wait for the layer below."""
+        call = self._threads.submit(function, *arguments)
+        with pytest.raises(TimeoutError):
+            call.result(0.2)
+        self.complete()
+        call.result()
+
+    def close(self) -> None:
+        self.writer.close()
+        self._threads.shutdown()
+        os.close(self.ready)
+
+
+@pytest.fixture
+def unfinished(tmp_path: Path, archive) -> Iterator[Unfinished]:
+    below = (
+        archive()
+        .directory(".", mode=0o711, uid=9, mtime=1e9)
+        .directory("a", mode=0o700, uid=5)
+        .file("a/f", b"low")
+    )
+    made = Unfinished(tmp_path, below.symlink("link", "a").data())
+    yield made
+    made.close()
+
+
+def test_layer_is_fed_before_the_one_below_is_there_and_takes_its_root_at_the_end(unfinished, archive, facts):
+    made = archive().directory("d").file("d/f", b"x").hardlink("d/g", "d/f").file("d/.wh.old").file(".wh.a")
+    unfinished.writer.feed(made.symlink("s", "d").directory("o").file("o/.wh..wh..opq").data())
+    unfinished.waits(unfinished.writer.finish)
+    assert facts(unfinished.root)["."] == facts(unfinished.low)["."]
+
+
+def test_layer_whose_root_is_said_needs_nothing_of_the_one_below(unfinished, archive, facts):
+    unfinished.writer.feed(archive().directory(".", mode=0o700, uid=3, mtime=2e9).file("f").data())
+    unfinished.writer.finish()
+    assert (unfinished.root.stat().st_uid, unfinished.root.stat().st_mtime) == (3, 2e9)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        lambda made: made.file("a/new"),
+        lambda made: made.file("link/new"),
+        lambda made: made.hardlink("new", "a/f"),
+        lambda made: made.directory("a").hardlink("a/new", "link/f"),
+    ],
+    ids=["parent", "link", "hard link", "hard link through a link"],
+)
+def test_layer_waits_for_the_one_below_where_it_takes_of_it(unfinished, archive, facts, entry):
+    data = entry(archive()).data()
+    unfinished.waits(unfinished.writer.feed, data)
+    unfinished.writer.finish()
+    again = unfinished.root.with_name("again")
+    again.mkdir()
+    with LayerWriter(str(again), lowers=[str(unfinished.low)]) as writer:
+        writer.feed(data)
+        writer.finish()
+    assert facts(unfinished.root) == facts(again)
+
+
+def test_layer_whose_root_is_opaque_waits_at_its_end(unfinished, archive):
+    unfinished.writer.feed(archive().directory(".").file(".wh..wh..opq").data())
+    unfinished.waits(unfinished.writer.finish)
+    assert is_whiteout(unfinished.root / "a")
+    assert is_whiteout(unfinished.root / "link")
+
+
+def test_layer_below_that_never_came_is_named(unfinished, archive):
+    os.eventfd_write(unfinished.ready, 1)
+    with pytest.raises(StageError) as caught:
+        unfinished.writer.feed(archive().file("a/new").data())
+    assert caught.value.errno == errno.ENOENT
