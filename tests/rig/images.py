@@ -111,6 +111,8 @@ class Image:
     """The architecture, if it is not this machine's."""
     algorithm: str = "sha256"
     """Of every digest."""
+    compression: str = "gzip"
+    """Or "zstd"."""
 
     @property
     def configuration(self) -> bytes:
@@ -132,8 +134,8 @@ class Image:
     def blobs(self) -> tuple[Blob, list[Blob]]:
         """The manifest, and what it names: the configuration, then the layers."""
         config = Blob(f"{OCI}.config.v1+json", self.configuration, self.algorithm)
-        packed = [gzip.compress(layer, self.compression_level, mtime=0) for layer in self.layers]
-        layers = [Blob(f"{OCI}.layer.v1.tar+gzip", layer, self.algorithm) for layer in packed]
+        packed = [self._compress(layer) for layer in self.layers]
+        layers = [Blob(f"{OCI}.layer.v1.tar+{self.compression}", layer, self.algorithm) for layer in packed]
         manifest = {
             "schemaVersion": 2,
             "mediaType": f"{OCI}.manifest.v1+json",
@@ -141,6 +143,13 @@ class Image:
             "layers": [layer.descriptor for layer in layers],
         }
         return Blob(f"{OCI}.manifest.v1+json", encode(manifest), self.algorithm), [config, *layers]
+
+    def _compress(self, layer: bytes) -> bytes:
+        if self.compression == "gzip":
+            return gzip.compress(layer, self.compression_level, mtime=0)
+        import zstandard
+
+        return zstandard.compress(layer, self.compression_level)
 
     def write_layout(self, path: Path, *, tag: str = "latest") -> Path:
         """An OCI image layout with this one image, named `tag`."""

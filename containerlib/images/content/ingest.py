@@ -1,6 +1,6 @@
 """A blob on its way in: written aside, hashed as it comes, and read by the unpacker while it still grows.
 
-       download thread                         unpacking thread
+       download threads                        unpacking thread
     ingest.write(chunk) ...                  for chunk in ingest.chunks(): ...
     ingest.finish()      -- verified -->     the last chunk, then the end
     ingest.restart()     ------------->      Restarted: what was read is not the blob
@@ -14,10 +14,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from containerlib.errors import RegistryError, StageError
-from containerlib.images.registry.sinks import check_digest
-from containerlib.spec.digest import Digest, Hasher
+from containerlib.images.registry.sinks import HashedFile, check_digest
+from containerlib.spec.digest import Digest
 
 __all__ = ["Ingest", "Restarted"]
 
@@ -43,59 +44,55 @@ class Ingest:
     ) -> None:
         self.path = path
         self._on_write = on_write
-        self.written = 0
         self.restarts = 0
         self._expected = expected
         self._size = size
-        self._algorithm = expected.algorithm if expected else "sha256"
-        self._hasher = Hasher(self._algorithm)
         self._changed = threading.Condition()
         self._done = False
         self._error: BaseException | None = None
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise StageError("content", error.errno or 0, path) from error
+        self._file = HashedFile(fd, expected.algorithm if expected else "sha256")
+
+    @property
+    def written(self) -> int:
+        """How many bytes have come."""
+        return self._file.written
 
     def write(self, chunk: bytes | memoryview) -> None:
         """Appends `chunk`. Raises: RegistryError as soon as there is more than was promised; StageError."""
-        if self._size is not None and self.written + len(chunk) > self._size:
-            raise self._wrong_size("more")
-        if self._error is not None:
-            raise self._error
-        self._hasher.update(chunk)
-        view = memoryview(chunk)
-        try:
-            while view:
-                view = view[os.write(self._fd, view) :]
-        except OSError as error:
-            raise StageError(
-                "content", error.errno or 0, self.path, advice="free some space there and try again"
-            ) from error
-        with self._changed:
-            self.written += len(chunk)
-            self._changed.notify_all()
-        self._on_write(self.written)
+        self._check_room(self.written + len(chunk))
+        with self._typed("free some space there and try again"):
+            self._file.write(chunk)
+        self._came()
+
+    def write_ahead(self, position: int, chunk: bytes | memoryview) -> None:
+        """Keeps what comes at `position` until `take` says that its turn has come. Raises: as `write`."""
+        self._check_room(position + len(chunk))
+        with self._typed("free some space there and try again"):
+            self._file.write_ahead(position, chunk)
+
+    def take(self, end: int) -> None:
+        """What was written ahead has come, up to `end`. Raises: StageError."""
+        with self._typed():
+            self._file.take(end)
+        self._came()
 
     def check(self) -> Digest:
         """Holds what is there against what was promised. Raises: RegistryError for a wrong size or digest."""
         if self._size is not None and self.written != self._size:
             raise self._wrong_size(f"{self.written}")
-        digest = self._hasher.digest()
+        digest = self._file.digest()
         if self._expected is not None:
             check_digest(self._expected, digest)
         return digest
 
     def restart(self) -> None:
         """Forgets what was written, for other bytes from elsewhere; readers get `Restarted`. Raises: StageError."""
-        with self._changed:
-            try:
-                os.ftruncate(self._fd, 0)
-                os.lseek(self._fd, 0, os.SEEK_SET)
-            except OSError as error:
-                raise StageError("content", error.errno or 0, self.path) from error
-            self._hasher = Hasher(self._algorithm)
-            self.written = 0
+        with self._changed, self._typed():
+            self._file.restart()
             self.restarts += 1
             self._changed.notify_all()
         self._on_write(0)
@@ -106,12 +103,8 @@ class Ingest:
         with self._changed:
             self._done = True
             self._changed.notify_all()
-        try:
-            os.fsync(self._fd)
-        except OSError as error:
-            raise StageError(
-                "content", error.errno or 0, self.path, advice="free some space there"
-            ) from error
+        with self._typed("free some space there"):
+            os.fsync(self._file.fd)
         return digest
 
     def fail(self, error: BaseException) -> None:
@@ -141,7 +134,7 @@ class Ingest:
                 if self._error is not None:
                     raise self._error
                 # Under the lock, because `close` may come from another thread and the number be used again.
-                chunk = os.pread(self._fd, min(_READ_SIZE, self.written - offset), offset)
+                chunk = os.pread(self._file.fd, min(_READ_SIZE, self.written - offset), offset)
             if not chunk:
                 return
             offset += len(chunk)
@@ -151,7 +144,25 @@ class Ingest:
         """Closes the file; a reader that is still there fails."""
         self.fail(ValueError("the blob is closed"))
         with self._changed:
-            os.close(self._fd)
+            os.close(self._file.fd)
+
+    def _came(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+        self._on_write(self.written)
+
+    def _check_room(self, end: int) -> None:
+        if self._size is not None and end > self._size:
+            raise self._wrong_size("more")
+        if self._error is not None:
+            raise self._error
+
+    @contextmanager
+    def _typed(self, advice: str = "") -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StageError("content", error.errno or 0, self.path, advice=advice) from error
 
     def _wrong_size(self, what: str) -> RegistryError:
         return RegistryError(

@@ -2,7 +2,7 @@
 
     connection 1   [segment 0]  fast? the rest in one request, as another connection would bring nothing
                                 not? [1]      [4]   ...
-    connection 2                     [2]    [5]     ...      what comes before its turn waits in memory
+    connection 2                     [2]    [5]     ...      what comes before its turn waits in the sink
     connection 3                     [3]      [6]   ...
     sink           0 ........... 1 .. 2 .. 3 .. 4 ..
 
@@ -46,11 +46,19 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", re.ASC
 
 
 class Sink(Protocol):
-    """Where a blob's bytes go, in order, from several threads one at a time."""
+    """Where a blob's bytes go, from several threads one at a time."""
 
     @property
     def written(self) -> int: ...
-    def write(self, chunk: bytes) -> None: ...
+    def write(self, chunk: bytes) -> None:
+        """What comes next."""
+
+    def write_ahead(self, position: int, chunk: bytes) -> None:
+        """What will come at `position`, which is beyond what is written."""
+
+    def take(self, end: int) -> None:
+        """What was written ahead comes next, up to `end`."""
+
     def check(self) -> object:
         """Raises: RegistryError where what was written is not the blob."""
 
@@ -189,8 +197,8 @@ class _InOrder:
         self._changed = threading.Condition()
         self._taken = 0
         self._turn = 0
-        self._waiting: dict[int, list[bytes]] = {}
-        self._whole: set[int] = set()
+        self._ends = list(self._starts)
+        """Up to where each segment has come."""
         self._error: BaseException | None = None
 
     def run(self) -> None:
@@ -206,12 +214,9 @@ class _InOrder:
     def _work(self) -> None:
         try:
             while (number := self._take()) is not None:
-                start = self._starts[number]
-                end = min(start + SEGMENT, self._blob.size)
-                with closing(self._blob.read(start, end, part=True)) as chunks:
+                with closing(self._blob.read(self._starts[number], self._end(number), part=True)) as chunks:
                     for chunk in chunks:
                         self._put(number, chunk)
-                self._done(number)
         except BaseException as error:  # raised again where they are waited for
             with self._changed:
                 self._error = self._error or error
@@ -233,14 +238,13 @@ class _InOrder:
             if number == self._turn:
                 self._sink.write(chunk)
             else:
-                self._waiting.setdefault(number, []).append(chunk)
-
-    def _done(self, number: int) -> None:
-        """Whose turn it is then writes what waited."""
-        with self._changed:
-            self._whole.add(number)
-            while self._turn in self._whole and self._error is None:
+                self._sink.write_ahead(self._ends[number], chunk)
+            self._ends[number] += len(chunk)
+            while self._turn < len(self._starts) and self._ends[self._turn] == self._end(self._turn):
                 self._turn += 1
-                for chunk in self._waiting.pop(self._turn, ()):
-                    self._sink.write(chunk)
-            self._changed.notify_all()
+                if self._turn < len(self._starts):
+                    self._sink.take(self._ends[self._turn])
+                self._changed.notify_all()
+
+    def _end(self, number: int) -> int:
+        return min(self._starts[number] + SEGMENT, self._blob.size)

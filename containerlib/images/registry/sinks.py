@@ -1,15 +1,19 @@
-"""Blobs into files, where there is no content store."""
+"""Blobs into files, in whatever order their parts come; and into a file that is all there is, without a store."""
 
 from __future__ import annotations
 
+import errno
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 
 from containerlib.errors import RegistryError, StageError
 from containerlib.spec.digest import Digest, Hasher
 
-__all__ = ["FileSink", "check_digest"]
+__all__ = ["FileSink", "HashedFile", "check_digest"]
+
+_PIECE = 256 * 1024
 
 
 def check_digest(expected: Digest, digest: Digest) -> None:
@@ -22,14 +26,59 @@ def check_digest(expected: Digest, digest: Digest) -> None:
         )
 
 
+class HashedFile:
+    """A blob's bytes in the open file `fd`, which may come before their turn, and are hashed when that has come.
+
+    Every call raises OSError. Not for two threads at once.
+    """
+
+    def __init__(self, fd: int, algorithm: str) -> None:
+        self.fd = fd
+        self.written = 0
+        """How many there are from the start on."""
+        self._algorithm = algorithm
+        self._hasher = Hasher(algorithm)
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        """What comes next."""
+        self._hasher.update(chunk)
+        self.write_ahead(self.written, chunk)
+        self.written += len(chunk)
+
+    def write_ahead(self, position: int, chunk: bytes | memoryview) -> None:
+        """What will come at `position`."""
+        os.lseek(self.fd, position, os.SEEK_SET)  # not every system has pwrite(2)
+        view = memoryview(chunk)
+        while view:
+            view = view[os.write(self.fd, view) :]
+
+    def take(self, end: int) -> None:
+        """What was written ahead has come, up to `end`."""
+        os.lseek(self.fd, self.written, os.SEEK_SET)
+        while self.written < end:
+            chunk = os.read(self.fd, min(_PIECE, end - self.written))
+            if not chunk:
+                raise OSError(errno.EIO, "the file is shorter than what was written to it")
+            self._hasher.update(chunk)
+            self.written += len(chunk)
+
+    def digest(self) -> Digest:
+        """Of all that has come."""
+        return self._hasher.digest()
+
+    def restart(self) -> None:
+        """It is empty again."""
+        os.ftruncate(self.fd, 0)
+        self._hasher = Hasher(self._algorithm)
+        self.written = 0
+
+
 class FileSink:
     """A file beside `path`, renamed at the end of `with` if it is what `expected` says, and else removed."""
 
     def __init__(self, path: str, expected: Digest) -> None:
-        self.written = 0
         self._path = path
         self._expected = expected
-        self._hasher = Hasher(expected.algorithm)
         import tempfile  # noqa: PLC0415 - what pulls into a store does without
 
         directory, name = os.path.split(path)
@@ -37,28 +86,39 @@ class FileSink:
             fd, self._aside = tempfile.mkstemp(prefix=f".{name}.", dir=directory or ".")
         except OSError as error:
             raise StageError("content", error.errno or 0, path) from error
-        self._file = os.fdopen(fd, "wb", buffering=0)
+        self._file = HashedFile(fd, expected.algorithm)
+
+    @property
+    def written(self) -> int:
+        return self._file.written
 
     def write(self, chunk: bytes) -> None:
-        self._hasher.update(chunk)
-        view = memoryview(chunk)
+        with self._typed():
+            self._file.write(chunk)
+
+    def write_ahead(self, position: int, chunk: bytes) -> None:
+        with self._typed():
+            self._file.write_ahead(position, chunk)
+
+    def take(self, end: int) -> None:
+        with self._typed():
+            self._file.take(end)
+
+    def check(self) -> None:
+        check_digest(self._expected, self._file.digest())
+
+    def restart(self) -> None:
+        with self._typed():
+            self._file.restart()
+
+    @contextmanager
+    def _typed(self) -> Iterator[None]:
         try:
-            while view:
-                view = view[self._file.write(view) :]
+            yield
         except OSError as error:
             raise StageError(
                 "content", error.errno or 0, self._path, advice="free some space there and try again"
             ) from error
-        self.written += len(chunk)
-
-    def check(self) -> None:
-        check_digest(self._expected, self._hasher.digest())
-
-    def restart(self) -> None:
-        self._file.seek(0)
-        self._file.truncate()
-        self._hasher = Hasher(self._expected.algorithm)
-        self.written = 0
 
     def __enter__(self) -> FileSink:
         return self
@@ -66,7 +126,7 @@ class FileSink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        os.close(self._file.fd)
         try:
             if kind is None:
                 self.check()

@@ -19,7 +19,8 @@ from containerlib.errors import InvalidArgument, Unsupported
 
 __all__ = ["ahead", "decoded"]
 
-_PIECE = 1024 * 1024
+_PIECE = 256 * 1024
+"""Eight of them wait for each layer that is unpacked; larger ones are no faster (measured)."""
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
@@ -27,7 +28,7 @@ _FOREIGN = {b"\xfd7zXZ\x00": "xz", b"1AY&SY": "bzip2"}  # the latter after "BZh"
 
 
 def decoded(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The decompressed bytes of `chunks`, in pieces of at most 1 MiB.
+    """The decompressed bytes of `chunks`, in pieces of at most 256 KiB.
 
     Raises: InvalidArgument(field="layer") where they are damaged; Unsupported for a compression other than
     gzip and zstd.

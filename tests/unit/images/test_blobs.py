@@ -122,7 +122,7 @@ def test_large_blob_over_a_slow_connection_comes_in_segments_at_once() -> None:
 
 
 def test_segments_are_asked_for_no_further_ahead_than_there_are_connections() -> None:
-    """The first of them is late, and memory holds what comes before its turn."""
+    """The first of them is late, and the sink holds what comes before its turn."""
     late, asked = threading.Event(), []
 
     def pace(request: httpx.Request) -> None:
@@ -139,6 +139,31 @@ def test_segments_are_asked_for_no_further_ahead_than_there_are_connections() ->
     assert late.is_set()
     before = asked[: asked.index("late")]
     assert max(number for number in before if isinstance(number, int)) <= blobs.CONNECTIONS
+
+
+def test_segments_before_their_turn_wait_in_the_sink() -> None:
+    others = threading.Semaphore(0)
+
+    def pace(request: httpx.Request) -> None:
+        first, _ = span(request, len(LARGE))
+        if first == 0:
+            time.sleep(1.1 * blobs.SEGMENT / blobs.FAST)
+        elif first == blobs.SEGMENT:  # whose turn it is
+            for _ in range(blobs.CONNECTIONS - 1):
+                assert others.acquire(timeout=10)
+
+    class Watched(Memory):
+        ahead = 0
+
+        def write_ahead(self, position: int, chunk: bytes) -> None:
+            super().write_ahead(position, chunk)
+            self.ahead += len(chunk)
+            if self.ahead % blobs.SEGMENT == 0:
+                others.release()
+
+    sink = Watched()
+    assert fetch(honest(LARGE, pace), len(LARGE), sink) == LARGE
+    assert sink.ahead >= (blobs.CONNECTIONS - 1) * blobs.SEGMENT
 
 
 def test_segment_that_breaks_off_goes_on_where_it_was() -> None:

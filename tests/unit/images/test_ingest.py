@@ -75,3 +75,27 @@ def test_write_of_more_than_promised_is_refused_before_it_is_written(ingest: Ing
 def test_directory_that_is_missing_is_a_stage_error(tmp_path: Path) -> None:
     with pytest.raises(StageError, match="ENOENT"):
         Ingest(str(tmp_path / "missing" / "blob"))
+
+
+def test_bytes_before_their_turn_are_neither_read_nor_counted(ingest: Ingest) -> None:
+    ingest.write(DATA[:1000])
+    ingest.write_ahead(600_000, DATA[600_000:])
+    ingest.write_ahead(1000, DATA[1000:400_000])
+    assert ingest.written == 1000
+    ingest.take(400_000)
+    assert ingest.written == 400_000
+    ingest.write(DATA[400_000:600_000])
+    ingest.take(len(DATA))
+    assert ingest.finish() == Digest.of(DATA)
+    assert b"".join(ingest.chunks()) == DATA
+
+
+def test_bytes_beyond_what_was_promised_are_refused_before_their_turn(ingest: Ingest) -> None:
+    with pytest.raises(RegistryError, match="more came"):
+        ingest.write_ahead(len(DATA) - 1, b"xx")
+
+
+def test_bytes_that_were_never_written_ahead_are_no_blob(ingest: Ingest) -> None:
+    ingest.write_ahead(0, DATA[:10])
+    with pytest.raises(StageError, match="EIO"):
+        ingest.take(11)

@@ -84,6 +84,22 @@ def test_large_body_comes_whole_or_as_an_error(missing: int) -> None:
             assert body_of(address) == data
 
 
+class Fast(httpcore.NetworkStream):
+    """A peer that has sent more than anybody asks for."""
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - it waits for nothing
+        return bytes(max_bytes)
+
+    def get_extra_info(self, info: str) -> None:  # noqa: ARG002 - it has no socket
+        return None
+
+
+def test_connection_is_read_in_pieces_of_which_many_may_be_in_memory() -> None:
+    connection = Network().adopt(Fast())
+    connection.answered = True
+    assert [len(connection.read(65_536)) for _ in range(3)] == [65_536, 262_144, 262_144]
+
+
 def test_large_body_in_chunks_comes_whole() -> None:
     data = os.urandom(1 << 20)
 
