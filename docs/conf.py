@@ -23,5 +23,8 @@ _ALIASES = (
     r"_OnProgress|_P|Auth|Check|Compression|EventKind|(.*\.)?Credentials|FileMode|HealthAction|ManifestFormat|MountSource"
     r"|Recursion|RestartPolicy|Size|SnapshotterName|Source|Target|(.*\.)?(Ready|Wait)Condition"
 )
-_BELOW = r"Flowing|.*\.ContainerHandle|ImagesPruned|VerifyReport|.*\.(ConfigurationFiles|Document|Retry)"
+_BELOW = (
+    r"Flowing|.*\.(Container|Network)Handle|ImagesPruned|(Image|Network|Volume)Record|VerifyReport"
+    r"|.*\.(ConfigurationFiles|Document|Retry)"
+)
 nitpick_ignore_regex = [("py:.*", f"{_ELSEWHERE}|{_ALIASES}|{_BELOW}")]
