@@ -39,6 +39,7 @@ from containerlib.runtime import (
 )
 from containerlib.runtime.cgroups.cgroup import remove_if_empty
 from containerlib.runtime.kernel import HOST_FILES, KernelFiles
+from containerlib.runtime.lifetime import Lifetime, write_policy
 from containerlib.shim import read_log_bytes
 from containerlib.spec.image_config import ImageConfig
 from containerlib.spec.options import ContainerOptions
@@ -187,6 +188,7 @@ def end(container: Bundled) -> None:
         supervisor = connect(container.directory)
         if supervisor is not None:
             with supervisor:
+                write_policy(container.directory, Lifetime())  # or it starts the next run
                 supervisor.signal(signal.SIGKILL, everyone=True)
                 with contextlib.suppress(Error):
                     container.cgroup.thaw()
