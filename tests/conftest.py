@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rig import host, images
-from rig.leaks import Surroundings, leaks_since
+from rig.leaks import Processes, Surroundings, leaks_since
 from rig.registry import Registry
 from rig.snapshotters import usable
 
@@ -47,21 +47,31 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def surroundings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def surroundings(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Processes]:
     """Fails the run when it leaves anything behind. Set up first, and so looked at last."""
+    processes = Processes()
     temporary = tmp_path_factory.mktemp("temporary")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(temporary))
         patch.setattr(tempfile, "tempdir", None)
         before = Surroundings.look(temporary)
-        yield
+        yield processes
         leaks = leaks_since(before, temporary)
     if not leaks:
         return
-    report = "\n  ".join(["the tests left something behind:", *leaks])
+    report = "\n  ".join(["the tests left something behind:", *map(processes.explained, leaks)])
     if request.config.getoption("--leaks") == "fail":
         pytest.fail(report, pytrace=False)
     print(report)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def seen(request: pytest.FixtureRequest, surroundings: Processes) -> Iterator[None]:
+    """Notes which processes a file of tests has left, for the report of the leaks."""
+    yield
+    surroundings.look(request.node.nodeid)
 
 
 @pytest.fixture

@@ -55,6 +55,21 @@ class Surroundings:
         return lines
 
 
+class Processes:
+    """When each of our processes was seen first, so that one left behind leads to who made it."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, str] = {}
+
+    def look(self, after: str) -> None:
+        for line in our_processes():
+            self._seen.setdefault(line, after)
+
+    def explained(self, leak: str) -> str:
+        """The leak, and after what it was first seen."""
+        return next((f"{leak}, seen after {when}" for line, when in self._seen.items() if line in leak), leak)
+
+
 def leaks_since(before: Surroundings, temporary: Path) -> list[str]:
     """The leaks that are still there after a grace for what is on its way out."""
     deadline = time.monotonic() + GRACE_SECONDS
@@ -75,9 +90,16 @@ def our_processes() -> Iterator[str]:
         except OSError:  # it ended meanwhile
             continue
         ours = in_our_cgroup or name.startswith(OURS) or OURS in program_of(entry)
-        line = f"{name} pid {entry.name} start time {start_time}"
         if parent == me or (ours and state != "Z"):
-            yield line
+            yield f"{name} pid {entry.name} start time {start_time} in {directory_of(entry)}"
+
+
+def directory_of(process: Path) -> str:
+    """Where it works: a supervisor in its container's directory, whose path has the test's name in it."""
+    try:
+        return str(process.joinpath("cwd").readlink())
+    except OSError:
+        return "?"
 
 
 def program_of(process: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rig.leaks import Surroundings
+from rig.leaks import Processes, Surroundings
 from rig.mounts import mounted_tmpfs
 
 
@@ -24,6 +24,19 @@ def test_surroundings_with_a_child_process_name_it(tmp_path: Path) -> None:
         leaks = Surroundings.look(tmp_path).beyond(before)
         child.kill()
     assert any(f"processes: left behind: sleep pid {child.pid} " in leak for leak in leaks)
+
+
+def test_process_left_behind_says_where_it_works_and_after_what_it_was_seen(tmp_path: Path) -> None:
+    before, processes = Surroundings.look(tmp_path), Processes()
+    with subprocess.Popen(["sleep", "60"], cwd=tmp_path) as child:
+        for name in ("test_first.py", "test_second.py"):
+            processes.look(name)
+        leaks = [processes.explained(leak) for leak in Surroundings.look(tmp_path).beyond(before)]
+        child.kill()
+    assert any(
+        f" pid {child.pid} " in leak and leak.endswith(f" in {tmp_path}, seen after test_first.py")
+        for leak in leaks
+    )
 
 
 def test_surroundings_with_a_temporary_file_name_it(tmp_path: Path) -> None:
