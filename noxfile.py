@@ -34,10 +34,9 @@ INSTALLED = {"PYTHONSAFEPATH": "1"}
 # Debian's names: what the tests run for real, and the compiler. Where a package has another name it is
 # missed, and the tests that need it skip and say so.
 TEST_PACKAGES = [
-    "buildah", "busybox-static", "clang", "conmon", "containerd", "crun", "docker-registry", "docker.io", "erofs-utils",
-    "gcc",
-    "iproute2", "libc6-dev", "libclang-rt-dev", "libseccomp2", "nftables", "openssl", "podman", "redis-server", "runc",
-    "skopeo", "uidmap", "umoci",
+    "bind9-dnsutils", "buildah", "busybox-static", "clang", "conmon", "containerd", "crun", "dnsmasq-base",
+    "docker-registry", "docker.io", "erofs-utils", "gcc", "iproute2", "libc6-dev", "libclang-rt-dev", "libseccomp2",
+    "musl-tools", "nftables", "openssl", "podman", "redis-server", "runc", "skopeo", "uidmap", "umoci",
 ]  # fmt: skip
 SANITIZED = [
     f"tests/integration/test_{name}.py"

@@ -58,6 +58,8 @@ enum clib_op_kind {
     CLIB_OP_NETLINK,  /* data: messages; n0 protocol and << 32 an errno that is none, n1 where in them the pid
                          of  the first process goes or 0, n2 how many answers come; in its own namespace, also
                          after  the end */
+    CLIB_OP_RESOLVER, /* shim: t0 host directory of names, t1 the file in it of what the container sees:
+                         starts who answers for names in the first process's network namespace */
     CLIB_OP_LISTENER, /* shim: t0 socket that takes the seccomp listener, size 1: at t2 a state as a HOOK has
                          it */
     CLIB_OP_HOOK, /* t0 program, n0 argc, n1 envc, n2 milliseconds or 0, size = argc + envc + 1 strings at t2:
@@ -289,6 +291,9 @@ struct clib_message {
     int32_t value[4];
     int64_t number[2];
 };
+
+/* 127.0.0.11's, where the resolver of a container listens, and to which what comes for 53 is brought */
+enum clib_resolver_port { CLIB_RESOLVER_PORT = 61053 };
 
 /* ---- `policy` in a container's directory: what its shim does when the program has ended, or is not well
  * ----

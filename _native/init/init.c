@@ -183,6 +183,7 @@ int init_run_op(struct init *init, const struct clib_op *op) {
     case CLIB_OP_LEND:
     case CLIB_OP_BORROW:
     case CLIB_OP_LINK:
+    case CLIB_OP_RESOLVER:
     case CLIB_OP_LISTENER:
     case CLIB_OP_RUNTIME:
     case CLIB_OP_ROOT_FUSE:

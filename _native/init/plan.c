@@ -42,6 +42,7 @@ static enum payload payload_of(uint32_t kind) {
     case CLIB_OP_PERSONALITY:
     case CLIB_OP_IO_PRIORITY:
     case CLIB_OP_LABEL:
+    case CLIB_OP_RESOLVER:
     case CLIB_OP_HOLD:
     case CLIB_OP_CGROUP_JOIN:
     case CLIB_OP_UNSHARE:
@@ -121,6 +122,7 @@ static uint32_t needed_texts(uint32_t kind) {
     case CLIB_OP_LABEL:
     case CLIB_OP_ROOT_FUSE:
     case CLIB_OP_NAMESPACE:
+    case CLIB_OP_RESOLVER:
         return 3;
     case CLIB_OP_ROOT_OVERLAY:
         return 4;

@@ -11,8 +11,7 @@
 
 enum { REQUEST_SIZE = 4096 };
 
-/* closes every descriptor from 3 on but those kept (-1: none) */
-static void close_others(const int *kept, int count) {
+void close_others(const int *kept, int count) {
     int next = 3;
     for (;;) {
         int least = -1;

@@ -180,6 +180,8 @@ static int run_op(struct shim *shim, const struct clib_op *op, int number, int *
         return link_move(shim->pid, op_text(plan, op, 0), op_text(plan, op, 1));
     case CLIB_OP_NETLINK:
         return netlink_run(plan, op, shim->pid);
+    case CLIB_OP_RESOLVER:
+        return names_start(shim, op);
     case CLIB_OP_LISTENER:
         return send_listener(shim, op, number);
     case CLIB_OP_HOOK:

@@ -132,6 +132,7 @@ struct shim {
     int root_daemon; /* pidfd of who serves the container's root, or -1 */
     int guard;       /* of a foreign container: ends it where this process is killed */
     int lent;        /* a mount in the container's mount namespace, or -1 */
+    int resolver;    /* pidfd of who answers for names, or -1 */
     int host_mounts; /* of a foreign container: the mount namespace that its shim has left, or -1 */
     int64_t start_time;
     int64_t ended_at;        /* on the monotonic clock */
@@ -258,6 +259,10 @@ void roots_end(struct shim *shim);
 /* link.c: moves a network device to the namespace of a process */
 int link_move(int pid, const char *name, const char *new_name);
 
+/* names.c: who answers for names, until the end of the run */
+int names_start(struct shim *shim, const struct clib_op *op);
+void names_end(struct shim *shim);
+
 /* after.c */
 void after_kill(const struct shim *shim);
 /* the same, until there is nothing left to kill */
@@ -327,6 +332,8 @@ void health_reaped(struct shim *shim);
 
 /* check.c: the process that makes a check; its pid, with shim->health's descriptors, or -errno */
 int check_start(struct shim *shim, const struct clib_policy *policy);
+/* closes every descriptor from 3 on but those kept (-1: none) */
+void close_others(const int *kept, int count);
 
 /* probe.c: what a check of a port comes to: an exit code and in value[3] errno */
 struct clib_message probe(int target, const struct clib_policy *policy, const char *request, size_t size,

@@ -12,6 +12,7 @@ from containerlib.engine.mountpoints import ensure_mountpoints
 from containerlib.engine.owner import Owner, this_process
 from containerlib.errors import StageError
 from containerlib.images import ImageStore
+from containerlib.networking.names import NameFiles
 from containerlib.runtime import NATIVE, Driver, find_driver
 from containerlib.runtime.cgroups.cgroup import remove_if_empty
 from containerlib.store import Store
@@ -52,6 +53,7 @@ class Core:
         self.volumes = VolumeStore(Path(root), self.store)
         # Several roots share the host's one cgroup tree: the tag keeps the prune of one away from the others.
         self.cgroup_tag = hashlib.sha256(os.path.realpath(root).encode()).hexdigest()[:8]
+        self.names = NameFiles(f"{root}/networks")
         self.layer_mounts = LayerMounts()
         self.owned: dict[str, Instance] = {}
 

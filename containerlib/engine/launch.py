@@ -33,7 +33,7 @@ from containerlib.engine.lifetime import health_of, is_removed, prepare
 from containerlib.engine.lock import locked
 from containerlib.engine.mounting import bound, image_roots, images_of, shared, whole
 from containerlib.engine.names import new_id, new_name
-from containerlib.engine.networks import links_of, place
+from containerlib.engine.networks import links_of, names_inside, place
 from containerlib.engine.option_files import timezone, with_files
 from containerlib.engine.removal import remove_anonymous
 from containerlib.engine.sources import HostSource, ImageSource, Resolved, resolve
@@ -352,5 +352,6 @@ def _files(instance: Instance, options: ContainerOptions) -> list[Mount]:
     else:
         names = Names(options.hosts, options.dns, options.dns_search, options.dns_options)
         hostname = default_hostname(options, instance.id)
-        mounts = write_files(instance.directory, network(options.network), hostname, names=names)
+        inside = names_inside(instance, names, hostname)
+        mounts = write_files(instance.directory, network(options.network), hostname, names=inside)
     return mounts if options.timezone is None else [*mounts, timezone(options.timezone)]

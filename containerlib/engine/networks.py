@@ -18,12 +18,15 @@ from attrs import frozen
 
 from containerlib.engine.wiring import links
 from containerlib.errors import AlreadyExists, Conflict, InvalidArgument
-from containerlib.networking import bridge, firewall, subnets
+from containerlib.networking import Names, bridge, firewall, names, subnets
 from containerlib.networking.bridge import BridgeNetwork, Endpoint
+from containerlib.networking.files import read_host_file
 from containerlib.networking.firewall import Forward
+from containerlib.networking.names import RESOLVER, Line, Server
 from containerlib.networking.netlink import Netlink, route
 from containerlib.networking.reservation import Reservation, reserve
 from containerlib.networking.subnets import Addresses
+from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.links import NO_LINKS, Links
 from containerlib.runtime.supervisor import has_shim
 from containerlib.spec.options import ContainerOptions, NetworkOption, PortOption
@@ -39,12 +42,15 @@ __all__ = [
     "NetworkOptions",
     "PublishedPort",
     "create",
+    "forget_names",
     "links_of",
+    "names_inside",
     "networks_of",
     "place",
     "published",
     "reclaim",
     "remove",
+    "rename",
 ]
 
 DEFAULT = "bridge"
@@ -122,6 +128,7 @@ def remove(core: Core, name: str) -> None:
         core.store.events.add(
             EventRow("network", "remove", record.id, record.name, labels=dict(record.labels))
         )
+    core.names.forget(record.id)
     bridge.remove(_bridge(record))
 
 
@@ -162,18 +169,18 @@ def _connect(
     with store.database.transaction():
         taken = store.networks.taken(record.id)
         addresses = tuple(str(_choose(instance.id, one, wanted, taken)) for one in network.subnets)
-        store.networks.connect(
-            EndpointRecord(
-                record.id,
-                instance.id,
-                f"cl{instance.id[:10]}{number:x}",
-                f"eth{number}",
-                mac,
-                addresses,
-                wanted.aliases,
-                [_port(port) for port in ports],
-            )
+        endpoint = EndpointRecord(
+            record.id,
+            instance.id,
+            f"cl{instance.id[:10]}{number:x}",
+            f"eth{number}",
+            mac,
+            addresses,
+            wanted.aliases,
+            [_port(port) for port in ports],
         )
+        store.networks.connect(endpoint)
+        instance.core.names.add(record.id, _line(record, endpoint, instance.record.name))
 
 
 def _choose(container_id: str, addresses: Addresses, wanted: NetworkOption, taken: frozenset[str]) -> Address:
@@ -205,6 +212,7 @@ def links_of(instance: Instance) -> Iterator[tuple[Links, Sequence[int]]]:
         return
     held: list[Reservation] = []
     try:
+        networks: list[BridgeNetwork] = []
         wirings = []
         for number, endpoint in enumerate(endpoints):
             network = _bridge(instance.core.store.networks.get(endpoint.network_id))
@@ -214,11 +222,62 @@ def links_of(instance: Instance) -> Iterator[tuple[Links, Sequence[int]]]:
             if bound != list(endpoint.ports):
                 instance.core.store.networks.set_ports(endpoint, bound)
             place = _endpoint(network, endpoint, number, reserved)
+            networks.append(network)
             wirings.append(bridge.wire(network, bridge.ensure(network), place))
-        yield links(wirings), [descriptor for one in held for descriptor in one.descriptors]
+        view = instance.core.names.show(
+            instance.id, [one.id for one in networks], _servers(instance, networks)
+        )
+        yield (
+            links(wirings, ops.resolver(instance.core.names.directory, view)),
+            [descriptor for one in held for descriptor in one.descriptors],
+        )
     finally:
         for one in held:
             one.close()
+
+
+def _servers(instance: Instance, networks: Sequence[BridgeNetwork]) -> Sequence[Server]:
+    """Who is asked for other names: from the host, and so nobody, where no network of the container leads out."""
+    asked = dict(instance.memo.words).get("dns", ())
+    if any(not network.internal for network in networks):
+        return [names.server(one) for one in asked] or names.servers_of(read_host_file("resolv.conf"))
+    inside = [one.subnet for network in networks for one in network.subnets]
+    servers = [names.server(one) for one in asked]
+    return [one for one in servers if any(one.address in subnet for subnet in inside)]
+
+
+def names_inside(instance: Instance, given: Names, hostname: str) -> Names:
+    """What the files of a container say: its resolver knows the rest."""
+    if not instance.memo.connected:
+        return given
+    endpoints = instance.core.store.networks.endpoints_of(instance.id)
+    own = tuple((hostname, address) for endpoint in endpoints for address in endpoint.addresses)
+    # a name without a dot is that of a container before it is one of a domain
+    dots = () if any(one.startswith("ndots:") for one in given.options) else ("ndots:0",)
+    return Names((*own, *given.hosts), (RESOLVER,), given.search, (*given.options, *dots))
+
+
+def _line(network: NetworkRecord, endpoint: EndpointRecord, name: str) -> Line:
+    container = endpoint.container_id
+    known = (f"{name}.{network.name}", name, *endpoint.names, container[:12])
+    return Line(endpoint.device, tuple(map(ipaddress.ip_address, endpoint.addresses)), known)
+
+
+def rename(instance: Instance, name: str) -> None:
+    """In the transaction in which it gets the name."""
+    networks = instance.core.store.networks
+    for endpoint in networks.endpoints_of(instance.id) if instance.memo.connected else ():
+        line = _line(networks.get(endpoint.network_id), endpoint, name)
+        instance.core.names.add(endpoint.network_id, line)
+
+
+def forget_names(instance: Instance) -> None:
+    """In the transaction in which it is removed."""
+    if not instance.memo.connected:
+        return
+    for endpoint in instance.core.store.networks.endpoints_of(instance.id):
+        instance.core.names.remove(endpoint.network_id, endpoint.device)
+    instance.core.names.forget_container(instance.id)
 
 
 def networks_of(instance: Instance) -> tuple[str, ...]:
@@ -244,6 +303,8 @@ def published(instance: Instance) -> tuple[PublishedPort, ...]:
 def reclaim(core: Core) -> None:
     """Takes back what containers had of the host's network whose supervisors were killed."""
     networks = core.store.networks.list()
+    if networks or core.names.any():
+        _tell_names(core)
     if not networks:
         return
     bridges = [one.subnet for record in networks for one in _bridge(record).subnets]
@@ -261,6 +322,18 @@ def reclaim(core: Core) -> None:
 
     with Netlink(Netlink.NETFILTER) as kernel:
         firewall.forget_forwards(kernel, keep)
+
+
+def _tell_names(core: Core) -> None:
+    """The files of names as the database has them: whoever changes one may be killed before the other is changed."""
+    with core.store.database.transaction():
+        containers = {record.id: record.name for record in core.store.containers.list()}
+        networks = core.store.networks.list()
+        core.names.forget_others([one.id for one in networks], containers)
+        for network in networks:
+            endpoints = core.store.networks.endpoints(network.id)
+            lines = [_line(network, one, containers[one.container_id]) for one in endpoints]
+            core.names.replace(network.id, lines)
 
 
 def _reserve(endpoint: EndpointRecord, port: Mapping[str, Any]) -> Reservation:

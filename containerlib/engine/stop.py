@@ -18,6 +18,7 @@ from containerlib._sys.trees import remove_tree
 from containerlib.engine import history
 from containerlib.engine.lifetime import DEFAULT_GRACE
 from containerlib.engine.lock import locked
+from containerlib.engine.networks import forget_names
 from containerlib.engine.removal import remove_anonymous
 from containerlib.engine.signals import hears
 from containerlib.engine.streams import log_tail
@@ -233,6 +234,7 @@ def forget(instance: Instance, last: History | None = None) -> bool:
     try:
         with store.database.transaction():
             rows = last.untold() if last is not None else []
+            forget_names(instance)
             store.containers.remove(instance.id)
             store.events.add(*rows, history.row(instance, "remove"))
     except NotFound:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable, Sequence
 
+from containerlib.networking import names
 from containerlib.networking.bridge import Wiring
 from containerlib.networking.netlink import Netlink, Request, packed, route
 from containerlib.runtime.plan import ops
@@ -14,8 +15,8 @@ from containerlib.runtime.plan.op import Op
 __all__ = ["links"]
 
 
-def links(wirings: Iterable[Wiring]) -> Links:
-    """Of each place, in their order."""
+def links(wirings: Iterable[Wiring], resolver: Op) -> Links:
+    """Of each place, in their order, and of who answers for names there."""
     host: list[Op] = []
     own: list[Op] = []
     end: list[Op] = []
@@ -25,6 +26,8 @@ def links(wirings: Iterable[Wiring]) -> Links:
         own += _op(Netlink.ROUTE, wiring.own)
         for batch in wiring.end:
             end += _op(Netlink.NETFILTER, batch)
+    host.append(resolver)
+    own += _op(Netlink.NETFILTER, names.redirect())
     return Links(tuple(host), tuple(own), tuple(end))
 
 

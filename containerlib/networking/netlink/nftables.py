@@ -275,6 +275,11 @@ def masquerade() -> Expression:
     return _expression("masq")
 
 
+def constant(data: bytes, register: int = REGISTER) -> Expression:
+    """Loads `data`."""
+    return _expression("immediate", be32(1, register), nested(2, attribute(1, data)))
+
+
 def verdict(code: int) -> Expression:
     return _expression("immediate", be32(1, _VERDICT), nested(2, nested(2, be32(1, code))))
 

@@ -146,6 +146,11 @@ def netlink(
     return Op(lib.CLIB_OP_NETLINK, origin, numbers, data=messages)
 
 
+def resolver(directory: str, view: str) -> Op:
+    """Who answers for names in the container, by the file `view` of that directory."""
+    return Op(lib.CLIB_OP_RESOLVER, "the container's resolver", texts=(directory, view))
+
+
 def listener(path: str, state: str) -> Op:
     return Op(
         lib.CLIB_OP_LISTENER, f"linux.seccomp.listenerPath {path}", texts=(path, None), strings=(state,)

@@ -1,0 +1,83 @@
+/* Who answers for names in a container that is on networks: a copy of this process that is nobody, and ends
+ * with it. See resolver.h. */
+#include "resolver.h"
+#include "shim.h"
+
+#include <asm/socket.h>
+#include <linux/in.h>
+#include <linux/prctl.h>
+#include <linux/sched.h>
+#include <linux/signal.h>
+
+enum { SOCK_DGRAM_ = 2, BACKLOG = 16 };
+
+/* The address is there once loopback is up, which is later. */
+static int bound(int kind) {
+    static const union address address = {
+        .v4 = {INET, (CLIB_RESOLVER_PORT >> 8 | CLIB_RESOLVER_PORT << 8) & 0xffff, {127, 0, 0, 11}, {0}}};
+    int one = 1;
+    cleanup_close int socket = (int)sys(socket, INET, kind | O_CLOEXEC | O_NONBLOCK, 0);
+    if (socket < 0)
+        return socket;
+    long result = sys(setsockopt, socket, IPPROTO_IP, IP_FREEBIND, &one, sizeof one);
+    if (result == 0)
+        result = sys(bind, socket, &address, sizeof address.v4);
+    if (result == 0 && kind == SOCK_STREAM_)
+        result = sys(listen, socket, BACKLOG);
+    return result < 0 ? (int)result : take_fd(&socket);
+}
+
+/* A socket belongs to the namespace that it was made in. This process has one thread, and comes back. */
+static int bind_in(int pid, int sockets[2]) {
+    cleanup_close int own = (int)sys(openat, AT_FDCWD, "/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    cleanup_close int namespace = open_proc(pid, "ns/net", O_RDONLY);
+    if (own < 0 || namespace < 0)
+        return own < 0 ? own : namespace;
+    long result = sys(setns, namespace, CLONE_NEWNET);
+    if (result < 0)
+        return (int)result;
+    sockets[0] = bound(SOCK_DGRAM_);
+    sockets[1] = bound(SOCK_STREAM_);
+    result = sys(setns, own, CLONE_NEWNET);
+    return result < 0 ? (int)result : sockets[0] < 0 ? sockets[0] : sockets[1] < 0 ? sockets[1] : 0;
+}
+
+static _Noreturn void serve(int directory, const int sockets[2], const char *view, int parent) {
+    const int kept[] = {directory, sockets[0], sockets[1]};
+    close_others(kept, sizeof kept / sizeof *kept);
+    sys(prctl, PR_SET_NAME, "cl-resolver", 0, 0, 0);
+    struct resolver *resolver = resolver_make(sockets[0], sockets[1], view);
+    if (!resolver || fence(directory, parent) < 0)
+        leave(1);
+    sys(close, directory);
+    resolver_serve(resolver);
+}
+
+int names_start(struct shim *shim, const struct clib_op *op) {
+    cleanup_close int directory =
+        (int)sys(openat, AT_FDCWD, op_text(&shim->plan, op, 0), O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0)
+        return directory;
+    int sockets[2] = {-1, -1}, pidfd = -1;
+    int result = bind_in(shim->pid, sockets);
+    cleanup_close int datagrams = sockets[0], listener = sockets[1];
+    if (result < 0)
+        return result;
+    int parent = (int)sys(getpid);
+    int pid = (int)sys(clone, CLONE_PIDFD | SIGCHLD, 0, &pidfd);
+    if (pid == 0)
+        serve(directory, sockets, op_text(&shim->plan, op, 1), parent);
+    if (pid < 0)
+        return pid;
+    names_end(shim);
+    shim->resolver = pidfd;
+    return 0;
+}
+
+void names_end(struct shim *shim) {
+    if (shim->resolver < 0)
+        return;
+    sys(pidfd_send_signal, shim->resolver, SIGKILL, 0, 0);
+    close_fd(&shim->resolver);
+    shim->resolver = -1;
+}
