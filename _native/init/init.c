@@ -102,7 +102,7 @@ int init_run_op(struct init *init, const struct clib_op *op) {
     case CLIB_OP_LOOPBACK_UP:
         return op_loopback_up();
     case CLIB_OP_NETLINK:
-        return netlink_run(plan, op, 0);
+        return netlink_run(plan, op, 0, NULL);
     case CLIB_OP_PROPAGATION:
         return op_propagation(op->number[0]);
     case CLIB_OP_UNMOUNT:

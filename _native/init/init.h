@@ -53,8 +53,9 @@ int op_oom_score_adj(int64_t value);
 int op_time_offsets(const char *text);
 int op_loopback_up(void);
 
-/* netlink.c: sends the op's messages; `pid` goes where the op says */
-int netlink_run(const struct plan *plan, const struct clib_op *op, int pid);
+/* netlink.c: sends the op's messages; `pid` goes where the op says. `filter`: a socket to nf_tables, or -1 at
+ * first, that stays open, since to close one is to wait for what was removed lately; NULL: none does */
+int netlink_run(const struct plan *plan, const struct clib_op *op, int pid, int *filter);
 
 /* root.c */
 int op_propagation(uint64_t flags);

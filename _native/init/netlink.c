@@ -25,7 +25,7 @@ static int take_answers(const char *answers, size_t size, int tolerated, uint64_
     return 0;
 }
 
-int netlink_run(const struct plan *plan, const struct clib_op *op, int pid) {
+static int exchange(int socket, const struct plan *plan, const struct clib_op *op, int pid) {
     char messages[MESSAGES_SIZE], answers[ANSWERS_SIZE];
     uint64_t at = op->number[1], left = op->number[2];
     int failed = 0, tolerated = (int)(op->number[0] >> 32);
@@ -34,9 +34,6 @@ int netlink_run(const struct plan *plan, const struct clib_op *op, int pid) {
     memcpy(messages, plan->blob + op->text[2], op->size);
     if (at)
         memcpy(messages + at, &pid, sizeof pid);
-    cleanup_close int socket = (int)sys(socket, AF_NETLINK_, SOCK_RAW_ | O_CLOEXEC, (uint32_t)op->number[0]);
-    if (socket < 0)
-        return socket;
     long size = sys(sendto, socket, messages, op->size, 0, 0, 0);
     while (size >= 0 && left) {
         size = sys(recvfrom, socket, answers, sizeof answers, 0, 0, 0);
@@ -44,4 +41,16 @@ int netlink_run(const struct plan *plan, const struct clib_op *op, int pid) {
             size = take_answers(answers, (size_t)size, tolerated, &left, &failed);
     }
     return size < 0 ? (int)size : failed;
+}
+
+int netlink_run(const struct plan *plan, const struct clib_op *op, int pid, int *filter) {
+    uint32_t protocol = (uint32_t)op->number[0];
+    int keeps = filter && protocol == NETLINK_NETFILTER;
+    cleanup_close int socket = keeps && *filter >= 0
+                                   ? take_fd(filter)
+                                   : (int)sys(socket, AF_NETLINK_, SOCK_RAW_ | O_CLOEXEC, protocol);
+    int result = socket < 0 ? socket : exchange(socket, plan, op, pid);
+    if (keeps && result == 0) /* else answers may still be on their way */
+        *filter = take_fd(&socket);
+    return result;
 }

@@ -153,6 +153,6 @@ void after_remove(const struct shim *shim) {
     }
 }
 
-void after_network(const struct shim *shim) {
-    for_each_after(shim, op) if (op->kind == CLIB_OP_NETLINK) netlink_run(&shim->plan, op, 0);
+void after_network(struct shim *shim) {
+    for_each_after(shim, op) if (op->kind == CLIB_OP_NETLINK) netlink_run(&shim->plan, op, 0, &shim->filter);
 }

@@ -179,7 +179,7 @@ static int run_op(struct shim *shim, const struct clib_op *op, int number, int *
     case CLIB_OP_LINK:
         return link_move(shim->pid, op_text(plan, op, 0), op_text(plan, op, 1));
     case CLIB_OP_NETLINK:
-        return netlink_run(plan, op, shim->pid);
+        return netlink_run(plan, op, shim->pid, &shim->filter);
     case CLIB_OP_RESOLVER:
         return names_start(shim, op);
     case CLIB_OP_LISTENER:

@@ -132,6 +132,7 @@ struct shim {
     int root_daemon; /* pidfd of who serves the container's root, or -1 */
     int guard;       /* of a foreign container: ends it where this process is killed */
     int lent;        /* a mount in the container's mount namespace, or -1 */
+    int filter;      /* a socket to nf_tables, or -1 */
     int resolver;    /* pidfd of who answers for names, or -1 */
     int host_mounts; /* of a foreign container: the mount namespace that its shim has left, or -1 */
     int64_t start_time;
@@ -271,7 +272,7 @@ int after_is_frozen(const struct shim *shim);
 int after_oom_kills(const struct shim *shim);
 void after_remove(const struct shim *shim);
 /* what the host's network knows of the container, which need not be there any more */
-void after_network(const struct shim *shim);
+void after_network(struct shim *shim);
 
 /* foreign.c: runs the plan's ops, and adopts the process that its RUNTIME makes; a failure is in shim->end */
 void foreign_launch(struct shim *shim, const int child[3]);

@@ -129,7 +129,7 @@ def remove(core: Core, name: str) -> None:
             EventRow("network", "remove", record.id, record.name, labels=dict(record.labels))
         )
     core.names.forget(record.id)
-    bridge.remove(_bridge(record))
+    bridge.remove(_bridge(record), core.filter)
 
 
 # ---- a container's place ----
@@ -223,7 +223,7 @@ def links_of(instance: Instance) -> Iterator[tuple[Links, Sequence[int]]]:
                 instance.core.store.networks.set_ports(endpoint, bound)
             place = _endpoint(network, endpoint, number, reserved)
             networks.append(network)
-            wirings.append(bridge.wire(network, bridge.ensure(network), place))
+            wirings.append(bridge.wire(network, bridge.ensure(network, instance.core.filter), place))
         view = instance.core.names.show(
             instance.id, [one.id for one in networks], _servers(instance, networks)
         )
@@ -320,7 +320,7 @@ def reclaim(core: Core) -> None:
         ours = any(address.version == subnet.version and address in subnet for subnet in bridges)
         return address in alive or not ours
 
-    with Netlink(Netlink.NETFILTER) as kernel:
+    with core.filter.use() as kernel:
         firewall.forget_forwards(kernel, keep)
 
 

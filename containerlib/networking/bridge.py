@@ -1,6 +1,6 @@
 """The network of a bridge: its device on the host, and what connects a container to it.
 
-    index = ensure(network)                      # the bridge, its addresses, and what the packet filter knows of it
+    index = ensure(network, filter_)             # the bridge, its addresses, and what the packet filter knows of it
     wiring = wire(network, index, endpoint)      # messages: for the host, for the container's namespace, for the end
 
     host's namespace                     container's namespace
@@ -23,7 +23,7 @@ from typing import Any
 from containerlib.errors import StageError
 from containerlib.networking import firewall
 from containerlib.networking.firewall import Forward
-from containerlib.networking.netlink import Netlink, Request, route
+from containerlib.networking.netlink import KeptNetlink, Netlink, Request, route
 from containerlib.networking.netlink.route import Address, Interface
 from containerlib.networking.subnets import Addresses
 from containerlib.spec.values import frozen
@@ -125,12 +125,12 @@ def wire(network: BridgeNetwork, index: int, endpoint: Endpoint) -> Wiring:
     return Wiring(pair, tuple(host), tuple(own), end)
 
 
-def ensure(network: BridgeNetwork) -> int:
+def ensure(network: BridgeNetwork, kept: KeptNetlink) -> int:
     """The index of its bridge, which is there after it, with all that belongs to it.
 
     Raises: StageError(stage="network").
     """
-    with Netlink(Netlink.NETFILTER) as filter_:
+    with kept.use() as filter_:
         if not firewall.knows(filter_, network.device):
             filter_.run(firewall.install(filter_))
             filter_.run(firewall.network_elements(network.device, internal=network.internal))
@@ -170,9 +170,9 @@ def _set(path: str) -> None:
         raise StageError("network", error.errno or 0, f"{_PROC}/{path}") from error
 
 
-def remove(network: BridgeNetwork) -> None:
+def remove(network: BridgeNetwork, kept: KeptNetlink) -> None:
     """The bridge, and what the packet filter knows of it; neither need be there. Raises: StageError."""
-    with Netlink(Netlink.NETFILTER) as filter_:
+    with kept.use() as filter_:
         if firewall.knows(filter_, network.device):
             filter_.run(firewall.forget(network.device, internal=network.internal))
     with Netlink(Netlink.ROUTE) as kernel:

@@ -145,7 +145,7 @@ class NameFiles:
 
     def _open_up(self) -> None:
         """Resolvers are nobody, and the caller's umask may be 077."""
-        os.chmod(self.directory, 0o755)  # noqa: PTH101
+        os.chmod(self.directory, 0o755)  # noqa: PTH101, S103
 
 
 @contextlib.contextmanager

@@ -10,6 +10,6 @@ message.py packs, socket.py sends and hears, route.py and nftables.py have a fun
 from __future__ import annotations
 
 from containerlib.networking.netlink.message import Request, packed
-from containerlib.networking.netlink.socket import Netlink
+from containerlib.networking.netlink.socket import KeptNetlink, Netlink
 
-__all__ = ["Netlink", "Request", "packed"]
+__all__ = ["KeptNetlink", "Netlink", "Request", "packed"]
