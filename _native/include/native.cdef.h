@@ -55,11 +55,9 @@ enum clib_op_kind {
     CLIB_OP_BORROW, /* shim: t0 host directory of the container that LENDs; a mount that the next BIND takes
                      */
     CLIB_OP_LINK, /* shim: t0 network device that moves to the first process's namespace, t1 its name there */
-    CLIB_OP_NETLINK,  /* data: messages; n0 protocol and << 32 an errno that is none, n1 where in them the pid
-                         of  the first process goes or 0, n2 how many answers come; in its own namespace, also
-                         after  the end */
-    CLIB_OP_RESOLVER, /* shim: t0 host directory of names, t1 the file in it of what the container sees:
-                         starts who answers for names in the first process's network namespace */
+    CLIB_OP_LINKS,    /* what the shim does where there is a file `links`: what connects the first process's
+                       * network namespace: the plan in the file `links`
+                       */
     CLIB_OP_LISTENER, /* shim: t0 socket that takes the seccomp listener, size 1: at t2 a state as a HOOK has
                          it */
     CLIB_OP_HOOK, /* t0 program, n0 argc, n1 envc, n2 milliseconds or 0, size = argc + envc + 1 strings at t2:
@@ -142,6 +140,11 @@ enum clib_op_kind {
     CLIB_OP_CGROUP_REMOVE, /* t0 host cgroup directory */
     CLIB_OP_LOG, /* how the log is kept, from the start on: n0 bytes in a file or 0 (no bound), n1 files, of
                     which 0 is no log, n2 1 = a full disk makes the container wait */
+    /* in `links` */
+    CLIB_OP_NETLINK,  /* data: messages, n0 protocol and << 32 an errno that is none, n1 where in them the pid
+                         of  the first process goes or 0, n2 how many answers come */
+    CLIB_OP_RESOLVER, /* t0 host directory of names, t1 the file in it of what the container sees: starts who
+                         answers for names in the container's network namespace */
     CLIB_OP_KINDS
 };
 
@@ -250,6 +253,9 @@ enum clib_message_kind {
                                input where that is asked for and kept open */
     CLIB_MESSAGE_END_INPUT, /* the shim no longer keeps the program's standard input open */
     CLIB_MESSAGE_BORROW,    /* answered by DONE, with a new mount of what LEND names */
+    CLIB_MESSAGE_LINKS,     /* `links` is another one, and the plan in `relink` makes of what is connected now
+                               what it     says; answered by DONE, of which value[1] is the op that failed,
+                               counted     from 1 */
 };
 
 enum clib_signal_flag {

@@ -14,12 +14,12 @@ static _Noreturn void tell(const struct init *init, const struct clib_message *f
 }
 
 /* By write(2), since a seccomp filter with a listener may already wait for somebody to judge sendmsg(2). */
-static int hand_over(struct init *init, const struct clib_op *op) {
-    int index = (int)(op - init->plan->ops), fds[CLIB_MAX_FDS], count;
+static int hand_over(struct init *init, const struct clib_op *first, int ops) {
+    int fds[CLIB_MAX_FDS], count;
     struct clib_message message = {
         .kind = CLIB_MESSAGE_HANDOVER,
         .version = CLIB_PROTOCOL_VERSION,
-        .value = {index + 1, (int)op->number[0], init->listener},
+        .value = {(int)(first - init->plan->ops), ops, init->listener},
     };
     long result = sys(write, init->sync, &message, sizeof message);
     if (result > 0)
@@ -82,7 +82,9 @@ int init_run_op(struct init *init, const struct clib_op *op) {
     const struct plan *plan = init->plan;
     switch ((enum clib_op_kind)op->kind) {
     case CLIB_OP_HANDOVER:
-        return hand_over(init, op);
+        return hand_over(init, op + 1, (int)op->number[0]);
+    case CLIB_OP_LINKS:
+        return init->links ? hand_over(init, op, 1) : 0;
     case CLIB_OP_HOOK:
         return program_hook(plan, op, init->pid);
     case CLIB_OP_CGROUP_JOIN:
@@ -101,8 +103,6 @@ int init_run_op(struct init *init, const struct clib_op *op) {
         return op_time_offsets(op_text(plan, op, 0));
     case CLIB_OP_LOOPBACK_UP:
         return op_loopback_up();
-    case CLIB_OP_NETLINK:
-        return netlink_run(plan, op, 0, NULL);
     case CLIB_OP_PROPAGATION:
         return op_propagation(op->number[0]);
     case CLIB_OP_UNMOUNT:
@@ -183,6 +183,7 @@ int init_run_op(struct init *init, const struct clib_op *op) {
     case CLIB_OP_LEND:
     case CLIB_OP_BORROW:
     case CLIB_OP_LINK:
+    case CLIB_OP_NETLINK:
     case CLIB_OP_RESOLVER:
     case CLIB_OP_LISTENER:
     case CLIB_OP_RUNTIME:

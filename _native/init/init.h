@@ -16,6 +16,7 @@ struct init {
     const struct plan *plan;
     uint32_t launch_flags;
     int rows, columns;
+    int links;         /* there is a file of that name */
     int preserved;     /* how many descriptors the program is given beyond its stdio */
     const int *layers; /* mounts of the root's layers, until it is "/"; of these are */
     int layer_count;
@@ -52,10 +53,6 @@ int op_join(struct init *init, uint64_t flags);
 int op_oom_score_adj(int64_t value);
 int op_time_offsets(const char *text);
 int op_loopback_up(void);
-
-/* netlink.c: sends the op's messages; `pid` goes where the op says. `filter`: a socket to nf_tables, or -1 at
- * first, that stays open, since to close one is to wait for what was removed lately; NULL: none does */
-int netlink_run(const struct plan *plan, const struct clib_op *op, int pid, int *filter);
 
 /* root.c */
 int op_propagation(uint64_t flags);

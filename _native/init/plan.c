@@ -42,6 +42,7 @@ static enum payload payload_of(uint32_t kind) {
     case CLIB_OP_PERSONALITY:
     case CLIB_OP_IO_PRIORITY:
     case CLIB_OP_LABEL:
+    case CLIB_OP_LINKS:
     case CLIB_OP_RESOLVER:
     case CLIB_OP_HOLD:
     case CLIB_OP_CGROUP_JOIN:
@@ -127,6 +128,7 @@ static uint32_t needed_texts(uint32_t kind) {
     case CLIB_OP_ROOT_OVERLAY:
         return 4;
     case CLIB_OP_NONE:
+    case CLIB_OP_LINKS:
     case CLIB_OP_NETLINK:
     case CLIB_OP_REBIRTH:
     case CLIB_OP_HANDOVER:

@@ -152,7 +152,3 @@ void after_remove(const struct shim *shim) {
         pause_briefly();
     }
 }
-
-void after_network(struct shim *shim) {
-    for_each_after(shim, op) if (op->kind == CLIB_OP_NETLINK) netlink_run(&shim->plan, op, 0, &shim->filter);
-}

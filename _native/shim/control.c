@@ -153,6 +153,14 @@ static void answer_loan(struct shim *shim, struct client *client) {
     answer_with(shim, client, result, mount);
 }
 
+static void answer_change(struct shim *shim, struct client *client) {
+    int failed, result = links_change(shim, &failed);
+    struct clib_message done = {
+        .kind = CLIB_MESSAGE_DONE, .version = CLIB_PROTOCOL_VERSION, .value = {-result, failed}};
+    if (channel_send(client->fd, &done, -1) < 0)
+        drop(shim, client);
+}
+
 static void handle(struct shim *shim, struct client *client, const struct clib_message *message, int *fds,
                    int count) {
     switch ((enum clib_message_kind)message->kind) {
@@ -185,6 +193,9 @@ static void handle(struct shim *shim, struct client *client, const struct clib_m
         return;
     case CLIB_MESSAGE_BORROW:
         answer_loan(shim, client);
+        return;
+    case CLIB_MESSAGE_LINKS:
+        answer_change(shim, client);
         return;
     case CLIB_MESSAGE_END_INPUT:
         answer(shim, client, stdio_end_input(shim));

@@ -178,15 +178,15 @@ static int run_op(struct shim *shim, const struct clib_op *op, int number, int *
         return 0;
     case CLIB_OP_LINK:
         return link_move(shim->pid, op_text(plan, op, 0), op_text(plan, op, 1));
-    case CLIB_OP_NETLINK:
-        return netlink_run(plan, op, shim->pid, &shim->filter);
-    case CLIB_OP_RESOLVER:
-        return names_start(shim, op);
+    case CLIB_OP_LINKS:
+        return links_make(shim);
     case CLIB_OP_LISTENER:
         return send_listener(shim, op, number);
     case CLIB_OP_HOOK:
         return program_hook_of(plan, op, shim->pid, shim->owner);
     case CLIB_OP_NONE:
+    case CLIB_OP_NETLINK: /* of LINKS */
+    case CLIB_OP_RESOLVER:
     case CLIB_OP_REBIRTH:
     case CLIB_OP_HANDOVER:
     case CLIB_OP_RUNTIME:
@@ -248,7 +248,7 @@ struct clib_message handover_failure(const struct shim *shim, int result, int in
         .value = {runtime      ? CLIB_STAGE_RUNTIME
                   : result > 0 ? CLIB_STAGE_HOOK
                                : CLIB_STAGE_OP,
-                  result > 0 ? 0 : -result, index, result > 0 ? result : 0},
+                  result > 0 ? 0 : -result, index, result > 0 ? result : shim->failed_link},
         .number = {shim->plan.header->before_count},
     };
 }
@@ -257,7 +257,11 @@ struct clib_message handover_failure(const struct shim *shim, int result, int in
  * process must not have the shim run other ops, a startContainer hook say, on the host. */
 static int is_planned(const struct shim *shim, uint32_t at, uint32_t count) {
     uint32_t end = shim->plan.header->before_count;
-    if (shim->recorded || at == 0 || at > end || count > end - at)
+    if (shim->recorded || at > end || count > end - at)
+        return 0;
+    if (count == 1 && shim->plan.ops[at].kind == CLIB_OP_LINKS)
+        return shim->has_links;
+    if (at == 0)
         return 0;
     const struct clib_op *op = &shim->plan.ops[at - 1];
     return op->kind == CLIB_OP_HANDOVER && op->number[0] == count;

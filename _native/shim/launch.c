@@ -136,6 +136,7 @@ static _Noreturn void become_init(const struct shim *shim, const int child[3], i
         .preserved = shim->preserved_count,
         .layers = more + shim->preserved_count,
         .layer_count = shim->layer_count,
+        .links = shim->has_links,
         .sync = INIT_SYNC_FD,
         .ordinary = ordinary,
         .tree = -1,
@@ -200,6 +201,7 @@ int launch_start(struct shim *shim, enum clib_stage *stage) {
     cleanup_close int own = (int)sys(openat, AT_FDCWD, "/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
     if ((result = join_pid_namespace(shim, stage)) < 0)
         return result;
+    shim->has_links = shim->directory >= 0 && sys(faccessat, shim->directory, "links", 0) == 0;
     *stage = CLIB_STAGE_CLONE;
     if ((result = (int)sys(socketpair, AF_UNIX_, SOCK_SEQPACKET_ | O_CLOEXEC, 0, pair)) < 0)
         return result;

@@ -38,17 +38,13 @@ static int open_netlink(void) {
     return (int)sys(socket, AF_NETLINK, SOCK_RAW_ | O_CLOEXEC, NETLINK_ROUTE);
 }
 
-/* A socket belongs to the namespace that it was made in. This process has one thread, and comes back. */
-static int open_netlink_in(int namespace) {
-    cleanup_close int own = (int)sys(openat, AT_FDCWD, "/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+static int open_netlink_of(int pid) {
+    int own = network_enter(pid);
     if (own < 0)
         return own;
-    long result = sys(setns, namespace, CLONE_NEWNET);
-    if (result < 0)
-        return (int)result;
     cleanup_close int socket = open_netlink();
-    result = sys(setns, own, CLONE_NEWNET);
-    return result < 0 ? (int)result : take_fd(&socket);
+    int left = network_leave(own);
+    return left < 0 ? left : take_fd(&socket);
 }
 
 static int index_of(int socket, const char *name) {
@@ -229,16 +225,13 @@ static int move_with_addresses(int here, int there, int namespace, const char *n
 }
 
 int link_move(int pid, const char *name, const char *new_name) {
-    char path[64] = "/proc/";
-    size_t length = 6 + format_decimal(path + 6, (uint64_t)pid);
-    memcpy(path + length, "/ns/net", sizeof "/ns/net");
-    cleanup_close int namespace = (int)sys(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    cleanup_close int namespace = open_proc(pid, "ns/net", O_RDONLY);
     if (namespace < 0)
         return namespace;
     cleanup_close int here = open_netlink();
     if (here < 0)
         return here;
-    cleanup_close int there = open_netlink_in(namespace);
+    cleanup_close int there = open_netlink_of(pid);
     if (there < 0)
         return there;
     long kept = sys(mmap, 0, KEPT_SIZE, PROT_RW_, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

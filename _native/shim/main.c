@@ -55,7 +55,7 @@ static void finish(struct shim *shim) {
         foreign_dismiss(shim);
     }
     roots_end(shim);
-    after_network(shim);
+    links_end(shim);
     if (shim->end.kind == CLIB_MESSAGE_FAILED) /* it must not be heard of before it is gone */
         after_remove(shim);
     control_end(shim);

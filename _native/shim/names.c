@@ -27,19 +27,14 @@ static int bound(int kind) {
     return result < 0 ? (int)result : take_fd(&socket);
 }
 
-/* A socket belongs to the namespace that it was made in. This process has one thread, and comes back. */
 static int bind_in(int pid, int sockets[2]) {
-    cleanup_close int own = (int)sys(openat, AT_FDCWD, "/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-    cleanup_close int namespace = open_proc(pid, "ns/net", O_RDONLY);
-    if (own < 0 || namespace < 0)
-        return own < 0 ? own : namespace;
-    long result = sys(setns, namespace, CLONE_NEWNET);
-    if (result < 0)
-        return (int)result;
+    int own = network_enter(pid);
+    if (own < 0)
+        return own;
     sockets[0] = bound(SOCK_DGRAM_);
     sockets[1] = bound(SOCK_STREAM_);
-    result = sys(setns, own, CLONE_NEWNET);
-    return result < 0 ? (int)result : sockets[0] < 0 ? sockets[0] : sockets[1] < 0 ? sockets[1] : 0;
+    int left = network_leave(own);
+    return left < 0 ? left : sockets[0] < 0 ? sockets[0] : sockets[1] < 0 ? sockets[1] : 0;
 }
 
 static _Noreturn void serve(int directory, const int sockets[2], const char *view, int parent) {
@@ -53,9 +48,8 @@ static _Noreturn void serve(int directory, const int sockets[2], const char *vie
     resolver_serve(resolver);
 }
 
-int names_start(struct shim *shim, const struct clib_op *op) {
-    cleanup_close int directory =
-        (int)sys(openat, AT_FDCWD, op_text(&shim->plan, op, 0), O_PATH | O_DIRECTORY | O_CLOEXEC);
+int names_start(struct shim *shim, const char *path, const char *view) {
+    cleanup_close int directory = (int)sys(openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0)
         return directory;
     int sockets[2] = {-1, -1}, pidfd = -1;
@@ -66,7 +60,7 @@ int names_start(struct shim *shim, const struct clib_op *op) {
     int parent = (int)sys(getpid);
     int pid = (int)sys(clone, CLONE_PIDFD | SIGCHLD, 0, &pidfd);
     if (pid == 0)
-        serve(directory, sockets, op_text(&shim->plan, op, 1), parent);
+        serve(directory, sockets, view, parent);
     if (pid < 0)
         return pid;
     names_end(shim);

@@ -132,6 +132,8 @@ struct shim {
     int root_daemon; /* pidfd of who serves the container's root, or -1 */
     int guard;       /* of a foreign container: ends it where this process is killed */
     int lent;        /* a mount in the container's mount namespace, or -1 */
+    int has_links;   /* this run is connected by what the file says */
+    int failed_link; /* of them, counted from 1, or 0 */
     int filter;      /* a socket to nf_tables, or -1 */
     int resolver;    /* pidfd of who answers for names, or -1 */
     int host_mounts; /* of a foreign container: the mount namespace that its shim has left, or -1 */
@@ -260,8 +262,23 @@ void roots_end(struct shim *shim);
 /* link.c: moves a network device to the namespace of a process */
 int link_move(int pid, const char *name, const char *new_name);
 
-/* names.c: who answers for names, until the end of the run */
-int names_start(struct shim *shim, const struct clib_op *op);
+/* links.c: what connects the container to networks */
+int links_make(struct shim *shim);
+/* while it runs; *failed is the op that did, counted from 1, or 0 */
+int links_change(struct shim *shim, int *failed);
+/* the container has ended */
+void links_end(struct shim *shim);
+/* A socket belongs to the network namespace that it was made in. This process has one thread, and comes back:
+ * to what is given, or -errno. */
+int network_enter(int pid);
+int network_leave(int own);
+
+/* netlink.c: sends the op's messages; `pid` goes where the op says. `filter`: a socket to nf_tables, or -1 at
+ * first, that stays open, since to close one is to wait for what was removed lately; NULL: none does */
+int netlink_run(const struct plan *plan, const struct clib_op *op, int pid, int *filter);
+
+/* names.c: who answers for names, until the end of the run, by the file `view` of that directory */
+int names_start(struct shim *shim, const char *directory, const char *view);
 void names_end(struct shim *shim);
 
 /* after.c */
@@ -271,8 +288,6 @@ void after_empty(const struct shim *shim);
 int after_is_frozen(const struct shim *shim);
 int after_oom_kills(const struct shim *shim);
 void after_remove(const struct shim *shim);
-/* what the host's network knows of the container, which need not be there any more */
-void after_network(struct shim *shim);
 
 /* foreign.c: runs the plan's ops, and adopts the process that its RUNTIME makes; a failure is in shim->end */
 void foreign_launch(struct shim *shim, const int child[3]);

@@ -52,6 +52,7 @@ class Kind(IntEnum):
     TERMINAL = lib.CLIB_MESSAGE_TERMINAL
     ATTACH = lib.CLIB_MESSAGE_ATTACH
     END_INPUT = lib.CLIB_MESSAGE_END_INPUT
+    LINKS = lib.CLIB_MESSAGE_LINKS
 
 
 class Launch(IntEnum):

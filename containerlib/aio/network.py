@@ -77,6 +77,8 @@ class Network:
     engine: Engine
     blocking: BlockingNetwork
 
+    connect = threaded(BlockingNetwork.connect)
+    disconnect = threaded(BlockingNetwork.disconnect)
     remove = threaded(BlockingNetwork.remove)
 
     @property

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EVENT_ACTIONS", "Event", "EventKind", "Query", "events"]
 
-EventKind = Literal["container", "image", "volume"]
+EventKind = Literal["container", "image", "volume", "network"]
 
 _CONTAINER = """create start die oom missed stop kill pause resume restart attach detach exec exec_die resize top copy
     commit export update rename health_status remove prune"""
@@ -38,6 +38,7 @@ EVENT_ACTIONS: Mapping[EventKind, tuple[str, ...]] = {
     "container": tuple(_CONTAINER.split()),
     "image": ("pull", "load", "import", "build", "push", "save", "tag", "untag", "remove", "prune"),
     "volume": ("create", "remove", "prune"),
+    "network": ("create", "connect", "disconnect", "remove"),
 }
 _ID = re.compile(r"(sha256:)?[0-9a-f]{12,64}")
 _RECORDS = ("started", "exit", "restarts", "health")
@@ -55,6 +56,7 @@ class Event:
     * exec: program, exec_id; exec_die: these and exit_code, where the one who ran the command saw its end
     * kill: signal; rename: old_name; resize: rows, columns; health_status: status; copy: direction ("in", "out"), path
     * commit: image_id, and reference where it was given one
+    * connect and disconnect, of networks: container, type (the driver)
 
     and of every prune reclaimed_bytes. `labels` are the subject's. The page for users of Docker has every action.
     """

@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from containerlib.engine.wiring import links
 from containerlib.errors import AlreadyExists, Conflict, InvalidArgument
 from containerlib.networking import Names, bridge, firewall, names, subnets
-from containerlib.networking.bridge import BridgeNetwork, Endpoint
+from containerlib.networking.bridge import BridgeNetwork, Endpoint, Wiring
 from containerlib.networking.files import read_host_file
 from containerlib.networking.firewall import Forward
 from containerlib.networking.names import RESOLVER, Line, Server
@@ -36,21 +36,28 @@ if TYPE_CHECKING:
     from containerlib.engine.core import Core
     from containerlib.engine.instance import Instance
     from containerlib.networking.netlink.route import Address, Subnet
+    from containerlib.runtime.plan.op import Op
 
 __all__ = [
     "DEFAULT",
     "NetworkOptions",
     "PublishedPort",
     "create",
+    "find",
     "forget_names",
     "links_of",
     "names_inside",
     "networks_of",
+    "number_of",
+    "occupy",
     "place",
+    "places_of",
     "published",
     "reclaim",
     "remove",
     "rename",
+    "resolver_of",
+    "wirings_of",
 ]
 
 DEFAULT = "bridge"
@@ -144,12 +151,13 @@ def place(instance: Instance, options: ContainerOptions) -> None:
     if options.ports and not wanted:
         wanted.append(NetworkOption(DEFAULT))
     for number, one in enumerate(wanted):
-        record = _network(instance.core, one.network)
+        record = find(instance.core, one.network)
         ports = options.ports if number == 0 else ()
-        _connect(instance, record, one, number, ports)
+        occupy(instance, record, one, number, ports)
 
 
-def _network(core: Core, name: str) -> NetworkRecord:
+def find(core: Core, name: str) -> NetworkRecord:
+    """By name or id; the default one is made where it is not there. Raises: NotFound."""
     if name == DEFAULT:
         with contextlib.suppress(AlreadyExists):
             if not any(record.name == DEFAULT for record in core.store.networks.list()):
@@ -157,13 +165,18 @@ def _network(core: Core, name: str) -> NetworkRecord:
     return core.store.networks.get(name)
 
 
-def _connect(
+def occupy(
     instance: Instance,
     record: NetworkRecord,
     wanted: NetworkOption,
     number: int,
-    ports: tuple[PortOption, ...],
-) -> None:
+    ports: tuple[PortOption, ...] = (),
+) -> EndpointRecord:
+    """A place on the network for the container, as its interface of that number.
+
+    Raises: AlreadyExists where it has one; Conflict for an address that another has, and where none is left;
+    InvalidArgument.
+    """
     store, network = instance.core.store, _bridge(record)
     mac = wanted.mac or ":".join(f"{byte:02x}" for byte in b"\x02" + os.urandom(5))
     with store.database.transaction():
@@ -181,6 +194,7 @@ def _connect(
         )
         store.networks.connect(endpoint)
         instance.core.names.add(record.id, _line(record, endpoint, instance.record.name))
+    return endpoint
 
 
 def _choose(container_id: str, addresses: Addresses, wanted: NetworkOption, taken: frozenset[str]) -> Address:
@@ -212,28 +226,59 @@ def links_of(instance: Instance) -> Iterator[tuple[Links, Sequence[int]]]:
         return
     held: list[Reservation] = []
     try:
-        networks: list[BridgeNetwork] = []
-        wirings = []
-        for number, endpoint in enumerate(endpoints):
-            network = _bridge(instance.core.store.networks.get(endpoint.network_id))
+        bound = []
+        for endpoint in endpoints:
             reserved = [_reserve(endpoint, port) for port in endpoint.ports]
             held += reserved
-            bound = [{**port, "bound": one.port} for port, one in zip(endpoint.ports, reserved, strict=True)]
-            if bound != list(endpoint.ports):
-                instance.core.store.networks.set_ports(endpoint, bound)
-            place = _endpoint(network, endpoint, number, reserved)
-            networks.append(network)
-            wirings.append(bridge.wire(network, bridge.ensure(network, instance.core.filter), place))
-        view = instance.core.names.show(
-            instance.id, [one.id for one in networks], _servers(instance, networks)
-        )
-        yield (
-            links(wirings, ops.resolver(instance.core.names.directory, view)),
-            [descriptor for one in held for descriptor in one.descriptors],
-        )
+            bound.append(_with_ports(instance, endpoint, reserved))
+        descriptors = [descriptor for one in held for descriptor in one.descriptors]
+        yield links(wirings_of(instance, bound), resolver_of(instance, bound)), descriptors
     finally:
         for one in held:
             one.close()
+
+
+def _with_ports(
+    instance: Instance, endpoint: EndpointRecord, reserved: Sequence[Reservation]
+) -> EndpointRecord:
+    """With the ports of the host that it got."""
+    ports = [{**port, "bound": one.port} for port, one in zip(endpoint.ports, reserved, strict=True)]
+    if ports != list(endpoint.ports):
+        instance.core.store.networks.set_ports(endpoint, ports)
+    return evolve(endpoint, ports=ports)
+
+
+def wirings_of(instance: Instance, endpoints: Sequence[EndpointRecord]) -> Sequence[Wiring]:
+    """What connects each, with its bridge made where it is not there. `endpoints`: all of the container's.
+
+    Raises: StageError(stage="network").
+    """
+    return [
+        bridge.wire(network, bridge.ensure(network, instance.core.filter), place)
+        for network, place in places_of(instance, endpoints)
+    ]
+
+
+def places_of(
+    instance: Instance, endpoints: Sequence[EndpointRecord]
+) -> Sequence[tuple[BridgeNetwork, Endpoint]]:
+    """`endpoints`: all of the container's. The first that leads out has the route to everywhere else."""
+    found = []
+    led: set[int] = set()
+    for endpoint in endpoints:
+        network = _bridge(instance.core.store.networks.get(endpoint.network_id))
+        families = {one.subnet.version for one in network.subnets}
+        gateway = () if network.internal else tuple(sorted(families - led))
+        led.update(gateway)
+        found.append((network, _endpoint(network, endpoint, gateway)))
+    return found
+
+
+def resolver_of(instance: Instance, endpoints: Sequence[EndpointRecord]) -> Op:
+    """Who answers for names, who knows these networks from now on, and whom to ask for others."""
+    networks = [_bridge(instance.core.store.networks.get(one.network_id)) for one in endpoints]
+    view = instance.core.names.show(instance.id, [one.id for one in networks], _servers(instance, networks))
+    return ops.resolver(instance.core.names.directory, view)
 
 
 def _servers(instance: Instance, networks: Sequence[BridgeNetwork]) -> Sequence[Server]:
@@ -342,25 +387,31 @@ def _reserve(endpoint: EndpointRecord, port: Mapping[str, Any]) -> Reservation:
     return reserve(port["protocol"], host, port["host_port"], families)
 
 
-def _endpoint(
-    network: BridgeNetwork, record: EndpointRecord, number: int, reserved: Sequence[Reservation]
-) -> Endpoint:
+def _endpoint(network: BridgeNetwork, record: EndpointRecord, gateway: tuple[int, ...]) -> Endpoint:
     lengths = {one.subnet.version: one.subnet.prefixlen for one in network.subnets}
     addresses = [ipaddress.ip_address(address) for address in record.addresses]
     forwards = [
-        Forward(held.protocol, held.host, held.port, address, port["port"])
-        for held, port in zip(reserved, record.ports, strict=True)
+        Forward(port["protocol"], host, port["bound"], address, port["port"])
+        for port in record.ports
+        if "bound" in port
+        for host in [port["host_address"] and ipaddress.ip_address(port["host_address"])]
         for address in addresses
-        if held.host is None or held.host.version == address.version
+        if not host or host.version == address.version
     ]
     return Endpoint(
         record.device,
         record.interface,
         bytes.fromhex(record.mac.replace(":", "")),
         tuple(ipaddress.ip_interface((address, lengths[address.version])) for address in addresses),
-        number,
+        number_of(record),
+        gateway,
         tuple(forwards),
     )
+
+
+def number_of(endpoint: EndpointRecord) -> int:
+    """Of the container's interfaces."""
+    return int(endpoint.interface.removeprefix("eth"))
 
 
 def _port(port: PortOption) -> Mapping[str, Any]:

@@ -12,23 +12,47 @@ from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.links import Links
 from containerlib.runtime.plan.op import Op
 
-__all__ = ["links"]
+__all__ = ["connection", "disconnection", "links"]
 
 
 def links(wirings: Iterable[Wiring], resolver: Op) -> Links:
     """Of each place, in their order, and of who answers for names there."""
-    host: list[Op] = []
-    own: list[Op] = []
-    end: list[Op] = []
-    for wiring in wirings:
-        host.append(_pair(wiring))
-        host += _op(Netlink.NETFILTER, wiring.host)
-        own += _op(Netlink.ROUTE, wiring.own)
-        for batch in wiring.end:
-            end += _op(Netlink.NETFILTER, batch)
-    host.append(resolver)
-    own += _op(Netlink.NETFILTER, names.redirect())
-    return Links(tuple(host), tuple(own), tuple(end))
+    made = [_links(wiring) for wiring in wirings]
+    return Links(
+        (*(op for one in made for op in one.host), resolver),
+        (*(op for one in made for op in one.own), *_ops(Netlink.NETFILTER, names.redirect())),
+        tuple(op for one in made for op in one.end),
+    )
+
+
+def connection(wiring: Wiring, resolver: Op | None) -> Links:
+    """What connects a container that runs; `resolver`: to its first network."""
+    made = _links(wiring)
+    if resolver is None:
+        return made
+    return Links((*made.host, resolver), (*made.own, *_ops(Netlink.NETFILTER, names.redirect())))
+
+
+def disconnection(device: str, wiring: Wiring, routes: Sequence[Request]) -> Links:
+    """The opposite; `routes`: what is to lead through another place of its now."""
+    gone = [
+        ops.netlink(
+            Netlink.NETFILTER, packed(batch), _subject(batch), answers=_answers(batch), tolerated=errno.ENOENT
+        )
+        for batch in wiring.end
+    ]
+    removal = ops.netlink(
+        Netlink.ROUTE, packed([route.remove(device)]), f"link {device}", answers=1, tolerated=errno.ENODEV
+    )
+    return Links((*gone, removal), tuple(_ops(Netlink.ROUTE, routes)))
+
+
+def _links(wiring: Wiring) -> Links:
+    return Links(
+        (_pair(wiring), *_ops(Netlink.NETFILTER, wiring.host)),
+        tuple(_ops(Netlink.ROUTE, wiring.own)),
+        tuple(op for batch in wiring.end for op in _ops(Netlink.NETFILTER, batch)),
+    )
 
 
 def _pair(wiring: Wiring) -> Op:
@@ -44,9 +68,15 @@ def _pair(wiring: Wiring) -> Op:
     )
 
 
-def _op(protocol: int, requests: Sequence[Request]) -> Sequence[Op]:
+def _ops(protocol: int, requests: Sequence[Request]) -> Sequence[Op]:
     if not requests:
         return ()
-    answers = sum(1 for request in requests if request.flags & 0x4)
-    subject = next(request.subject for request in requests if request.flags & 0x4)
-    return (ops.netlink(protocol, packed(requests), subject, answers=answers),)
+    return (ops.netlink(protocol, packed(requests), _subject(requests), answers=_answers(requests)),)
+
+
+def _answers(requests: Sequence[Request]) -> int:
+    return sum(1 for request in requests if request.flags & 0x4)
+
+
+def _subject(requests: Sequence[Request]) -> str:
+    return next(request.subject for request in requests if request.flags & 0x4)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
-from containerlib.engine import networks, words, words_networks
+from containerlib.engine import connecting, listing, networks, words, words_networks
 from containerlib.engine.names import check_name
 from containerlib.engine.networks import NetworkOptions
 from containerlib.engine.undo import clean_up
 from containerlib.errors import InvalidArgument
+from containerlib.fluent.container_handle import ContainerHandle
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from containerlib.engine.instance import Instance
     from containerlib.fluent.engine import Engine
     from containerlib.store import NetworkRecord
 
@@ -94,6 +96,36 @@ class Network:
     def subnets(self) -> tuple[str, ...]:
         """Its addresses: `("172.16.0.0/20",)`."""
         return tuple(one["subnet"] for one in self.record.settings["subnets"])
+
+    def connect(
+        self,
+        container: ContainerHandle[Any] | str,
+        /,
+        *,
+        alias: str | Sequence[str] = (),
+        address: str | None = None,
+        address6: str | None = None,
+        mac: str | None = None,
+    ) -> None:
+        """Puts a container on it that exists already, at once where that runs; the words are those of `join`.
+
+        Raises: AlreadyExists where it is on it; NotFound; Conflict for an address that another has, where none is left,
+        and where the container has the network of the host or of another container; StageError.
+        """
+        option = words_networks.network(self.name, alias, address, address6, mac)
+        connecting.connect(self._instance(container), option)
+
+    def disconnect(self, container: ContainerHandle[Any] | str, /) -> None:
+        """Takes a container off it, and with it the ports that it has published by it; at once where it runs.
+
+        Raises: NotFound where it is not on it; StageError.
+        """
+        connecting.disconnect(self._instance(container), self.id)
+
+    def _instance(self, container: ContainerHandle[Any] | str) -> Instance:
+        if isinstance(container, ContainerHandle):
+            return container._instance
+        return listing.find(self.engine.core, words.text(container, field="container"))
 
     def remove(self) -> None:
         """Removes it from the host.

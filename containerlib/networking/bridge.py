@@ -28,7 +28,7 @@ from containerlib.networking.netlink.route import Address, Interface
 from containerlib.networking.subnets import Addresses
 from containerlib.spec.values import frozen
 
-__all__ = ["BridgeNetwork", "Endpoint", "Wiring", "ensure", "remove", "wire"]
+__all__ = ["BridgeNetwork", "Endpoint", "Wiring", "ensure", "remove", "routes", "wire"]
 
 _FIRST_INDEX = 1000
 """Of the devices in a container's namespace; the kernel's own begin at 1."""
@@ -86,7 +86,9 @@ class Endpoint:
     mac: bytes
     addresses: tuple[Interface, ...]
     number: int = 0
-    """Of the container's interfaces: the first has the routes to everywhere else."""
+    """Of the container's interfaces."""
+    gateway: tuple[int, ...] = ()
+    """Families (4, 6) whose route to everywhere else leads through it."""
     forwards: tuple[Forward, ...] = ()
 
 
@@ -112,17 +114,24 @@ def wire(network: BridgeNetwork, index: int, endpoint: Endpoint) -> Wiring:
         route.change(name=endpoint.device, master=index, up=True),
         *((route.hairpin(endpoint.device),) if endpoint.forwards else ()),
     )
-    own = [
+    own = (
         *(route.add_address(address, own_index) for address in endpoint.addresses),
         route.change(own_index, up=True),
-    ]
-    if endpoint.number == 0 and not network.internal:
-        for one in network.subnets:
-            everywhere = ipaddress.ip_network("0.0.0.0/0" if one.subnet.version == 4 else "::/0")
-            own.append(route.add_route(everywhere, own_index, gateway=one.gateway))
+        *routes(network, endpoint),
+    )
     host = firewall.publish(endpoint.forwards) if endpoint.forwards else ()
     end = tuple(tuple(batch) for batch in firewall.unpublish(endpoint.forwards))
-    return Wiring(pair, tuple(host), tuple(own), end)
+    return Wiring(pair, tuple(host), own, end)
+
+
+def routes(network: BridgeNetwork, endpoint: Endpoint) -> tuple[Request, ...]:
+    """To everywhere else, as far as they lead through it."""
+    everywhere = {4: ipaddress.ip_network("0.0.0.0/0"), 6: ipaddress.ip_network("::/0")}
+    return tuple(
+        route.add_route(everywhere[one.subnet.version], _FIRST_INDEX + endpoint.number, gateway=one.gateway)
+        for one in network.subnets
+        if one.subnet.version in endpoint.gateway
+    )
 
 
 def ensure(network: BridgeNetwork, kept: KeptNetlink) -> int:

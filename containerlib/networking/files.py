@@ -24,6 +24,7 @@ __all__ = [
     "contents",
     "file_mounts",
     "network",
+    "rewrite_resolver",
     "write_files",
 ]
 
@@ -114,6 +115,15 @@ def contents(
         "hostname": f"{hostname}\n".encode(),
         "resolv.conf": _resolver(read("resolv.conf"), names),
     }
+
+
+def rewrite_resolver(directory: str, names: Names, read: Callable[[str], bytes] = read_host_file) -> None:
+    """Another resolv.conf for a container that has one, and may be reading it. Raises: StageError(stage="network")."""
+    path = f"{directory}/resolv.conf"
+    try:
+        _write(path, _resolver(read("resolv.conf"), names))
+    except OSError as error:
+        raise StageError("network", error.errno or 0, path) from error
 
 
 def _resolver(host: bytes, names: Names) -> bytes:

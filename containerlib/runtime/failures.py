@@ -43,8 +43,16 @@ def failure(message: Message, plan: Sequence[Op], *, first: int = 0) -> Conflict
         return StageError("runtime", code, op.origin if op else "start", advice=_runtime_advice(message))
     if stage is Stage.OP:
         name, detail = (op.name, op.origin) if op else ("op", str(index))
+        if name == "links":
+            name, detail = "network", _link(detail, message.value[3])
         return StageError(name, code, detail, advice=_op_advice(name, code))
     return StageError(stage.name.lower(), code, _DETAILS[stage], advice=_stage_advice(stage, code))
+
+
+def _link(origins: str, number: int) -> str:
+    """What the failed one of LINKS is about; `number` counts from 1."""
+    lines = origins.split("\n")
+    return lines[number - 1] if 1 <= number <= len(lines) else lines[0]
 
 
 def _hook_advice(message: Message) -> str:

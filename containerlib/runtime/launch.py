@@ -25,6 +25,7 @@ from containerlib.runtime.cgroups.cgroup import ContainerCgroup
 from containerlib.runtime.config.read import read_config
 from containerlib.runtime.failures import failure
 from containerlib.runtime.kernel import HOST_FILES, KernelFiles, layers_one_by_one, require_kernel
+from containerlib.runtime.linking import write_links
 from containerlib.runtime.order import (
     Order,
     Stdio,
@@ -145,7 +146,7 @@ def create(
                 keyring=keyring,
                 reaper=reaper,
                 late=late,
-                links=links,
+                links=tuple(op.origin for op in links.plan().before),
                 images=_one_by_one(images),
                 bundle=bundle,
                 mapper=mapper,
@@ -154,6 +155,8 @@ def create(
         )
         if not is_first:
             forget(directory)
+        if links != NO_LINKS or not is_first:
+            write_links(directory, links)
         fds = {
             Launch.DIRECTORY: open_directory(stack, directory),
             **owner_fd(stack, owned),

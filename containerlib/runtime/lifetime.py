@@ -144,13 +144,13 @@ def write_lifetime(directory: str, lifetime: Lifetime, check: bytes = b"") -> No
     if isinstance(lifetime.health.check, HttpCheck):
         check = _request(lifetime.health.check)
     if check:
-        _replace(directory, "check", check)
+        replace_file(directory, "check", check)
     write_policy(directory, lifetime)
 
 
 def write_policy(directory: str, lifetime: Lifetime) -> None:
     """Also while the container runs: its shim reads it when there is something to decide."""
-    _replace(directory, "policy", policy_bytes(lifetime))
+    replace_file(directory, "policy", policy_bytes(lifetime))
 
 
 def read_health(directory: str) -> Health | None:
@@ -228,7 +228,8 @@ def _time(nanoseconds: int) -> datetime:
     return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
 
 
-def _replace(directory: str, name: str, data: bytes) -> None:
+def replace_file(directory: str, name: str, data: bytes) -> None:
+    """Whoever reads it has the old one, or the new one. Raises: StageError(stage="state")."""
     path = f"{directory}/{name}"
     try:
         fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

@@ -16,7 +16,7 @@ from types import TracebackType
 from containerlib._sys.helper import Helper, reap
 from containerlib._sys.native import lib
 from containerlib._sys.wire import AttachFlag, Kind, Message, receive, send
-from containerlib.errors import Conflict, Error, Timeout, Unavailable, Unsupported
+from containerlib.errors import Conflict, Error, StageError, Timeout, Unavailable, Unsupported
 from containerlib.runtime.failures import failure
 from containerlib.runtime.plan.op import Op
 from containerlib.runtime.records import exit_status, read_record
@@ -112,6 +112,17 @@ class Supervisor:
             return
         self._done(Message(Kind.RESIZE, (rows, columns, 0, 0)))
 
+    def relink(self, ops: Sequence[Op]) -> None:
+        """Has it run `relink` of its directory, which has these ops: see links.c.
+
+        Raises: StageError(stage="network"); Conflict where it has ended.
+        """
+        answer, _ = self._answer(Message(Kind.LINKS))
+        error, failed = answer.value[:2]
+        if error:
+            subject = ops[failed - 1].origin if 0 < failed <= len(ops) else "links"
+            raise StageError("network", error, subject)
+
     def attach(self, *, stdin: bool, stdout: int | None, stderr: int | None) -> int | None:
         """From now on the program's output also goes to these writing ends of pipes (borrowed), until `detach`.
 
@@ -190,6 +201,12 @@ class Supervisor:
 
     def _done(self, message: Message, fds: Sequence[int] = ()) -> int | None:
         """Asks for it and waits until it is done; the descriptor that the answer brings is the caller's."""
+        answer, given = self._answer(message, fds)
+        if answer.value[0]:
+            raise _refusal(answer.value[0])
+        return given
+
+    def _answer(self, message: Message, fds: Sequence[int] = ()) -> tuple[Message, int | None]:
         with self._lock:
             self._request(message, fds)
             deadline = time.monotonic() + REPLY_TIMEOUT
@@ -197,9 +214,7 @@ class Supervisor:
                 answer = self._receive(deadline, "an answer")
                 if answer.kind == Kind.DONE:
                     given, self._given = self._given, None
-                    if answer.value[0]:
-                        raise _refusal(answer.value[0])
-                    return given
+                    return answer, given
             raise self._ended()
 
     def _request(self, message: Message, fds: Sequence[int] = ()) -> None:

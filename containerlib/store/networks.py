@@ -141,7 +141,7 @@ class NetworkTable:
 
     def _endpoints(self, column: str, key: str) -> Sequence[EndpointRecord]:
         rows = self._database.query(
-            f"SELECT * FROM endpoints WHERE {column} = ? ORDER BY interface, container_id",  # noqa: S608 - ours
+            f"SELECT * FROM endpoints WHERE {column} = ? ORDER BY length(interface), interface, container_id",  # noqa: S608 - ours
             (key,),
         )
         addresses: dict[tuple[str, str], list[str]] = {}

@@ -20,7 +20,6 @@ from containerlib.runtime.plan.groups import Groups
 from containerlib.runtime.plan.hooks import hook_ops, state_text
 from containerlib.runtime.plan.labels import keyring_label_ops, labelled_mounts
 from containerlib.runtime.plan.late import NOTHING, Late
-from containerlib.runtime.plan.links import NO_LINKS, Links
 from containerlib.runtime.plan.mount_entry import read_mounts
 from containerlib.runtime.plan.mounts import ahead_ops, mount_ops, read_only_ops, root_propagation
 from containerlib.runtime.plan.namespaces import CLONE_FLAGS, Namespaces, namespaces_of
@@ -74,7 +73,8 @@ class Manner:
     """Roots that are mounted read-only, above its mounts: (path, root)."""
     late: Late = NOTHING
     """What is found or made when it starts; the plan is the only place that has it."""
-    links: Links = NO_LINKS
+    links: tuple[str, ...] = ()
+    """What connects its network namespace: the origin of each op."""
     """What connects its network namespace."""
     bundle: str = ""
     """What hooks are told."""
@@ -163,7 +163,6 @@ def container_plan(
     return Plan(
         tuple(before),
         (
-            *manner.links.end,
             *after_ops(groups),
             *log_ops(manner.log),
             *(hooks("poststop") if supervised else ()),
@@ -326,8 +325,8 @@ def _host_ops(
         yield from _late_namespaces(linux, namespaces, mapper)
     if "network" in new:
         yield ops.loopback_up()
-        yield from ops.handover(*manner.links.host)
-        yield from manner.links.own
+        if manner.supervised:
+            yield ops.links(manner.links)
     yield from net_device_ops(linux)
     if not is_unmounted(namespaces.kinds):
         yield ops.propagation(root_propagation(linux)[0])

@@ -97,6 +97,8 @@ class Late:
 
 
 NOTHING = Late()
+_HELPER = 4 << 20
+"""Bytes that it may have, with the sanitizers too."""
 
 
 def source_ops(found: Found, origin: str) -> Sequence[Op]:
@@ -111,7 +113,7 @@ def source_ops(found: Found, origin: str) -> Sequence[Op]:
         ops.secret(f.path, f.value, mode=f.mode, uid=f.uid, gid=f.gid, is_helper=f.is_helper)
         for f in found.files
     ]
-    size = sum(len(file.value) + 8192 for file in found.files) + 65_536
+    size = sum(len(f.value) + (_HELPER if f.is_helper else 8192) for f in found.files) + 65_536
     return (
         ops.memory(found.part, len(files), origin, size=size, owner=found.owner, swap=found.swap),
         *files,

@@ -1,8 +1,12 @@
-"""What connects a container's network namespace, as ops: the caller says what is sent, a helper sends it."""
+"""What connects a container's network namespace, as ops: the caller says what is sent, its supervisor sends it.
+
+They are in files of the container's directory, beside its plan, since they may be others by its next start.
+"""
 
 from __future__ import annotations
 
-from containerlib.runtime.plan.op import Op
+from containerlib.runtime.plan import ops
+from containerlib.runtime.plan.op import Op, Plan
 from containerlib.spec.values import frozen
 
 __all__ = ["NO_LINKS", "Links"]
@@ -10,14 +14,18 @@ __all__ = ["NO_LINKS", "Links"]
 
 @frozen
 class Links:
-    """NETLINK ops: `host` of the shim once the namespace is there, `own` in the namespace itself.
+    """NETLINK and RESOLVER ops: `host` in the host's network namespace, then `own` in the container's.
 
-    `end`: of the shim when the container has ended, whatever becomes of them.
+    `end`: in the host's when the container has ended, whatever becomes of them.
     """
 
     host: tuple[Op, ...] = ()
     own: tuple[Op, ...] = ()
     end: tuple[Op, ...] = ()
+
+    def plan(self) -> Plan:
+        """As the supervisor reads it."""
+        return Plan((*ops.handover(*self.host), *self.own), self.end)
 
 
 NO_LINKS = Links()

@@ -138,6 +138,11 @@ def link(name: str, new_name: str) -> Op:
     return Op(lib.CLIB_OP_LINK, f"linux.netDevices {name}", texts=(name, new_name))
 
 
+def links(origins: Sequence[str]) -> Op:
+    """What the file `links` says, whose ops are of these origins."""
+    return Op(lib.CLIB_OP_LINKS, "\n".join(origins))
+
+
 def netlink(
     protocol: int, messages: bytes, origin: str, *, answers: int, pid_at: int = 0, tolerated: int = 0
 ) -> Op:

@@ -70,7 +70,16 @@ def test_query_by_image_is_of_no_volume() -> None:
     assert not Query(image="www").wants(Event(9, NOW, "container", "prune", "", ""))
 
 
-WRITES = {"note": 1, "row": 1, "_at": 1, "image_event": 0, "_noted": 0, "_note": 0, "EventRow": 1}
+WRITES = {
+    "note": 1,
+    "row": 1,
+    "_at": 1,
+    "image_event": 0,
+    "_noted": 0,
+    "_note": 0,
+    "_event": 0,
+    "EventRow": 1,
+}
 """Functions that make events, and which of their arguments the action is."""
 
 

@@ -440,7 +440,7 @@ def test_net_devices_are_handed_over_when_the_network_is_there() -> None:
     devices = {"eth0": {}, "eth1": {"name": ""}, "ens3": {"name": "net%d"}}
     ops = container_ops(spec_of(None, {"netDevices": devices}, "network"))
     start = order(ops).index("handover")
-    assert order(ops)[start - 1 : start + 4] == ["loopback_up", "handover", "link", "link", "link"]
+    assert order(ops)[start - 2 : start + 4] == ["loopback_up", "links", "handover", "link", "link", "link"]
     assert ops[start].numbers[0] == 3
     assert [op.texts for op in named(ops, "link")] == [("eth0", "eth0"), ("eth1", "eth1"), ("ens3", "net%d")]
 

@@ -1,6 +1,6 @@
 /* Messages for rtnetlink(7) or nf_tables as the plan brings them: sent together, in the network namespace of
  * whoever runs the op, and each is answered. What they say is the plan's; here they are bytes. */
-#include "init.h"
+#include "shim.h"
 
 #include <linux/netlink.h>
 

@@ -1,0 +1,144 @@
+"""Connecting a container to networks that exists already, and disconnecting it: at once where it runs.
+
+    the database -> files of names -> `links` for its next start -> what its supervisor changes now
+
+Who is killed between them leaves what the database says to the container's next start, and names to the next engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from containerlib.engine.lock import locked
+from containerlib.engine.networks import (
+    find,
+    names_inside,
+    number_of,
+    occupy,
+    places_of,
+    resolver_of,
+    wirings_of,
+)
+from containerlib.engine.wiring import connection, disconnection, links
+from containerlib.errors import Conflict, Error, NotFound, Unsupported
+from containerlib.networking import Names, bridge
+from containerlib.networking.files import rewrite_resolver
+from containerlib.runtime import NATIVE
+from containerlib.runtime.linking import relink
+from containerlib.spec.values import evolve as evolve_value
+from containerlib.store import EventRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from containerlib.engine.instance import Instance
+    from containerlib.networking.netlink import Request
+    from containerlib.spec.options import NetworkOption
+    from containerlib.store import EndpointRecord, NetworkRecord
+
+__all__ = ["connect", "disconnect"]
+
+
+def connect(instance: Instance, wanted: NetworkOption) -> None:
+    """Puts the container on one more network.
+
+    Raises: AlreadyExists where it is on it; NotFound; Conflict for an address that another has, where none is left, and
+    where the container has no network namespace of its own; Unsupported for another driver's; StageError.
+    """
+    _require_own_network(instance)
+    record = find(instance.core, wanted.network)
+    with locked(instance):
+        before = _endpoints(instance)
+        number = max((number_of(one) for one in before), default=-1) + 1
+        added = occupy(instance, record, wanted, number)
+        try:
+            _note_connected(instance)
+            _join(instance, before, added)
+        except BaseException:
+            with contextlib.suppress(Error):
+                _leave(instance, before, added)
+            _vacate(instance, added)
+            raise
+        instance.core.store.events.add(_event("connect", instance, record))
+
+
+def disconnect(instance: Instance, network: str) -> None:
+    """Takes the container off the network, with the ports that it has published there.
+
+    Raises: NotFound where it is not on it; StageError.
+    """
+    record = find(instance.core, network)
+    with locked(instance):
+        endpoints = _endpoints(instance)
+        gone = next((one for one in endpoints if one.network_id == record.id), None)
+        if gone is None:
+            raise NotFound(f"{instance.subject} is not on the network {record.name!r}")
+        _leave(instance, [one for one in endpoints if one is not gone], gone)
+        _vacate(instance, gone)
+        instance.core.store.events.add(_event("disconnect", instance, record))
+
+
+def _require_own_network(instance: Instance) -> None:
+    kinds = [space["type"] for space in instance.spec.get("linux", {}).get("namespaces", ())]
+    if "network" not in kinds or "network" in dict(instance.memo.joined):
+        raise Conflict(
+            f"{instance.subject} has the network of the host or of another container: connect that one",
+            state="in use",
+        )
+    if instance.driver.name != NATIVE:
+        raise Unsupported(f"networks of containers that {instance.driver.name} runs")
+
+
+def _endpoints(instance: Instance) -> Sequence[EndpointRecord]:
+    return instance.core.store.networks.endpoints_of(instance.id)
+
+
+def _note_connected(instance: Instance) -> None:
+    """From its first network on it has a resolver of its own."""
+    if instance.memo.connected:
+        return
+    memo = evolve(instance.memo, connected=True)
+    instance.core.store.containers.set_options(instance.id, memo.to_json())
+    instance.memo = memo
+    words = dict(memo.words)
+    given = Names(search=words.get("dns_search", ()), options=words.get("dns_options", ()))
+    rewrite_resolver(instance.directory, names_inside(instance, given, ""))
+
+
+def _join(instance: Instance, before: Sequence[EndpointRecord], added: EndpointRecord) -> None:
+    endpoints = [*before, added]
+    resolver = resolver_of(instance, endpoints)
+    wirings = wirings_of(instance, endpoints)
+    relink(
+        instance.directory, links(wirings, resolver), connection(wirings[-1], None if before else resolver)
+    )
+
+
+def _leave(instance: Instance, left: Sequence[EndpointRecord], gone: EndpointRecord) -> None:
+    """Its devices, and its routes, where those led through it."""
+    before = sorted([*left, gone], key=number_of)
+    leading = {place.device: place for _, place in places_of(instance, before)}
+    resolver = resolver_of(instance, left)
+    wirings = wirings_of(instance, left)
+    routes: list[Request] = []
+    for network, place in places_of(instance, left):
+        families = set(place.gateway) - set(leading[place.device].gateway)
+        routes += bridge.routes(network, evolve_value(place, gateway=tuple(families)))
+    (network, place) = places_of(instance, [gone])[0]
+    change = disconnection(gone.device, bridge.wire(network, 0, place), routes)
+    relink(instance.directory, links(wirings, resolver), change)
+
+
+def _vacate(instance: Instance, endpoint: EndpointRecord) -> None:
+    store = instance.core.store
+    with store.database.transaction():
+        store.networks.disconnect(endpoint.network_id, instance.id)
+        instance.core.names.remove(endpoint.network_id, endpoint.device)
+
+
+def _event(action: str, instance: Instance, record: NetworkRecord) -> EventRow:
+    attributes = {"container": instance.id, "type": record.driver}
+    return EventRow("network", action, record.id, record.name, attributes, labels=dict(record.labels))
