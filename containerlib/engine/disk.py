@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -13,9 +12,8 @@ from containerlib.engine.listing import list_all
 from containerlib.engine.mounting import ANONYMOUS
 from containerlib.engine.removal import remove_volume
 from containerlib.engine.stop import remove
-from containerlib.errors import Conflict, NotFound, StageError, Unavailable
+from containerlib.errors import Conflict, NotFound
 from containerlib.spec.lifecycle import State
-from containerlib.store import EventRow
 
 if TYPE_CHECKING:
     from containerlib.engine.core import Core
@@ -135,7 +133,7 @@ def prune_containers(core: Core, which: Eligible) -> ContainersPruned:
             continue
         removed.append(instance.id)
         size += takes
-    _note(core, "container", size)
+    core.store.events.note_prune("container", size)
     return ContainersPruned(tuple(removed), size)
 
 
@@ -153,14 +151,8 @@ def prune_volumes(core: Core, which: Eligible, *, named: bool) -> VolumesPruned:
             continue
         removed.append(volume.name)
         size += takes
-    _note(core, "volume", size)
+    core.store.events.note_prune("volume", size)
     return VolumesPruned(tuple(removed), size)
-
-
-def _note(core: Core, kind: str, size: int) -> None:
-    """That nobody can be told of it is no failure."""
-    with contextlib.suppress(StageError, Unavailable):
-        core.store.events.add(EventRow(kind, "prune", "", attributes={"reclaimed_bytes": str(size)}))
 
 
 def _usage(instance: Instance) -> ContainerUsage | None:

@@ -76,9 +76,8 @@ def row(instance: Instance, action: str, **attributes: str) -> EventRow:
 
 
 def note(instance: Instance, action: str, **attributes: str) -> None:
-    """Stores an event. What has happened has, also where the disk is full: that is no failure of the verb's."""
-    with contextlib.suppress(StageError, Unavailable):
-        instance.core.store.events.add(row(instance, action, **attributes))
+    """Stores an event, where that can be done."""
+    instance.core.store.events.note(row(instance, action, **attributes))
 
 
 def happened(instance: Instance, status: ExitStatus | None = None, *, is_only: bool = False) -> History:

@@ -12,7 +12,7 @@ from containerlib.errors import InvalidArgument, StageError
 from containerlib.spec.image_config import ImageConfig
 from containerlib.store import EventRow
 
-__all__ = ["image_event", "pruned", "removed"]
+__all__ = ["image_event", "removed"]
 
 _MOST_LABELS = 1 << 14
 """Characters; whoever made an image may have written megabytes of them, and thousands of events are kept."""
@@ -34,8 +34,3 @@ def removed(image_id: str, names: tuple[str, ...], config: Configured) -> list[E
     """Each of its names goes, and then the image."""
     untagged = [image_event("untag", image_id, name, config) for name in names]
     return [*untagged, image_event("remove", image_id, "".join(names[:1]), config)]
-
-
-def pruned(reclaimed_bytes: int) -> EventRow:
-    """What was removed has events of its own."""
-    return EventRow("image", "prune", "", attributes={"reclaimed_bytes": str(reclaimed_bytes)})

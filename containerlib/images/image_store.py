@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from containerlib._sys.privilege import Capability, require_capability
-from containerlib.errors import Conflict, InvalidArgument, NotFound, StageError, Unavailable
+from containerlib.errors import Conflict, InvalidArgument, NotFound
 from containerlib.images.content.garbage import Cleanup, clear_temporary, collect
 from containerlib.images.content.pruning import PrunePolicy, doomed
 from containerlib.images.content.trees import index_of
 from containerlib.images.content.usage import usage
 from containerlib.images.content.verify import VerifyReport, damages
-from containerlib.images.events import image_event, pruned, removed
+from containerlib.images.events import image_event, removed
 from containerlib.images.naming import is_id, reference_in, starts_of_ids, tag_of, tags_of
 from containerlib.images.records import (
     ImageRecord,
@@ -302,8 +301,7 @@ class ImageStore:
                 gone.append(record)
             self._root.write_index()
         report = collect(self._root)
-        with suppress(StageError, Unavailable):
-            self._events.add(pruned(report.reclaimed_bytes))
+        self._events.note_prune("image", report.reclaimed_bytes)
         return ImagesPruned(tuple(record.id for record in gone), report.reclaimed_bytes)
 
     def verify(
@@ -389,9 +387,8 @@ class ImageStore:
 
     def _note(self, action: str, row: ImageRow, name: str = "") -> None:
         """Tells of it whoever listens. That nobody can be told is no failure, nor that the image is gone by now."""
-        with suppress(StageError, Unavailable):
-            name = name or "".join(row.references[:1])
-            self._events.add(image_event(action, row.id, name, self._config))
+        name = name or "".join(row.references[:1])
+        self._events.note(image_event(action, row.id, name, self._config))
 
     def _record(self, row: ImageRow) -> ImageRecord:
         return ImageRecord(

@@ -12,10 +12,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from attrs import field, frozen
 
+from containerlib.errors import StageError, Unavailable
 from containerlib.store.database import Database
 
 __all__ = ["EventRow", "EventTable"]
@@ -62,6 +64,15 @@ class EventTable:
         if self._added >= _TRIM_EVERY:
             self._added = 0
             self.trim()
+
+    def note(self, *rows: EventRow) -> None:
+        """As `add`. What has happened has, also where the disk is full: that nobody can be told is no failure of it."""
+        with suppress(StageError, Unavailable):
+            self.add(*rows)
+
+    def note_prune(self, kind: str, reclaimed_bytes: int) -> None:
+        """The end of a prune; each thing that it removed has an event of its own."""
+        self.note(EventRow(kind, "prune", "", attributes={"reclaimed_bytes": str(reclaimed_bytes)}))
 
     def unknown(self, rows: Sequence[EventRow]) -> list[EventRow]:
         """Those that are not stored yet."""

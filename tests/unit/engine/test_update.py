@@ -52,7 +52,7 @@ def instance(directory: Path, *, state: State = State.RUNNING, refusal: Exceptio
         id="x",
         record=SimpleNamespace(name="web", image_reference="i"),
         memo=Memo(),
-        core=SimpleNamespace(store=SimpleNamespace(events=SimpleNamespace(add=lambda _: None))),
+        core=SimpleNamespace(store=SimpleNamespace(events=SimpleNamespace(note=lambda _: None))),
         refresh=lambda _: None,
     )
 
