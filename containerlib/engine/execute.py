@@ -21,11 +21,11 @@ from containerlib.engine import history
 from containerlib.engine.attached import Attached, Hearer
 from containerlib.engine.completed import Completed, checked
 from containerlib.engine.instance import Instance
-from containerlib.engine.stop import patience_of
 from containerlib.engine.streams import Pipes, communicate
 from containerlib.engine.undo import clean_up
 from containerlib.errors import Conflict, InvalidArgument, StageError, Unavailable
 from containerlib.runtime import Supervisor
+from containerlib.runtime.connections import patience_of
 from containerlib.runtime.supervisor import REPLY_TIMEOUT
 from containerlib.spec.lifecycle import State, check
 from containerlib.spec.runtime import Capabilities, Process, User

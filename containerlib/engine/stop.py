@@ -25,7 +25,7 @@ from containerlib.engine.streams import log_tail
 from containerlib.engine.undo import clean_up
 from containerlib.errors import Conflict, Error, NotFound, StageError, Timeout, Unavailable
 from containerlib.runtime import Supervisor
-from containerlib.runtime.supervisor import LOST, REPLY_TIMEOUT, has_shim
+from containerlib.runtime.supervisor import LOST, has_shim
 from containerlib.spec.lifecycle import State, check
 from containerlib.spec.status import ExitStatus
 
@@ -43,7 +43,6 @@ __all__ = [
     "kill",
     "leave",
     "lost",
-    "patience_of",
     "pause",
     "recorded_end",
     "remove",
@@ -57,8 +56,6 @@ _KILL_PATIENCE = 30.0
 _THAW_INTERVAL = 0.5
 """Seconds; somebody may pause what is dying, and on cgroup v1 that keeps it from it."""
 _LOST_PATIENCE = 5.0
-_LEAST_PATIENCE = 0.1
-"""Seconds that a supervisor has to answer on a busy machine, however little time its caller has."""
 _TAIL_BYTES = 1 << 16
 """How much of a log's end is looked at for its last lines: it may have gigabytes."""
 _LAUNCH_PATIENCE = 0.3
@@ -340,11 +337,6 @@ def lost(instance: Instance) -> ExitStatus:
 def connected(instance: Instance) -> contextlib.AbstractContextManager[Supervisor | None]:
     supervisor = runtime.connect(instance.directory)
     return contextlib.nullcontext() if supervisor is None else contextlib.closing(supervisor)
-
-
-def patience_of(timeout: float | None) -> float:
-    """How long a supervisor is waited for, which answers at once unless it is stopped, by who has `timeout` seconds."""
-    return REPLY_TIMEOUT if timeout is None else min(max(timeout, _LEAST_PATIENCE), REPLY_TIMEOUT)
 
 
 def recorded_end(instance: Instance) -> ExitStatus:

@@ -20,8 +20,9 @@ from containerlib import runtime, shim
 from containerlib._sys.steps import Pauses, Steps, Work
 from containerlib.engine.health import wait_healthy
 from containerlib.engine.lifetime import is_removed
-from containerlib.engine.stop import ending, forget_removed, lost, patience_of, recorded_end, tail
+from containerlib.engine.stop import ending, forget_removed, lost, recorded_end, tail
 from containerlib.errors import InvalidArgument, NotFound, StageError, Timeout, Unavailable
+from containerlib.runtime.connections import patience_of
 from containerlib.runtime.supervisor import LOST, REPLY_TIMEOUT
 from containerlib.spec.lifecycle import State
 

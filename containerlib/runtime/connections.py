@@ -26,7 +26,10 @@ from containerlib.runtime.supervisor import (
     tells_that_it_runs,
 )
 
-__all__ = ["connect", "connecting"]
+__all__ = ["connect", "connecting", "patience_of"]
+
+_LEAST_PATIENCE = 0.1
+"""Seconds that a shim has to answer on a busy machine, however little time its caller has."""
 
 
 def connect(directory: str, *, patience: float = REPLY_TIMEOUT) -> Supervisor | None:
@@ -67,6 +70,11 @@ def connecting(directory: str, *, patience: float = REPLY_TIMEOUT) -> Steps[Supe
             raise _silent(directory)
         undo.pop_all()
         return supervisor
+
+
+def patience_of(timeout: float | None) -> float:
+    """How many seconds a shim is waited for by a caller who has `timeout` seconds in all."""
+    return REPLY_TIMEOUT if timeout is None else min(max(timeout, _LEAST_PATIENCE), REPLY_TIMEOUT)
 
 
 def _timeval(seconds: float) -> bytes:

@@ -20,7 +20,7 @@ from attrs import frozen
 from containerlib._sys.native import watch_growth
 from containerlib._sys.steps import Ask, Flow, Ready, waited
 from containerlib.runtime import Supervisor, connecting
-from containerlib.runtime.supervisor import REPLY_TIMEOUT
+from containerlib.runtime.connections import patience_of
 from containerlib.shim.log_files import LogCursor
 from containerlib.shim.log_records import LONGEST_TEXT, Joiner, Splitter, Stream, parse_part
 from containerlib.spec.status import LogRecord
@@ -32,7 +32,6 @@ _STREAM = slice(31, 37)
 _TAG = slice(38, 39)
 _MICROSECONDS = slice(0, 26)
 _LONGEST_WAIT = 1.0
-_LEAST_PATIENCE = 0.1
 
 
 def flow_of_log(
@@ -54,7 +53,8 @@ def flow_of_log(
     wanted = _Wanted(since, until, stream)
     with contextlib.ExitStack() as stack:
         cursor = stack.enter_context(contextlib.closing(LogCursor(directory)))
-        supervisor = (yield from connecting(directory, patience=_patience(until))) if follow else None
+        left = None if until is None else (until - datetime.now(UTC)).total_seconds()
+        supervisor = (yield from connecting(directory, patience=patience_of(left))) if follow else None
         if supervisor is not None:
             stack.enter_context(supervisor)
         if tail is not None:
@@ -153,13 +153,6 @@ def _in_utc(moment: datetime) -> bytes:
 
 def _is_over(until: datetime | None) -> bool:
     return until is not None and datetime.now(UTC) > until
-
-
-def _patience(until: datetime | None) -> float:
-    """Seconds in which the supervisor has to answer."""
-    if until is None:
-        return REPLY_TIMEOUT
-    return min(max((until - datetime.now(UTC)).total_seconds(), _LEAST_PATIENCE), REPLY_TIMEOUT)
 
 
 def _growing(
