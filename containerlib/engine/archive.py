@@ -77,7 +77,7 @@ def import_tree(
     check_source(source)
     report = one_at_a_time(progress)
     try:
-        with _opened(source, report) as chunks:
+        with _opened(source, lambda done: report(Progress("read", "", done, 0))) as chunks:
             return core.images.add_layer(
                 None,
                 chunks,
@@ -96,10 +96,10 @@ def import_tree(
 
 
 @contextmanager
-def _opened(source: Source, report: Callable[[Progress], None]) -> Iterator[Iterable[bytes]]:
+def _opened(source: Source, report: Callable[[int], None]) -> Iterator[Iterable[bytes]]:
     """The tar stream."""
     if not isinstance(source, str | os.PathLike):
-        yield decoded(_reported(pieces(source, stage="import"), report))
+        yield decoded(pieces(source, stage="import", report=report))
         return
     path = words.any_path(source, field="source")
     if os.path.isdir(path):  # noqa: PTH112
@@ -113,15 +113,7 @@ def _opened(source: Source, report: Callable[[Progress], None]) -> Iterator[Iter
     except OSError as error:
         raise StageError("import", error.errno or 0, path) from error
     with file:
-        yield decoded(_reported(pieces(file, stage="import"), report))
-
-
-def _reported(chunks: Iterator[bytes], report: Callable[[Progress], None]) -> Iterator[bytes]:
-    done = 0
-    for chunk in chunks:
-        done += len(chunk)
-        report(Progress("read", "", done, 0))
-        yield chunk
+        yield decoded(pieces(file, stage="import", report=report))
 
 
 def commit(

@@ -168,7 +168,7 @@ def open_files(source: Source, scratch: str, report: Callable[[int], None] = lam
     """
     name = name_of(source)
     if not isinstance(source, str | os.PathLike):
-        return ArchiveFiles(_spool(pieces(source, stage="load"), None, scratch, report), name)
+        return ArchiveFiles(_spool(pieces(source, stage="load", report=report), None, scratch), name)
     path = os.fspath(source)
     if os.path.isdir(path):
         return DirectoryFiles(path)
@@ -182,7 +182,7 @@ def open_files(source: Source, scratch: str, report: Callable[[int], None] = lam
         return ArchiveFiles(fd, name)
     with open(fd, "rb", buffering=0) as file:
         size = os.fstat(fd).st_size
-        return ArchiveFiles(_spool(pieces(file, stage="load"), size, scratch, report), name)
+        return ArchiveFiles(_spool(pieces(file, stage="load", report=report), size, scratch), name)
 
 
 def _open(path: str) -> int:
@@ -200,12 +200,12 @@ def _open(path: str) -> int:
     raise InvalidArgument(f"{path!r} is no file: open it, and give the open file", field="source")
 
 
-def _spool(chunks: Iterator[bytes], size: int | None, scratch: str, report: Callable[[int], None]) -> int:
+def _spool(chunks: Iterator[bytes], size: int | None, scratch: str) -> int:
     """The descriptor of a nameless file that has `chunks`, `size` bytes if it is known, decompressed."""
     received = Count()
     fd = _nameless(scratch)
     try:
-        for piece, _ in bounded(decoded(_reported(received, chunks, report)), size, received):
+        for piece, _ in bounded(decoded(received.of(chunks)), size, received):
             _write(fd, piece, scratch)
     except InvalidArgument as error:
         os.close(fd)
@@ -233,9 +233,3 @@ def _write(fd: int, piece: bytes, scratch: str) -> None:
             view = view[os.write(fd, view) :]
     except OSError as error:
         raise StageError("load", error.errno or 0, scratch, advice="free some space there") from error
-
-
-def _reported(received: Count, chunks: Iterator[bytes], report: Callable[[int], None]) -> Iterator[bytes]:
-    for chunk in received.of(chunks):
-        report(received.bytes)
-        yield chunk

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from containerlib.errors import InvalidArgument, StageError
@@ -64,12 +64,15 @@ def check_source(source: object) -> None:
         raise InvalidArgument('the file is not open for reading: open it with "rb"', field="source")
 
 
-def pieces(stream: Readable, *, stage: str) -> Iterator[bytes]:
-    """What is left of the stream, in pieces of at most 1 MiB.
+def pieces(
+    stream: Readable, *, stage: str, report: Callable[[int], None] = lambda _: None
+) -> Iterator[bytes]:
+    """What is left of the stream, in pieces of at most 1 MiB. `report` is told how many bytes have come.
 
     Raises: InvalidArgument(field="source") for what gives text, or has nothing yet and does not wait;
     StageError(stage) where it cannot be read; what else its `read` raises.
     """
+    done = 0
     while True:
         try:
             piece = stream.read(_PIECE)
@@ -86,4 +89,6 @@ def pieces(stream: Readable, *, stage: str) -> Iterator[bytes]:
             )
         if not piece:
             return
+        done += len(piece)
+        report(done)
         yield piece
