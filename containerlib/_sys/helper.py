@@ -13,9 +13,10 @@ import os
 
 from containerlib._sys import native
 from containerlib._sys.forks import Lock
+from containerlib._sys.writing import write_whole
 from containerlib.errors import StageError, Unsupported
 
-__all__ = ["Helper", "reap", "write_whole"]
+__all__ = ["Helper", "reap"]
 
 _MFD_EXEC = 0x10
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
@@ -60,13 +61,6 @@ def _make_memory() -> int:
             raise
         # before Linux 6.3 every memfd is executable and the flag unknown
         return os.memfd_create("containerlib-helper", flags)
-
-
-def write_whole(fd: int, data: bytes) -> None:
-    """All of `data`, though RLIMIT_FSIZE, which counts for memory too, may be in the middle of it. Raises: OSError."""
-    left = memoryview(data)
-    while left:
-        left = left[os.write(fd, left) :]
 
 
 class Helper(native.Child):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 
+from containerlib._sys.writing import write_whole
 from containerlib.errors import StageError
 from containerlib.spec.runtime import Spec
 from containerlib.spec.seccomp import SeccompSection
@@ -52,8 +53,6 @@ def write(directory: str, spec: Spec) -> None:
 def _write(path: str, data: bytes, how: int = os.O_EXCL) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | how, 0o600)
     try:
-        left = memoryview(data)
-        while left:
-            left = left[os.write(descriptor, left) :]
+        write_whole(descriptor, data)
     finally:
         os.close(descriptor)

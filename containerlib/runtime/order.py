@@ -14,8 +14,9 @@ import socket
 from collections.abc import Iterator, Sequence
 
 from containerlib._sys import forks, native
-from containerlib._sys.helper import Helper, write_whole
+from containerlib._sys.helper import Helper
 from containerlib._sys.wire import Kind, Launch, Message, send
+from containerlib._sys.writing import write_whole
 from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.supervisor import Supervisor
 from containerlib.spec.values import frozen

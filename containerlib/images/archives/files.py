@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import Protocol
 
 from containerlib._sys.paths import open_in_root
+from containerlib._sys.writing import write_whole
 from containerlib.errors import InvalidArgument, NotFound, StageError
 from containerlib.images.archives.members import members
 from containerlib.images.archives.streams import Source, name_of, pieces
@@ -227,9 +228,7 @@ def _nameless(scratch: str) -> int:
 
 
 def _write(fd: int, piece: bytes, scratch: str) -> None:
-    view = memoryview(piece)
     try:
-        while view:
-            view = view[os.write(fd, view) :]
+        write_whole(fd, piece)
     except OSError as error:
         raise StageError("load", error.errno or 0, scratch, advice="free some space there") from error

@@ -11,6 +11,7 @@ import json
 import os
 import time
 
+from containerlib._sys.writing import write_whole
 from containerlib.errors import Conflict
 
 TYPE_CHECKING = False
@@ -137,7 +138,7 @@ def write_aside(path: str, data: bytes) -> None:
 def write_new(path: str, data: bytes) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, data)
+        write_whole(fd, data)
     finally:
         os.close(fd)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -115,6 +117,26 @@ def test_record_that_is_not_ours_is_a_conflict_that_says_what_to_do(tmp_path: Pa
     (tmp_path / "state.json").write_text(text)
     with pytest.raises(Conflict, match="delete the container by force"):
         read_record(str(tmp_path))
+
+
+def test_record_that_is_written_in_part_takes_no_place(tmp_path: Path) -> None:
+    """write(2) takes what there is room for, and only the next one fails: with RLIMIT_FSIZE as on a full disk."""
+    code = """
+import resource, sys
+from containerlib.runtime.containers.record import write_aside
+
+write_aside(sys.argv[1], b"whole")
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (5, hard))
+try:
+    write_aside(sys.argv[1], b"in part")
+except OSError as error:
+    print(error.errno)
+"""
+    path = tmp_path / "state.json"
+    argv = [sys.executable, "-P", "-c", code, str(path)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert (done.stdout, path.read_bytes()) == (f"{errno.EFBIG}\n", b"whole"), done.stderr
 
 
 def test_record_of_a_process_that_the_helper_has_written_down_is_not_written_again(tmp_path: Path) -> None:
