@@ -13,15 +13,13 @@ of itself what a directory of LayerWriter says: whiteouts, opaque directories, o
 from __future__ import annotations
 
 import errno
-import functools
 import os
-import tempfile
 from collections.abc import Sequence
 
 from containerlib._sys.layers import LayerLimits, LayerStats, TarWriter, ffi, lib, paths
 from containerlib.errors import StageError, Unsupported
 
-__all__ = ["ErofsWriter", "is_supported", "mount_erofs"]
+__all__ = ["ErofsWriter", "mount_erofs"]
 
 
 class ErofsWriter(TarWriter):
@@ -90,20 +88,6 @@ def _mount_by_loop(path: str) -> int:
         return int(lib.clib_mount_detached(b"erofs", device))
     finally:
         os.close(loop)
-
-
-@functools.cache
-def is_supported() -> bool:
-    """Whether this process can mount the EROFS files that it writes: tried once, with an empty one."""
-    with tempfile.TemporaryDirectory(prefix="containerlib-erofs-") as directory:
-        path = f"{directory}/probe"
-        with ErofsWriter(path) as writer:
-            writer.finish()
-        try:
-            os.close(mount_erofs(path))
-        except (Unsupported, StageError):
-            return False
-    return True
 
 
 _REASONS = {

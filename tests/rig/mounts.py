@@ -7,9 +7,11 @@ assert "ro" in made.options
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -103,6 +105,23 @@ def shell(rack: Rack, script: str, *mounts: dict[str, Any], **words: Any) -> Don
 
 def mount(*arguments: str | Path) -> None:
     subprocess.run(["mount", *arguments], check=True)
+
+
+@functools.cache
+def mounts_erofs() -> bool:
+    """Whether this process can mount the EROFS files that it writes: tried once, with an empty one."""
+    from containerlib._sys.erofs import ErofsWriter, mount_erofs
+    from containerlib.errors import StageError, Unsupported
+
+    with tempfile.TemporaryDirectory(prefix="containerlib-erofs-") as directory:
+        path = f"{directory}/probe"
+        with ErofsWriter(path) as writer:
+            writer.finish()
+        try:
+            os.close(mount_erofs(path))
+        except (Unsupported, StageError):
+            return False
+    return True
 
 
 @contextmanager

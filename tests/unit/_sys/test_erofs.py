@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from containerlib._sys import erofs
 from containerlib._sys.erofs import ErofsWriter, mount_erofs
 from containerlib._sys.layers import LayerLimits, LayerStats
 from containerlib.errors import InvalidArgument, StageError
@@ -193,17 +192,10 @@ def test_erofs_mount_of_what_is_none_says_so(tmp_path, content, number):
     assert (caught.value.stage, caught.value.errno) == ("mount", number)
 
 
-@MOUNTS
-def test_erofs_is_supported_where_it_mounts():
-    erofs.is_supported.cache_clear()
-    assert erofs.is_supported()
-
-
 def test_erofs_without_privileges_is_unsupported_and_says_why(tmp_path):
     program = """
 from containerlib._sys import erofs
 from containerlib.errors import Unsupported
-assert not erofs.is_supported()
 try:
     erofs.mount_erofs("/")
 except Unsupported as error:
