@@ -43,7 +43,7 @@ from containerlib.runtime.plan.labels import require_labels
 from containerlib.runtime.plan.late import NOTHING, Late
 from containerlib.runtime.plan.links import NO_LINKS, Links
 from containerlib.runtime.plan.resctrl import ResctrlGroup, assign, find_resctrl, group_of
-from containerlib.runtime.plan.roots import OverlayRoot, Root
+from containerlib.runtime.plan.roots import OverlayRoot, Root, shared_mounts
 from containerlib.runtime.plan.user import Mapper
 from containerlib.runtime.records import read_record
 from containerlib.runtime.seccomp import filters as seccomp
@@ -54,13 +54,18 @@ from containerlib.spec.values import evolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeVar
+
     from containerlib.spec.runtime import Process, Spec
+
+    _R = TypeVar("_R", bound=Root)
 
 __all__ = [
     "create",
     "execute",
     "forget",
     "groups_of",
+    "mountable",
     "packed_exec",
     "require_running",
     "run_hooks",
@@ -113,29 +118,21 @@ def create(
     `late`: what paths in `spec` stand for, and what is nowhere else; it goes by the plan, in memory alone.
     `images`: more roots that are mounted, read-only, on these paths. `is_first`: `directory` is new, and has no records
     of an earlier run. `links`: what connects its network namespace; `kept`: descriptors that the supervisor keeps open
-    meanwhile. `mapper`: who maps a user namespace for a caller
-    without privilege. Needs root, or a user namespace; Linux 5.12.
+    meanwhile. `mapper`: who maps a user namespace for a caller without privilege. Needs root, or a user namespace;
+    Linux 5.12.
 
     Raises: StageError, Unsupported, InvalidArgument, NotFound.
     """
     require_kernel()
     spec = spec or read_config(f"{bundle}/config.json")
-    if isinstance(root, OverlayRoot) and not layers_one_by_one():
-        root = evolve(root, classic=True)
-    rootfs = os.path.join(bundle, spec.get("root", {}).get("path", "rootfs"))
-    linux = spec.get("linux", {})
-    require_labels(spec["process"], linux, sys=files.sys)
+    require_labels(spec["process"], spec.get("linux", {}), sys=files.sys)
     container_id = os.path.basename(directory)  # noqa: PTH119 - hot path
     with contextlib.ExitStack() as stack, contextlib.ExitStack() as undo:
-        rdt = linux.get("intelRdt")
-        group = assign(rdt, container_id, root=files.resctrl, mkdir=files.mkdir) if rdt is not None else None
-        if group:
-            undo.callback(group.remove)
         plan = container_plan(
             spec,
-            rootfs,
-            root,
-            groups_of(cgroup, group),
+            os.path.join(bundle, spec.get("root", {}).get("path", "rootfs")),
+            mountable(root),
+            groups_of(cgroup, _class_of_service(spec, container_id, files, undo)),
             container_id=container_id,
             seccomp=_filter(spec, seccomp_cache),
             manner=Manner(
@@ -147,7 +144,7 @@ def create(
                 reaper=reaper,
                 late=late,
                 links=tuple(op.origin for op in links.plan().before),
-                images=_one_by_one(images),
+                images=tuple((at, mountable(image)) for at, image in images),
                 bundle=bundle,
                 mapper=mapper,
                 log=log or ALL_IN_ONE,
@@ -165,17 +162,11 @@ def create(
         if cgroup is not None and cgroup.v2_directory:
             fds[Launch.CGROUP] = open_directory(stack, cgroup.v2_directory)
         flags = Launch.LOG if log is not None and not unsupervised else 0
-        layers = (*(root.mounts if isinstance(root, OverlayRoot) else ()), *kept)
         size = terminal_size(spec["process"], terminal)
-        order = Order(flags | _unsupervised(unsupervised), size, preserve, layers)
+        order = Order(flags | _unsupervised(unsupervised), size, preserve, (*shared_mounts(root), *kept))
         supervisor = start_helper(plan, fds, order, directory, wait=wait)
         undo.pop_all()
         return supervisor
-
-
-def _one_by_one(images: Sequence[tuple[str, OverlayRoot]]) -> tuple[tuple[str, OverlayRoot], ...]:
-    """As the kernel can mount them."""
-    return tuple((at, root if layers_one_by_one() else evolve(root, classic=True)) for at, root in images)
 
 
 def execute(
@@ -304,6 +295,26 @@ def _unsupervised(wanted: bool) -> int:
 def _filter(spec: Spec, cache: str | None) -> bytes | None:
     profile = spec.get("linux", {}).get("seccomp")
     return seccomp.compiled(profile, cache) if profile else None
+
+
+def mountable(root: _R) -> _R:
+    """`root` as this kernel can mount it."""
+    if isinstance(root, OverlayRoot) and not layers_one_by_one():
+        return evolve(root, classic=True)
+    return root
+
+
+def _class_of_service(
+    spec: Spec, container_id: str, files: KernelFiles, undo: contextlib.ExitStack
+) -> ResctrlGroup | None:
+    """Of the caches that `spec` asks for; `undo` takes it back."""
+    rdt = spec.get("linux", {}).get("intelRdt")
+    if rdt is None:
+        return None
+    group = assign(rdt, container_id, root=files.resctrl, mkdir=files.mkdir)
+    if group:
+        undo.callback(group.remove)
+    return group
 
 
 def groups_of(cgroup: ContainerCgroup | None, group: ResctrlGroup | None = None) -> Groups:

@@ -33,12 +33,12 @@ from containerlib.runtime.drivers.bundle import First, bundle_for
 from containerlib.runtime.drivers.errors import explained
 from containerlib.runtime.drivers.plan import PID_FILE, Command, foreign_exec_plan, foreign_plan
 from containerlib.runtime.drivers.refusals import Facts, refuse_config, refuse_process
-from containerlib.runtime.kernel import keeps_memory, layers_one_by_one, require_kernel
+from containerlib.runtime.kernel import keeps_memory, require_kernel
 from containerlib.runtime.order import Stdio, run_chores, supervise, terminal_size
 from containerlib.runtime.plan.late import NOTHING, Late, Memory
 from containerlib.runtime.plan.links import NO_LINKS, Links
 from containerlib.runtime.plan.op import Op, Plan
-from containerlib.runtime.plan.roots import OverlayRoot, Root
+from containerlib.runtime.plan.roots import OverlayRoot, Root, shared_mounts
 from containerlib.runtime.supervisor import Supervisor
 from containerlib.spec.log import ALL_IN_ONE, LogOptions
 from containerlib.spec.runtime import Process, Spec
@@ -107,8 +107,6 @@ class ExternalRuntime:
         if links != NO_LINKS:
             raise Unsupported(f"a network takes the native driver: {self.name!r} makes its namespace itself")
         refuse_config(spec, self.facts, self.name)
-        if isinstance(root, OverlayRoot) and not layers_one_by_one():
-            root = evolve(root, classic=True)
         if not is_first:
             launch.forget(directory)
         place = f"{directory}/{_LATE}"
@@ -122,16 +120,10 @@ class ExternalRuntime:
             self._command(directory, said, spec),
             (
                 "--bundle",
-                bundle_for(
-                    bundle,
-                    directory,
-                    spec,
-                    sandbox=self._is_sandbox,
-                    first=first,
-                ),
+                bundle_for(bundle, directory, spec, sandbox=self._is_sandbox, first=first),
                 *_files(directory, terminal=size is not None),
             ),
-            root=root,
+            root=launch.mountable(root),
             rootfs=os.path.join(bundle, spec.get("root", {}).get("path", "rootfs")),
             groups=launch.groups_of(cgroup),
             layout=Layout.host(),
@@ -152,7 +144,7 @@ class ExternalRuntime:
                 stdio=stdio,
                 flags=Launch.FOREIGN | Launch.LOG,
                 terminal=size,
-                layers=root.mounts if isinstance(root, OverlayRoot) else (),
+                layers=shared_mounts(root),
             )
 
     def execute(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from containerlib.spec.layer import Layer
 from containerlib.spec.values import frozen
 
-__all__ = ["BindRoot", "FuseRoot", "OverlayRoot", "Root"]
+__all__ = ["BindRoot", "FuseRoot", "OverlayRoot", "Root", "shared_mounts"]
 
 
 @frozen
@@ -83,3 +83,8 @@ class BindRoot:
 
 
 Root = OverlayRoot | FuseRoot | BindRoot
+
+
+def shared_mounts(root: Root) -> tuple[int, ...]:
+    """Descriptors, as of `OverlayRoot.mounts`; of other kinds there are none."""
+    return root.mounts if isinstance(root, OverlayRoot) else ()
