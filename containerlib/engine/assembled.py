@@ -23,6 +23,7 @@ from containerlib.runtime.plan.late import Part
 from containerlib.spec.lifecycle import State
 
 if TYPE_CHECKING:
+    from containerlib.bundles.ids import IdMaps
     from containerlib.engine.instance import Instance
     from containerlib.runtime import Supervisor
     from containerlib.runtime.plan.late import Late
@@ -91,13 +92,14 @@ def _mounter(instance: Instance, stack: contextlib.ExitStack) -> Supervisor:
     os.mkdir(place, 0o700)  # noqa: PTH102 - a str
     stack.callback(remove_tree, place)
     late = late_of(instance)
+    ids = maps_again(instance)
     supervisor = runtime.create(
         instance.directory,
         directory=place,
-        root=image.root(instance.directory, instance.core.mountpoints, ids=maps_again(instance)),
+        root=image.root(instance.directory, instance.core.mountpoints, ids=ids),
         cgroup=None,
         owned=True,
-        spec=_only_files(instance, late),
+        spec=_only_files(instance, late, ids),
         late=late,
         hold=True,
         bare=True,
@@ -107,7 +109,7 @@ def _mounter(instance: Instance, stack: contextlib.ExitStack) -> Supervisor:
     return supervisor
 
 
-def _only_files(instance: Instance, late: Late) -> Spec:
+def _only_files(instance: Instance, late: Late, ids: IdMaps | None) -> Spec:
     """A container that has its files, and no program: volumes, and what else is of the host's disk."""
     spec = instance.spec
 
@@ -121,15 +123,14 @@ def _only_files(instance: Instance, late: Late) -> Spec:
         "process": {"user": {"uid": 0, "gid": 0}, "args": ["-"], "cwd": "/"},
         "root": spec["root"],
         "mounts": [each for each in spec.get("mounts", ()) if is_on_disk(each)],
-        "linux": _ids_of(instance),
+        "linux": _with_ids(ids),
     }
 
 
-def _ids_of(instance: Instance) -> Linux:
-    """Namespaces of its own, with the ids that it has, also where these are another container's. Raises: NotFound."""
-    maps = maps_again(instance)
+def _with_ids(ids: IdMaps | None) -> Linux:
+    """Namespaces of its own, with the ids that it has, also where these are another container's."""
     own: Linux = {"namespaces": [{"type": "mount"}, {"type": "pid"}]}
-    if maps is not None:
+    if ids is not None:
         own["namespaces"].append({"type": "user"})
-        own["uidMappings"], own["gidMappings"] = maps.entries
+        own["uidMappings"], own["gidMappings"] = ids.entries
     return own
