@@ -54,7 +54,7 @@ def assemble(
     report: Report,
     resolved: str = "",
     index: Tree | None = None,
-    check: Callable[[ImageConfig], None] = lambda _: None,
+    check: Callable[[ImageConfig], None] | None = None,
 ) -> str:
     """Fetches, unpacks and records the image under `references`; returns its id. Blocks.
 
@@ -66,7 +66,8 @@ def assemble(
     """
     with root.lease() as lease, Transfers(root.content, lease, source, report) as transfers:
         config = _config(manifest, transfers)
-        check(config)
+        if check is not None:
+            check(config)
         chain = config.chain_ids()
         contents, below = _contents(manifest, chain), _below(index)
         lease.keep([*contents, *(("blob", key) for key in below)])

@@ -18,7 +18,7 @@ from containerlib.images.transfer.assembly import assemble
 from containerlib.images.transfer.deadline import ended_at
 from containerlib.images.transfer.selection import check_alone, choose_manifest
 from containerlib.spec.digest import Digest
-from containerlib.spec.image import Descriptor, ImageConfig, Index
+from containerlib.spec.image import Descriptor, Index
 from containerlib.spec.platform import Wanted
 from containerlib.spec.reference import Reference
 
@@ -88,9 +88,8 @@ def _pull(
             report=report,
             resolved=_resolution(top.digest, wanted),
             index=_index(root, top, documents, request),
-            check=partial(check_alone, wanted=wanted, subject=str(reference))
-            if chosen.platform is None
-            else _take,
+            # an index has said what it is for
+            check=None if chosen.platform else partial(check_alone, wanted=wanted, subject=str(reference)),
         )
     except InvalidArgument as error:
         if error.field.startswith("layer"):
@@ -147,10 +146,6 @@ class _Documents:
                 self._registry.stop()
                 pool.shutdown(cancel_futures=True)
                 raise
-
-
-def _take(_: ImageConfig) -> None:
-    """Its index has said what it is for."""
 
 
 def _resolution(digest: Digest, wanted: Wanted) -> str:
