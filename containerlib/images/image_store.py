@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from containerlib._sys.privilege import Capability, require_capability
-from containerlib.errors import Conflict, InvalidArgument, NotFound
+from containerlib.errors import Conflict
 from containerlib.images.content.garbage import Cleanup, clear_temporary, collect
 from containerlib.images.content.pruning import PrunePolicy, doomed
 from containerlib.images.content.trees import index_of
 from containerlib.images.content.usage import usage
 from containerlib.images.content.verify import VerifyReport, damages
 from containerlib.images.events import image_event, removed
-from containerlib.images.naming import is_id, reference_in, starts_of_ids, tag_of, tags_of
+from containerlib.images.naming import find_row, reference_in, tag_of, tags_of
 from containerlib.images.records import (
     ImageRecord,
     ImagesPruned,
@@ -365,19 +365,7 @@ class ImageStore:
         require_capability(Capability.CHOWN)
 
     def _row(self, name_or_id: str) -> ImageRow:
-        """The image by its full id, its reference, or the start of its id, in this order as in Docker."""
-        if not is_id(name_or_id):
-            row = self._table.by_reference(str(Reference.parse(name_or_id)))
-            if row is not None:
-                return row
-        rows = [row for start in starts_of_ids(name_or_id) for row in self._table.by_id(start)]
-        if len(rows) > 1:
-            raise InvalidArgument(
-                f"several images' ids start with {name_or_id!r}: write more of it", field="id"
-            )
-        if not rows:
-            raise NotFound(f"there is no image {name_or_id!r} here: pull or load it first")
-        return rows[0]
+        return find_row(self._table, name_or_id)
 
     def _noted(self, action: str, image_id: str, name: str = "") -> ImageRecord:
         """The image that something was done with."""
