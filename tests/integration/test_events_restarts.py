@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
-import random
-import signal
 import time
 
 import pytest
@@ -14,7 +11,7 @@ import containerlib as cl
 from containerlib.engine.lifetime import set_restart
 from containerlib.runtime import read_record
 from containerlib.spec.lifetime import RestartOption
-from rig.lifetime import directory_of, quick, shim_of, until
+from rig.lifetime import directory_of, quick, supervisor_killed, until
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
@@ -127,16 +124,9 @@ def test_events_of_ends_that_did_not_fit_on_the_disk_say_how_many(
 def test_events_of_a_supervisor_killed_at_any_moment_have_one_end_for_each_start(
     engine: cl.Engine, box: cl.ContainerRecipe
 ) -> None:
-    moments = random.Random(SEED)
     container = quick(box.restart("always")).start("sleep", "0.005", detach=True)
-    alive = (cl.State.RUNNING, cl.State.RESTARTING)
     try:
-        for _ in range(15):
-            until(lambda: container.state in alive)
-            shim = shim_of(container)
-            time.sleep(moments.uniform(0, 0.05))
-            os.kill(shim, signal.SIGKILL)
-            until(lambda: container.state is cl.State.STOPPED)
+        for _ in supervisor_killed(container, 15, seed=SEED):
             with cl.Engine(root=engine.root):  # which starts it again
                 pass
     finally:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import random
 import signal
-import time
 from collections.abc import Callable
 from subprocess import Popen
 
@@ -26,6 +24,7 @@ from rig.lifetime import (
     quick,
     shim_of,
     start_and_kill,
+    supervisor_killed,
     until,
 )
 
@@ -348,16 +347,9 @@ def test_restart_after_the_supervisor_was_killed_counts_retries(
 def test_restart_supervisor_killed_at_any_moment_leaves_what_the_next_engine_starts(
     engine: cl.Engine, box: cl.ContainerRecipe
 ) -> None:
-    moments = random.Random(SEED)
     container = quick(box.restart("always")).start("sleep", "0.005", detach=True)
-    alive = (cl.State.RUNNING, cl.State.RESTARTING)
     try:
-        for _ in range(40):
-            until(lambda: container.state in alive)
-            shim = shim_of(container)
-            time.sleep(moments.uniform(0, 0.05))
-            os.kill(shim, signal.SIGKILL)
-            until(lambda: container.state is cl.State.STOPPED)
+        for _ in supervisor_killed(container, 40, seed=SEED):
             look_again(engine)
             before = container.restart_count
             until(lambda before=before: container.restart_count > before)

@@ -7,16 +7,21 @@ with quick(box.restart("always")).start("false") as container:
 
 from __future__ import annotations
 
+import os
+import random
+import signal
 import socket
 import struct
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from containerlib.runtime.supervisor import connect_in
+from containerlib.spec.lifecycle import State
 from rig import bundles
 
 Script = Callable[[str], "subprocess.Popen[str]"]
@@ -50,6 +55,18 @@ def shim_of(container: cl.Container) -> int:
         data = channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid: int = _CREDENTIALS.unpack(data)[0]
     return pid
+
+
+def supervisor_killed(container: cl.Container, times: int, *, seed: int) -> Iterator[None]:
+    """Kills the container's supervisor, at any moment of its life; each time it is for the caller to start it again."""
+    moments = random.Random(seed)
+    for _ in range(times):
+        until(lambda: container.state in (State.RUNNING, State.RESTARTING))
+        shim = shim_of(container)
+        time.sleep(moments.uniform(0, 0.05))
+        os.kill(shim, signal.SIGKILL)
+        until(lambda: container.state is State.STOPPED)
+        yield
 
 
 def descriptors_of(pid: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from containerlib._sys.native import lib
 from containerlib.runtime.cgroups.layout import Layout
 from containerlib.runtime.drivers.plan import Command, foreign_exec_plan, foreign_plan
@@ -28,7 +30,7 @@ GROUPS = Groups(
 )
 
 
-def plan(layout: Layout = V2, *, join: bool = False, hold: bool = False) -> Plan:
+def plan(layout: Layout = V2, *, join: bool = False, hold: bool = False, **words: Any) -> Plan:
     return foreign_plan(
         COMMAND,
         ("--bundle", "/c"),
@@ -39,6 +41,7 @@ def plan(layout: Layout = V2, *, join: bool = False, hold: bool = False) -> Plan
         container_id="id",
         join=join,
         hold=hold,
+        **words,
     )
 
 
@@ -64,19 +67,7 @@ def test_foreign_plan_has_what_is_late_before_paths_are_the_roots() -> None:
         },
         lends="/dev/shm",
     )
-    made = foreign_plan(
-        COMMAND,
-        (),
-        root=ROOT,
-        rootfs="/c/rootfs",
-        groups=GROUPS,
-        layout=V2,
-        container_id="id",
-        join=False,
-        hold=True,
-        late=late,
-        place="/c/late",
-    )
+    made = plan(hold=True, late=late, place="/c/late")
     assert names(made.before) == [
         *("unshare", "propagation", "bind", "mount"),
         *("namespace", "bind", "tree", "bind", "borrow", "bind", "memory", "secret", "bind"),
