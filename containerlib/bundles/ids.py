@@ -50,8 +50,7 @@ class IdMaps:
 
     def has(self, uid: int, gid: int) -> bool:
         """Whether both are mapped."""
-        pairs = ((self.uids, uid), (self.gids, gid))
-        return all(any(0 <= number - first < size for first, _, size in entries) for entries, number in pairs)
+        return None not in (_outside(self.uids, uid), _outside(self.gids, gid))
 
     def on_host(self, uid: int, gid: int) -> tuple[int, int]:
         """The host's numbers of the container's; root's where one is not mapped."""
@@ -128,10 +127,16 @@ def _entry(each: tuple[int, int, int]) -> IDMapping:
 
 def _outer(entries: Sequence[tuple[int, int, int]], number: int) -> int:
     for wanted in (number, 0):
-        for inside, outside, size in entries:
-            if inside <= wanted < inside + size:
-                return outside + wanted - inside
+        if (found := _outside(entries, wanted)) is not None:
+            return found
     return number
+
+
+def _outside(entries: Sequence[tuple[int, int, int]], number: int) -> int | None:
+    for inside, outside, size in entries:
+        if inside <= number < inside + size:
+            return outside + number - inside
+    return None
 
 
 def _lines(text: str) -> dict[str, list[Range]]:

@@ -120,9 +120,11 @@ def _directory_inside(inside: Inside, path: str) -> Iterator[tuple[int, bool]]:
 @contextlib.contextmanager
 def _directory_outside(target: str) -> Iterator[tuple[int, bool]]:
     """The same on the host."""
-    is_new = not os.path.lexists(target)
-    with contextlib.suppress(FileExistsError):
+    try:
         os.mkdir(target)  # noqa: PTH102 - paths are text here
+        is_new = True
+    except FileExistsError:
+        is_new = False
     with _opened(target, _ROOT) as above:
         yield above, is_new
 

@@ -41,6 +41,5 @@ def write_to(out: Writable, chunks: Iterable[bytes]) -> None:
             if taken is None and isinstance(out, io.RawIOBase):
                 advice = "it does not wait: os.set_blocking(file.fileno(), True)"
                 raise StageError("archive", errno.EAGAIN, stream_name(out), advice=advice)
-            left = left[
-                len(left) if taken is None else taken :
-            ]  # those that are not a file's may say nothing
+            # those that are not a file's may say nothing
+            left = left[len(left) if taken is None else taken :]

@@ -146,9 +146,8 @@ class Drafts:
         file system that cannot do that leaves none to who is killed in between, until a pull or `verify` makes it.
         """
         path, target = self._paths.pop(chain_id), self._snapshots.path_of(chain_id, self.kind)
-        is_taken = os.path.isdir(path) and os.path.lexists(
-            target
-        )  # a file takes the place of one in any case
+        # a file takes the place of one in any case
+        is_taken = os.path.isdir(path) and os.path.lexists(target)
         if not is_taken or not exchange(path, target):
             if is_taken:
                 os.rename(target, self._lease.temporary(self._snapshots.path))

@@ -26,9 +26,9 @@ def ended_at(deadline: float | None, stop: Callable[[], None], subject: str) -> 
         is_over.set()
         stop()
 
-    def check() -> None:
+    def check(cause: Error | None = None) -> None:
         if is_over.is_set():
-            raise Timeout(f"{subject} was not pulled in the time allowed")
+            raise Timeout(f"{subject} was not pulled in the time allowed") from cause
 
     if deadline is None:
         yield check
@@ -41,8 +41,7 @@ def ended_at(deadline: float | None, stop: Callable[[], None], subject: str) -> 
     except Timeout:
         raise
     except Error as error:
-        if is_over.is_set():
-            raise Timeout(f"{subject} was not pulled in the time allowed") from error
+        check(error)
         raise
     finally:
         timer.cancel()
