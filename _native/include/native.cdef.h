@@ -43,21 +43,20 @@ enum clib_op_kind {
     CLIB_OP_ID_MAP,   /* shim: t0 uid_map, gid_map or setgroups of the first process, t1 what is written to it
                        */
     CLIB_OP_COMMAND,  /* shim: t0 program, n0 milliseconds or 0, size its arguments at t2, behind the first
-                         process's  pid (newuidmap) */
+                         process's pid (newuidmap) */
     CLIB_OP_TREE, /* shim: t0 host source, t1 or 0 what of it, where no link leads out, n0 clib_mount_flag, n1
                      clib_tree_kind, n2 MS_* propagation; a mount that the next BIND takes; data where it is
                      id-mapped by maps: the text of a uid_map, a NUL, of a gid_map, a NUL */
     CLIB_OP_MEMORY,    /* shim: a tmpfs of size "key\0value\0" pairs at t2, with the n0 SECRETs right behind,
-                          whose    directories are those of n2 uid << 32 | gid; t1 of it is a mount that the next
+                          whose directories are those of n2 uid << 32 | gid; t1 of it is a mount that the next
                           BIND takes */
     CLIB_OP_NAMESPACE, /* shim: t0 and t1 as of SETNS; a mount of it that the next BIND takes */
     CLIB_OP_LEND,      /* shim: t1 root path, of which others may BORROW a mount; missing is fine */
     CLIB_OP_BORROW, /* shim: t0 host directory of the container that LENDs; a mount that the next BIND takes
                      */
     CLIB_OP_LINK, /* shim: t0 network device that moves to the first process's namespace, t1 its name there */
-    CLIB_OP_LINKS,    /* what the shim does where there is a file `links`: what connects the first process's
-                       * network namespace: the plan in the file `links`
-                       */
+    CLIB_OP_LINKS, /* the shim makes what the file `links` says: what connects the network namespace; nothing
+                      where there is none */
     CLIB_OP_LISTENER, /* shim: t0 socket that takes the seccomp listener, size 1: at t2 a state as a HOOK has
                          it */
     CLIB_OP_HOOK, /* t0 program, n0 argc, n1 envc, n2 milliseconds or 0, size = argc + envc + 1 strings at t2:
@@ -69,7 +68,7 @@ enum clib_op_kind {
     CLIB_OP_CGROUP_JOIN, /* t0 host file that takes "0" (v1 tasks or v2 cgroup.procs) */
     CLIB_OP_UNSHARE,     /* n0 CLONE_NEW* flags */
     CLIB_OP_SETNS,   /* t0 host path of a namespace, or with t1, the host directory of a container that runs,
-                        what   that has by the name t0 in /proc/PID/ns; n0 its CLONE_NEW* flag */
+                        what that has by the name t0 in /proc/PID/ns; n0 its CLONE_NEW* flag */
     CLIB_OP_REBIRTH, /* what follows is done by a child in the pid namespace that UNSHARE made, in its place
                       */
     CLIB_OP_JOIN,    /* n0 CLONE_NEW* flags of the launch message's pidfd */
@@ -80,9 +79,9 @@ enum clib_op_kind {
     CLIB_OP_UNMOUNT,       /* t0 host directory, with the mounts below it */
     CLIB_OP_ROOT_BIND,     /* t0 host directory becomes the root, n0 MOUNT_ATTR_*, n1 clib_bind_flag */
     CLIB_OP_ROOT_OVERLAY,  /* t0 host upper or 0, t1 host work or 0, at t2 the mount point, then size
-                              "fstype\0host  path\0" pairs, top first ("": a directory, else a file that is
-                              mounted); n0  clib_root_flag, n1 uid << 32 | gid of a private upper, n2
-                              MOUNT_ATTR_*. Shim: a mount  that the next ROOT_BIND takes */
+                              "fstype\0host path\0" pairs, top first ("": a directory, else a file that is
+                              mounted); n0 clib_root_flag, n1 uid << 32 | gid of a private upper, n2
+                              MOUNT_ATTR_*. Shim: a mount that the next ROOT_BIND takes */
     CLIB_OP_ROOT_FUSE, /* shim: t0 program that serves a FUSE mount on its standard input, t1 mount point, n0
                           argc, n1 envc, size = argc + envc strings at t2; a mount that the next ROOT_BIND
                           takes */

@@ -5,8 +5,7 @@
 #include "plan.h"
 
 /* the namespace by that name in /proc/PID/ns of the container of that host directory; its descriptor, or
- * -errno
- * (-ENOENT: it was removed, -ESRCH: it does not run) */
+ * -errno (-ESRCH: it does not run, or was removed) */
 int other_namespace(const char *directory, const char *name);
 /* what a SETNS is about, likewise */
 int other_setns(const struct plan *plan, const struct clib_op *op);
