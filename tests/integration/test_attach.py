@@ -17,8 +17,8 @@ import pytest
 
 import containerlib as cl
 from containerlib.shim import read_log_bytes
-from rig.bundles import parent_of, until
-from rig.lifetime import quick
+from rig.bundles import until
+from rig.lifetime import directory_of, quick, shim_of
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 Script = Callable[[str], "Popen[str]"]
@@ -26,17 +26,8 @@ Script = Callable[[str], "Popen[str]"]
 ECHO = "while read line; do echo got $line; done; echo end"
 
 
-def directory_of(container: cl.Container) -> str:
-    return f"{container.engine.root}/containers/{container.id}"
-
-
-def shim_of(container: cl.Container) -> int:
-    with container.attach(stdin=False, stdout=False, stderr=False) as attached:
-        return parent_of(attached.pid)
-
-
 def logged(container: cl.Container) -> bytes:
-    return read_log_bytes(directory_of(container))[0]
+    return read_log_bytes(str(directory_of(container)))[0]
 
 
 @pytest.fixture
@@ -155,7 +146,7 @@ def test_stream_that_is_not_asked_for_is_empty_and_holds_nobody_back(box: cl.Con
 
 def test_stream_that_the_program_has_closed_is_at_its_end(box: cl.ContainerRecipe) -> None:
     with box.start("sh", "-c", "exec >&-; echo closed >&2; exec sleep 600") as container:
-        until(lambda: b"closed" in read_log_bytes(directory_of(container))[1])
+        until(lambda: b"closed" in read_log_bytes(str(directory_of(container)))[1])
         with container.attach() as attached:
             assert attached.stdout.read() == b""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +10,15 @@ import pytest
 from containerlib.errors import InvalidArgument
 from containerlib.runtime import BindRoot
 from rig.bundles import Rack
+from rig.user_namespaces import HOST_ID, SIZE, in_user_namespace, make_mapped_root
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
-
-HOST_ID, SIZE = 200_000, 65_536
 
 
 @pytest.fixture
 def mapped_root(tmp_path: Path, busybox_rootfs: Path) -> BindRoot:
     """A root whose files belong to the container's root, and that it can reach."""
-    root = tmp_path / "mapped"
-    subprocess.run(["cp", "-a", busybox_rootfs, root], check=True)  # it keeps hard links
-    for path in (root, *root.rglob("*")):
-        os.lchown(path, HOST_ID, HOST_ID)
-    for parent in (tmp_path, *tmp_path.parents):
-        if parent.name.startswith("pytest-") or parent == tmp_path:
-            parent.chmod(0o755)
-    return BindRoot(str(root))
-
-
-def in_user_namespace(spec: dict[str, Any]) -> None:
-    linux = spec["linux"]
-    del linux["sysctl"]["net.ipv4.ping_group_range"]  # it takes groups that are not mapped
-    linux["namespaces"].append({"type": "user"})
-    linux["uidMappings"] = [{"containerID": 0, "hostID": HOST_ID, "size": SIZE}]
-    linux["gidMappings"] = [{"containerID": 0, "hostID": HOST_ID, "size": SIZE}]
+    return make_mapped_root(tmp_path, busybox_rootfs)
 
 
 def test_root_of_a_user_namespace_is_nobody_on_the_host(rack: Rack, mapped_root: BindRoot) -> None:

@@ -14,16 +14,12 @@ import pytest
 
 from containerlib.errors import Conflict, StageError
 from containerlib.runtime import connect, state
-from containerlib.shim import read_exit, read_log_bytes
+from containerlib.shim import read_exit
 from containerlib.spec.lifecycle import State
 from containerlib.spec.options import ContainerOptions, Limits
-from rig.bundles import Bundled, Rack, shim_of, until
+from rig.bundles import Rack, log_of, shim_of, until
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
-
-
-def log_of(container: Bundled) -> bytes:
-    return read_log_bytes(container.directory)[0]
 
 
 # ---- the verbs ----

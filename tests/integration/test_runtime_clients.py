@@ -21,10 +21,9 @@ import pytest
 from containerlib._sys.wire import Kind, Message
 from containerlib.errors import Unavailable
 from containerlib.runtime import BindRoot, Stdio, connect, state
-from containerlib.shim import read_log_bytes
 from containerlib.spec.lifecycle import State
 from containerlib.spec.options import ContainerOptions, MountOption
-from rig.bundles import Bundled, Rack, read_all, shim_of, until
+from rig.bundles import Bundled, Rack, log_of, read_all, shim_of, until
 from rig.lifetime import descriptors_of, ticks_of
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
@@ -32,10 +31,6 @@ pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 PLACES = 4096
 BACKLOG = 65
 """Those who are in, and those who wait to be let in."""
-
-
-def log_of(container: Bundled) -> bytes:
-    return read_log_bytes(container.directory)[0]
 
 
 # ---- clients ----

@@ -14,15 +14,15 @@ import pytest
 
 from containerlib.errors import Error
 from rig.bundles import Rack
+from rig.process import status_of
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
 KILL, NET_RAW = 1 << 5, 1 << 13
 
 
-def status_of(rack: Rack, change: Any) -> dict[str, str]:
-    lines = rack.run("cat", "/proc/self/status", change=change).text.splitlines()
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+def status_with(rack: Rack, change: Any) -> dict[str, str]:
+    return status_of(rack.run("cat", "/proc/self/status", change=change).text)
 
 
 def links(rack: Rack, paths: list[str], **words: Any) -> list[str]:
@@ -63,7 +63,7 @@ def test_ambient_capability_reaches_the_program_of_another_user(rack: Rack) -> N
         process["capabilities"] = {name: ["CAP_KILL"] for name in sets}
         process["capabilities"]["bounding"] = ["CAP_KILL", "CAP_NET_RAW"]
 
-    status = status_of(rack, change)
+    status = status_with(rack, change)
     assert [int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")] == [KILL] * 4
     assert int(status["CapBnd"], 16) == KILL | NET_RAW
 
@@ -73,7 +73,7 @@ def test_no_new_privileges_is_set_where_it_is_asked_for(rack: Rack, wanted: bool
     def change(spec: dict[str, Any]) -> None:
         spec["process"]["noNewPrivileges"] = wanted
 
-    assert status_of(rack, change)["NoNewPrivs"] == str(int(wanted))
+    assert status_with(rack, change)["NoNewPrivs"] == str(int(wanted))
 
 
 def test_oom_score_is_that_of_the_config(rack: Rack) -> None:
@@ -87,7 +87,7 @@ def test_umask_is_that_of_the_config(rack: Rack) -> None:
     def change(spec: dict[str, Any]) -> None:
         spec["process"]["user"]["umask"] = 0o077
 
-    assert status_of(rack, change)["Umask"] == "0077"
+    assert status_with(rack, change)["Umask"] == "0077"
 
 
 def test_devices_are_made_with_type_number_mode_and_owner(rack: Rack) -> None:

@@ -18,15 +18,11 @@ import pytest
 
 from containerlib import ContainerRecipe
 from containerlib.runtime import Stdio, connect
-from containerlib.shim import read_log, read_log_bytes
+from containerlib.shim import read_log
 from containerlib.spec.options import ContainerOptions, MountOption
-from rig.bundles import Bundled, Rack, until
+from rig.bundles import Rack, log_of, until
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
-
-
-def log_of(container: Bundled) -> bytes:
-    return read_log_bytes(container.directory)[0]
 
 
 # ---- stdio ----

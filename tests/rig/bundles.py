@@ -219,6 +219,11 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
         time.sleep(0.005)
 
 
+def log_of(container: Bundled) -> bytes:
+    """What its program has written to its standard output."""
+    return read_log_bytes(container.directory)[0]
+
+
 def shim_of(container: Bundled) -> int:
     """The pid of the container's supervisor, its first process's parent."""
     return parent_of(container.supervisor.pid)

@@ -17,15 +17,12 @@ from containerlib.bundles.users import ResolvedUser
 from containerlib.runtime import Stdio
 from containerlib.spec.options import ContainerOptions
 from rig.bundles import Rack, until
+from rig.process import status_of
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
 DOCKERS_CAPABILITIES = 0xA80425FB
 NOBODY = ResolvedUser(65534, 65534, (65534,), "/")
-
-
-def status_of(text: str) -> dict[str, str]:
-    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
 
 
 @pytest.fixture(params=["run", "exec"])
