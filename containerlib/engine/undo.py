@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-__all__ = ["Undo"]
+__all__ = ["Undo", "clean_up", "end_block"]
 
 
 class Undo:
@@ -44,3 +44,11 @@ def clean_up(cause: BaseException, *steps: Callable[[], object]) -> None:
             step()
         except BaseException as failure:  # a second Ctrl-C must not leave the rest behind
             cause.add_note(f"clean-up failed too: {type(failure).__name__}: {failure}")
+
+
+def end_block(error: BaseException | None, step: Callable[[], object]) -> None:
+    """The last step of a `with` block: its failure is one where the block had none, else a note on that."""
+    if error is None:
+        step()
+    else:
+        clean_up(error, step)

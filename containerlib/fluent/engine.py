@@ -13,7 +13,7 @@ from containerlib.engine.eligible import eligible
 from containerlib.engine.events import Query
 from containerlib.engine.prune import prune
 from containerlib.engine.sources import HostSource, StoredSource, check_reference
-from containerlib.engine.undo import clean_up
+from containerlib.engine.undo import end_block
 from containerlib.errors import StageError
 from containerlib.fluent.container import ContainerCollection
 from containerlib.fluent.image import HostImage, Image, ImageCollection, ImageRecipe
@@ -221,10 +221,7 @@ class Engine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is None:
-            self.close()
-        else:
-            clean_up(error, self.close)
+        end_block(error, self.close)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Engine) and self._words == other._words

@@ -10,7 +10,7 @@ from attrs import evolve, field, frozen
 from containerlib.engine import connecting, listing, networks, words, words_networks
 from containerlib.engine.names import check_name
 from containerlib.engine.networks import NetworkOptions
-from containerlib.engine.undo import clean_up
+from containerlib.engine.undo import end_block
 from containerlib.errors import InvalidArgument
 from containerlib.fluent.container_handle import ContainerHandle
 
@@ -140,10 +140,7 @@ class Network:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is None:
-            self.remove()
-        else:
-            clean_up(error, self.remove)
+        end_block(error, self.remove)
 
     def __repr__(self) -> str:
         return f"<Network {self.name} {', '.join(self.subnets)}>"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from containerlib.engine import words
 from containerlib.engine.signals import parse_signal
-from containerlib.engine.undo import clean_up
+from containerlib.engine.undo import end_block
 from containerlib.fluent.waiting import waits
 
 if TYPE_CHECKING:
@@ -96,10 +96,7 @@ class Process:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is None:
-            self.close()
-        else:
-            clean_up(error, self.close)
+        end_block(error, self.close)
 
     def __repr__(self) -> str:
         status = self.poll()
