@@ -71,16 +71,18 @@ def execute(
         teller = _Teller(instance, options)
         patience = patience_of(timeout)
         start = partial(_start, instance, options, pipes, teller, wait=False, patience=patience)
-        supervisor = yield Work(start)
         try:
+            supervisor = yield Work(start)
             status, stdout, stderr = yield from communicate(supervisor, pipes, stdin, deadline, late)
             supervisor.finished()
             teller.ended(status)
         except BaseException as error:
-            clean_up(error, lambda: _kill(instance, supervisor), partial(teller.failed, error, supervisor))
+            if (begun := teller.supervisor) is not None:
+                clean_up(error, lambda: _kill(instance, begun), partial(teller.failed, error, begun))
             raise
         finally:
-            supervisor.close()
+            if teller.supervisor is not None:
+                teller.supervisor.close()
     return checked(Completed(status.exit_code, stdout, stderr, status), options.argv, check=must_succeed)
 
 
@@ -115,6 +117,8 @@ class _Teller(Hearer):
         self._instance = instance
         self._is_told = not options.is_probe
         self._facts = {"program": options.argv[0], "exec_id": os.urandom(8).hex()}
+        self.supervisor: Supervisor | None = None
+        """Once it has begun: an interrupt may come between that and the answer to who waits for it."""
 
     def began(self) -> None:
         if self._is_told:
@@ -165,6 +169,7 @@ def _start(
     except BaseException:
         supervisor.abandon()
         raise
+    teller.supervisor = supervisor
     return supervisor
 
 

@@ -212,20 +212,27 @@ def execute(
         manner=Manner(supervised=not unsupervised, keyring=keyring, bundle=directory, mapper=mapper),
         root=root,
     )
-    with contextlib.ExitStack() as stack:
-        fds = {
-            Launch.TARGET: _target(
-                stack, target or _recorded_target(directory), None if ignore_paused else cgroup
-            ),
-            **owner_fd(stack, owned),
-            **stdio_fds(stdio),
-        }
-        # one that begins on other CPUs goes into its cgroup by itself
-        walks = (process.get("execCPUAffinity") or {}).get("initial")
-        if cgroup is not None and cgroup.v2_directory and not walks:
-            fds[Launch.CGROUP] = open_directory(stack, cgroup.v2_directory)
-        order = Order(_unsupervised(unsupervised), terminal_size(process, terminal), preserve)
-        return start_helper(plan, fds, order, None, wait=wait)
+    supervisor: Supervisor | None = None
+    try:
+        with contextlib.ExitStack() as stack:
+            fds = {
+                Launch.TARGET: _target(
+                    stack, target or _recorded_target(directory), None if ignore_paused else cgroup
+                ),
+                **owner_fd(stack, owned),
+                **stdio_fds(stdio),
+            }
+            # one that begins on other CPUs goes into its cgroup by itself
+            walks = (process.get("execCPUAffinity") or {}).get("initial")
+            if cgroup is not None and cgroup.v2_directory and not walks:
+                fds[Launch.CGROUP] = open_directory(stack, cgroup.v2_directory)
+            order = Order(_unsupervised(unsupervised), terminal_size(process, terminal), preserve)
+            supervisor = start_helper(plan, fds, order, None, wait=wait)
+            return supervisor  # noqa: RET504 - who is interrupted needs it
+    except BaseException:  # an interrupt may come while the descriptors are closed
+        if supervisor is not None:
+            supervisor.abandon()
+        raise
 
 
 def packed_exec(

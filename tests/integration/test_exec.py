@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import Popen
+from types import FrameType
 
 import pytest
 
@@ -245,4 +248,44 @@ def test_exec_interrupted_at_any_step_leaves_no_program(running: cl.Container, n
     for _ in range(60):
         with pytest.raises(KeyboardInterrupt):
             interrupted(lambda: running.exec("sleep", "601"), seeded.uniform(0, 0.005), timers)
+    until(lambda: len(running.top()) == 1)
+
+
+class InterruptedAt:
+    """An interrupt at the step with that number behind the start of a supervisor: an interpreter looks for one at the
+    begin of each function, and at the end of each that is in C. The last step is the wait for the program's end.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.has_begun = self.is_last = False
+
+    def step(self, frame: FrameType, event: str, _: object) -> None:
+        """For sys.setprofile."""
+        name = frame.f_code.co_name
+        if event == "return" and name == "start_helper":
+            self.has_begun = True
+        elif self.has_begun and event in ("call", "c_return"):
+            self.is_last = event == "call" and name == "communicate"
+            self.number -= 1
+            if self.number < 0 or self.is_last:
+                sys.setprofile(None)
+                raise KeyboardInterrupt
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_exec_interrupted_at_each_step_after_its_start_leaves_no_program(
+    running: cl.Container, no_garbage: None
+) -> None:
+    for number in itertools.count():
+        interrupt = InterruptedAt(number)
+        try:
+            sys.setprofile(interrupt.step)
+            with pytest.raises(KeyboardInterrupt):
+                running.exec("sleep", "602")
+        finally:
+            sys.setprofile(None)
+        if interrupt.is_last:
+            break
+    assert number > 20
     until(lambda: len(running.top()) == 1)
