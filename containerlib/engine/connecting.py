@@ -2,16 +2,19 @@
 
     the database -> files of names -> `links` for its next start -> what its supervisor changes now
 
-Who is killed between them leaves what the database says to the container's next start, and names to the next engine.
+Who is killed between them leaves the rest to `mend`, which each engine does when it is opened.
 """
 
 from __future__ import annotations
 
 import contextlib
+import socket
 from typing import TYPE_CHECKING
 
 from attrs import evolve
 
+from containerlib import runtime
+from containerlib.engine.instance import Instance
 from containerlib.engine.lock import locked
 from containerlib.engine.networks import (
     find,
@@ -28,18 +31,19 @@ from containerlib.networking import Names, bridge
 from containerlib.networking.files import rewrite_resolver
 from containerlib.runtime import NATIVE
 from containerlib.runtime.linking import relink
+from containerlib.spec.lifecycle import State
 from containerlib.spec.values import evolve as evolve_value
 from containerlib.store import EventRow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from containerlib.engine.instance import Instance
+    from containerlib.engine.core import Core
     from containerlib.networking.netlink import Request
     from containerlib.spec.options import NetworkOption
     from containerlib.store import EndpointRecord, NetworkRecord
 
-__all__ = ["connect", "disconnect"]
+__all__ = ["connect", "disconnect", "mend"]
 
 
 def connect(instance: Instance, wanted: NetworkOption) -> None:
@@ -81,6 +85,32 @@ def disconnect(instance: Instance, network: str) -> None:
         instance.core.store.events.add(_event("disconnect", instance, record))
 
 
+def mend(core: Core) -> None:
+    """Connects what runs as the database says, where who was to do so was killed on the way."""
+    for record in core.store.networks.list():
+        for endpoint in core.store.networks.endpoints(record.id):
+            if _is_missing(core, endpoint):
+                with contextlib.suppress(Error, OSError):
+                    _connect_again(
+                        Instance.of(core, core.store.containers.get(endpoint.container_id)), endpoint
+                    )
+
+
+def _is_missing(core: Core, endpoint: EndpointRecord) -> bool:
+    """Whether its container runs, and has no such device."""
+    with contextlib.suppress(OSError):
+        return not socket.if_nametoindex(endpoint.device)
+    return runtime.state(core.directory(endpoint.container_id)) is State.RUNNING
+
+
+def _connect_again(instance: Instance, endpoint: EndpointRecord) -> None:
+    with locked(instance):
+        before = [one for one in _endpoints(instance) if one != endpoint]
+        if len(before) < len(_endpoints(instance)) and _is_missing(instance.core, endpoint):
+            _note_connected(instance)
+            _join(instance, before, endpoint)
+
+
 def _require_own_network(instance: Instance) -> None:
     kinds = [space["type"] for space in instance.spec.get("linux", {}).get("namespaces", ())]
     if "network" not in kinds or "network" in dict(instance.memo.joined):
@@ -109,12 +139,11 @@ def _note_connected(instance: Instance) -> None:
 
 
 def _join(instance: Instance, before: Sequence[EndpointRecord], added: EndpointRecord) -> None:
-    endpoints = [*before, added]
+    endpoints = sorted([*before, added], key=number_of)
     resolver = resolver_of(instance, endpoints)
     wirings = wirings_of(instance, endpoints)
-    relink(
-        instance.directory, links(wirings, resolver), connection(wirings[-1], None if before else resolver)
-    )
+    change = connection(wirings[endpoints.index(added)], None if before else resolver)
+    relink(instance.directory, links(wirings, resolver), change)
 
 
 def _leave(instance: Instance, left: Sequence[EndpointRecord], gone: EndpointRecord) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
+from containerlib.engine.connecting import mend
 from containerlib.engine.core import Core
 from containerlib.engine.instance import Instance
 from containerlib.engine.lifetime import is_removed, is_to_run, is_unattended
@@ -89,6 +90,7 @@ def reconcile(core: Core) -> list[str]:
         removed.append(record.name)
     with contextlib.suppress(Error, OSError):
         reclaim(core)
+        mend(core)
     return removed
 
 

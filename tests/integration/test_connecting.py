@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -202,3 +204,42 @@ def test_container_whose_supervisor_was_killed_is_disconnected(
         until(lambda: container.inspect().pid is None)
         one.disconnect(container)
         assert container.inspect().networks == ()
+
+
+KILLED = """
+import os, signal, sys
+import containerlib as cl
+from containerlib.engine import connecting
+engine = cl.Engine(sys.argv[1])
+step, verb = sys.argv[2:4]
+before = getattr(connecting, step)
+def killed(*args, **kwargs):
+    if sys.argv[4] == "after":
+        before(*args, **kwargs)
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(connecting, step, killed)
+getattr(engine.networks.get("back"), verb)("web")
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", ["occupy", "relink", "_vacate"])
+def test_who_is_killed_on_the_way_leaves_a_container_as_the_database_says(
+    engine: cl.Engine, box: cl.ContainerRecipe, step: str, when: str
+) -> None:
+    verb = "disconnect" if step == "_vacate" else "connect"
+    with engine.network("front").create() as front, engine.network("back").create() as back:
+        with box.join(front).name("web").start("sleep", "600") as web:
+            if verb == "disconnect":
+                back.connect(web)
+            arguments = [str(engine.root), step, verb, when]
+            done = subprocess.run([sys.executable, "-c", KILLED, *arguments], check=False, timeout=60)
+            assert done.returncode == -signal.SIGKILL
+            engine.reconcile()
+            connected = web.inspect().networks
+            assert ("eth1" in devices(web)) is ("back" in connected)
+            assert (connected == ("front",)) is ((step, when) in {("occupy", "before"), ("_vacate", "after")})
+            if "back" in connected:
+                assert answers(web, "web.back")
+                back.disconnect(web)
+            assert sorted(devices(web)) == ["eth0", "lo"]
