@@ -64,7 +64,9 @@ def surroundings(
     report = "\n  ".join(["the tests left something behind:", *map(processes.explained, leaks)])
     if request.config.getoption("--leaks") == "fail":
         pytest.fail(report, pytrace=False)
-    print(report)
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        print(f"\n{report}")
 
 
 @pytest.fixture(scope="module", autouse=True)
