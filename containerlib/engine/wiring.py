@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 from collections.abc import Iterable, Sequence
 
 from containerlib.networking import names
@@ -20,7 +21,7 @@ def links(wirings: Iterable[Wiring], resolver: Op) -> Links:
     made = [_links(wiring) for wiring in wirings]
     return Links(
         (*(op for one in made for op in one.host), resolver),
-        (*(op for one in made for op in one.own), *_ops(Netlink.NETFILTER, names.redirect())),
+        (*(op for one in made for op in one.own), *_redirect()),
         tuple(op for one in made for op in one.end),
     )
 
@@ -30,7 +31,7 @@ def connection(wiring: Wiring, resolver: Op | None) -> Links:
     made = _links(wiring)
     if resolver is None:
         return made
-    return Links((*made.host, resolver), (*made.own, *_ops(Netlink.NETFILTER, names.redirect())))
+    return Links((*made.host, resolver), (*made.own, *_redirect()))
 
 
 def disconnection(device: str, wiring: Wiring, routes: Sequence[Request]) -> Links:
@@ -45,6 +46,11 @@ def disconnection(device: str, wiring: Wiring, routes: Sequence[Request]) -> Lin
         Netlink.ROUTE, packed([route.remove(device)]), f"link {device}", answers=1, tolerated=errno.ENODEV
     )
     return Links((*gone, removal), tuple(_ops(Netlink.ROUTE, routes)))
+
+
+@functools.cache
+def _redirect() -> Sequence[Op]:
+    return _ops(Netlink.NETFILTER, names.redirect())
 
 
 def _links(wiring: Wiring) -> Links:
