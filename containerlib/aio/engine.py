@@ -70,8 +70,8 @@ class Engine:
         """The running machine's own file system as an image, which needs no registry."""
         return HostImage(self, self.blocking.host_image())
 
-    def volume(self, name: str, /) -> VolumeRecipe:
-        """A volume by name, to create or to mount. Raises: InvalidArgument."""
+    def volume(self, name: str | None = None, /) -> VolumeRecipe:
+        """A volume by name, to create or to mount; without one, of its container. Raises: InvalidArgument."""
         return VolumeRecipe(self, self.blocking.volume(name))
 
     def network(self, name: str, /) -> NetworkRecipe:

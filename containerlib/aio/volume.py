@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from containerlib.fluent.volume import VolumeRecipe as BlockingRecipe
 
 if TYPE_CHECKING:
     from containerlib.aio.engine import Engine
+    from containerlib.spec.options import VolumeOption
     from containerlib.volumes import Volume as VolumeRecord
 
 __all__ = ["Volume", "VolumeCollection", "VolumeRecipe"]
@@ -35,14 +37,27 @@ class VolumeRecipe:
     create = handed(BlockingRecipe.create, _volume, BlockingVolume.remove)
 
     @property
-    def name(self) -> str:
+    def name(self) -> str | None:
         """Its name."""
         return self.blocking.name
+
+    @property
+    def made(self) -> VolumeOption:
+        """How it is made."""
+        return self.blocking.made
 
     @property
     def labels(self) -> tuple[tuple[str, str], ...]:
         """Those that it will have."""
         return self.blocking.labels
+
+    def driver(self, name: str, /) -> VolumeRecipe:
+        """Who provides it."""
+        return VolumeRecipe(self.engine, self.blocking.driver(name))
+
+    def option(self, mapping: Mapping[str, str] | None = None, /, **options: str) -> VolumeRecipe:
+        """Adds options of its driver, as `docker volume create -o`."""
+        return VolumeRecipe(self.engine, self.blocking.option(mapping, **options))
 
     def label(self, mapping: Mapping[str, str] | None = None, /, **labels: str) -> VolumeRecipe:
         """Adds labels."""
@@ -57,6 +72,8 @@ class Volume:
     blocking: BlockingVolume
 
     remove = threaded(BlockingVolume.remove)
+    backup = threaded(BlockingVolume.backup)
+    restore = threaded(BlockingVolume.restore)
 
     @property
     def record(self) -> VolumeRecord:
@@ -70,8 +87,28 @@ class Volume:
 
     @property
     def path(self) -> Path:
-        """Its directory on the host."""
+        """Its directory on the host. What is a file system of its own is there while a container uses it."""
         return self.blocking.path
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return self.blocking.labels
+
+    @property
+    def driver(self) -> str:
+        """Who provides it."""
+        return self.blocking.driver
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What its driver was told."""
+        return self.blocking.options
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was made."""
+        return self.blocking.created_at
 
 
 @frozen

@@ -162,7 +162,7 @@ def _mount(option: MountOption, kernel: tuple[int, int]) -> Mount:
 
 def _access(option: MountOption, kernel: tuple[int, int]) -> tuple[str, ...]:
     if not option.read_only:
-        return ("rw",)
+        return ()  # not "rw", which would make writable what the host has mounted read-only
     able = kernel >= _RECURSIVE_READ_ONLY
     if option.recursive == "readonly" and not able:
         raise Unsupported(

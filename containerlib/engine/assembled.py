@@ -18,6 +18,7 @@ from containerlib.engine.ids import maps_again
 from containerlib.engine.late import late_of
 from containerlib.engine.lock import locked
 from containerlib.engine.sources import resolve_again
+from containerlib.engine.volume_use import attach, release_of
 from containerlib.errors import Unsupported
 from containerlib.runtime.plan.late import Part
 from containerlib.spec.lifecycle import State
@@ -67,6 +68,7 @@ def assembled(instance: Instance) -> Iterator[Supervisor | None]:
                 del _sessions[instance.directory]
         if is_last:
             session.held.close()
+            release_of(instance)
 
 
 def _make(instance: Instance, held: contextlib.ExitStack) -> Supervisor | None:
@@ -91,6 +93,7 @@ def _mounter(instance: Instance, stack: contextlib.ExitStack) -> Supervisor:
     remove_tree(place)  # of a process that was killed
     os.mkdir(place, 0o700)  # noqa: PTH102 - a str
     stack.callback(remove_tree, place)
+    attach(instance)
     late = late_of(instance)
     ids = maps_again(instance)
     supervisor = runtime.create(

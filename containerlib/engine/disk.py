@@ -145,7 +145,7 @@ def prune_volumes(core: Core, which: Eligible, *, named: bool) -> VolumesPruned:
         if not (named or ANONYMOUS in labels) or not which.has(volume.created_at, labels):
             continue
         try:
-            takes = size_on_disk(volume.path)
+            takes = 0 if volume.is_mount else size_on_disk(volume.path)
             remove_volume(core, volume.name)
         except (Conflict, NotFound):
             continue

@@ -39,6 +39,7 @@ from containerlib.engine.removal import remove_anonymous
 from containerlib.engine.sources import HostSource, ImageSource, Resolved, resolve
 from containerlib.engine.stop import end_survivor, forget, forget_removed, remove_directory
 from containerlib.engine.undo import Undo, clean_up
+from containerlib.engine.volume_use import attach, release_of
 from containerlib.errors import AlreadyExists, NotFound, StageError
 from containerlib.networking import Names, file_mounts, network, write_files
 from containerlib.runtime import Root, Stdio, Supervisor
@@ -92,6 +93,7 @@ def launch(
     instance = _draft(core, order, options, image, anonymous)
     with contextlib.ExitStack() as held, Undo() as undo:
         # Each undoing is noted before its step: an interrupt may come right after the step.
+        undo.add(partial(release_of, instance))
         undo.add(partial(forget, instance))
         _register(instance, order.options.name)
         place(instance, options)
@@ -150,6 +152,7 @@ def start_bundle(
 
     `late`: with its secrets, which nobody else knows.
     """
+    attach(instance)
     require_lenders(instance)
     spec = instance.spec
     cgroup = instance.cgroup

@@ -15,7 +15,7 @@ from containerlib.errors import Conflict
 if TYPE_CHECKING:
     from containerlib.engine.instance import Instance
 
-__all__ = ["in_use", "locked"]
+__all__ = ["in_use", "is_locked", "locked"]
 
 _guard = Lock()
 _open: Counter[str] = Counter()
@@ -55,3 +55,16 @@ def locked(instance: Instance) -> Iterator[None]:
         if os.fstat(directory).st_nlink == 0:
             raise instance.gone()
         yield
+
+
+def is_locked(instance: Instance) -> bool:
+    """Whether somebody holds the container at this moment, in this process or another; False where it is gone."""
+    with ExitStack() as stack:
+        try:
+            directory = stack.enter_context(opened(instance.directory, os.O_RDONLY | os.O_DIRECTORY))
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False

@@ -17,7 +17,7 @@ from attrs import evolve
 from containerlib.bundles.mounts import check_target
 from containerlib.engine.instance import Shared
 from containerlib.engine.late import part_path
-from containerlib.engine.listing import find, list_all
+from containerlib.engine.listing import find
 from containerlib.engine.sources import StoredSource, resolve
 from containerlib.errors import InvalidArgument, NotFound
 from containerlib.images.snapshots.copying import copy_directory
@@ -25,8 +25,6 @@ from containerlib.runtime import OverlayRoot
 from containerlib.spec.options import ContainerOptions, MountOption
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from containerlib.engine.core import Core
     from containerlib.engine.instance import Instance
     from containerlib.engine.sources import Resolved
@@ -45,22 +43,30 @@ def whole(core: Core, options: ContainerOptions, image: Resolved) -> tuple[Conta
 
     Raises: NotFound for another container; InvalidArgument for an image's volume that cannot be one.
     """
-    if not options.volumes_from and not image.config.volumes:
+    unnamed = any(mount.kind == "volume" and not mount.source for mount in options.mounts)
+    if not (unnamed or options.volumes_from or image.config.volumes):
         return options, ()
-    mounts = list(options.mounts)
+    anonymous: list[str] = []
+
+    def new() -> str:
+        anonymous.append(secrets.token_hex(32))
+        return anonymous[-1]
+
+    mounts = [
+        evolve(mount, source=new()) if mount.kind == "volume" and not mount.source else mount
+        for mount in options.mounts
+    ]
     taken = {mount.target for mount in mounts}
     for name, read_only in options.volumes_from:
         for mount in find(core, name).memo.mounts:
             if mount.target not in taken:
                 taken.add(mount.target)
                 mounts.append(_taken_over(mount, read_only))
-    anonymous = []
     for path in image.config.volumes:
         target = check_target(path, field="image")
         if target not in taken:
             taken.add(target)
-            anonymous.append(secrets.token_hex(32))
-            mounts.append(MountOption("volume", target, anonymous[-1]))
+            mounts.append(MountOption("volume", target, new()))
     return evolve(options, mounts=tuple(mounts)), tuple(anonymous)
 
 
@@ -124,12 +130,13 @@ def image_roots(instance: Instance) -> tuple[tuple[str, OverlayRoot], ...]:
 
 def _bound(instance: Instance, mount: MountOption, image: Resolved) -> MountOption:
     if mount.kind == "volume":
-        core = instance.core
-        labels = {ANONYMOUS: instance.id} if mount.source in instance.memo.anonymous else {}
-        path = core.volumes.ensure(mount.source, labels)
-        if mount.copy and not image.private and not os.listdir(path):  # noqa: PTH208 - a str
-            write = partial(copy_directory, image.layers, mount.target)
-            core.volumes.fill(mount.source, write, partial(_others, instance))
+        volumes, made = instance.core.volumes, mount.volume
+        own = {ANONYMOUS: instance.id} if mount.source in instance.memo.anonymous else {}
+        path = volumes.ensure(
+            mount.source, {**dict(made.labels), **own}, driver=made.driver, options=dict(made.options)
+        ).path
+        if mount.copy and not image.private:
+            volumes.fill(mount.source, partial(copy_directory, image.layers, mount.target))
         ids = () if mount.id_map is None and instance.memo.ids == "mapped" else mount.id_map
         source = part_path(instance, mount.target) if mount.subpath else path
         return evolve(mount, kind="bind", source=source, id_map=ids)
@@ -138,11 +145,6 @@ def _bound(instance: Instance, mount: MountOption, image: Resolved) -> MountOpti
             f"the mount source {mount.source} (for {mount.target}) is not there: make it first, on the host"
         )
     return mount
-
-
-def _others(instance: Instance, volume: str) -> Sequence[str]:
-    every = list_all(instance.core)
-    return [other.record.name for other in every if volume in other.memo.volumes and other.id != instance.id]
 
 
 def _taken_over(mount: Shared, read_only: bool) -> MountOption:

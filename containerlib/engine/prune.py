@@ -13,6 +13,7 @@ from containerlib.engine.instance import Instance
 from containerlib.engine.mounting import ANONYMOUS
 from containerlib.engine.reconcile import discard_left_over, is_left_over, remaining
 from containerlib.engine.removal import remove_volume
+from containerlib.engine.volume_use import release
 from containerlib.errors import Conflict, Error, NotFound
 from containerlib.runtime.cgroups.cgroup import ContainerCgroup
 from containerlib.runtime.cgroups.layout import Layout
@@ -49,6 +50,10 @@ def prune(core: Core) -> PruneReport:
     directories = _names(core.containers)
     groups = Layout.host().children(os.path.dirname(core.cgroup_path("")))  # noqa: PTH120
     known |= {record.id for record in core.store.containers.list()}
+    try:
+        release(core)
+    except (Error, OSError) as error:
+        failures.append(f"volumes: {error}")
     return PruneReport(
         containers=tuple(containers),
         directories=tuple(_directories(core, directories - known, failures)),

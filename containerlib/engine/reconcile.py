@@ -15,6 +15,7 @@ from containerlib.engine.owner import Owner, is_alive
 from containerlib.engine.start import restart
 from containerlib.engine.stop import discard, forget_removed
 from containerlib.engine.undo import clean_up
+from containerlib.engine.volume_use import release
 from containerlib.errors import Error, NotFound
 from containerlib.runtime import NATIVE
 from containerlib.runtime.supervisor import has_shim
@@ -91,6 +92,8 @@ def reconcile(core: Core) -> list[str]:
     with contextlib.suppress(Error, OSError):
         reclaim(core)
         mend(core)
+    with contextlib.suppress(Error, OSError):
+        release(core)
     return removed
 
 

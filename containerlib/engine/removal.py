@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from containerlib.engine.instance import Memo
-from containerlib.engine.listing import list_all
+from containerlib.engine.volume_use import users_of
 from containerlib.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
@@ -66,8 +66,4 @@ def remove_volume(core: Core, name: str) -> None:
 
     Raises: NotFound; Conflict where a container mounts it.
     """
-
-    def users(volume: str) -> list[str]:
-        return [item.record.name for item in list_all(core) if volume in item.memo.volumes]
-
-    core.volumes.remove(name, in_use=users)
+    core.volumes.remove(name, in_use=partial(users_of, core))

@@ -23,6 +23,7 @@ from containerlib.engine.removal import remove_anonymous
 from containerlib.engine.signals import hears
 from containerlib.engine.streams import log_tail
 from containerlib.engine.undo import clean_up
+from containerlib.engine.volume_use import release_of
 from containerlib.errors import Conflict, Error, NotFound, StageError, Timeout, Unavailable
 from containerlib.runtime import Supervisor
 from containerlib.runtime.supervisor import LOST, has_shim
@@ -92,11 +93,19 @@ def stop(instance: Instance, timeout: float | None = None, *, keep: bool = False
     with contextlib.nullcontext() if supervisor is None else contextlib.closing(supervisor):
         if supervisor is None or state is State.STOPPED:
             ended: ExitStatus = yield Work(partial(recorded_end, instance))
+            yield from _released(instance, keep=keep)
             return ended
         status = yield from _stopped(instance, supervisor, state, timeout, keep=keep)
     history.catch_up([instance])
     history.note(instance, "stop")
+    yield from _released(instance, keep=keep)
     return status
+
+
+def _released(instance: Instance, *, keep: bool) -> Steps[None]:
+    """`keep`: it is started again at once."""
+    if instance.memo.volumes and not keep:
+        yield Work(partial(release_of, instance))
 
 
 def _stopped(
@@ -184,6 +193,7 @@ def remove(instance: Instance, *, force: bool = False, volumes: bool = False) ->
                 state=state.value,
             )
         _clear_away(instance, None)
+    release_of(instance)
     if volumes:
         remove_anonymous(instance)
 
@@ -204,6 +214,7 @@ def discard(
     except NotFound:  # its directory is gone: so may the rest be, or not yet
         instance.cgroup.remove()
         forget(instance)
+    release_of(instance)
     remove_anonymous(instance)
 
 
@@ -245,7 +256,9 @@ def forget_removed(instance: Instance) -> bool:
     False where somebody else has been faster.
     """
     remove_anonymous(instance)
-    return forget(instance)
+    is_first = forget(instance)
+    release_of(instance)
+    return is_first
 
 
 def leave(instance: Instance, error: BaseException | None) -> None:

@@ -14,11 +14,21 @@ from containerlib.engine.words_resources import number
 from containerlib.errors import InvalidArgument
 from containerlib.spec.options import Recursion
 from containerlib.units import check_kind
+from containerlib.volumes.drivers import LOCAL
+from containerlib.volumes.options import local_options
 
-__all__ = ["id_map", "propagation", "recursion", "subpath", "tmpfs_options"]
+__all__ = ["LOCAL", "check_options", "id_map", "propagation", "recursion", "subpath", "tmpfs_options"]
 
 _PROPAGATIONS = ("private", "rprivate", "slave", "rslave", "shared", "rshared")
 _LAST_ID = 2**32 - 2
+
+
+def check_options(options: Sequence[tuple[str, str]]) -> None:
+    """Of a volume of the driver "local", some of which may still come."""
+    given = dict(options)
+    local_options(
+        {**({"type": "-", "device": "/"} if given.keys() & {"type", "device", "o"} else {}), **given}
+    )
 
 
 def propagation(value: str) -> str:

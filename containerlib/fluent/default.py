@@ -39,6 +39,6 @@ def network(name: str, /) -> NetworkRecipe:
     return default_engine().network(name)
 
 
-def volume(name: str, /) -> VolumeRecipe:
+def volume(name: str | None = None, /) -> VolumeRecipe:
     """`Engine.volume` on the default engine."""
     return default_engine().volume(name)

@@ -114,8 +114,8 @@ class Engine:
         """The running machine's own file system as an image, which needs no registry."""
         return HostImage(self)
 
-    def volume(self, name: str, /) -> VolumeRecipe:
-        """A volume by name, to create or to mount.
+    def volume(self, name: str | None = None, /) -> VolumeRecipe:
+        """A volume by name, to create or to mount; without one, of the container that mounts it.
 
         Raises: InvalidArgument.
         """

@@ -109,7 +109,9 @@ def _option(source: Any, target: str, *, read_only: bool, given: dict[str, Any])
     want = "a source: write a host path, engine.volume(...), engine.image(...) or tmpfs()"
     check_kind(source, Volume, VolumeRecipe, want=want, field="source")
     _refuse_foreign("a volume", given, "propagation", "recursive")
-    return MountOption("volume", target, source.name, read_only, **given)
+    if isinstance(source, Volume):
+        return MountOption("volume", target, source.name, read_only, **given)
+    return MountOption("volume", target, source.name or "", read_only, volume=source.made, **given)
 
 
 def _refuse_foreign(kind: str, given: dict[str, Any], *foreign: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +13,13 @@ from attrs import evolve, field, frozen
 from containerlib.engine import words
 from containerlib.engine.names import check_name
 from containerlib.engine.removal import remove_volume
+from containerlib.engine.words_mounts import LOCAL, check_options
+from containerlib.spec.options import VolumeOption
 
 if TYPE_CHECKING:
     from containerlib.engine.disk import VolumesPruned
     from containerlib.fluent.engine import Engine
+    from containerlib.images.archives.streams import Source, Target
     from containerlib.volumes import Volume as VolumeRecord
 
 __all__ = ["Volume", "VolumeCollection", "VolumeRecipe"]
@@ -25,22 +30,53 @@ class VolumeRecipe:
     """A volume to be made, or that is there. Mounting the recipe makes the volume where it is missing."""
 
     engine: Engine
-    name: str = field(validator=lambda _, __, name: check_name(name))
-    labels: tuple[tuple[str, str], ...] = ()
+    name: str | None = field(
+        default=None, validator=lambda _, __, name: None if name is None else check_name(name)
+    )
+    """None: each container that mounts it has one for itself, which goes with it."""
+    made: VolumeOption = field(factory=VolumeOption)
+
+    @property
+    def labels(self) -> tuple[tuple[str, str], ...]:
+        """Those that it will have."""
+        return self.made.labels
 
     def label(self, mapping: Mapping[str, str] | None = None, /, **labels: str) -> VolumeRecipe:
         """Adds labels."""
-        return evolve(self, labels=words.merge_pairs(self.labels, mapping, labels, field="label"))
+        merged = words.merge_pairs(self.made.labels, mapping, labels, field="label")
+        return evolve(self, made=evolve(self.made, labels=merged))
+
+    def driver(self, name: str, /) -> VolumeRecipe:
+        """Who provides it: "local", or the entry point of a package in the group `containerlib.volume_drivers`."""
+        return evolve(self, made=evolve(self.made, driver=words.text(name, field="driver")))
+
+    def option(self, mapping: Mapping[str, str] | None = None, /, **options: str) -> VolumeRecipe:
+        """Adds options of its driver, as `docker volume create -o`.
+
+        Those of "local": `size="10GiB"` bounds what is in it, by a project quota; `type`, `device` and `o` are what
+        mount(8) takes for a file system (`type="nfs"`, `device=":/data"`, `o="addr=10.0.0.1,rw"`), which is mounted
+        while a container uses it.
+        """
+        merged = words.merge_pairs(self.made.options, mapping, options, field="option")
+        if self.made.driver == LOCAL:
+            check_options(merged)
+        return evolve(self, made=evolve(self.made, options=merged))
 
     def create(self) -> Volume:
-        """Makes the volume.
+        """Makes the volume; one without a name gets 64 hexadecimal digits.
 
-        Raises: AlreadyExists.
+        Raises: AlreadyExists; InvalidArgument; Unsupported for a size where the file system has no project quotas;
+        NotFound for a driver; what that raises.
         """
-        return Volume(self.engine, self.engine.core.volumes.create(self.name, dict(self.labels)))
+        name, made = self.name or secrets.token_hex(32), self.made
+        volumes = self.engine.core.volumes
+        return Volume(
+            self.engine,
+            volumes.create(name, dict(made.labels), driver=made.driver, options=dict(made.options)),
+        )
 
     def __repr__(self) -> str:
-        return f"<VolumeRecipe {self.name}>"
+        return f"<VolumeRecipe {self.name or 'without a name'}>"
 
 
 @frozen
@@ -57,8 +93,49 @@ class Volume:
 
     @property
     def path(self) -> Path:
-        """Its directory on the host."""
+        """Its directory on the host. What is a file system of its own is there while a container uses it."""
         return Path(self.record.path)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return dict(self.record.labels)
+
+    @property
+    def driver(self) -> str:
+        """Who provides it."""
+        return self.record.driver
+
+    @property
+    def options(self) -> dict[str, str]:
+        """What its driver was told."""
+        return dict(self.record.options)
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was made."""
+        return self.record.created_at
+
+    def backup(self, target: Target, /) -> None:
+        """Writes all that is in it as a tar archive: to a path, or into a file that is open for bytes.
+
+        A container that writes meanwhile may be seen half way: stop it first.
+
+        Raises: NotFound; StageError.
+        """
+        from containerlib.engine.volume_archive import backup  # noqa: PLC0415 - few ask
+
+        backup(self.engine.core, self.name, target)
+
+    def restore(self, source: Source, /) -> None:
+        """Puts what a tar archive has, compressed or not, in the place of all that is in it; or changes nothing.
+
+        Raises: NotFound; Conflict where a container that has it runs; InvalidArgument for what is no such archive;
+        StageError.
+        """
+        from containerlib.engine.volume_archive import restore  # noqa: PLC0415
+
+        restore(self.engine.core, self.name, source)
 
     def remove(self) -> None:
         """Removes the volume and what is in it.

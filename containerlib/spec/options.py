@@ -27,6 +27,7 @@ __all__ = [
     "Recursion",
     "SnapshotterName",
     "UserNamespace",
+    "VolumeOption",
 ]
 
 Compression = Literal["gzip", "zstd", "none"]
@@ -59,12 +60,21 @@ class _Given:
 
 
 @frozen(repr=False)
+class VolumeOption(_Given):
+    """How a volume is made that is not there."""
+
+    driver: str = "local"
+    options: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@frozen(repr=False)
 class MountOption(_Given):
     """One mount beyond the default ones.
 
     `kind` "bind": `source` is an absolute host path; "tmpfs": no source, `size_bytes` bounds it; "volume": `source` is
-    the volume's name, which the engine turns into a bind of its directory; "image": `source` is an image's reference or
-    id, whose files are shown.
+    the volume's name, which the engine turns into a bind of its directory, and "" is a new one of this container's;
+    "image": `source` is an image's reference or id, whose files are shown.
     """
 
     kind: Literal["bind", "tmpfs", "volume", "image"]
@@ -81,6 +91,7 @@ class MountOption(_Given):
     """What of a volume is shown."""
     copy: bool = True
     """An empty volume gets what the image has at `target`."""
+    volume: VolumeOption = VolumeOption()
 
 
 @frozen

@@ -151,4 +151,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) WITHOUT ROWID""",
         "CREATE INDEX addresses_endpoint ON addresses(container_id, network_id)",
     ),
+    (
+        # `state`: "" at rest; "making" and "removing"; "mounted" where something may be on its directory.
+        "ALTER TABLE volumes ADD COLUMN driver TEXT NOT NULL DEFAULT 'local'",
+        "ALTER TABLE volumes ADD COLUMN options TEXT NOT NULL DEFAULT '{}'",
+        "ALTER TABLE volumes ADD COLUMN project INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE volumes ADD COLUMN state TEXT NOT NULL DEFAULT ''",
+    ),
 )

@@ -146,6 +146,14 @@ def test_bind_read_only_with_writable_mounts_below(box: cl.ContainerRecipe, sour
         assert os.listdir(source / "below") == files  # noqa: PTH208
 
 
+def test_bind_of_what_the_host_has_read_only_stays_so(box: cl.ContainerRecipe, source: Path) -> None:
+    mount("-o", "remount,bind,ro", source / "below")
+    for place in (source / "below", source):
+        done = box.mount(place, at="/x").run("sh", "-c", "touch /x/file || touch /x/below/file", check=False)
+        assert (b"Read-only" in done.stderr) == (place != source)
+    assert os.listdir(source / "below") == []  # noqa: PTH208
+
+
 def test_bind_that_is_a_slave_sees_what_the_host_mounts_later(box: cl.ContainerRecipe, source: Path) -> None:
     mount("--make-rshared", source)
     (source / "late").mkdir()

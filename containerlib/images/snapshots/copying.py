@@ -43,7 +43,7 @@ def copy_directory(layers: Sequence[str | Layer], path: str, target: str) -> boo
 def _finish(source: int, target: str, status: os.stat_result) -> None:
     """The directory itself, last: what was written into it has changed its time."""
     try:
-        descriptor = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(f"{target}/.", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             replace_status(source, descriptor, status)
         finally:

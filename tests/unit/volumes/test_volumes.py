@@ -77,10 +77,11 @@ def test_volume_in_use_is_not_removed(volumes: VolumeStore) -> None:
 
 
 def test_ensure_makes_a_volume_once(volumes: VolumeStore) -> None:
-    path = volumes.ensure("www")
-    Path(path, "kept").touch()
-    assert volumes.ensure("www") == path
-    assert Path(path, "kept").exists()
+    made = volumes.ensure("www", {"team": "web"})
+    Path(made.path, "kept").touch()
+    assert volumes.ensure("www", {"team": "other"}) == made
+    assert made.labels == (("team", "web"),)
+    assert Path(made.path, "kept").exists()
 
 
 def test_directory_of_a_killed_process_never_becomes_part_of_a_volume(
@@ -115,7 +116,7 @@ def test_link_in_place_of_a_volume_is_not_followed(tmp_path: Path, volumes: Volu
 def test_many_at_once_make_one_volume(tmp_path: Path, store: Store) -> None:
     paths: list[str] = []
     threads = [
-        threading.Thread(target=lambda: paths.append(VolumeStore(tmp_path, store).ensure("www")))
+        threading.Thread(target=lambda: paths.append(VolumeStore(tmp_path, store).ensure("www").path))
         for _ in range(8)
     ]
     for thread in threads:
@@ -149,10 +150,72 @@ def test_volume_that_is_empty_is_filled_once(volumes: VolumeStore) -> None:
     assert [entry.name for entry in path.iterdir()] == ["first"]
 
 
-def test_volume_that_somebody_has_is_not_filled(volumes: VolumeStore) -> None:
+def test_volume_that_is_filled_stays_the_same_directory_for_those_who_have_it(volumes: VolumeStore) -> None:
+    place = os.open(volumes.create("www").path, os.O_RDONLY)
+    try:
+        assert volumes.fill("www", put("first"))
+        assert os.listdir(place) == ["first"]  # noqa: PTH208 - a descriptor
+    finally:
+        os.close(place)
+
+
+def test_volume_gets_owner_mode_and_time_of_what_fills_it(volumes: VolumeStore) -> None:
+    def write(directory: str) -> bool:
+        Path(directory).chmod(0o2750)
+        os.utime(directory, (1, 1))
+        return True
+
     path = Path(volumes.create("www").path)
-    assert not volumes.fill("www", put("first"), lambda _: ["web"])
-    assert list(path.iterdir()) == []
+    assert volumes.fill("www", write)
+    assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_mtime) == (0o2750, 1.0)
+
+
+def test_many_that_fill_one_volume_at_once_find_it_full_in_the_end(
+    tmp_path: Path, store: Store, volumes: VolumeStore
+) -> None:
+    path, filled = Path(volumes.create("www").path), []
+
+    def fill() -> None:
+        own = VolumeStore(tmp_path, store)
+        filled.append(own.fill("www", put("first")))
+        assert list(path.iterdir()) == [path / "first"]
+
+    threads = [threading.Thread(target=fill) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(filled) == [False] * 7 + [True]
+
+
+def test_volume_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path, volumes: VolumeStore) -> None:
+    path = Path(volumes.create("www").path)
+    Path(path, "old").touch()
+
+    def fail(directory: str) -> bool:
+        Path(directory, "half").touch()
+        raise ValueError("no archive")
+
+    with pytest.raises(ValueError, match="no archive"):
+        volumes.replace("www", fail)
+    assert [entry.name for entry in path.iterdir()] == ["old"]
+    with pytest.raises(Conflict, match="web"):
+        volumes.replace("www", put("new"), lambda _: ["web"])
+    volumes.replace("www", put("new"))
+    assert [entry.name for entry in path.iterdir()] == ["new"]
+    assert sorted(entry.name for entry in (tmp_path / "volumes").iterdir()) == [".lock", "www"]
+
+
+def test_volume_that_nests_deeper_than_python_does_is_removed(tmp_path: Path, volumes: VolumeStore) -> None:
+    place = os.open(volumes.create("www").path, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d", dir_fd=place)
+        below = os.open("d", os.O_RDONLY, dir_fd=place)
+        os.close(place)
+        place = below
+    os.close(place)
+    volumes.remove("www")
+    assert [path.name for path in (tmp_path / "volumes").iterdir()] == [".lock"]
 
 
 def test_volume_whose_filling_fails_stays_empty(volumes: VolumeStore, tmp_path: Path) -> None:
