@@ -20,7 +20,7 @@ import struct
 
 from containerlib.errors import StageError, Unsupported
 
-__all__ = ["free_project", "set_limit", "set_project"]
+__all__ = ["free_project", "is_free", "set_limit", "set_project"]
 
 _QUOTACTL_FD = 443
 _PROJECT_QUOTA = 2
@@ -55,13 +55,22 @@ def free_project(directory: str) -> int:
         _require(descriptor, directory)
         for _ in range(_TRIES):
             project = _FIRST + secrets.randbelow(_LAST - _FIRST)
-            if not any(_DQBLK.unpack(_call(descriptor, _Q_GETQUOTA, project, bytes(_DQBLK.size)))[:6]):
+            if _is_free(descriptor, project):
                 return project
     except OSError as error:
         raise StageError("quota", error.errno or 0, directory) from error
     finally:
         os.close(descriptor)
     raise StageError("quota", errno.EUSERS, directory)
+
+
+def is_free(directory: str, project: int) -> bool:
+    """Whether the project has neither files nor limits. Raises: OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return _is_free(descriptor, project)
+    finally:
+        os.close(descriptor)
 
 
 def set_project(directory: str, project: int) -> None:
@@ -93,6 +102,10 @@ def set_limit(directory: str, project: int, size_bytes: int) -> None:
         raise StageError("quota", error.errno or 0, directory) from error
     finally:
         os.close(descriptor)
+
+
+def _is_free(descriptor: int, project: int) -> bool:
+    return not any(_DQBLK.unpack(_call(descriptor, _Q_GETQUOTA, project, bytes(_DQBLK.size)))[:6])
 
 
 def _require(descriptor: int, directory: str) -> None:

@@ -75,8 +75,12 @@ def _restore(core: Core, name: str, chunks: Iterable[bytes], what: str) -> None:
 
 
 def _unpack(chunks: Iterable[bytes], directory: str) -> bool:
+    size = 0
     with LayerWriter(directory) as writer:
         for chunk in chunks:
             writer.feed(chunk)
+            size += len(chunk)
         writer.finish()
+    if not size:
+        raise InvalidArgument("it is empty, and an archive of nothing is not", field="layer")
     return True
