@@ -5,7 +5,8 @@
     set_limit(directory, project, 1 << 30)
     set_limit(directory, project, 0)         # none: the project is free again
 
-ext4 and XFS have them where they were made, or mounted, so. A write beyond the limit is EDQUOT.
+ext4 and XFS have them where they were made, or mounted, so. A write beyond the limit is EDQUOT, of XFS ENOSPC. ext4
+bounds nobody who has CAP_SYS_RESOURCE, which a container has only where it was given that.
 
 Spec: quotactl(2), ioctl_xfs_fsgetxattr(2)
 """
