@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import pickle
 import signal
@@ -301,6 +302,26 @@ async def test_volume_and_image_of_this_face_are_mounted(recipe: aio.ContainerRe
     (made,) = await recipe.engine.volumes.list()
     assert made.name == "www"
     await made.remove()
+
+
+async def test_volume_of_this_face_is_made_backed_up_and_restored(
+    recipe: aio.ContainerRecipe, tmp_path: Path
+) -> None:
+    engine = recipe.engine
+    wanted = engine.volume("www").driver("local").label(team="web").option(type="none", device=str(tmp_path))
+    volume = await wanted.option(o="bind").create()
+    assert (volume.driver, volume.labels) == ("local", {"team": "web"})
+    assert volume.options == {"type": "none", "device": str(tmp_path), "o": "bind"}
+    await recipe.mount(volume, at="/www").run("sh", "-c", "echo text > /www/file")
+    archive = io.BytesIO()
+    await volume.backup(archive)
+    other = await engine.volume().create()
+    await other.restore(io.BytesIO(archive.getvalue()))
+    assert (other.path / "file").read_text() == "text\n"
+    assert other.created_at > volume.created_at
+    for each in (volume, other):
+        await each.remove()
+    assert (tmp_path / "file").read_text() == "text\n"
 
 
 async def test_commit_saves_and_runs(recipe: aio.ContainerRecipe, tmp_path: Path) -> None:

@@ -179,6 +179,58 @@ def test_block_device_is_a_volume_which_two_containers_have(box: cl.ContainerRec
         os.close(os.open(device, os.O_RDWR | os.O_EXCL))
 
 
+def test_container_that_has_no_part_in_a_volume_does_not_hold_it(
+    box: cl.ContainerRecipe, tmp_path: Path
+) -> None:
+    """One that starts while it is mounted has a copy of the host's mounts for a moment, and not for longer."""
+    with loop_device(tmp_path / "disk", "mkfs.ext4", "-q") as device:
+        volume = box.engine.volume("v").option(type="ext4", device=device).create()
+        with box.mount(volume, at="/x").start("sleep", "100") as first:
+            first.exec("touch", "/x/file")
+            other = box.start("sleep", "100")
+        assert mounts(box.engine) == []
+        os.close(os.open(device, os.O_RDWR | os.O_EXCL))
+        other.remove(force=True)
+
+
+def test_part_of_a_volume_that_is_a_mount_is_shown(box: cl.ContainerRecipe, tmp_path: Path) -> None:
+    (tmp_path / "there" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "there" / "a" / "b" / "file").write_text("here")
+    (tmp_path / "there" / "out").symlink_to(tmp_path)
+    volume = box.engine.volume("v").option(type="none", device=str(tmp_path / "there"), o="bind").create()
+    container = box.mount(volume, at="/x", subpath="a/b").start("cat", "/x/file", detach=True)
+    container.wait(30.0)
+    container.start()
+    container.wait(30.0)
+    assert [record.text for record in container.logs()] == ["here", "here"]
+    container.remove()
+    with pytest.raises(cl.NotFound, match="has no 'out'"):
+        box.mount(volume, at="/x", subpath="out").run("true")
+    assert mounts(box.engine) == []
+
+
+def test_container_that_its_supervisor_starts_again_still_has_its_volume(box: cl.ContainerRecipe) -> None:
+    recipe = box.mount(temporary(box.engine), at="/x").restart("on-failure", retries=2)
+    container = recipe.start("sh", "-c", "echo x >> /x/file; wc -l < /x/file; exit 3", detach=True)
+    assert container.wait(60.0).exit_code == 3
+    assert [record.text for record in container.logs()] == ["1", "2", "3"]
+    container.remove()
+    assert mounts(box.engine) == []
+
+
+def test_volume_that_a_container_has_is_not_removed_whether_it_runs_or_not(box: cl.ContainerRecipe) -> None:
+    volume = temporary(box.engine).create()
+    container = box.name("web").mount(volume, at="/x").start("sleep", "100", detach=True)
+    for _ in range(2):
+        with pytest.raises(cl.Conflict, match="'scratch' is in use by web") as caught:
+            volume.remove()
+        assert caught.value.state == "in use"
+        assert box.engine.volumes.prune(named=True).volumes == ()
+        container.stop(timeout=0.0)
+    container.remove()
+    assert box.engine.volumes.prune(named=True).volumes == ("scratch",)
+
+
 def test_file_system_that_the_kernel_has_not_is_refused(box: cl.ContainerRecipe) -> None:
     if "\tnfs\n" in Path("/proc/filesystems").read_text():
         pytest.skip("this kernel has NFS")

@@ -42,6 +42,9 @@ async def verbs(recipe: aio.ContainerRecipe) -> None:
 async def collections(engine: aio.Engine) -> None:
     assert_type(await engine.containers.list(), list[aio.Container])
     assert_type(await engine.images.get("a:1"), aio.Image)
+    volume = await engine.volume("www").driver("shelf").option(tier="fast").create()
+    assert_type(volume, aio.Volume)
+    assert_type(await volume.backup("www.tar"), None)
     assert_type(await engine.disk_usage(), cl.DiskUsage)
     async for event in engine.events(follow=True):
         assert_type(event, cl.Event)

@@ -98,7 +98,11 @@ def images(engine: cl.Engine) -> None:
     assert_type(engine.containers.get("a").diff(), list[cl.Change])
     assert_type(engine.images.list(), list[cl.Image])
     assert_type(engine.prune(), cl.PruneReport)
-    assert_type(engine.volume("www").create(), cl.Volume)
+    volume = engine.volume("www").driver("shelf").option(tier="fast").label(team="web").create()
+    assert_type(volume, cl.Volume)
+    assert_type(volume.options, dict[str, str])
+    volume.backup("www.tar")
+    volume.restore(b"")  # type: ignore[arg-type]
 
 
 def registry() -> None:
