@@ -37,7 +37,7 @@ def backup(core: Core, name: str, target: Target) -> None:
         ):
             write_to(out, layer_tar(layer_entries(tree.walk())))
     finally:
-        release_quietly(core)
+        release_quietly(core, [name])
 
 
 def restore(core: Core, name: str, source: Source) -> None:
@@ -71,7 +71,7 @@ def _restore(core: Core, name: str, chunks: Iterable[bytes], what: str) -> None:
             f"{what} is no whole tar archive of a volume ({error})", field="source"
         ) from error
     finally:
-        release_quietly(core)
+        release_quietly(core, [name])
 
 
 def _unpack(chunks: Iterable[bytes], directory: str) -> bool:

@@ -20,6 +20,8 @@ from containerlib.errors import Error, NotFound
 from containerlib.spec.lifecycle import State
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from containerlib.engine.core import Core
     from containerlib.engine.instance import Instance
 
@@ -32,21 +34,24 @@ def attach(instance: Instance) -> None:
         instance.core.volumes.mount(name)
 
 
-def release(core: Core) -> None:
-    """Unmounts what no container uses. Raises: the first of the errors, when all is done."""
-    core.volumes.release(lambda volume: users_of(core, volume, only_running=True))
+def release(core: Core, names: Collection[str] = ()) -> None:
+    """Unmounts what no container uses. Waits for who is at work on one of `names`; of the others he knows himself.
+
+    Raises: the first of the errors, when all is done.
+    """
+    core.volumes.release(lambda volume: users_of(core, volume, only_running=True), names)
 
 
 def release_of(instance: Instance) -> None:
     """After the end of the container. What cannot be unmounted now is left to `prune`, which says why."""
     if instance.memo.volumes:
-        release_quietly(instance.core)
+        release_quietly(instance.core, instance.memo.volumes)
 
 
-def release_quietly(core: Core) -> None:
+def release_quietly(core: Core, names: Collection[str]) -> None:
     """`release` at the end of something else."""
     with contextlib.suppress(Error, OSError):
-        release(core)
+        release(core, names)
 
 
 def users_of(core: Core, volume: str, *, only_running: bool = False) -> list[str]:

@@ -7,7 +7,7 @@
 Whoever has the volumes' lock and finds the last two goes on where the killed one was: `settle`. The volume's own
 directory stays the same one, which containers have mounted. Beside it is where these lie; in a volume that is a file
 system of its own, they lie in that, where containers may see and exchange them: so nothing here goes by a path through
-it, and no link is followed.
+it, and no link is followed. Other machines may have the same file system, and are at work there with other names.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ Write = Callable[[str], bool]
 
 @frozen
 class Place:
-    """A volume's directory `top`, and the directory `aside` on the same file system. Every verb raises OSError."""
+    """A volume's directory `top`, and the directory `aside` on the same file system. Every verb raises OSError.
+
+    Where they are the same, others have the same: `name` is one that no other volume of anybody's has.
+    """
 
     name: str
     top: str
@@ -93,7 +96,7 @@ class Place:
                 remove_tree(f"{self.aside}/{added}")
             if self.aside == self.top:
                 for name in os.listdir(top):  # noqa: PTH208 - a descriptor
-                    if name.startswith(f"{_OWN}{TRASH}"):
+                    if name.startswith(self._trashes):
                         remove_tree(f"{self.aside}/{name}")
 
     def _entries(self, top: int) -> list[str]:
@@ -104,7 +107,11 @@ class Place:
         return f"{_OWN if self.aside == self.top else ''}{kind}{self.name}"
 
     def _trash(self) -> str:
-        return f"{_OWN if self.aside == self.top else ''}{TRASH}{os.urandom(8).hex()}"
+        return f"{self._trashes}{os.urandom(8).hex()}"
+
+    @property
+    def _trashes(self) -> str:
+        return f"{_OWN}{TRASH}{self.name}-" if self.aside == self.top else TRASH
 
     def _has(self, aside: int, name: str) -> bool:
         """Whether that is a directory; what else a container has put there goes."""

@@ -9,24 +9,26 @@
 
 The record in the database is what makes a volume: a directory without one is a left-over of a process that
 was killed, and never becomes part of a volume. What needs more than a directory has its record first, which says that
-it is on its way, and is removed by whoever finds it so. Changes hold a flock, which dies with its holder.
+it is on its way, and is removed by whoever finds it so. Changes hold a lock of the volume, which dies with its holder:
+a server that does not answer holds up nobody but those who want its volume.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
 from attrs import frozen
 
 from containerlib._sys.forks import opened
+from containerlib._sys.locks import lock_part
 from containerlib._sys.trees import remove_tree
 from containerlib.errors import AlreadyExists, Conflict, Error, InvalidArgument, NotFound, StageError
 from containerlib.store import EventRow, Store, VolumeRecord
@@ -85,7 +87,7 @@ class VolumeStore:
         Unsupported for a size where the file system has no project quotas; NotFound for a driver; what that raises.
         """
         _check_name(name)
-        with self._locked():
+        with self._locked(name):
             return self._create(name, labels or {}, driver, options or {})
 
     def ensure(
@@ -99,7 +101,7 @@ class VolumeStore:
         """The volume, made as `create` does if it is not there. Raises: as that."""
         with contextlib.suppress(NotFound):
             return self.get(name)
-        with self._locked():
+        with self._locked(name):
             with contextlib.suppress(NotFound):
                 return self.get(name)
             return self._create(name, labels or {}, driver, options or {})
@@ -111,26 +113,24 @@ class VolumeStore:
         """
         volume = self.get(name)
         if volume.is_mount or self._place(volume).is_pending:
-            with self._locked():
+            with self._locked(name):
                 self._mounted(name)
 
-    def release(self, in_use: InUse = lambda name: ()) -> None:  # noqa: ARG005
+    def release(self, in_use: InUse = lambda name: (), names: Collection[str] = ()) -> None:  # noqa: ARG005
         """Unmounts the volumes that no container uses, and ends what killed processes began.
+
+        Where somebody is at work on one, that is waited for only if it is of `names`.
 
         Raises: the first of the errors, when all is done.
         """
-        if not self._records.restless():
-            return
         failures: list[Exception] = []
-        with self._locked():
-            for record in self._records.restless():
-                try:
-                    if record.state in ("making", "removing"):
-                        self._end(record)
-                    elif not in_use(record.name):
-                        self._unmount(record)
-                except (Error, OSError) as error:
-                    failures.append(error)
+        for found in self._records.restless():
+            try:
+                with self._locked(found.name, wait=found.name in names) as is_ours:
+                    if is_ours:
+                        self._release(found.name, in_use)
+            except (Error, OSError) as error:
+                failures.append(error)
         if failures:
             raise failures[0]
 
@@ -145,7 +145,7 @@ class VolumeStore:
         with _stage(Path(volume.path)):
             if not volume.is_mount and os.listdir(volume.path) and not self._place(volume).is_pending:  # noqa: PTH208
                 return False
-            with self._locked():
+            with self._locked(name):
                 place = self._mounted(name)
                 return place.is_empty() and place.put(
                     write, replace=False, prepare=partial(self._bound, name)
@@ -156,7 +156,7 @@ class VolumeStore:
 
         Raises: NotFound; Conflict where `in_use` names containers; StageError(stage="volume"); what `write` raises.
         """
-        with self._locked():
+        with self._locked(name):
             _refuse_use(name, in_use)
             place = self._mounted(name)
             with _stage(Path(place.top)):
@@ -164,7 +164,7 @@ class VolumeStore:
 
     def reading(self, name: str, read: Callable[[str], _T]) -> _T:
         """What `read` makes of the volume's directory, to which nothing is mounted or put meanwhile."""
-        with self._locked():
+        with self._locked(name):
             return read(self._mounted(name).top)
 
     def get(self, name: str) -> Volume:
@@ -186,7 +186,7 @@ class VolumeStore:
         Raises: NotFound; Conflict where `in_use` names containers; StageError(stage="volume"); what its driver raises.
         """
         _check_name(name)
-        with self._locked():
+        with self._locked(name):
             record = self._records.get(name)
             _refuse_use(name, in_use)
             if record.project or self._volume(record).is_mount:
@@ -289,6 +289,16 @@ class VolumeStore:
             mounting.unbound(str(self._directory), record.project)
         self._forget(record)
 
+    def _release(self, name: str, in_use: InUse) -> None:
+        try:
+            record = self._records.get(name, partial=True)
+        except NotFound:
+            return
+        if record.state in ("making", "removing"):
+            self._end(record)
+        elif record.state and not in_use(name):
+            self._unmount(record)
+
     def _forget(self, record: VolumeRecord) -> None:
         with self._store.database.transaction():
             self._records.remove(record.name)
@@ -329,7 +339,10 @@ class VolumeStore:
                 place.settle()
 
     def _place(self, volume: Volume) -> Place:
-        return Place(volume.name, volume.path, volume.path if volume.is_mount else str(self._directory))
+        if not volume.is_mount:
+            return Place(volume.name, volume.path, str(self._directory))
+        unique = sha256(f"{volume.name} {volume.created_at.isoformat()}".encode()).hexdigest()[:16]
+        return Place(unique, volume.path, volume.path)
 
     def _volume(self, record: VolumeRecord) -> Volume:
         path = str(self._directory / record.name)
@@ -350,13 +363,13 @@ class VolumeStore:
             remove_tree(str(trash))
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self, name: str | None = None, *, wait: bool = True) -> Iterator[bool]:
+        """Holds what is of the volume, or of all; False, and holds nothing, where somebody has it and nobody waits."""
         with contextlib.ExitStack() as stack:
             with _stage(self._directory):
                 self._directory.mkdir(mode=0o700, exist_ok=True)
                 descriptor = stack.enter_context(opened(self._directory / _LOCK, os.O_RDWR | os.O_CREAT))
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
+            yield lock_part(descriptor, name, wait=wait)
 
 
 def _refuse_use(name: str, in_use: InUse) -> None:

@@ -50,9 +50,9 @@ def has(directory: Path, *files: str) -> None:
 @pytest.mark.parametrize(
     ("left", "expected"),
     [
-        ({".removed-00": ["one"]}, ["old"]),
+        ({".removed-www-00": ["one"]}, ["old"]),
         ({".replacing-www": ["one", "two"]}, ["one", "two"]),
-        ({".replacing-www": ["one", "two"], ".removed-00": ["older"]}, ["one", "two"]),
+        ({".replacing-www": ["one", "two"], ".removed-www-00": ["older"]}, ["one", "two"]),
         ({".added-www": ["one", "two"]}, ["old", "one", "two"]),
         ({".added-www": ["two"]}, ["old", "two"]),
         ({".added-www": []}, ["old"]),
@@ -63,7 +63,7 @@ def test_what_a_killed_process_left_is_done_or_dropped(
 ) -> None:
     for kind, files in left.items():
         has(own(place, kind), *files)
-    assert place.is_pending == any("www" in kind for kind in left)
+    assert place.is_pending == any("removed" not in kind for kind in left)
     place.settle()
     assert names(place) == expected
     assert not place.is_pending
@@ -92,9 +92,22 @@ def test_links_in_place_of_our_own_directories_are_not_followed(tmp_path: Path) 
     place = Place("www", str(top), str(top))
     for kind in (".replacing-", ".added-"):
         (top / f".containerlib{kind}www").symlink_to(tmp_path / "victim")
-    (top / ".containerlib.removed-00").symlink_to(tmp_path / "victim")
+    (top / ".containerlib.removed-www-00").symlink_to(tmp_path / "victim")
     assert place.is_pending
     place.settle()
     assert names(place) == []
     assert [entry.name for entry in (tmp_path / "victim").iterdir()] == ["secret"]
     assert stat.S_IMODE((tmp_path / "victim").stat().st_mode) == 0o700
+
+
+def test_what_another_machine_has_on_its_way_is_left_alone(tmp_path: Path) -> None:
+    """It has the same file system as a volume of its own."""
+    top = tmp_path / "www"
+    for name in (".containerlib.removed-theirs-00", ".containerlib.added-theirs"):
+        has(top, "old")
+        has(top / name, "new")
+    place = Place("ours", str(top), str(top))
+    assert not place.is_pending
+    place.settle()
+    place.put(fill("ours"), replace=True, prepare=nothing)
+    assert names(place) == [".containerlib.added-theirs", ".containerlib.removed-theirs-00", "ours"]

@@ -228,3 +228,26 @@ def test_volume_whose_filling_fails_stays_empty(volumes: VolumeStore, tmp_path: 
         volumes.fill("www", fail)
     assert list(path.iterdir()) == []
     assert sorted(entry.name for entry in (tmp_path / "volumes").iterdir()) == [".lock", "www"]
+
+
+def test_who_wants_another_volume_does_not_wait(tmp_path: Path, store: Store) -> None:
+    volumes, others = VolumeStore(tmp_path, store), VolumeStore(tmp_path, store)
+    for name in ("slow", "quick"):
+        volumes.create(name)
+    begun, ended = threading.Event(), threading.Event()
+
+    def hang(directory: str) -> bool:
+        begun.set()
+        return ended.wait(60.0)
+
+    slow = threading.Thread(target=volumes.fill, args=("slow", hang))
+    slow.start()
+    try:
+        assert begun.wait(60.0)
+        assert others.fill("quick", put("first"))
+        others.create("other")
+        others.remove("other")
+        others.release()
+    finally:
+        ended.set()
+        slow.join()
