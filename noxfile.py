@@ -36,13 +36,13 @@ INSTALLED = {"PYTHONSAFEPATH": "1"}
 TEST_PACKAGES = [
     "bind9-dnsutils", "buildah", "busybox-static", "clang", "conmon", "containerd", "crun", "dnsmasq-base",
     "docker-registry", "docker.io", "erofs-utils", "gcc", "iproute2", "libc6-dev", "libclang-rt-dev", "libseccomp2",
-    "musl-tools", "nftables", "openssl", "podman", "redis-server", "runc", "skopeo", "uidmap", "umoci",
+    "musl-tools", "nftables", "openssl", "podman", "redis-server", "runc", "skopeo", "uidmap", "umoci", "xfsprogs",
 ]  # fmt: skip
 SANITIZED = [
     f"tests/integration/test_{name}.py"
     for name in ("runtime", "run", "exec", "attach", "lifecycle", "logs", "owner")
 ]
-VM_PACKAGES = ["busybox-static", "dbus", "kmod", "qemu-system-x86", "systemd", "xz-utils"]
+VM_PACKAGES = ["busybox-static", "dbus", "kmod", "qemu-system-x86", "systemd", "xfsprogs", "xz-utils"]
 
 
 @nox.session

@@ -22,7 +22,9 @@ _FLOCK = struct.Struct("hhqqi")
 def lock_part(descriptor: int, name: str | None, *, wait: bool = True) -> bool:
     """Locks what `name` stands for, or with None everything, in the open file.
 
-    False where somebody else has it, and it is not to `wait`. Two names stand for the same by a chance of one in 2**56. Raises: OSError.
+    False where somebody else has it, and it is not to `wait`.
+
+    Two names stand for the same by a chance of one in 2**56. Raises: OSError.
     """
     start, length = (0, 0) if name is None else (int.from_bytes(sha256(name.encode()).digest()[:7], "big"), 1)
     command = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK

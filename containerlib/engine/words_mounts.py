@@ -12,23 +12,22 @@ from typing import Any
 from containerlib.engine.words import text
 from containerlib.engine.words_resources import number
 from containerlib.errors import InvalidArgument
-from containerlib.spec.options import Recursion
+from containerlib.spec.options import Recursion, VolumeOption
 from containerlib.units import check_kind
 from containerlib.volumes.drivers import LOCAL
 from containerlib.volumes.options import local_options
 
-__all__ = ["LOCAL", "check_options", "id_map", "propagation", "recursion", "subpath", "tmpfs_options"]
+__all__ = ["id_map", "propagation", "recursion", "subpath", "tmpfs_options", "volume"]
 
 _PROPAGATIONS = ("private", "rprivate", "slave", "rslave", "shared", "rshared")
 _LAST_ID = 2**32 - 2
 
 
-def check_options(options: Sequence[tuple[str, str]]) -> None:
-    """Of a volume of the driver "local", some of which may still come."""
-    given = dict(options)
-    local_options(
-        {**({"type": "-", "device": "/"} if given.keys() & {"type", "device", "o"} else {}), **given}
-    )
+def volume(made: VolumeOption) -> VolumeOption:
+    """What a mount may have to make; of another driver than "local" only that knows what its options are."""
+    if made.driver == LOCAL:
+        local_options(dict(made.options))
+    return made
 
 
 def propagation(value: str) -> str:

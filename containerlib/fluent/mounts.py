@@ -111,7 +111,9 @@ def _option(source: Any, target: str, *, read_only: bool, given: dict[str, Any])
     _refuse_foreign("a volume", given, "propagation", "recursive")
     if isinstance(source, Volume):
         return MountOption("volume", target, source.name, read_only, **given)
-    return MountOption("volume", target, source.name or "", read_only, volume=source.made, **given)
+    return MountOption(
+        "volume", target, source.name or "", read_only, volume=words_mounts.volume(source.made), **given
+    )
 
 
 def _refuse_foreign(kind: str, given: dict[str, Any], *foreign: str) -> None:

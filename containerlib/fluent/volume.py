@@ -13,7 +13,6 @@ from attrs import evolve, field, frozen
 from containerlib.engine import words
 from containerlib.engine.names import check_name
 from containerlib.engine.removal import remove_volume
-from containerlib.engine.words_mounts import LOCAL, check_options
 from containerlib.spec.options import VolumeOption
 
 if TYPE_CHECKING:
@@ -58,8 +57,6 @@ class VolumeRecipe:
         while a container uses it.
         """
         merged = words.merge_pairs(self.made.options, mapping, options, field="option")
-        if self.made.driver == LOCAL:
-            check_options(merged)
         return evolve(self, made=evolve(self.made, options=merged))
 
     def create(self) -> Volume:

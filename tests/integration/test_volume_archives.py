@@ -151,6 +151,14 @@ def test_volume_that_is_a_mount_is_backed_up_and_restored(engine: cl.Engine, tmp
     assert f"{engine.root}/volumes" not in Path("/proc/self/mountinfo").read_text()
 
 
+def test_name_that_stands_for_a_deletion_in_archives_is_refused(engine: cl.Engine, tmp_path: Path) -> None:
+    volume = engine.volume("v").create()
+    (volume.path / ".wh.file").touch()
+    with pytest.raises(cl.InvalidArgument, match="deletion"):
+        volume.backup(tmp_path / "backup.tar")
+    assert not (tmp_path / "backup.tar").exists()
+
+
 def test_archive_or_volume_that_is_not_there_is_told(engine: cl.Engine, tmp_path: Path) -> None:
     volume = engine.volume("v").create()
     with pytest.raises(cl.NotFound, match=r"no archive .*none\.tar"):

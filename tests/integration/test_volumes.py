@@ -241,13 +241,17 @@ def test_file_system_that_the_kernel_has_not_is_refused(box: cl.ContainerRecipe)
     volume.remove()
 
 
-def test_options_are_refused_by_the_recipe_before_anything_is_done(engine: cl.Engine) -> None:
-    for options in ({"color": "red"}, {"size": "much"}):
-        with pytest.raises(cl.InvalidArgument):
-            engine.volume("v").option(options)
-    with pytest.raises(cl.InvalidArgument, match="'device' is missing"):
-        engine.volume("v").option(type="tmpfs").create()
-    assert engine.volumes.list() == []
+@pytest.mark.parametrize("options", [{"color": "red"}, {"size": "much"}, {"type": "tmpfs"}])
+def test_options_are_refused_before_anything_is_done(
+    host: cl.ContainerRecipe, options: dict[str, str]
+) -> None:
+    volume = host.engine.volume("v").option(options)
+    for verb in (volume.create, lambda: host.mount(volume, at="/x")):
+        with pytest.raises(cl.InvalidArgument) as caught:
+            verb()
+        assert caught.value.field == "option"
+    host.mount(volume.driver("other"), at="/x")
+    assert host.engine.volumes.list() == []
 
 
 def test_mount_makes_the_volume_as_its_recipe_says(box: cl.ContainerRecipe) -> None:
