@@ -46,7 +46,7 @@ class ContainerUsage:
 
 @frozen
 class VolumeUsage:
-    """`containers`: the names of those that have it, whether they run or not."""
+    """`containers`: the names of those that have it, whether they run or not. What is elsewhere takes nothing here."""
 
     name: str
     size_bytes: int
@@ -109,7 +109,7 @@ def disk_usage(core: Core) -> DiskUsage:
         volumes=tuple(
             VolumeUsage(
                 volume.name,
-                size_on_disk(volume.path),
+                0 if volume.is_mount else size_on_disk(volume.path),
                 tuple(each.record.name for each in instances if volume.name in each.memo.volumes),
             )
             for volume in core.volumes.list()

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from containerlib._sys.layers import LayerWriter
+from containerlib._sys.layers import LayerLimits, LayerWriter
 from containerlib.engine.output import output
 from containerlib.engine.volume_use import release_quietly, users_of
 from containerlib.engine.words import any_path
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from containerlib.engine.core import Core
 
 __all__ = ["backup", "restore"]
+
+_LIMITS = LayerLimits(max_entries=1 << 40, max_bytes=1 << 60)
+"""The caller's own files, which may be more than an image has."""
 
 
 def backup(core: Core, name: str, target: Target) -> None:
@@ -76,7 +79,7 @@ def _restore(core: Core, name: str, chunks: Iterable[bytes], what: str) -> None:
 
 def _unpack(chunks: Iterable[bytes], directory: str) -> bool:
     size = 0
-    with LayerWriter(directory) as writer:
+    with LayerWriter(directory, limits=_LIMITS) as writer:
         for chunk in chunks:
             writer.feed(chunk)
             size += len(chunk)

@@ -202,16 +202,16 @@ class VolumeStore:
             self._discard(name)
 
     def prune(self) -> Sequence[str]:
-        """Removes directories that no record knows, which killed processes left, and gives their names."""
+        """Removes directories that no record knows, which killed processes left, and gives their names.
+
+        What has a record and is on its way is `release`'s.
+        """
         with self._locked():
-            for record in self._records.restless():
-                if record.state in ("making", "removing"):
-                    self._end(record)
             volumes = self.list()
             for volume in volumes:
                 if not volume.is_mount:
                     self._settle(self._place(volume))
-            known = {volume.name for volume in volumes}
+            known = {volume.name for volume in volumes} | {record.name for record in self._records.restless()}
             removed = []
             for entry in sorted(path.name for path in self._directory.iterdir()):
                 if entry != _LOCK and entry not in known:

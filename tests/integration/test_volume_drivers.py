@@ -129,3 +129,18 @@ def test_prune_asks_the_driver(engine: cl.Engine, shelf: Shelf) -> None:
     done = engine.volumes.prune(named=True)
     assert (done.volumes, done.reclaimed_bytes) == (("v",), 0)
     assert "remove v" in shelf.calls()
+
+
+def test_prune_goes_on_where_a_driver_fails_to_end_what_was_begun(engine: cl.Engine, shelf: Shelf) -> None:
+    engine.volume("v").driver("shelf").create()
+    engine.core.store.volumes.set_state("v", "removing")  # as a killed process leaves it
+    shelf.break_at("remove")
+    (Path(engine.root) / "volumes" / ".removed-00").mkdir()
+    report = engine.prune()
+    assert "the shelf is broken" in report.failures[0]
+    assert report.volumes == (".removed-00",)
+    assert engine.volumes.list() == []
+    shelf.break_at("remove", broken=False)
+    assert engine.prune().failures == ()
+    assert not (shelf.state / "v").exists()
+    assert not (Path(engine.root) / "volumes" / "v").exists()

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 import containerlib as cl
+from rig.belongings import supervisors
 from rig.images import Image, Layer, busybox_layer
 from rig.loops import loop_device
 from rig.mounts import mount, mounted_tmpfs
@@ -174,9 +176,7 @@ def test_block_device_is_a_volume_which_two_containers_have(box: cl.ContainerRec
             assert f"{device} /x ext4 rw,noatime" in container.exec("cat", "/proc/mounts").text
         assert recipe.run("cat", "/x/file").text == "x\n"
         volume.remove()
-        # Nobody has the device any more, in whatever mount namespace.
         subprocess.run(["e2fsck", "-n", "-f", device], check=True, capture_output=True)
-        os.close(os.open(device, os.O_RDWR | os.O_EXCL))
 
 
 def test_container_that_has_no_part_in_a_volume_does_not_hold_it(
@@ -189,7 +189,9 @@ def test_container_that_has_no_part_in_a_volume_does_not_hold_it(
             first.exec("touch", "/x/file")
             other = box.start("sleep", "100")
         assert mounts(box.engine) == []
-        os.close(os.open(device, os.O_RDWR | os.O_EXCL))
+        lines = [Path(f"/proc/{pid}/mountinfo").read_text() for _, pid in supervisors(box.engine)]
+        assert len(lines) == 1
+        assert device not in lines[0] + other.exec("cat", "/proc/mounts").text
         other.remove(force=True)
 
 
@@ -336,3 +338,31 @@ def source(tmp_path: Path) -> Iterator[Path]:
     with mounted_tmpfs(source / "below", size="1m"):
         yield source
     subprocess.run(["umount", source], check=True)
+
+
+def test_volume_is_mounted_for_each_of_many_that_come_and_go(box: cl.ContainerRecipe) -> None:
+    """Who unmounts what the last one left never takes it from the next one, who is being started."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    volume = temporary(box.engine).create()
+    look = ("sh", "-c", "grep ' /x ' /proc/mounts")
+
+    def some(number: int) -> list[str]:
+        with cl.Engine(root=box.engine.root) as engine:
+            recipe = evolve(box, engine=engine).mount(volume, at="/x")
+            return [recipe.run(*look).text.split()[2] for _ in range(12)]
+
+    with ThreadPoolExecutor(3) as pool:
+        assert {kind for kinds in pool.map(some, range(3)) for kind in kinds} == {"tmpfs"}
+    assert mounts(box.engine) == []
+
+
+def test_what_is_elsewhere_takes_nothing_here(box: cl.ContainerRecipe, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "file").write_bytes(bytes(1 << 20))
+    volume = box.engine.volume("v").option(type="none", device=str(tmp_path / "there"), o="bind").create()
+    with box.mount(volume, at="/x").start("sleep", "100"):
+        assert len(mounts(box.engine)) == 1
+        assert [each.size_bytes for each in box.engine.disk_usage().volumes] == [0]
+    done = box.engine.volumes.prune(named=True)
+    assert (done.volumes, done.reclaimed_bytes) == (("v",), 0)
