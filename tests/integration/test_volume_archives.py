@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import shutil
 import subprocess
+import sys
 import tarfile
 import threading
 from pathlib import Path
@@ -171,3 +173,28 @@ def test_archive_or_volume_that_is_not_there_is_told(engine: cl.Engine, tmp_path
     with pytest.raises(cl.NotFound):
         volume.restore(io.BytesIO(b""))
     assert not (tmp_path / "backup.tar").exists()
+
+
+RESTORE = """
+import sys
+import containerlib as cl
+with cl.Engine(root=sys.argv[1]) as engine:
+    engine.volumes.get("v").restore(sys.argv[2])
+"""
+
+
+def test_restored_files_are_on_disk_before_the_old_ones_go(engine: cl.Engine, tmp_path: Path) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("no strace: install strace")
+    volume = filled(engine)
+    volume.backup(tmp_path / "backup.tar")
+    trace = tmp_path / "trace"
+    watch = ["strace", "-f", "-y", "-e", "trace=/^(syncfs|rename.*)$", "-o", str(trace)]
+    command = [sys.executable, "-P", "-c", RESTORE, engine.root, str(tmp_path / "backup.tar")]
+    subprocess.run([*watch, *command], check=True)
+    lines = [line for line in trace.read_text().splitlines() if "/volumes" in line]
+    calls = [
+        "syncfs" if " syncfs(" in line else "name" if ".replacing-v" in line else "move" for line in lines
+    ]
+    assert calls[:2] == ["syncfs", "name"]
+    assert set(calls[2:]) == {"move", "name"}

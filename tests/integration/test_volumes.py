@@ -243,6 +243,13 @@ def test_file_system_that_the_kernel_has_not_is_refused(box: cl.ContainerRecipe)
     volume.remove()
 
 
+def test_server_that_nobody_knows_is_told_by_name(box: cl.ContainerRecipe) -> None:
+    volume = box.engine.volume("v").option(type="nfs", device=":/data", o="addr=no-such-host.invalid,rw")
+    with pytest.raises(cl.NotFound, match=r"no-such-host\.invalid"):
+        box.mount(volume, at="/x").run("true")
+    assert (mounts(box.engine), box.engine.containers.list()) == ([], [])
+
+
 @pytest.mark.parametrize("options", [{"color": "red"}, {"size": "much"}, {"type": "tmpfs"}])
 def test_options_are_refused_before_anything_is_done(
     host: cl.ContainerRecipe, options: dict[str, str]

@@ -238,7 +238,7 @@ def test_who_wants_another_volume_does_not_wait(tmp_path: Path, store: Store) ->
 
     def hang(directory: str) -> bool:
         begun.set()
-        return ended.wait(60.0)
+        return ended.wait(20.0)
 
     slow = threading.Thread(target=volumes.fill, args=("slow", hang))
     slow.start()
@@ -248,6 +248,7 @@ def test_who_wants_another_volume_does_not_wait(tmp_path: Path, store: Store) ->
         others.create("other")
         others.remove("other")
         others.release()
+        assert slow.is_alive(), "they waited for it"
     finally:
         ended.set()
         slow.join()
