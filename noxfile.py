@@ -40,7 +40,7 @@ TEST_PACKAGES = [
 ]  # fmt: skip
 SANITIZED = [
     f"tests/integration/test_{name}.py"
-    for name in ("runtime", "run", "exec", "attach", "lifecycle", "logs", "owner")
+    for name in ("runtime", "run", "exec", "attach", "lifecycle", "logs", "owner", "names", "connecting")
 ]
 VM_PACKAGES = ["busybox-static", "dbus", "kmod", "qemu-system-x86", "systemd", "xfsprogs", "xz-utils"]
 
