@@ -1,0 +1,51 @@
+"""What a restart policy makes of an end: its code, its cause, and the rest after it."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+import containerlib as cl
+from containerlib.runtime import read_record
+from rig.lifetime import directory_of, quick, until
+
+pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
+
+FILL = "x=0123456789abcdef; while :; do x=$x$x; done"
+
+
+def test_restart_of_what_may_not_be_executed_any_more_ends_with_126(box: cl.ContainerRecipe) -> None:
+    recipe = quick(box.restart("on-failure", retries=1))
+    with recipe.start("sh", "-c", "chmod a-x /bin/sh /bin/busybox; exit 1") as container:
+        assert container.wait(30.0).exit_code == 126
+        assert (container.inspect().error or "").startswith("exec: sh: EACCES")
+
+
+def test_restart_end_out_of_memory_is_of_the_run_that_had_it(box: cl.ContainerRecipe) -> None:
+    """The group, which counts them, is that of all runs."""
+    recipe = quick(box.restart("on-failure", retries=1)).limit(memory="16MiB", swap=0)
+    code = f"[ -e /second ] && exit 5; touch /second; {FILL}"
+    with recipe.start("sh", "-c", code) as container:
+        status = container.wait(30.0)
+        assert (container.restart_count, status.exit_code, status.oom_killed) == (1, 5, False)
+
+
+def test_restart_rests_ever_longer_also_where_it_cannot_start(box: cl.ContainerRecipe) -> None:
+    """A start that fails is no run that went well, however long the machine has been up. By the supervisor's record."""
+    pause, times = 0.02, 5
+    recipe = box.restart("always")
+    policy = evolve(recipe.options.restart, pause=pause, longest=3600.0)
+    recipe = evolve(recipe, options=evolve(recipe.options, restart=policy))
+    with recipe.start("sh", "-c", "rm /bin/sh /bin/busybox; exit 1") as container:
+        directory, rests = str(directory_of(container)), []
+
+        def rested() -> bool:
+            """Whether it is in the rest after so many starts: `rests` has the nanoseconds from its beginning to its end."""
+            record = read_record(directory, "restarts")
+            if record is None or record.value[0] < times or not record.number[1]:
+                return False
+            rests.append(record.number[1] - record.number[0])
+            return True
+
+        until(rested)
+        assert rests[0] >= pause * 2**times * 1e9
