@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import containerlib as cl
@@ -24,7 +26,12 @@ def test_health_is_bad_at_the_last_of_its_retries(box: cl.ContainerRecipe) -> No
 def test_health_action_restart_is_for_the_run_that_it_ended(box: cl.ContainerRecipe) -> None:
     """The next one ends by itself, and stays so."""
     recipe = box.stop_timeout(0.1).healthy_when(WELL, every=0.05, retries=1, on_failure="restart")
-    code = "[ -e /second ] || { touch /second; exec sleep 600; }; touch /well; until [ -e /end ]; do sleep 0.02; done; exit 7"
+    code = """
+    [ -e /second ] || { touch /second; exec sleep 600; }
+    touch /well
+    until [ -e /end ]; do sleep 0.02; done
+    exit 7
+    """
     with recipe.start("sh", "-c", code) as container:
         until(lambda: container.restart_count == 1)
         container.wait_healthy(30.0)
@@ -47,3 +54,76 @@ def test_wait_healthy_is_not_content_with_the_health_of_the_run_before(box: cl.C
         until(lambda: container.state is cl.State.RESTARTING)
         with pytest.raises(cl.Timeout):
             container.wait_healthy(0.1)
+
+
+def test_health_failures_count_once_in_an_interval(box: cl.ContainerRecipe) -> None:
+    """Also of those looks after the start period that come sooner. By the record of five results."""
+    every = 1.0
+    recipe = box.healthy_when(
+        WELL, every=every, retries=2, start_period=1.2, start_every=0.05, on_failure="kill"
+    )
+    with recipe.start("sleep", "600") as container:
+        container.wait(30.0)
+        health = container.health
+        assert health is not None
+        assert health.failing_streak == 2
+        assert (health.log[-1].end - health.log[0].end).total_seconds() > 0.9 * every
+
+
+def test_health_failures_are_counted_anew_in_each_run(box: cl.ContainerRecipe) -> None:
+    check = cl.command("sh", "-c", "wc -l </runs >>/checks; exit 1")
+    recipe = quick(box.restart("always")).healthy_when(check, every=0.15, retries=5, on_failure="kill")
+    with recipe.start("sh", "-c", "echo run >>/runs; exec sleep 600") as container:
+        until(lambda: container.restart_count >= 2)
+        found = container.path("/checks").read_text().split()
+        assert found.count("2") >= 5
+
+
+def test_health_action_stop_is_by_the_recipes_signal(box: cl.ContainerRecipe) -> None:
+    recipe = box.stop_signal("USR1").stop_timeout(600.0)
+    recipe = recipe.healthy_when(WELL, every=0.05, retries=1, on_failure="stop")
+    with recipe.start("sh", "-c", "trap 'exit 5' USR1; while :; do sleep 0.01; done") as container:
+        assert container.wait(30.0).exit_code == 5
+
+
+def test_health_command_that_may_not_be_executed_says_so(box: cl.ContainerRecipe) -> None:
+    with box.healthy_when(cl.command("/etc/passwd")).start("sleep", "600") as container:
+        until(lambda: container.health and container.health.log)
+        assert container.health is not None
+        result = container.health.log[-1]
+        assert (result.exit_code, result.output) == (
+            126,
+            "the check could not be made: Permission denied",
+        )
+
+
+def test_health_command_has_no_terminal_where_the_program_has_one(box: cl.ContainerRecipe) -> None:
+    check = cl.command("sh", "-c", "! test -t 1 && ! test -t 0")
+    with box.tty().healthy_when(check).start("sh", "-c", "test -t 1 && exec sleep 600") as container:
+        container.wait_healthy(30.0)
+
+
+def test_health_by_http_is_by_ipv6_where_nobody_answers_by_the_other(box: cl.ContainerRecipe) -> None:
+    if not Path("/proc/net/if_inet6").exists():
+        pytest.skip("this kernel has no IPv6")
+    serve = "mkdir /www; echo hello >/www/page; exec httpd -f -p [::1]:80 -h /www"
+    with box.healthy_when(cl.http(80, "/page")).start("sh", "-c", serve) as container:
+        container.wait_healthy(30.0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        ("printf 'HELLO/1.1 200 OK\\r\\n'", "unhealthy"),
+        ("printf 'HTTP/1.1 2000 OK\\r\\n'", "unhealthy"),
+        ("printf 'HTTP/1.1'", "unhealthy"),
+        ("printf 'HTTP/1.'; sleep 0.1; printf '1 20'; sleep 0.1; printf '0 OK\\r\\n'", "healthy"),
+    ],
+)
+def test_health_by_http_is_by_a_whole_answer_in_http(
+    box: cl.ContainerRecipe, answer: str, status: str
+) -> None:
+    recipe = box.healthy_when(cl.http(80), every=0.3, retries=1)
+    code = f'echo "{answer}" >/answer; exec nc -ll -p 80 -e sh /answer'
+    with recipe.start("sh", "-c", code) as container:
+        until(lambda: container.health and container.health.status == status)

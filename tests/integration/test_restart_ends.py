@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
 from attrs import evolve
 
 import containerlib as cl
 from containerlib.runtime import read_record
-from rig.lifetime import directory_of, quick, until
+from rig.lifetime import directory_of, quick, shim_of, until
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
 FILL = "x=0123456789abcdef; while :; do x=$x$x; done"
+
+
+def look_again(engine: cl.Engine) -> None:
+    """As another process does that opens the same root."""
+    with cl.Engine(root=engine.root) as other:
+        other.containers.list()
 
 
 def test_restart_of_what_may_not_be_executed_any_more_ends_with_126(box: cl.ContainerRecipe) -> None:
@@ -40,7 +49,7 @@ def test_restart_rests_ever_longer_also_where_it_cannot_start(box: cl.ContainerR
         directory, rests = str(directory_of(container)), []
 
         def rested() -> bool:
-            """Whether it is in the rest after so many starts: `rests` has the nanoseconds from its beginning to its end."""
+            """Whether it is in the rest after so many starts, of which `rests` has the nanoseconds."""
             record = read_record(directory, "restarts")
             if record is None or record.value[0] < times or not record.number[1]:
                 return False
@@ -49,3 +58,27 @@ def test_restart_rests_ever_longer_also_where_it_cannot_start(box: cl.ContainerR
 
         until(rested)
         assert rests[0] >= pause * 2**times * 1e9
+
+
+def test_restart_after_an_end_that_no_policy_minds_is_not_the_next_engines(
+    engine: cl.Engine, box: cl.ContainerRecipe
+) -> None:
+    container = quick(box.restart("on-failure")).start("true", detach=True)
+    try:
+        assert container.wait(30.0).exit_code == 0
+        look_again(engine)
+        assert (container.state, container.restart_count) == (cl.State.STOPPED, 0)
+        assert [event.action for event in engine.events(subject=container.id)].count("start") == 1
+    finally:
+        container.remove(force=True)
+
+
+def test_restart_after_the_supervisor_was_killed_is_nobodys_where_its_owner_lives(
+    engine: cl.Engine, box: cl.ContainerRecipe
+) -> None:
+    """Another process that opens the root would own what it starts again."""
+    with box.restart("always").start("sleep", "600") as container:
+        os.kill(shim_of(container), signal.SIGKILL)
+        until(lambda: container.state is cl.State.STOPPED)
+        look_again(engine)
+        assert container.state is cl.State.STOPPED
