@@ -33,4 +33,4 @@ def eligible(older_than: float | None, labels: Mapping[str, str | None] | None) 
     pairs = tuple((words.text(n, field="labels"), v) for n, v in (labels or {}).items())
     for _, value in pairs:
         check_kind(value, str, type(None), want="a label's value: a str, or None for any", field="labels")
-    return Eligible(words.timeout(older_than), pairs)
+    return Eligible(words.age(older_than, field="older_than"), pairs)
