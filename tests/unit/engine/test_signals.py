@@ -17,6 +17,11 @@ def test_parse_signal_any_spelling_is_its_number(value: int | str) -> None:
 def test_parse_signal_realtime_counts_from_its_end() -> None:
     assert parse_signal("SIGRTMIN+3") == signal.SIGRTMIN + 3
     assert parse_signal("RTMAX-1") == signal.SIGRTMAX - 1
+    assert parse_signal("RTMIN") == signal.SIGRTMIN
+
+
+def test_parse_signal_the_first_and_the_last_are_signals() -> None:
+    assert (parse_signal(1), parse_signal("RTMAX")) == (1, signal.SIGRTMAX)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,11 @@ def test_word_that_cannot_be_is_refused_by_name(field: str, use: Callable[[], ob
     assert caught.value.field == field
 
 
+def test_device_that_is_neither_a_path_nor_a_name_says_what_both_look_like() -> None:
+    with pytest.raises(InvalidArgument, match=r"/dev/fuse.*nvidia\.com/gpu=0"):
+        words.device("fuse", None, "rwm")
+
+
 def test_words_in_normal_form() -> None:
     assert words.device("/dev//fuse", None, "r") == DeviceOption("/dev/fuse", "/dev/fuse", "r")
     assert words.rule("c 10:* rw") == ("c", 10, None, "rw")

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from containerlib import InvalidArgument, command, http, tcp
 from containerlib.engine.lifetime import health_of
-from containerlib.engine.words_lifetime import health, restart
+from containerlib.engine.words_lifetime import changed, health, restart
 from containerlib.runtime.lifetime import Lifetime, policy_bytes
 from containerlib.spec.image_config import Healthcheck, ImageConfig
 from containerlib.spec.lifetime import CommandCheck, HealthOption, HttpCheck, RestartOption, TcpCheck
@@ -38,6 +38,26 @@ def test_restart_that_cannot_be_names_its_field(policy: Any, retries: Any, field
     assert caught.value.field == field
 
 
+def test_restart_that_changes_keeps_the_times_of_the_old_one() -> None:
+    old = RestartOption("always", pause=7.0, longest=8.0, calm=9.0)
+    assert changed(old, "on-failure", 2) == evolve(old, policy="on-failure", retries=2)
+    assert changed(old, None, None) is None
+    with pytest.raises(InvalidArgument) as caught:
+        changed(old, None, 2)
+    assert caught.value.field == "retries"
+
+
+def test_word_at_the_end_of_its_range_is_taken() -> None:
+    assert restart("on-failure", 1).retries == 1
+    assert restart("on-failure", 2**31 - 1).retries == 2**31 - 1
+    assert (tcp(1).port, tcp(65535).port) == (1, 65535)
+    assert http(80, "/" + "a" * 2047).path == "/" + "a" * 2047
+    for status in ((100, 599), (100, 100), (599, 599)):
+        assert http(80, status=status) == HttpCheck(80, "/", *status)
+    made = health(tcp(1), on_failure="none", **{**TIMES, "every": 0.001, "timeout": 0.001, "retries": 1})
+    assert (made.every, made.timeout, made.retries) == (0.001, 0.001, 1)
+
+
 def test_checks_are_values() -> None:
     assert command("pg_isready", "-q") == CommandCheck(("pg_isready", "-q"))
     assert http(80) == HttpCheck(80, "/", 200, 399)
@@ -58,6 +78,9 @@ def test_checks_are_values() -> None:
         (lambda: http(80, status=(300, 200)), "status"),
         (lambda: http(80, status=(200,)), "status"),  # type: ignore[arg-type]
         (lambda: http(80, status=200), "status"),  # type: ignore[arg-type]
+        (lambda: http(80, status=("200", "399")), "status"),  # type: ignore[arg-type]
+        (lambda: http(80, status=(99, 200)), "status"),
+        (lambda: http(80, status=(200, 600)), "status"),
     ],
 )
 def test_check_that_cannot_be_names_its_field(make: Any, field: str) -> None:
@@ -73,6 +96,7 @@ def test_check_that_cannot_be_names_its_field(make: Any, field: str) -> None:
         ({"timeout": 0.0}, "timeout"),
         ({"timeout": -1.0}, "timeout"),
         ({"retries": 0}, "retries"),
+        ({"retries": 2**31}, "retries"),
         ({"start_period": -1.0}, "start_period"),
         ({"start_every": 0.0}, "start_every"),
         ({"on_failure": "panic"}, "on_failure"),
