@@ -84,3 +84,19 @@ def test_end_on_a_full_disk_is_known_to_who_asks_later(full: cl.ContainerRecipe,
     container.start()
     assert container.stop(0).exit_code == 137
     container.remove()
+
+
+def test_health_on_a_full_disk_is_what_was_known_last(full: cl.ContainerRecipe, small_disk: Path) -> None:
+    check = cl.command("sh", "-c", "echo checked >>/dev/shm/checks")
+    with full.healthy_when(check, every=0.05).start("sleep", "600") as container:
+        container.wait_healthy(30.0)
+        checks = Path(f"/proc/{container.inspect().pid}/root/dev/shm/checks")
+        with without_room(small_disk):
+            before, size = container.health, checks.stat().st_size
+            until(lambda: checks.stat().st_size > size + 4 * len("checked\n"))
+            health = container.health
+            assert health is not None
+            assert before is not None
+            assert (health.status, len(health.log) >= len(before.log)) == ("healthy", True)
+        now = container.health
+        until(lambda: container.health != now)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import socket
 from pathlib import Path
 
 import pytest
 
 import containerlib as cl
-from rig.lifetime import quick, until
+from rig.lifetime import children_of, quick, shim_of, until
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
@@ -127,3 +130,37 @@ def test_health_by_http_is_by_a_whole_answer_in_http(
     code = f'echo "{answer}" >/answer; exec nc -ll -p 80 -e sh /answer'
     with recipe.start("sh", "-c", code) as container:
         until(lambda: container.health and container.health.status == status)
+
+
+def test_health_by_port_is_not_asked_of_a_paused_container(box: cl.ContainerRecipe) -> None:
+    """Of whose ports the kernel would still say that nobody listens."""
+    with box.healthy_when(cl.tcp(80), every=0.05).start("sleep", "600") as container:
+        until(lambda: container.health and container.health.log)
+        container.pause()
+        with pytest.raises(cl.Timeout):
+            container.wait(0.2)
+        before = container.health
+        with pytest.raises(cl.Timeout):
+            container.wait(0.5)
+        assert container.health == before
+        container.resume()
+        until(lambda: container.health != before)
+
+
+def test_health_supervisor_killed_while_a_port_is_asked_takes_who_asks_with_it(
+    box: cl.ContainerRecipe,
+) -> None:
+    """Also where the server is none of the container's, and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30.0)
+        recipe = box.network("host").healthy_when(cl.http(server.getsockname()[1]), timeout=600.0)
+        container = recipe.start("sleep", "600", detach=True)
+        try:
+            with server.accept()[0]:
+                shim = shim_of(container)
+                family = children_of(shim)
+                assert len(family) == 2, "the program, and who asks"
+                os.kill(shim, signal.SIGKILL)
+                until(lambda: not [pid for pid in family if Path(f"/proc/{pid}/root").exists()])
+        finally:
+            container.remove(force=True)

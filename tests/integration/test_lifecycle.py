@@ -264,6 +264,13 @@ def test_block_stops_and_removes(box: cl.ContainerRecipe, left_nothing: Callable
     left_nothing()
 
 
+def test_block_that_ends_well_stops_as_stop_does(box: cl.ContainerRecipe, tmp_path: Path) -> None:
+    code = "trap 'touch /out/heard; exit 0' TERM; touch /out/ready; while :; do sleep 0.01; done"
+    with box.mount(tmp_path, at="/out").start("sh", "-c", code) as container:
+        container.wait_for(exec=("test", "-e", "/out/ready"))
+    assert (tmp_path / "heard").exists()
+
+
 def test_block_left_by_an_exception_removes_at_once(
     box: cl.ContainerRecipe, left_nothing: Callable[[], None]
 ) -> None:

@@ -133,6 +133,17 @@ def test_log_of_a_container_that_runs_again_goes_on_on_a_line_of_its_own(box: cl
         assert [r.text for r in container.logs(stream="stderr")] == ["err", "err"]
 
 
+def test_log_of_many_lines_goes_on_on_a_line_of_its_own(box: cl.ContainerRecipe) -> None:
+    """Of a long one the supervisor looks at the end alone."""
+    code = "[ -e /second ] && { echo next; exit 0; }; touch /second; seq 1 40000; printf unfinished"
+    with box.start("sh", "-c", code) as container:
+        container.wait(30.0)
+        assert log_files(container._instance.directory)[0].stat().st_size > 1 << 20
+        container.start()
+        container.wait(30.0)
+        assert [r.text for r in container.logs(tail=3)] == ["40000", "unfinished", "next"]
+
+
 def test_log_of_a_supervisor_that_is_killed_while_it_writes_and_rotates_is_whole_again_at_the_next_start(
     box: cl.ContainerRecipe,
 ) -> None:
@@ -283,6 +294,49 @@ def test_full_disk_rotation_makes_room_for_itself(disk: SmallDisk) -> None:
     assert container.finish().status.exit_code == 0
     texts = [r.text for r in read_log(container.directory)]
     assert texts == [str(n) for n in range(100_001 - len(texts), 100_001)]
+
+
+def test_full_disk_without_a_file_more_rotates_all_the_same(disk: SmallDisk) -> None:
+    """The oldest of the log's own gives its place."""
+    container, gate = disk.gated(LogOptions(20_000, 3), 2000)
+    for name in ("log.1", "log.2"):
+        Path(container.directory, name).write_bytes(b"")
+    facts = os.statvfs(disk.path)
+    inodes = f"remount,nr_inodes={facts.f_files - facts.f_ffree}"
+    subprocess.run(["mount", "-o", inodes, disk.path], check=True)
+    os.write(gate, b"\n")
+    until(lambda: is_through(container))
+    subprocess.run(["mount", "-o", "remount,nr_inodes=1000", disk.path], check=True)
+    os.write(gate, b"\n")
+    os.close(gate)
+    assert container.finish().status.exit_code == 0
+    texts = [r.text for r in read_log(container.directory, stream="stdout")]
+    written = ["begun", *(str(n) for n in range(1, 2001)), "more"]
+    assert texts == written[-len(texts) :]
+    assert len(texts) > 500
+
+
+def test_full_disk_ends_the_line_that_it_has_cut(disk: SmallDisk) -> None:
+    """What is written later is no part of it."""
+    gate, ours = os.pipe()
+    script = """
+    echo begun; printf half; read go
+    head -c 100000 /dev/zero | tr '\\0' x; echo; touch /dev/shm/through
+    read go; echo more
+    """
+    container = disk.rack.create("sh", "-c", script, log=LogOptions(full="drop"), stdio=Stdio(stdin=gate))
+    os.close(gate)
+    until(lambda: read_log_bytes(container.directory)[0] == b"begun\nhalf")
+    disk.fill()
+    os.write(ours, b"\n")
+    until(lambda: is_through(container))
+    disk.ballast.unlink()
+    os.write(ours, b"\n")
+    os.close(ours)
+    assert container.finish().status.exit_code == 0
+    assert_whole(container.directory)
+    texts = [r.text for r in read_log(container.directory, stream="stdout")]
+    assert [text.rstrip("x") for text in texts] == ["begun", "half", "more"]
 
 
 # ---- memory ----

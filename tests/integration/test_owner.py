@@ -310,3 +310,15 @@ def test_owner_whose_thread_exits_keeps_its_containers(engine: cl.Engine, script
         assert engine.containers.get("threads").state is cl.State.RUNNING
         owner.communicate("\n")
     wait_until(lambda: processes("608.5") == [])
+
+
+def test_owner_of_what_was_started_again_is_who_has_started_it(
+    engine: cl.Engine, box: cl.ContainerRecipe
+) -> None:
+    with box.start("sleep", "600") as container:
+        container.stop()
+        with cl.Engine(root=engine.root) as other:
+            other.containers.get(container.id).start()
+            assert container.state is cl.State.RUNNING
+        with pytest.raises(cl.NotFound):
+            _ = container.state

@@ -82,3 +82,13 @@ def test_restart_after_the_supervisor_was_killed_is_nobodys_where_its_owner_live
         until(lambda: container.state is cl.State.STOPPED)
         look_again(engine)
         assert container.state is cl.State.STOPPED
+
+
+def test_restart_is_not_for_what_its_own_stop_signal_has_ended(box: cl.ContainerRecipe) -> None:
+    """As `docker kill` has it: whoever sends that wants it stopped."""
+    code = "trap 'exit 5' USR1; touch /ready; while :; do sleep 0.01; done"
+    with quick(box.stop_signal("USR1").restart("always")).start("sh", "-c", code) as container:
+        container.wait_for(exec=("test", "-e", "/ready"))
+        container.kill("USR1")
+        assert container.wait(30.0).exit_code == 5
+        assert (container.state, container.restart_count) == (cl.State.STOPPED, 0)
