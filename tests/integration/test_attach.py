@@ -151,6 +151,13 @@ def test_stream_that_the_program_has_closed_is_at_its_end(box: cl.ContainerRecip
             assert attached.stdout.read() == b""
 
 
+def test_stream_that_a_terminal_has_not_is_at_its_end_whatever_runs_next(box: cl.ContainerRecipe) -> None:
+    with box.tty().restart("always").start("sleep", "600") as container:
+        with container.attach() as attached:
+            assert attached.stderr.read() == b""
+            assert container.state is cl.State.RUNNING
+
+
 def test_attached_who_does_not_read_has_the_rest_later_and_holds_up_no_end(box: cl.ContainerRecipe) -> None:
     """More than its pipe has room for, and not more than two: it grows when the program has ended."""
     with box.create("sh", "-c", "yes 0123456789 | head -c 121000") as container:
@@ -358,9 +365,9 @@ def test_attached_sends_signals(box: cl.ContainerRecipe) -> None:
         assert attached.wait(10.0).exit_code == 3
 
 
-@pytest.mark.parametrize("kind", ["pipe", "terminal"])
+@pytest.mark.parametrize("kind", ["pipe", "terminal", "terminal alone"])
 def test_attached_stays_so_when_the_container_is_started_again(box: cl.ContainerRecipe, kind: str) -> None:
-    recipe = quick(box.restart("always")).stdin().tty(kind == "terminal")
+    recipe = quick(box.restart("always")).stdin(kind != "terminal alone").tty(kind != "pipe")
     container = recipe.start("sh", "-c", "read line; echo got $line; exit 1", detach=True)
     try:
         with container.attach() as first, container.attach() as second:
