@@ -36,6 +36,27 @@ def test_disk_usage_has_each_kind(engine: cl.Engine, box: cl.ContainerRecipe) ->
     container.remove()
 
 
+def test_disk_usage_tells_which_containers_have_a_volume(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
+    for name, volume in (("one", "first"), ("two", "second"), ("three", "second")):
+        box.name(name).mount(engine.volume(volume), at="/data").start("true", detach=True).wait()
+    box.name("none").start("true", detach=True).wait()
+    usage = {each.name: each.containers for each in engine.disk_usage().volumes}
+    assert usage == {"first": ("one",), "second": ("two", "three")}
+    for container in engine.containers.list():
+        container.remove()
+
+
+def test_disk_usage_of_a_copy_is_all_of_its_files(tmp_path: Path) -> None:
+    with cl.Engine(root=tmp_path / "copies", snapshotter="copy") as engine:
+        layout = Image((busybox_layer(),)).write_layout(tmp_path / "layout")
+        (image,) = engine.images.load(layout)
+        container = engine.container(image).start("true", detach=True)
+        container.wait()
+        (usage,) = engine.disk_usage().containers
+        assert usage.writable_bytes > MIB
+        container.remove()
+
+
 def test_disk_usage_counts_older_files_of_a_log(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
     recipe = box.log(max_size="64KiB", max_files=3)
     container = recipe.start("seq", "100000", detach=True)
@@ -82,9 +103,11 @@ def test_prune_of_volumes_takes_those_that_no_container_has(
     for name, label in (("free", "a"), ("old", "b"), ("used", "a")):
         engine.volume(name).label(group=label).create()
     engine.volume("nameless").label({"containerlib.anonymous": "of nobody"}).create()
+    box.mount(engine.volume("free"), at="/srv").run("sh", "-c", "head -c 200000 /dev/zero >/srv/file")
     with box.mount(engine.volume("used"), at="/srv").start("sleep", "1000"):
         assert engine.volumes.prune().volumes == ("nameless",)
-        assert engine.volumes.prune(named=True, labels={"group": "a"}).volumes == ("free",)
+        pruned = engine.volumes.prune(named=True, labels={"group": "a"})
+        assert (pruned.volumes, pruned.reclaimed_bytes >= 200_000) == (("free",), True)
         assert engine.volumes.prune(named=True, older_than=3600.0).volumes == ()
         assert engine.volumes.prune(named=True).volumes == ("old",)
     assert [volume.name for volume in engine.volumes.list()] == ["used"]

@@ -143,6 +143,14 @@ def test_events_of_health_that_nobody_saw_are_told_once(engine: cl.Engine, box: 
         assert actions(engine).count("health_status") == 1
 
 
+def test_events_of_health_are_told_of_each_run(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
+    with box.healthy_when(cl.command("true")).start("sleep", "600") as container:
+        for runs in (1, 2):
+            container.wait_healthy()
+            assert actions(engine).count("health_status") == runs
+            container.restart(0.0)
+
+
 def test_events_after_one_are_those_that_became_known_later(engine: cl.Engine) -> None:
     for name in ("one", "two", "three"):
         engine.volume(name).create()

@@ -37,12 +37,42 @@ def test_resources_of_unlimited_swap_is_minus_one() -> None:
         Limits(swap_bytes=1),
         Limits(memory_bytes=1, memory_reservation_bytes=2),
         Limits(cpus=1.0, cpu_quota=5000),
+        Limits(cpus=1.0, cpu_period=5000),
+        Limits(cpus=0.0),
     ],
 )
 def test_resources_that_contradict_each_other_refused(limits: Limits) -> None:
     with pytest.raises(InvalidArgument) as caught:
         resources(limits)
     assert caught.value.field == "limits"
+
+
+def test_resources_of_a_reservation_need_no_limit_and_may_be_as_much() -> None:
+    assert resources(Limits(memory_reservation_bytes=2))["memory"] == {"reservation": 2}
+    limits = Limits(memory_bytes=2, memory_reservation_bytes=2)
+    assert resources(limits)["memory"] == {"limit": 2, "swap": 4, "reservation": 2}
+
+
+def test_resources_without_limits_are_devices_alone() -> None:
+    assert resources(Limits()).keys() == {"devices"}
+    everything = resources_of(ContainerOptions(privileged=True))["devices"]
+    assert everything == [{"allow": True, "access": "rwm"}]
+    first, *others = resources_of(ContainerOptions())["devices"]
+    assert first == {"allow": False, "access": "rwm"}
+    assert {"allow": True, "type": "b", "access": "m"} in others, "of any number"
+    rule = ContainerOptions(device_rules=(("c", 10, 200, "rwm"),))
+    assert resources_of(rule)["devices"][-1] == {
+        "allow": True,
+        "type": "c",
+        "major": 10,
+        "minor": 200,
+        "access": "rwm",
+    }
+
+
+def test_resources_of_a_device_without_a_weight_have_none() -> None:
+    block = resources(Limits(devices=(DeviceLimit("/dev/sda", read_bps=1),)))["blockIO"]
+    assert block.keys() == {"throttleReadBpsDevice"}
 
 
 def test_resources_of_processors_are_the_specs() -> None:

@@ -19,6 +19,8 @@ nohome:x:7:7
 1234:x:55:55::/numeric:/bin/sh
 huge:x:99999999999999999999:1::/:/bin/sh
 exponent:x:²:1::/:/bin/sh
+groupless:x:8:²::/:/bin/sh
+:x:66:66::/nobodys:/bin/sh
 """
 GROUP = """\
 root:x:0:
@@ -26,6 +28,10 @@ bin:x:1:root,daemon
 redis:x:1000:
 video:x:44:redis,other
 audio:x:29:redis
+4243:x:45:
+alone:x:46
+exponent:x:²:redis
+huge:x:99999999999999999999:redis
 """
 
 
@@ -49,6 +55,11 @@ def layer(directory: Path, passwd: str | None = PASSWD, group: str | None = GROU
         ("redis:", ResolvedUser(999, 1000, (1000, 44, 29), "/data")),
         ("redis:video", ResolvedUser(999, 44, (44,), "/data")),
         ("redis:4242", ResolvedUser(999, 4242, (4242,), "/data")),
+        ("redis:4243", ResolvedUser(999, 4243, (4243,), "/data")),
+        ("redis:alone", ResolvedUser(999, 46, (46,), "/data")),
+        ("66", ResolvedUser(66, 0, (0,), "/")),
+        ("8", ResolvedUser(8, 0, (0,), "/")),
+        ("2147483647:2147483647", ResolvedUser(2**31 - 1, 2**31 - 1, (2**31 - 1,), "/")),
         ("4000", ResolvedUser(4000, 0, (0,), "/")),
         ("4000:4001", ResolvedUser(4000, 4001, (4001,), "/")),
         ("nohome", ResolvedUser(7, 7, (7,), "/")),
@@ -62,7 +73,16 @@ def test_user_is_resolved_by_dockers_rules(text: str | None, expected: ResolvedU
 
 @pytest.mark.parametrize(
     ("text", "named"),
-    [("nobody", "user 'nobody'.*passwd"), ("root:nogroup", "group 'nogroup'.*group"), ("-1", "-1")],
+    [
+        ("nobody", "user 'nobody'.*passwd"),
+        ("root:nogroup", "group 'nogroup'.*group"),
+        ("-1", "-1"),
+        ("huge", "user 'huge'"),
+        ("exponent", "user 'exponent'"),
+        ("groupless", "user 'groupless'"),
+        ("root:huge", "group 'huge'"),
+        ("root:exponent", "group 'exponent'"),
+    ],
 )
 def test_unknown_name_is_not_found_and_named_with_its_file(text: str, named: str, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match=named):

@@ -21,7 +21,7 @@ from containerlib.engine.prune import prune
 from containerlib.engine.reconcile import close, open_core, reconcile
 from containerlib.engine.stop import remove
 from containerlib.errors import NotFound, StageError
-from containerlib.store import ContainerRecord
+from containerlib.store import ContainerRecord, EventRow
 
 DEAD = Owner(pid=os.getpid(), start_time=1)
 """A process that had our pid before us."""
@@ -64,6 +64,14 @@ def test_open_owner_dead_removes_record_and_directory(core: Core, directory: boo
     open_core(core.root).close()
     assert names(core) == []
     assert not path.exists()
+
+
+def test_open_lets_events_of_long_ago_go(core: Core) -> None:
+    year = 365 * 86400 * 10**9
+    core.store.events.add(EventRow("volume", "create", "old", time_ns=time.time_ns() - year))
+    core.store.events.add(EventRow("volume", "create", "new"))
+    open_core(core.root).close()
+    assert [event.subject for event in core.store.events.after(0)] == ["new"]
 
 
 def test_open_owner_alive_leaves_all(core: Core) -> None:
