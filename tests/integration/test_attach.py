@@ -208,6 +208,14 @@ def test_detached_it_is_even_where_a_child_still_has_the_reading_end(box: cl.Con
                 heir.kill()
 
 
+def test_attached_who_closes_a_stream_only_ends_its_own_copy(echo: cl.Container) -> None:
+    with echo.attach() as deaf, echo.attach() as mine:
+        deaf.stdout.close()
+        for line in (b"one", b"two"):
+            deaf.stdin.write(line + b"\n")
+            assert mine.stdout.readline() == b"got " + line + b"\n"
+
+
 def test_attached_client_that_is_killed_only_ends_its_own_copy(echo: cl.Container, script: Script) -> None:
     code = """
     attached = engine.containers.get("echo").attach()

@@ -151,6 +151,21 @@ def test_events_of_health_are_told_of_each_run(engine: cl.Engine, box: cl.Contai
             container.restart(0.0)
 
 
+def test_events_of_health_have_the_time_of_the_check_that_turned_it(
+    engine: cl.Engine, box: cl.ContainerRecipe
+) -> None:
+    recipe = box.healthy_when(cl.command("false"), every=0.2, retries=2)
+    with recipe.start("sleep", "600") as container:
+        until(lambda: container.health is not None and container.health.failing_streak >= 3)
+        container.pause()  # what is paused is not checked
+        health = container.health
+        assert health is not None
+        turned = health.log[max(len(health.log) - 1 - (health.failing_streak - 2), 0)]
+        (event,) = engine.events(actions=["health_status"])
+        assert abs(event.time - turned.end) < timedelta(milliseconds=1)
+        container.resume()
+
+
 def test_events_after_one_are_those_that_became_known_later(engine: cl.Engine) -> None:
     for name in ("one", "two", "three"):
         engine.volume(name).create()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable
@@ -111,6 +112,17 @@ def test_wait_for_http_of_a_server_that_never_answers_ends_in_time(
         with pytest.raises(cl.Timeout):
             container.wait_for(http="/", timeout=0.5)
         assert time.monotonic() - started < 30
+
+
+def test_wait_for_http_is_content_with_another_place(box: cl.ContainerRecipe) -> None:
+    """Who answers 302 or 399 runs; 400 is a refusal."""
+    for status, is_good in ((302, True), (399, True), (400, False)):
+        answer = f"printf 'HTTP/1.1 {status} So\\r\\n\\r\\n'"
+        code = f'echo "{answer}" >/answer; exec nc -ll -p 80 -e sh /answer'
+        with box.start("sh", "-c", code) as container:
+            container.wait_for(port=80, timeout=30.0)
+            with contextlib.nullcontext() if is_good else pytest.raises(cl.Timeout):
+                container.wait_for(http="/", timeout=30.0 if is_good else 0.3)
 
 
 def test_wait_for_all_of_it_in_order(box: cl.ContainerRecipe, left_nothing: Callable[[], None]) -> None:
