@@ -131,6 +131,13 @@ def test_ipc_of_a_container_in_a_user_namespace_is_shared_by_one_in_it(box: cl.C
         assert recipe.run("sh", "-c", show).text.split() == ["hello", "0", "0", "0"]
 
 
+def test_user_namespace_of_a_container_that_has_the_hosts_is_the_hosts(
+    box: cl.ContainerRecipe, other: cl.Container
+) -> None:
+    own = str(Path("/proc/self/ns/user").readlink())
+    assert box.userns(other).run("readlink", "/proc/self/ns/user").text.strip() == own
+
+
 def test_ipc_of_another_container_leaves_shared_memory_of_its_own_alone(
     box: cl.ContainerRecipe, other: cl.Container
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +67,12 @@ def test_device_of_two_files_of_one_directory_is_nobodys(tmp_path: Path) -> None
 
 
 def test_device_that_is_unknown_says_where_it_was_sought(tmp_path: Path) -> None:
+    write(tmp_path / "b", "a.json", document("eth0", kind="vendor.com/net"))
     place, none = write(tmp_path / "a", "a.json", document("0")), str(tmp_path / "none")
     with pytest.raises(NotFound) as caught:
-        find(("vendor.com/gpu=5",), (place, none))
+        find(("vendor.com/gpu=5",), (str(tmp_path / "b"), place, none))
     assert f"{place} (1 files), {none} (nothing there)" in str(caught.value)
-    assert "vendor.com/gpu=0" in str(caught.value)
+    assert str(caught.value).endswith("; known of vendor.com/gpu: vendor.com/gpu=0")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +81,10 @@ def test_device_that_is_unknown_says_where_it_was_sought(tmp_path: Path) -> None
         ("{", InvalidArgument),
         ([], InvalidArgument),
         (document("0", kind="gpu"), InvalidArgument),
+        (document("0", kind=5), InvalidArgument),
         (document("0", devices=[{}]), InvalidArgument),
+        (document("0", devices=["0"]), InvalidArgument),
+        (document("0", devices={"name": "0"}), InvalidArgument),
         (document("0", containerEdits=["x"]), InvalidArgument),
         (document("0", cdiVersion="2.0.0"), Unsupported),
     ],
@@ -87,6 +93,54 @@ def test_file_that_is_no_specification_is_named(tmp_path: Path, value: object, k
     place = write(tmp_path, "a.json", value)
     with pytest.raises(kind, match=r"a\.json"):
         find(("vendor.com/gpu=0",), (place,))
+
+
+def test_file_of_another_suffix_is_no_specification(tmp_path: Path) -> None:
+    write(tmp_path, "README", "{")
+    place = write(tmp_path, "a.json", document("0"))
+    assert find(("vendor.com/gpu=0",), (place,))
+
+
+def test_device_of_a_kind_that_nobody_describes_says_so(tmp_path: Path) -> None:
+    place = write(tmp_path, "b.json", document("eth0", kind="vendor.com/net"))
+    with pytest.raises(NotFound, match=r"known of vendor\.com/gpu: none$"):
+        find(("vendor.com/gpu=0",), (place,))
+
+
+def test_files_of_who_asks_for_nothing_are_not_read(tmp_path: Path) -> None:
+    assert find((), (write(tmp_path, "a.json", "{"),)) == []
+
+
+def test_device_of_three_files_names_them_all(tmp_path: Path) -> None:
+    for name in ("a.json", "b.json", "c.json"):
+        place = write(tmp_path, name, document("0"))
+    with pytest.raises(InvalidArgument, match=r"a\.json and .*b\.json and .*c\.json"):
+        find(("vendor.com/gpu=0",), (place,))
+
+
+def test_yaml_where_nobody_can_read_it_is_passed_over_and_named(tmp_path: Path) -> None:
+    """In a Python of its own, which has no PyYAML."""
+    write(tmp_path, "b.json", document("0", "1", kind="nvidia.com/gpu"))
+    place = write(tmp_path, "a.yaml", "kind: vendor.com/gpu")
+    code = f"""
+import sys
+sys.modules["yaml"] = None
+from containerlib.bundles.cdi import find, find_gpus
+print(len(find(("nvidia.com/gpu=1",), ({place!r},))))
+for ask in (lambda: find(("vendor.com/gpu=0",), ({place!r},)), lambda: find_gpus(3, ({place!r},))):
+    try:
+        ask()
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found, device, gpus = done.stdout.splitlines()
+    assert found == "2"
+    assert device.startswith("Unsupported ")
+    assert f"{place}/a.yaml" in device
+    assert "containerlib[cdi]" in device
+    assert gpus.startswith("NotFound 3 GPUs were asked for, and there are 2")
+    assert f"without PyYAML not at {place}/a.yaml" in gpus
 
 
 def test_yaml_is_read_as_json_is(tmp_path: Path) -> None:
@@ -105,9 +159,11 @@ devices:
 def test_gpus_are_the_first_by_number(tmp_path: Path) -> None:
     place = write(tmp_path, "a.json", document("10", "all", "9", "0", "GPU-ab", kind="nvidia.com/gpu"))
     assert find_gpus(2, (place,)) == ("nvidia.com/gpu=0", "nvidia.com/gpu=9")
+    assert len(find_gpus(3, (place,))) == 3
     assert find_gpus(-1, (place,)) == ("nvidia.com/gpu=all",)
-    with pytest.raises(NotFound, match="there are 3"):
+    with pytest.raises(NotFound, match="there are 3") as caught:
         find_gpus(4, (place,))
+    assert "PyYAML" not in str(caught.value)
 
 
 def test_edits_of_the_process_replace_variables_and_add_groups() -> None:

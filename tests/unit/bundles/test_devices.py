@@ -36,14 +36,22 @@ def test_directory_of_devices_gives_each(tmp_path: Path) -> None:
 
 
 def test_device_that_is_none_is_not_found(tmp_path: Path) -> None:
-    for path, text in ((tmp_path / "none", "no device"), (tmp_path, "no directory with devices")):
+    (tmp_path / "file").touch()
+    for path, text in (
+        (tmp_path / "none", "there is no device"),
+        (tmp_path, "no directory with devices"),
+        (tmp_path / "file", "is no device and no directory"),
+    ):
         with pytest.raises(NotFound, match=text):
             devices_of(ContainerOptions(devices=(DeviceOption(str(path), "/dev/x"),)))
 
 
 def test_rule_without_numbers_is_of_any() -> None:
-    options = ContainerOptions(device_rules=(("c", 10, None, "rw"), ("a", None, None, "m")))
+    options = ContainerOptions(
+        device_rules=(("c", 10, None, "rw"), ("a", None, None, "m"), ("b", None, 3, "r"))
+    )
     assert rules_of(options) == [
         {"allow": True, "type": "c", "major": 10, "access": "rw"},
         {"allow": True, "type": "a", "access": "m"},
+        {"allow": True, "type": "b", "minor": 3, "access": "r"},
     ]
