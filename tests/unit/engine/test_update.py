@@ -12,8 +12,8 @@ import pytest
 from containerlib.engine.instance import Memo
 from containerlib.engine.update import limits_of, update
 from containerlib.engine.words_resources import limits
-from containerlib.errors import InvalidArgument, StageError
-from containerlib.runtime.cgroups.stats import CgroupStats
+from containerlib.errors import Conflict, InvalidArgument, StageError
+from containerlib.runtime.cgroups.stats import CgroupStats, MemoryAmount, MemoryStats
 from containerlib.spec.lifecycle import State
 from containerlib.spec.options import Limits
 
@@ -28,12 +28,13 @@ BEFORE = {
 class Cgroup:
     """Takes changes, or refuses them as the kernel might."""
 
-    def __init__(self, refusal: Exception | None) -> None:
+    def __init__(self, refusal: Exception | None, used: MemoryStats | None = None) -> None:
         self.refusal = refusal
+        self.used = used
         self.changes: list[dict[str, Any]] = []
 
     def stats(self) -> CgroupStats:
-        return CgroupStats()
+        return CgroupStats(memory=self.used)
 
     def update(self, changes: dict[str, Any]) -> None:
         if self.refusal:
@@ -41,13 +42,21 @@ class Cgroup:
         self.changes.append(changes)
 
 
-def instance(directory: Path, *, state: State = State.RUNNING, refusal: Exception | None = None) -> Any:
-    config = {"ociVersion": "1.1.0", "process": {"args": ["x"]}, "linux": {"resources": BEFORE}}
+def instance(
+    directory: Path,
+    *,
+    state: State = State.RUNNING,
+    refusal: Exception | None = None,
+    memory: dict[str, int] | None = None,
+    used: MemoryStats | None = None,
+) -> Any:
+    resources = BEFORE if memory is None else {**BEFORE, "memory": memory}
+    config = {"ociVersion": "1.1.0", "process": {"args": ["x"]}, "linux": {"resources": resources}}
     directory.joinpath("config.json").write_text(json.dumps(config))
     return SimpleNamespace(
         directory=str(directory),
         state=state,
-        cgroup=Cgroup(refusal),
+        cgroup=Cgroup(refusal, used),
         subject="container 'web'",
         id="x",
         record=SimpleNamespace(name="web", image_reference="i"),
@@ -70,6 +79,16 @@ def test_limits_of_a_configuration_are_the_recipes() -> None:
     assert limits_of({}) == Limits()
 
 
+def test_limits_that_a_configuration_lifts_are_none() -> None:
+    assert limits_of({"memory": {"limit": 5, "swap": -1}}) == Limits(5, -1)
+    assert limits_of({"memory": {"limit": 5}}) == Limits(5)
+    assert limits_of({"memory": {"swap": 5}}) == Limits()
+    assert limits_of({"pids": {"limit": -1}}) == limits_of({"pids": {"limit": 0}}) == Limits()
+    assert limits_of({"cpu": {"quota": -1, "period": 100_000}}) == Limits(cpu_quota=-1, cpu_period=100_000)
+    assert limits_of({"cpu": {"quota": 50_000}}) == Limits(cpus=0.5)
+    assert limits_of({"cpu": {"cpus": "0-1", "mems": "0"}}) == Limits(cpuset="0-1", mems="0")
+
+
 def test_update_keeps_what_is_not_given_and_swap_as_much_as_memory(tmp_path: Path) -> None:
     container = instance(tmp_path)
     ask(container, memory="96MiB")
@@ -80,6 +99,65 @@ def test_update_keeps_what_is_not_given_and_swap_as_much_as_memory(tmp_path: Pat
 def test_update_keeps_a_swap_that_was_chosen(tmp_path: Path) -> None:
     ask(instance(tmp_path), swap="8MiB")
     assert written(tmp_path)["memory"] == {"limit": 64 * MIB, "swap": 72 * MIB}
+
+
+@pytest.mark.parametrize(
+    ("old", "words", "memory"),
+    [
+        ({"limit": 64, "swap": 72}, {"memory": 96 * MIB}, {"limit": 96 * MIB, "swap": 96 * MIB + 8}),
+        ({"limit": 64, "swap": 128}, {"memory": 96, "swap": 8}, {"limit": 96, "swap": 104}),
+        ({"limit": 64, "swap": 128}, {"swap": 0}, {"limit": 64, "swap": 64}),
+        ({"limit": 64, "swap": 128}, {"swap": -1}, {"limit": 64, "swap": -1}),
+        ({"limit": 64, "swap": -1}, {"memory": 96}, {"limit": 96, "swap": -1}),
+        (
+            {"limit": 64, "swap": 128, "reservation": 8},
+            {"memory": 96},
+            {"limit": 96, "swap": 192, "reservation": 8},
+        ),
+        ({"reservation": 8}, {"memory": 96}, {"limit": 96, "swap": 192, "reservation": 8}),
+        (
+            {"limit": 64, "swap": 128},
+            {"memory_reservation": 64},
+            {"limit": 64, "swap": 128, "reservation": 64},
+        ),
+        ({}, {"memory_reservation": 64}, {"reservation": 64}),
+    ],
+)
+def test_update_of_memory_keeps_together_what_belongs_together(
+    tmp_path: Path, old: dict[str, int], words: dict[str, int], memory: dict[str, int]
+) -> None:
+    ask(instance(tmp_path, memory=old), **words)
+    assert written(tmp_path)["memory"] == memory
+
+
+def test_update_of_memory_below_a_reservation_that_was_made_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="above memory"):
+        ask(instance(tmp_path, memory={"limit": 64, "swap": 128, "reservation": 32}), memory=16)
+
+
+USED = MemoryStats(usage=MemoryAmount(10 * MIB), stat={"inactive_file": 2 * MIB})
+
+
+@pytest.mark.parametrize("limit", [4 * MIB, 8 * MIB])
+def test_update_to_less_memory_than_is_needed_is_refused(tmp_path: Path, limit: int) -> None:
+    """cgroup v2 would kill for it. What of the page cache could go at once is not needed."""
+    with pytest.raises(Conflict, match=f"uses {8 * MIB} bytes"):
+        ask(instance(tmp_path, used=USED), memory=limit)
+    assert written(tmp_path) == BEFORE
+
+
+def test_update_to_less_memory_than_is_used_by_nobody_or_at_once_is_done(tmp_path: Path) -> None:
+    ask(instance(tmp_path, used=USED), memory=8 * MIB + 4096)
+    assert written(tmp_path)["memory"]["limit"] == 8 * MIB + 4096
+    ask(instance(tmp_path, used=USED, state=State.STOPPED), memory=MIB)
+    assert written(tmp_path)["memory"]["limit"] == MIB
+    ask(instance(tmp_path, used=USED), pids=5)
+    assert written(tmp_path)["pids"] == {"limit": 5}
+
+
+def test_update_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="nothing to change"):
+        ask(instance(tmp_path))
 
 
 def test_update_that_the_kernel_refuses_leaves_the_configuration(tmp_path: Path) -> None:
