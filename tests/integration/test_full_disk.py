@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import containerlib as cl
-from rig.lifetime import until
+from rig.lifetime import quick, until
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
@@ -100,3 +100,29 @@ def test_health_on_a_full_disk_is_what_was_known_last(full: cl.ContainerRecipe, 
             assert (health.status, len(health.log) >= len(before.log)) == ("healthy", True)
         now = container.health
         until(lambda: container.health != now)
+
+
+def test_restarts_on_a_full_disk_are_told_once_and_the_lost_ones_as_missed(
+    full: cl.ContainerRecipe, small_disk: Path, tmp_path: Path
+) -> None:
+    def runs() -> int:
+        return (tmp_path / "runs").stat().st_size // len("run\n")
+
+    def told() -> list[cl.Event]:
+        return list(full.engine.events(actions=["die", "missed"]))
+
+    recipe = quick(full.restart("always"), pause=0.05).mount(tmp_path, at="/out")
+    with recipe.start("sh", "-c", "echo run >>/out/runs; exit 3") as container:
+        until(lambda: container.restart_count >= 2)
+        assert told()
+        with without_room(small_disk):
+            before = runs()
+            until(lambda: runs() >= before + 4)
+        before = runs()
+        until(lambda: runs() >= before + 4)
+        container.stop()
+        lost = sum(int(event.attributes["ends"]) for event in told() if event.action == "missed")
+        ends = [event.time for event in told() if event.action == "die"]
+        assert len(ends) == len({*ends})
+        assert lost >= 2
+        assert lost + len(ends) >= runs()

@@ -261,6 +261,22 @@ def test_full_disk_drop_lets_the_program_go_on_and_says_what_is_missing(disk: Sm
     assert sum(int(note[2]) for note in notes if note) - size in (0, len("through\n"))
 
 
+def test_full_disk_says_what_is_missing_where_nothing_is_written_any_more(disk: SmallDisk) -> None:
+    gate, ours = os.pipe()
+    script = "echo begun; read go; seq 1 100000; touch /dev/shm/through; read go"
+    container = disk.rack.create("sh", "-c", script, log=LogOptions(full="drop"), stdio=Stdio(stdin=gate))
+    os.close(gate)
+    until(lambda: read_log_bytes(container.directory)[0] == b"begun\n")
+    disk.fill()
+    os.write(ours, b"\n")
+    until(lambda: is_through(container))
+    disk.ballast.unlink()
+    os.close(ours)
+    container.finish()
+    *_, last = read_log(container.directory)
+    assert MISSING.fullmatch(last.text)
+
+
 def test_full_disk_block_makes_the_program_wait_and_loses_nothing(disk: SmallDisk) -> None:
     container, gate = disk.gated(LogOptions(full="block"), 400_000)
     disk.fill()

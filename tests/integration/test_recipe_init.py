@@ -82,6 +82,14 @@ def test_init_leaves_the_terminal_to_the_program(init: cl.ContainerRecipe) -> No
         assert process.wait(30.0).exit_code == 4
 
 
+def test_init_program_is_in_the_foreground_of_the_terminal(init: cl.ContainerRecipe) -> None:
+    """One in the background is stopped where it reads."""
+    with init.tty().spawn("sh", "-c", "read line; echo got $line") as process:
+        process.stdin.write(b"word\n")
+        while b"got word" not in (line := process.stdout.readline()):
+            assert line
+
+
 def test_init_is_out_of_the_containers_reach(init: cl.ContainerRecipe) -> None:
     """It runs the helper: who could read or write that would have what every container starts with."""
     code = "cat /proc/1/exe > /x; echo > /proc/1/exe; cat /proc/1/mem; cat /proc/1/environ"
