@@ -92,3 +92,14 @@ def test_restart_is_not_for_what_its_own_stop_signal_has_ended(box: cl.Container
         container.kill("USR1")
         assert container.wait(30.0).exit_code == 5
         assert (container.state, container.restart_count) == (cl.State.STOPPED, 0)
+
+
+def test_signal_to_one_that_rests_reaches_nobody_unless_it_ends_the_rest(box: cl.ContainerRecipe) -> None:
+    with quick(box.restart("always"), pause=1000.0).start("sh", "-c", "exit 3") as container:
+        until(lambda: container.state is cl.State.RESTARTING)
+        with pytest.raises(cl.Conflict):
+            container.kill("USR1")
+        assert container.state is cl.State.RESTARTING
+        container.kill("TERM")
+        assert container.wait(30.0).exit_code == 3
+        assert container.state is cl.State.STOPPED

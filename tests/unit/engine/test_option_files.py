@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from containerlib.engine.option_files import read_env_file, timezone, with_files
+from containerlib.engine.words_security import MAX_SECRET
 from containerlib.errors import InvalidArgument, NotFound
 from containerlib.spec.options import ContainerOptions
+from containerlib.spec.secret import Secret
 
 
 @pytest.fixture
@@ -76,3 +78,20 @@ def test_timezone_is_a_bind_of_the_hosts_file(tmp_path: Path) -> None:
     assert timezone("Here", str(tmp_path))["source"] == str(tmp_path / "Here")
     with pytest.raises(NotFound, match="tzdata"):
         timezone("There", str(tmp_path))
+
+
+def test_timezone_of_the_host_is_the_file_that_its_link_leads_to() -> None:
+    own = Path("/etc/localtime")
+    if not own.exists():
+        pytest.skip("this machine has no /etc/localtime")
+    assert timezone("local")["source"] == str(own.resolve())
+
+
+def test_secret_of_a_file_has_what_is_in_it_and_a_bound(file: Path) -> None:
+    asked = ContainerOptions(secrets=(Secret("a", "/a", source=str(file)), Secret("b", "/b", b"own")))
+    file.write_bytes(b"x" * MAX_SECRET)
+    first, second = with_files(asked).secrets
+    assert (first.value, first.source, second.value) == (b"x" * MAX_SECRET, None, b"own")
+    file.write_bytes(b"x" * (MAX_SECRET + 1))
+    with pytest.raises(InvalidArgument, match="mount"):
+        with_files(asked)

@@ -8,6 +8,7 @@ from pathlib import Path
 from time import process_time
 
 from containerlib.shim import LogReader, read_log, read_log_bytes
+from containerlib.shim.log_records import LONGEST_TEXT
 
 T = "2026-01-02T03:04:05.678901234Z"
 
@@ -116,3 +117,30 @@ def test_log_reader_reads_on_from_where_it_stopped(tmp_path: Path) -> None:
             log.flush()
             assert [r.text for r in reader.read()] == ["prompt>", "two"]
             assert list(reader.read()) == []
+
+
+def test_read_log_passes_over_records_of_other_streams_and_tags(tmp_path: Path) -> None:
+    lines = (f"{T} stdin F x", f"{T} stdout X x", f"{T} stdout", "2026 stdout F x", f"{T} stdout F whole")
+    assert texts(write(tmp_path, *lines)) == [("stdout", "whole")]
+
+
+def test_read_log_divides_a_long_line_between_characters(tmp_path: Path) -> None:
+    def records(content: bytes) -> list[tuple[int, bool, str]]:
+        (tmp_path / "log").write_bytes(f"{T} stdout F ".encode() + content + b"\n")
+        return [(len(r.text), r.partial, r.text[-1]) for r in read_log(str(tmp_path))]
+
+    assert records(b"x" * LONGEST_TEXT) == [(LONGEST_TEXT, False, "x")]
+    assert records(b"x" * (LONGEST_TEXT + 1)) == [(LONGEST_TEXT, True, "x"), (1, False, "x")]
+    euro = "\N{EURO SIGN}".encode()
+    assert records(b"x" * (LONGEST_TEXT - 1) + euro) == [
+        (LONGEST_TEXT - 1, True, "x"),
+        (1, False, "\N{EURO SIGN}"),
+    ]
+    assert records(b"x" * (LONGEST_TEXT - 3) + euro + b"y") == [
+        (LONGEST_TEXT - 2, True, "\N{EURO SIGN}"),
+        (1, False, "y"),
+    ]
+    no_text = records(b"\x80" * (LONGEST_TEXT + 1))
+    assert [size for size, _, _ in no_text] == [LONGEST_TEXT - 4, 5], (
+        "it goes back no further than a character is long"
+    )
