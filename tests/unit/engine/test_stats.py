@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+from types import SimpleNamespace
+
+import pytest
+from attrs import evolve
+
+from containerlib.engine.owner import this_process
 from containerlib.engine.stats import (
     CpuUsage,
     IoUsage,
@@ -9,6 +16,7 @@ from containerlib.engine.stats import (
     NetworkUsage,
     PidsUsage,
     Pressures,
+    _sample,
     interfaces,
     summed,
 )
@@ -80,3 +88,27 @@ def test_interfaces_are_counted_in_both_directions() -> None:
         NetworkUsage("lo", 1, 2, 3, 4, 5, 6, 7, 8),
         NetworkUsage("eth0", 9, 8, 7, 6, 5, 4, 3, 2),
     )
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        evolve(GROUPS, cpu=None),
+        evolve(GROUPS, cpu=CpuStats(None, None, None)),
+        evolve(GROUPS, memory=None),
+        evolve(GROUPS, pids=None),
+        evolve(GROUPS, block=None),
+    ],
+)
+def test_sample_asks_the_processes_for_what_no_group_counts(groups: CgroupStats) -> None:
+    """Of this test's own process, as if it were the container's."""
+    own = this_process()
+    cgroup = SimpleNamespace(stats=lambda: groups, pids=lambda: [own.pid])
+    instance = SimpleNamespace(cgroup=cgroup, subject="container 'x'")
+    stats = _sample(instance, own.pid, own.start_time)  # type: ignore[arg-type]
+    if groups.cpu is None or groups.cpu.usage_ns is None:
+        assert stats.cpu.usage_ns > 0
+    if groups.memory is None:
+        assert stats.memory.usage_bytes > 0
+    if groups.pids is None:
+        assert stats.pids == PidsUsage(threading.active_count())
