@@ -166,7 +166,7 @@ def _devices(document: Any, path: str) -> Iterator[_Device]:
     if not isinstance(kind, str) or not _KIND.fullmatch(kind):
         raise _wrong(path, f"its kind is {kind!r}, and not vendor/class")
     common = _edits(document, path)
-    devices = document.get("devices") or ()
+    devices = document.get("devices") or []
     if not isinstance(devices, list):
         raise _wrong(path, "its devices are no list")
     for device in devices:

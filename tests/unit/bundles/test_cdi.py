@@ -52,6 +52,13 @@ def test_device_has_its_own_edits_and_those_of_its_file_once(tmp_path: Path) -> 
     assert edits == [common, {"env": ["GPU=1"]}, {"env": ["GPU=0"]}]
 
 
+@pytest.mark.parametrize("devices", [[], None])
+def test_specification_without_devices_is_in_nobodys_way(tmp_path: Path, devices: object) -> None:
+    write(tmp_path, "a.json", {**document(), "devices": devices})
+    place = write(tmp_path, "b.json", document("0", kind="vendor.com/nic"))
+    assert {"env": ["GPU=0"]} in find(("vendor.com/nic=0",), (place,))
+
+
 def test_device_of_the_later_directory_counts(tmp_path: Path) -> None:
     first = write(tmp_path / "first", "a.json", document("0"))
     second = write(tmp_path / "second", "a.json", document("0", containerEdits={"env": ["LATER=1"]}))
