@@ -127,7 +127,7 @@ class EventTable:
         if first and (first[0][0] <= self.newest() - self._most or first[0][1] < oldest):
             self._database.execute(
                 """DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?
-                OR id < (SELECT min(id) FROM events WHERE time_ns >= ?)""",
+                OR id < (SELECT coalesce(min(id), (SELECT max(id) FROM events)) FROM events WHERE time_ns >= ?)""",
                 (self._most, oldest),
             )
 

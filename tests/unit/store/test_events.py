@@ -70,3 +70,11 @@ def test_tell_ends_counts_for_each_supervisor_until_the_container_goes(tmp_path:
     store.containers.remove("a" * 64)
     assert store.events.told_ends("a" * 64, 5) == 0
     assert not store.events.tell_ends("a" * 64, 5, 6), "nobody is told of what is no more"
+
+
+def test_trim_where_all_are_old_leaves_the_last_one_whose_id_the_next_one_follows(tmp_path: Path) -> None:
+    events = table(tmp_path)
+    events.add(*(EventRow("volume", "create", str(number), time_ns=number) for number in range(5)))
+    last = events.newest()
+    events.trim()
+    assert [event.id for event in events.after(0)] == [last]
