@@ -21,7 +21,6 @@ from containerlib.runtime.supervisor import LOST
 from containerlib.spec.lifecycle import State
 from containerlib.spec.log import LogOptions
 from containerlib.spec.options import JOIN, DeviceOption, Limits
-from containerlib.spec.secret import DIRECTORY
 from containerlib.spec.status import ExitStatus
 
 if TYPE_CHECKING:
@@ -290,17 +289,16 @@ def _mounts(instance: Instance, spec: Spec) -> Iterator[MountInfo]:
         asked = known.get(mount["destination"])
         if asked is not None:
             yield _bind(instance, mount, asked)
-        elif mount.get("type") == "tmpfs" and _is_asked_for(mount, instance.memo):
+        elif mount.get("type") == "tmpfs" and _is_asked_for(mount):
             options = tuple(mount.get("options", ()))
             yield MountInfo("tmpfs", mount["destination"], "", "ro" in options, options)
     for target, image, _ in instance.memo.images:
         yield MountInfo("image", target, image, read_only=True)
 
 
-def _is_asked_for(mount: Mount, memo: Memo) -> bool:
-    """A default one is on /dev, or has a source of its own; and there is the one that secrets are in."""
-    is_of_secrets = bool(memo.secrets) and mount["destination"] == DIRECTORY
-    return mount["destination"] != "/dev" and mount.get("source") == "tmpfs" and not is_of_secrets
+def _is_asked_for(mount: Mount) -> bool:
+    """A default one is on /dev, or has a source of its own."""
+    return mount["destination"] != "/dev" and mount.get("source") == "tmpfs"
 
 
 def _bind(instance: Instance, mount: Mount, asked: Shared) -> MountInfo:
