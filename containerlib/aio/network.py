@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from attrs import frozen
 
@@ -65,6 +65,21 @@ class NetworkRecipe:
         """The largest packet, in bytes."""
         return NetworkRecipe(self.engine, self.blocking.mtu(size))
 
+    def driver(
+        self,
+        driver: Literal["bridge", "macvlan", "ipvlan"],
+        /,
+        *,
+        parent: str | None = None,
+        mode: str | None = None,
+    ) -> NetworkRecipe:
+        """What makes it, for some on a device of the host's."""
+        return NetworkRecipe(self.engine, self.blocking.driver(driver, parent=parent, mode=mode))
+
+    def anti_spoofing(self, enabled: bool = True, /) -> NetworkRecipe:
+        """Containers send with no MAC or address but their own."""
+        return NetworkRecipe(self.engine, self.blocking.anti_spoofing(enabled))
+
     def label(self, mapping: Mapping[str, str] | None = None, /, **labels: str) -> NetworkRecipe:
         """Adds labels."""
         return NetworkRecipe(self.engine, self.blocking.label(mapping, **labels))
@@ -97,9 +112,19 @@ class Network:
         return self.blocking.name
 
     @property
+    def driver(self) -> str:
+        """What made it."""
+        return self.blocking.driver
+
+    @property
     def subnets(self) -> tuple[str, ...]:
         """Its addresses."""
         return self.blocking.subnets
+
+    @property
+    def anti_spoofing(self) -> bool:
+        """Whether its containers are kept from using each other's addresses."""
+        return self.blocking.anti_spoofing
 
     async def __aenter__(self) -> Self:
         return self

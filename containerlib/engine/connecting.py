@@ -16,6 +16,7 @@ from attrs import evolve
 from containerlib import runtime
 from containerlib.engine.instance import Instance
 from containerlib.engine.lock import locked
+from containerlib.engine.network_drivers import routes, unwire
 from containerlib.engine.networks import (
     find,
     names_inside,
@@ -27,7 +28,7 @@ from containerlib.engine.networks import (
 )
 from containerlib.engine.wiring import connection, disconnection, links
 from containerlib.errors import Conflict, Error, NotFound, Unsupported
-from containerlib.networking import Names, bridge
+from containerlib.networking import Names
 from containerlib.networking.files import rewrite_resolver
 from containerlib.runtime import NATIVE
 from containerlib.runtime.linking import relink
@@ -88,6 +89,8 @@ def disconnect(instance: Instance, network: str) -> None:
 def mend(core: Core) -> None:
     """Connects what runs as the database says, where who was to do so was killed on the way."""
     for record in core.store.networks.list():
+        if record.driver != "bridge":  # the host sees nothing of their devices
+            continue
         for endpoint in core.store.networks.endpoints(record.id):
             if _is_missing(core, endpoint):
                 with contextlib.suppress(Error, OSError):
@@ -152,13 +155,17 @@ def _leave(instance: Instance, left: Sequence[EndpointRecord], gone: EndpointRec
     leading = {place.device: place for _, place in places_of(instance, before)}
     resolver = resolver_of(instance, left)
     wirings = wirings_of(instance, left)
-    routes: list[Request] = []
+    change: list[Request] = []
     for network, place in places_of(instance, left):
         families = set(place.gateway) - set(leading[place.device].gateway)
-        routes += bridge.routes(network, evolve_value(place, gateway=tuple(families)))
+        change += routes(network, evolve_value(place, gateway=tuple(families)))
     (network, place) = places_of(instance, [gone])[0]
-    change = disconnection(gone.device, bridge.wire(network, 0, place), routes)
-    relink(instance.directory, links(wirings, resolver), change)
+    wiring, inside = unwire(network, place)
+    relink(
+        instance.directory,
+        links(wirings, resolver),
+        disconnection(gone.device, wiring, [*inside, *change]),
+    )
 
 
 def _vacate(instance: Instance, endpoint: EndpointRecord) -> None:

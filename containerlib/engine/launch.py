@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, cast
@@ -44,7 +44,7 @@ from containerlib.errors import AlreadyExists, NotFound, StageError
 from containerlib.networking import Names, file_mounts, network, write_files
 from containerlib.runtime import Root, Stdio, Supervisor
 from containerlib.spec.layer import Layer
-from containerlib.spec.options import ContainerOptions
+from containerlib.spec.options import ContainerOptions, PortOption
 from containerlib.store import ContainerRecord
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ def launch(
             wait=wait,
             undo=undo,
             late=late_of(instance, options.secrets, maps),
+            ports=options.ports,
             is_first=True,
         )
         if order.remove:  # from here on the shim's: whoever sees its record without a directory may forget it
@@ -146,11 +147,12 @@ def start_bundle(
     wait: bool = True,
     undo: Undo,
     late: Late | None = None,
+    ports: Sequence[PortOption] = (),
     is_first: bool = False,
 ) -> Supervisor:
     """Starts what the container's directory describes, in a new cgroup. `is_first`: that is new.
 
-    `late`: with its secrets, which nobody else knows.
+    `late` with its secrets, `ports` with the caller's sockets: nobody else knows them.
     """
     attach(instance)
     require_lenders(instance)
@@ -159,7 +161,8 @@ def start_bundle(
     undo.add(cgroup.remove)
     cgroup.create(spec.get("linux", {}).get("resources", {}))
     prepare(instance)
-    with instance.core.layer_mounts.of(_root(instance, image)) as root, links_of(instance) as (links, kept):
+    layers = instance.core.layer_mounts
+    with layers.of(_root(instance, image)) as root, links_of(instance, ports) as (links, kept):
         try:
             return instance.driver.create(
                 instance.directory,

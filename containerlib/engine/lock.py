@@ -35,11 +35,11 @@ def in_use(instance: Instance) -> Iterator[None]:
 
 
 @contextmanager
-def locked(instance: Instance) -> Iterator[None]:
+def locked(instance: Instance, *, wait: bool = True) -> Iterator[None]:
     """Holds the container's directory by flock(2), which ends with its holder, also by kill -9.
 
     Raises: NotFound where the container is not there, or was removed while this waited; Conflict where a file of it
-    is open in this process since it stopped.
+    is open in this process since it stopped, and without `wait` where somebody holds it.
     """
     if _open[instance.directory]:
         raise Conflict(
@@ -51,7 +51,10 @@ def locked(instance: Instance) -> Iterator[None]:
             directory = stack.enter_context(opened(instance.directory, os.O_RDONLY | os.O_DIRECTORY))
         except FileNotFoundError as error:
             raise instance.gone() from error
-        fcntl.flock(directory, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise Conflict(f"{instance.subject} is being started or removed", state="in use") from error
         if os.fstat(directory).st_nlink == 0:
             raise instance.gone()
         yield

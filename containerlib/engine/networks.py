@@ -16,23 +16,27 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import evolve, frozen
 
+from containerlib.engine.leftovers import take_back
+from containerlib.engine.network_drivers import maker, network_of, wire
 from containerlib.engine.wiring import links
 from containerlib.errors import AlreadyExists, Conflict, InvalidArgument
-from containerlib.networking import Names, bridge, firewall, names, subnets
+from containerlib.networking import Names, bridge, names, subnets
 from containerlib.networking.bridge import BridgeNetwork, Endpoint, Wiring
+from containerlib.networking.direct import DirectNetwork
 from containerlib.networking.files import read_host_file
 from containerlib.networking.firewall import Forward
 from containerlib.networking.names import RESOLVER, Line, Server
 from containerlib.networking.netlink import Netlink, route
-from containerlib.networking.reservation import Reservation, reserve
+from containerlib.networking.reservation import Reservation, adopt, reserve
 from containerlib.networking.subnets import Addresses
 from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.links import NO_LINKS, Links
-from containerlib.runtime.supervisor import has_shim
 from containerlib.spec.options import ContainerOptions, NetworkOption, PortOption
 from containerlib.store import EndpointRecord, EventRow, NetworkRecord
 
 if TYPE_CHECKING:
+    from socket import socket as Socket  # noqa: N812 - a word of the recipe is called so
+
     from containerlib.engine.core import Core
     from containerlib.engine.instance import Instance
     from containerlib.networking.netlink.route import Address, Subnet
@@ -73,6 +77,12 @@ class NetworkOptions:
     ipv6: bool = False
     internal: bool = False
     mtu: int = 1500
+    driver: str = "bridge"
+    parent: str = ""
+    mode: str = ""
+    """Of a driver that takes a device of the host's."""
+    anti_spoofing: bool | None = None
+    """None: where the kernel can."""
     labels: tuple[tuple[str, str], ...] = ()
 
 
@@ -89,17 +99,18 @@ class PublishedPort:
 def create(core: Core, name: str, options: NetworkOptions = NetworkOptions()) -> NetworkRecord:
     """A network, on which nobody is yet.
 
-    Raises: AlreadyExists; Conflict for a subnet that overlaps another network's, and where none is left; StageError.
+    Raises: AlreadyExists; Conflict for a subnet that overlaps another network's, and where none is left; Unsupported;
+    StageError.
     """
+    make = maker(core, options)
     identity = os.urandom(32).hex()
     with Netlink(Netlink.ROUTE) as kernel:
         routed = [*route.routes(kernel), *route.routes(kernel, 10)]
     with core.store.database.transaction():
         others = {one: record.name for record in core.store.networks.list() for one in _subnets(record)}
-        settings = BridgeNetwork(
-            identity, _addresses(identity, options, others, routed), options.mtu, options.internal
-        ).settings()
-        record = NetworkRecord(identity, name, "bridge", settings, options.labels, datetime.now(UTC))
+        addresses = _addresses(identity, options, others, routed)
+        settings = make(identity, addresses).settings()
+        record = NetworkRecord(identity, name, options.driver, settings, options.labels, datetime.now(UTC))
         core.store.networks.add(record)
         core.store.events.add(EventRow("network", "create", identity, name, labels=dict(options.labels)))
     return record
@@ -126,17 +137,20 @@ def remove(core: Core, name: str) -> None:
     Raises: NotFound; Conflict where a container is on it; StageError(stage="network").
     """
     record = core.store.networks.get(name)
-    users = core.store.networks.endpoints(record.id)
-    if users:
-        names = ", ".join(sorted(core.store.containers.get(user.container_id).name for user in users))
-        raise Conflict(f"{names} on the network {record.name!r}: remove that first", state="in use")
+    # nobody is connected meanwhile, and who is killed before the end leaves a network that is removed again
     with core.store.database.transaction():
+        users = core.store.networks.endpoints(record.id)
+        if users:
+            names = ", ".join(sorted(core.store.containers.get(user.container_id).name for user in users))
+            raise Conflict(f"{names} on the network {record.name!r}: remove that first", state="in use")
         core.store.networks.remove(record.id)
         core.store.events.add(
             EventRow("network", "remove", record.id, record.name, labels=dict(record.labels))
         )
+        take_back(core, [record])
+        if record.driver == "bridge":
+            bridge.remove(BridgeNetwork.of(record.id, record.settings), core.filter)
     core.names.forget(record.id)
-    bridge.remove(_bridge(record), core.filter)
 
 
 # ---- a container's place ----
@@ -177,10 +191,19 @@ def occupy(
     Raises: AlreadyExists where it has one; Conflict for an address that another has, and where none is left;
     InvalidArgument.
     """
-    store, network = instance.core.store, _bridge(record)
+    store, network = instance.core.store, network_of(record)
+    if ports and isinstance(network, DirectNetwork):
+        raise InvalidArgument(
+            f"a container on the {record.driver} network {record.name!r} has an address that others reach: "
+            "its ports are not published",
+            field="publish",
+        )
     mac = wanted.mac or ":".join(f"{byte:02x}" for byte in b"\x02" + os.urandom(5))
     with store.database.transaction():
+        store.networks.get(record.id)  # it may have been removed meanwhile
         taken = store.networks.taken(record.id)
+        if wanted.mac and any(one.mac == wanted.mac for one in store.networks.endpoints(record.id)):
+            raise Conflict(f"{wanted.mac} is another container's on {record.name!r}", state="in use")
         addresses = tuple(str(_choose(instance.id, one, wanted, taken)) for one in network.subnets)
         endpoint = EndpointRecord(
             record.id,
@@ -201,7 +224,7 @@ def _choose(container_id: str, addresses: Addresses, wanted: NetworkOption, take
     asked = wanted.address if addresses.subnet.version == 4 else wanted.address6
     if asked is not None:
         address = ipaddress.ip_address(asked)
-        if address not in addresses.subnet or address == addresses.gateway:
+        if address == addresses.gateway or not subnets.is_host(address, addresses.subnet):
             raise InvalidArgument(
                 f"{asked} is no address for a container of {addresses.subnet}", field="address"
             )
@@ -215,8 +238,10 @@ def _choose(container_id: str, addresses: Addresses, wanted: NetworkOption, take
 
 
 @contextlib.contextmanager
-def links_of(instance: Instance) -> Iterator[tuple[Links, Sequence[int]]]:
+def links_of(instance: Instance, ports: Sequence[PortOption] = ()) -> Iterator[tuple[Links, Sequence[int]]]:
     """What connects the container, and descriptors that its shim keeps until its end, open for the time of the `with`.
+
+    `ports`: with the sockets that are known to the recipe alone.
 
     Raises: Conflict for a host port that somebody has; StageError(stage="network").
     """
@@ -228,7 +253,8 @@ def links_of(instance: Instance) -> Iterator[tuple[Links, Sequence[int]]]:
     try:
         bound = []
         for endpoint in endpoints:
-            reserved = [_reserve(endpoint, port) for port in endpoint.ports]
+            sockets = [port.socket for port in ports] or [None] * len(endpoint.ports)
+            reserved = [_reserve(endpoint, *each) for each in zip(endpoint.ports, sockets, strict=False)]
             held += reserved
             bound.append(_with_ports(instance, endpoint, reserved))
         descriptors = [descriptor for one in held for descriptor in one.descriptors]
@@ -253,20 +279,17 @@ def wirings_of(instance: Instance, endpoints: Sequence[EndpointRecord]) -> Seque
 
     Raises: StageError(stage="network").
     """
-    return [
-        bridge.wire(network, bridge.ensure(network, instance.core.filter), place)
-        for network, place in places_of(instance, endpoints)
-    ]
+    return [wire(instance.core, network, place) for network, place in places_of(instance, endpoints)]
 
 
 def places_of(
     instance: Instance, endpoints: Sequence[EndpointRecord]
-) -> Sequence[tuple[BridgeNetwork, Endpoint]]:
+) -> Sequence[tuple[BridgeNetwork | DirectNetwork, Endpoint]]:
     """`endpoints`: all of the container's. The first that leads out has the route to everywhere else."""
     found = []
     led: set[int] = set()
     for endpoint in endpoints:
-        network = _bridge(instance.core.store.networks.get(endpoint.network_id))
+        network = network_of(instance.core.store.networks.get(endpoint.network_id))
         families = {one.subnet.version for one in network.subnets}
         gateway = () if network.internal else tuple(sorted(families - led))
         led.update(gateway)
@@ -276,12 +299,12 @@ def places_of(
 
 def resolver_of(instance: Instance, endpoints: Sequence[EndpointRecord]) -> Op:
     """Who answers for names, who knows these networks from now on, and whom to ask for others."""
-    networks = [_bridge(instance.core.store.networks.get(one.network_id)) for one in endpoints]
+    networks = [network_of(instance.core.store.networks.get(one.network_id)) for one in endpoints]
     view = instance.core.names.show(instance.id, [one.id for one in networks], _servers(instance, networks))
     return ops.resolver(instance.core.names.directory, view)
 
 
-def _servers(instance: Instance, networks: Sequence[BridgeNetwork]) -> Sequence[Server]:
+def _servers(instance: Instance, networks: Sequence[BridgeNetwork | DirectNetwork]) -> Sequence[Server]:
     """Who is asked for other names: from the host, and so nobody, where no network of the container leads out."""
     asked = dict(instance.memo.words).get("dns", ())
     if any(not network.internal for network in networks):
@@ -350,23 +373,7 @@ def reclaim(core: Core) -> None:
     networks = core.store.networks.list()
     if networks or core.names.any():
         _tell_names(core)
-    if not networks:
-        return
-    bridges = [one.subnet for record in networks for one in _bridge(record).subnets]
-    alive = {
-        ipaddress.ip_address(address)
-        for record in networks
-        for endpoint in core.store.networks.endpoints(record.id)
-        if has_shim(core.directory(endpoint.container_id))
-        for address in endpoint.addresses
-    }
-
-    def keep(address: Address) -> bool:
-        ours = any(address.version == subnet.version and address in subnet for subnet in bridges)
-        return address in alive or not ours
-
-    with core.filter.use() as kernel:
-        firewall.forget_forwards(kernel, keep)
+    take_back(core, networks)
 
 
 def _tell_names(core: Core) -> None:
@@ -381,13 +388,17 @@ def _tell_names(core: Core) -> None:
             core.names.replace(network.id, lines)
 
 
-def _reserve(endpoint: EndpointRecord, port: Mapping[str, Any]) -> Reservation:
+def _reserve(endpoint: EndpointRecord, port: Mapping[str, Any], socket: Socket | None) -> Reservation:
     host = port["host_address"] and ipaddress.ip_address(port["host_address"])
     families = sorted({ipaddress.ip_address(address).version for address in endpoint.addresses})
+    if socket is not None:
+        return adopt(socket, port["protocol"], host, families)
     return reserve(port["protocol"], host, port["host_port"], families)
 
 
-def _endpoint(network: BridgeNetwork, record: EndpointRecord, gateway: tuple[int, ...]) -> Endpoint:
+def _endpoint(
+    network: BridgeNetwork | DirectNetwork, record: EndpointRecord, gateway: tuple[int, ...]
+) -> Endpoint:
     lengths = {one.subnet.version: one.subnet.prefixlen for one in network.subnets}
     addresses = [ipaddress.ip_address(address) for address in record.addresses]
     forwards = [
@@ -423,9 +434,5 @@ def _port(port: PortOption) -> Mapping[str, Any]:
     }
 
 
-def _bridge(record: NetworkRecord) -> BridgeNetwork:
-    return BridgeNetwork.of(record.id, record.settings)
-
-
 def _subnets(record: NetworkRecord) -> Sequence[Subnet]:
-    return [one.subnet for one in _bridge(record).subnets]
+    return [one.subnet for one in network_of(record).subnets]

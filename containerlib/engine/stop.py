@@ -16,6 +16,7 @@ from containerlib._sys.processes import await_end
 from containerlib._sys.steps import Steps, Work, finish, look_until
 from containerlib._sys.trees import remove_tree
 from containerlib.engine import history
+from containerlib.engine.leftovers import take_back_of
 from containerlib.engine.lifetime import DEFAULT_GRACE
 from containerlib.engine.lock import locked
 from containerlib.engine.networks import forget_names
@@ -229,6 +230,9 @@ def _clear_away(instance: Instance, supervisor: Supervisor | None) -> None:
             elif instance.cgroup.pids():
                 # The shim was killed: its container is dying, or out of its reach.
                 instance.cgroup.kill()
+    if instance.memo.connected and shim.read_exit(instance.directory) is None:  # its supervisor was killed
+        with contextlib.suppress(StageError):  # the next engine tries again
+            take_back_of(instance)
     last = history.happened(instance, status, is_only=supervisor is not None)
     remove_directory(instance.directory)
     instance.cgroup.remove()

@@ -8,18 +8,22 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Sequence
+from socket import AF_INET, AF_INET6, IPPROTO_SCTP, SOCK_STREAM
+from socket import socket as Socket  # noqa: N812 - a word of the recipe is called so
 from typing import Literal, cast
 
 from containerlib.engine.names import check_name
 from containerlib.engine.words import text, vector
 from containerlib.errors import InvalidArgument
+from containerlib.networking.direct import MODES, DirectDriver
 from containerlib.networking.subnets import Addresses
 from containerlib.spec.options import NetworkOption, PortOption
 
-__all__ = ["addresses", "network", "port"]
+__all__ = ["addresses", "driver", "network", "port"]
 
 _ALIAS = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9_])?")
 _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
+_DEVICE = re.compile(r"[^\s/:]{1,15}", re.ASCII)
 _PROTOCOLS = ("tcp", "udp", "sctp")
 
 
@@ -49,6 +53,25 @@ def addresses(subnet: str, gateway: str | None, ip_range: str | None) -> Address
     )
 
 
+def driver(name: str, parent: str | None, mode: str | None) -> tuple[str, str, str]:
+    """What makes a network, the host's device that it is on, and how."""
+    if name == "bridge":
+        if parent is not None or mode is not None:
+            raise InvalidArgument("a bridge has no parent and no mode", field="driver")
+        return name, "", ""
+    if name not in MODES:
+        raise InvalidArgument(f"{name!r} is none of bridge, {', '.join(MODES)}", field="driver")
+    modes = MODES[cast(DirectDriver, name)]
+    chosen = next(iter(modes)) if mode is None else mode
+    if chosen not in modes:
+        raise InvalidArgument(f"{mode!r} is none of {name}'s modes, {', '.join(modes)}", field="mode")
+    if parent is None:
+        raise InvalidArgument(f'{name} takes a device of the host\'s: parent="eth0"', field="parent")
+    if not _DEVICE.fullmatch(text(parent, field="parent")) or parent in (".", ".."):
+        raise InvalidArgument(f"{parent!r} is not a network device: at most 15 bytes", field="parent")
+    return name, parent, chosen
+
+
 def _subnet(value: str, *, field: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
         return ipaddress.ip_network(text(value, field=field))
@@ -56,16 +79,42 @@ def _subnet(value: str, *, field: str) -> ipaddress.IPv4Network | ipaddress.IPv6
         raise InvalidArgument(f"{error}: a subnet is written as 172.28.0.0/16", field=field) from error
 
 
-def port(number: int, protocol: str, host: int, address: str | None) -> PortOption:
-    """A port that is published."""
+def port(
+    number: int, protocol: str, host: int, address: str | None, socket: Socket | None = None
+) -> PortOption:
+    """A port that is published; `socket` has both `host` and `address`."""
     if protocol not in _PROTOCOLS:
         raise InvalidArgument(f"{protocol!r} is none of tcp, udp and sctp", field="protocol")
+    if socket is not None:
+        if host or address is not None:
+            raise InvalidArgument("a socket has its host port and address itself", field="socket")
+        address, host = _place_of(socket, protocol)
+        words = cast(Literal["tcp", "udp", "sctp"], protocol)
+        return PortOption(_port(number, 1, field="publish"), words, host, address, socket)
     return PortOption(
         _port(number, 1, field="publish"),
         cast(Literal["tcp", "udp", "sctp"], protocol),
         _port(host, 0, field="host"),
         None if address is None else str(_parsed(address, field="address")),
     )
+
+
+def _place_of(socket: Socket, protocol: str) -> tuple[str | None, int]:
+    if not isinstance(socket, Socket) or socket.family not in (AF_INET, AF_INET6):
+        raise InvalidArgument(f"{socket!r} is not a socket of IPv4 or IPv6", field="socket")
+    is_stream = socket.type == SOCK_STREAM
+    if is_stream != (protocol != "udp") or (socket.proto == IPPROTO_SCTP) != (protocol == "sctp"):
+        raise InvalidArgument(f"{socket!r} is not a socket of {protocol}", field="socket")
+    try:
+        place = socket.getsockname()
+    except OSError as error:
+        raise InvalidArgument(f"{socket!r} is closed", field="socket") from error
+    if not place[1]:
+        raise InvalidArgument(f"{socket!r} is not bound to a port", field="socket")
+    address = _parsed(place[0].partition("%")[0], field="socket")
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return None if address.is_unspecified else str(address), place[1]
 
 
 def _port(number: int, least: int, *, field: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import evolve, field, frozen
 
@@ -41,6 +41,10 @@ class NetworkRecipe:
         `gateway`: the host's address on it, by default the first. `ip_range`: the part that containers get theirs from.
         """
         addresses = words_networks.addresses(subnet, gateway, ip_range)
+        if any(one.subnet.version == addresses.subnet.version for one in self.options.subnets):
+            raise InvalidArgument(
+                f"{subnet}: there is an IPv{addresses.subnet.version} subnet already", field="subnet"
+            )
         return self._with(subnets=(*self.options.subnets, addresses))
 
     def ipv6(self, enabled: bool = True, /) -> NetworkRecipe:
@@ -57,6 +61,29 @@ class NetworkRecipe:
             raise InvalidArgument(f"{size!r} is not a number of bytes from 576 to 65535", field="mtu")
         return self._with(mtu=size)
 
+    def driver(
+        self,
+        driver: Literal["bridge", "macvlan", "ipvlan"],
+        /,
+        *,
+        parent: str | None = None,
+        mode: str | None = None,
+    ) -> NetworkRecipe:
+        """What makes it. With `"macvlan"` and `"ipvlan"` its containers are on the wire of the host's device `parent`.
+
+        `mode`: of macvlan `"bridge"` (the default), `"vepa"`, `"private"` or `"passthru"`; of ipvlan `"l2"` (the
+        default), `"l3"` or `"l3s"`.
+        """
+        name, device, how = words_networks.driver(driver, parent, mode)
+        return self._with(driver=name, parent=device, mode=how)
+
+    def anti_spoofing(self, enabled: bool = True, /) -> NetworkRecipe:
+        """Containers send with no MAC or address but their own, answer for no other, and play neither router nor DHCP
+        server. That is so unless it is switched off, where the kernel has nftables for bridges; where it is asked for,
+        a kernel without them is an error.
+        """
+        return self._with(anti_spoofing=words.flag(enabled, field="anti_spoofing"))
+
     def label(self, mapping: Mapping[str, str] | None = None, /, **labels: str) -> NetworkRecipe:
         """Adds labels."""
         return self._with(labels=words.merge_pairs(self.options.labels, mapping, labels, field="label"))
@@ -64,7 +91,8 @@ class NetworkRecipe:
     def create(self) -> Network:
         """Makes the network. The host sees it from its first container on.
 
-        Raises: AlreadyExists; Conflict for a subnet that overlaps another network's, and where none is left.
+        Raises: AlreadyExists; Conflict for a subnet that overlaps another network's, and where none is left;
+        Unsupported where the kernel lacks what it takes.
         """
         return Network(self.engine, networks.create(self.engine.core, self.name, self.options))
 
@@ -93,9 +121,19 @@ class Network:
         return self.record.name
 
     @property
+    def driver(self) -> str:
+        """What made it: "bridge", "macvlan" or "ipvlan"."""
+        return self.record.driver
+
+    @property
     def subnets(self) -> tuple[str, ...]:
         """Its addresses: `("172.16.0.0/20",)`."""
         return tuple(one["subnet"] for one in self.record.settings["subnets"])
+
+    @property
+    def anti_spoofing(self) -> bool:
+        """Whether its containers are kept from using each other's addresses."""
+        return bool(self.record.settings.get("anti_spoofing"))
 
     def connect(
         self,

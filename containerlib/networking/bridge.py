@@ -17,21 +17,36 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from containerlib.errors import StageError
-from containerlib.networking import firewall
+from containerlib.networking import firewall, spoofing
 from containerlib.networking.firewall import Forward
 from containerlib.networking.netlink import KeptNetlink, Netlink, Request, route
+from containerlib.networking.netlink import nftables as nft
 from containerlib.networking.netlink.route import Address, Interface
+from containerlib.networking.spoofing import Identity
 from containerlib.networking.subnets import Addresses
 from containerlib.spec.values import frozen
 
-__all__ = ["BridgeNetwork", "Endpoint", "Wiring", "ensure", "remove", "routes", "wire"]
+__all__ = [
+    "BridgeNetwork",
+    "Endpoint",
+    "Wiring",
+    "addresses_of",
+    "described",
+    "ensure",
+    "inside",
+    "remove",
+    "routes",
+    "wire",
+]
 
 _FIRST_INDEX = 1000
 """Of the devices in a container's namespace; the kernel's own begin at 1."""
+_LAST = 2048
+"""Behind the loopback device's own route."""
 _PROC = "/proc/sys/net"
 
 
@@ -43,6 +58,8 @@ class BridgeNetwork:
     subnets: tuple[Addresses, ...]
     mtu: int = 1500
     internal: bool = False
+    anti_spoofing: bool = False
+    """Its containers send nothing but with their own MAC and addresses."""
 
     @property
     def device(self) -> str:
@@ -54,27 +71,34 @@ class BridgeNetwork:
         return {
             "mtu": self.mtu,
             "internal": self.internal,
-            "subnets": [
-                {
-                    "subnet": str(one.subnet),
-                    "gateway": str(one.gateway),
-                    "range": one.range_ and str(one.range_),
-                }
-                for one in self.subnets
-            ],
+            "anti_spoofing": self.anti_spoofing,
+            "subnets": described(self.subnets),
         }
 
     @classmethod
     def of(cls, network_id: str, settings: Mapping[str, Any]) -> BridgeNetwork:
-        subnets = tuple(
-            Addresses(
-                ipaddress.ip_network(one["subnet"]),
-                ipaddress.ip_address(one["gateway"]),
-                one["range"] and ipaddress.ip_network(one["range"]),
-            )
-            for one in settings["subnets"]
+        subnets = addresses_of(settings)
+        anti_spoofing = settings.get("anti_spoofing", False)
+        return cls(network_id, subnets, settings["mtu"], settings["internal"], anti_spoofing)
+
+
+def described(subnets: Sequence[Addresses]) -> Sequence[Mapping[str, Any]]:
+    """As the database keeps them."""
+    return [
+        {"subnet": str(one.subnet), "gateway": str(one.gateway), "range": one.range_ and str(one.range_)}
+        for one in subnets
+    ]
+
+
+def addresses_of(settings: Mapping[str, Any]) -> tuple[Addresses, ...]:
+    return tuple(
+        Addresses(
+            ipaddress.ip_network(one["subnet"]),
+            ipaddress.ip_address(one["gateway"]),
+            one["range"] and ipaddress.ip_network(one["range"]),
         )
-        return cls(network_id, subnets, settings["mtu"], settings["internal"])
+        for one in settings["subnets"]
+    )
 
 
 @frozen
@@ -91,6 +115,17 @@ class Endpoint:
     """Families (4, 6) whose route to everywhere else leads through it."""
     forwards: tuple[Forward, ...] = ()
 
+    @property
+    def index(self) -> int:
+        """Of the interface."""
+        return _FIRST_INDEX + self.number
+
+
+def inside(endpoint: Endpoint) -> Sequence[Request]:
+    """Its addresses, and then the interface is up."""
+    own = [route.add_address(address, endpoint.index) for address in endpoint.addresses]
+    return [*own, route.change(endpoint.index, up=True)]
+
 
 @frozen
 class Wiring:
@@ -105,30 +140,37 @@ class Wiring:
 
 def wire(network: BridgeNetwork, index: int, endpoint: Endpoint) -> Wiring:
     """What connects a container; `index` is that of the bridge."""
-    own_index = _FIRST_INDEX + endpoint.number
+    group = spoofing.GROUP if network.anti_spoofing else 0
     pair = (
         route.remove(
             endpoint.device
         ),  # of an earlier run, which the kernel takes away a while after its namespace
-        route.veth(endpoint.interface, endpoint.device, number=own_index, mtu=network.mtu, mac=endpoint.mac),
+        route.veth(
+            endpoint.interface,
+            endpoint.device,
+            number=endpoint.index,
+            mtu=network.mtu,
+            mac=endpoint.mac,
+            group=group,
+        ),
         route.change(name=endpoint.device, master=index, up=True),
         *((route.hairpin(endpoint.device),) if endpoint.forwards else ()),
     )
-    own = (
-        *(route.add_address(address, own_index) for address in endpoint.addresses),
-        route.change(own_index, up=True),
-        *routes(network, endpoint),
-    )
-    host = firewall.publish(endpoint.forwards) if endpoint.forwards else ()
-    end = tuple(tuple(batch) for batch in firewall.unpublish(endpoint.forwards))
-    return Wiring(pair, tuple(host), own, end)
+    own = (*inside(endpoint), *routes(network, endpoint))
+    host = [*firewall.publish(endpoint.forwards)]
+    end = [*firewall.unpublish(endpoint.forwards)]
+    if network.anti_spoofing:
+        identity = Identity(endpoint.device, endpoint.mac, tuple(one.ip for one in endpoint.addresses))
+        host += spoofing.restrict(identity)
+        end.append(spoofing.forget(identity))
+    return Wiring(pair, tuple(nft.batch(*host)) if host else (), own, tuple(tuple(batch) for batch in end))
 
 
 def routes(network: BridgeNetwork, endpoint: Endpoint) -> tuple[Request, ...]:
     """To everywhere else, as far as they lead through it."""
     everywhere = {4: ipaddress.ip_network("0.0.0.0/0"), 6: ipaddress.ip_network("::/0")}
     return tuple(
-        route.add_route(everywhere[one.subnet.version], _FIRST_INDEX + endpoint.number, gateway=one.gateway)
+        route.add_route(everywhere[one.subnet.version], endpoint.index, gateway=one.gateway)
         for one in network.subnets
         if one.subnet.version in endpoint.gateway
     )
@@ -137,24 +179,34 @@ def routes(network: BridgeNetwork, endpoint: Endpoint) -> tuple[Request, ...]:
 def ensure(network: BridgeNetwork, kept: KeptNetlink) -> int:
     """The index of its bridge, which is there after it, with all that belongs to it.
 
+    What the packet filter knows of it comes last: a bridge that it does not know may lack something, since whoever made
+    it may have been killed meanwhile.
+
     Raises: StageError(stage="network").
     """
     with kept.use() as filter_:
-        if not firewall.knows(filter_, network.device):
+        if network.anti_spoofing:
+            filter_.run(spoofing.install(filter_))
+        is_whole = firewall.knows(filter_, network.device)
+        if is_whole:
+            with contextlib.suppress(OSError):
+                return socket.if_nametoindex(network.device)
+        with Netlink(Netlink.ROUTE) as kernel:
+            _make(kernel, network)
+        if not is_whole:
             filter_.run(firewall.install(filter_))
             filter_.run(firewall.network_elements(network.device, internal=network.internal))
-    with contextlib.suppress(OSError):
-        return socket.if_nametoindex(network.device)
-    with Netlink(Netlink.ROUTE) as kernel:
-        _make(kernel, network)
-        return socket.if_nametoindex(network.device)
+    return socket.if_nametoindex(network.device)
 
 
 def _make(kernel: Netlink, network: BridgeNetwork) -> None:
     kernel.run([route.bridge(network.device, mtu=network.mtu)])
     index = socket.if_nametoindex(network.device)
     kernel.run([route.add_address(_interface(one.gateway, one), index) for one in network.subnets])
+    _set(f"ipv6/conf/{network.device}/accept_ra", b"0")  # a container is no router of the host's
     _set(f"ipv4/conf/{network.device}/route_localnet")
+    if any(one.subnet.version == 6 for one in network.subnets):
+        kernel.run([route.local6(index, priority=_LAST)])
     for family in {"ipv4" if one.subnet.version == 4 else "ipv6" for one in network.subnets}:
         _set(f"{family}/conf/{network.device}/forwarding")
         if not network.internal:
@@ -169,10 +221,10 @@ def _let_through(kernel: Netlink, family: str) -> None:
             _set(f"{family}/conf/{device.name}/forwarding")
 
 
-def _set(path: str) -> None:
+def _set(path: str, value: bytes = b"1") -> None:
     try:
         with open(f"{_PROC}/{path}", "wb", buffering=0) as file:
-            file.write(b"1")
+            file.write(value)
     except FileNotFoundError:  # an older kernel has it for all devices alone
         return
     except OSError as error:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address
 
 from containerlib.networking.netlink import Netlink, Request
@@ -32,11 +32,11 @@ __all__ = [
     "TABLE",
     "Forward",
     "forget",
-    "forget_forwards",
     "install",
     "knows",
     "network_elements",
     "publish",
+    "published",
     "unpublish",
 ]
 
@@ -116,11 +116,12 @@ def _rules() -> dict[str, Sequence[Sequence[Expression]]]:
     published = nft.has_bits(nft.ct(nft.CT_STATUS), nft.STATUS_DNAT)
     ports = (_to_port(4), _to_port(6), _to_any_port(4), _to_any_port(6))
     of_loopback = (*_is_ipv4(), nft.payload(1, 16, 1), nft.compare(_LOOPBACK[:1]))
+    of_loopback6 = (*_is_ipv6(), nft.payload(1, 24, 16), nft.compare(_LOOPBACK6))
     from_loopback = (*_is_ipv4(), nft.payload(1, 12, 1), nft.compare(_LOOPBACK[:1]))
     from_loopback6 = (*_is_ipv6(), nft.payload(1, 8, 16), nft.compare(_LOOPBACK6))
     return {
-        # the bridges route 127.0.0.0/8, for the host's own packets alone
-        "raw": [(*from_bridge, *of_loopback, nft.drop())],
+        # the bridges route 127.0.0.0/8 and ::1, for the host's own packets alone
+        "raw": [(*from_bridge, *of_loopback, nft.drop()), (*from_bridge, *of_loopback6, nft.drop())],
         "prerouting": ports,
         "output": ports,
         "forward": [
@@ -215,13 +216,13 @@ def _name(bridge: str) -> bytes:
 
 
 def publish(forwards: Iterable[Forward]) -> Sequence[Request]:
-    """Raises nothing; the kernel refuses one that is there with another container's address (EEXIST)."""
+    """A part of a batch; the kernel refuses one that is there with another container's address (EEXIST)."""
     requests = []
     for one in forwards:
         twice = Element(one.address.packed * 2)
         requests.append(nft.add_elements(INET, TABLE, _set_of(one), [Element(_key(one), _data(one))]))
         requests.append(nft.add_elements(INET, TABLE, f"self{one.address.version}", [twice]))
-    return nft.batch(*requests)
+    return requests
 
 
 def unpublish(forwards: Iterable[Forward]) -> Sequence[Sequence[Request]]:
@@ -231,19 +232,21 @@ def unpublish(forwards: Iterable[Forward]) -> Sequence[Sequence[Request]]:
     return [nft.batch(nft.remove_element(INET, TABLE, name, Element(key))) for name, key in keys]
 
 
-def forget_forwards(kernel: Netlink, keep: Callable[[Address], bool]) -> None:
-    """Takes published ports back whose container's address is not to be kept: their supervisors were killed.
+def published(kernel: Netlink) -> Sequence[tuple[Address, Sequence[Request]]]:
+    """Each element of a published port: its container's address, and the batch that takes it back.
 
     Raises: StageError(stage="network").
     """
     if not kernel.has(nft.get_table(INET, TABLE)):
-        return
+        return ()
+    found = []
     for the_set in (_PORTS4, _PORTS6, _ANY4, _ANY6, _SELF4, _SELF6):
         length = 4 if the_set.name.endswith("4") else 16
         for answer in kernel.list(nft.list_elements(INET, TABLE, the_set.name)):
             for element in nft.read_elements(answer.body):
-                if not keep(ipaddress.ip_address((element.data or element.key)[:length])):
-                    kernel.run(nft.batch(nft.remove_element(INET, TABLE, the_set.name, element)))
+                address = ipaddress.ip_address((element.data or element.key)[:length])
+                found.append((address, nft.batch(nft.remove_element(INET, TABLE, the_set.name, element))))
+    return found
 
 
 def _set_of(forward: Forward) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from containerlib.errors import Conflict, StageError
 from containerlib.spec.values import frozen
 
-__all__ = ["Reservation", "reserve"]
+__all__ = ["Reservation", "adopt", "reserve"]
 
 _KINDS = {
     "tcp": (socket.SOCK_STREAM, socket.IPPROTO_TCP),
@@ -70,6 +70,37 @@ def reserve(
                 continue
             raise _refusal(error, protocol, host, port) from error
     raise Conflict(f"no {protocol} port is free at every address", state="in use")
+
+
+def adopt(
+    held: socket.socket, protocol: str, host: IPv4Address | IPv6Address | None, families: Sequence[int] = (4,)
+) -> Reservation:
+    """Of a socket that is bound already, for `host` None with what else it takes at every address of the `families`.
+
+    Raises: Conflict; StageError(stage="network").
+    """
+    try:
+        own = held.dup()
+    except OSError as error:
+        detail = "the socket of a published port"
+        raise StageError("network", error.errno or 0, detail, advice="it has been closed") from error
+    port = own.getsockname()[1]
+    sockets = [own]
+    try:
+        for version in _uncovered(own, families) if host is None else ():
+            sockets.append(_bound(protocol, version, None, port))
+    except OSError as error:
+        for one in sockets:
+            one.close()
+        raise _refusal(error, protocol, host, port) from error
+    return Reservation(protocol, host, port, tuple(sockets))
+
+
+def _uncovered(held: socket.socket, families: Sequence[int]) -> Sequence[int]:
+    if held.family == socket.AF_INET:
+        return [version for version in families if version == 6]
+    only = held.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+    return [version for version in families if version == 4 and only]
 
 
 def _bound(protocol: str, version: int, host: IPv4Address | IPv6Address | None, port: int) -> socket.socket:

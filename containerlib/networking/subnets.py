@@ -17,7 +17,7 @@ from containerlib.errors import Conflict, InvalidArgument
 from containerlib.networking.netlink.route import Address, Subnet
 from containerlib.spec.values import frozen
 
-__all__ = ["POOLS", "Addresses", "Pool", "candidates", "free_subnet", "private_subnet6"]
+__all__ = ["POOLS", "Addresses", "Pool", "candidates", "free_subnet", "is_host", "private_subnet6"]
 
 
 @frozen
@@ -44,9 +44,13 @@ class Addresses:
 
     @classmethod
     def of(cls, subnet: Subnet, gateway: Address | None = None, range_: Subnet | None = None) -> Addresses:
-        """Raises: InvalidArgument where one does not lie in the other."""
+        """Raises: InvalidArgument where one does not lie in the other, or is for another purpose."""
+        if subnet.is_loopback or subnet.is_multicast or subnet.is_unspecified or subnet.is_link_local:
+            raise InvalidArgument(
+                f"{subnet} is not for networks: loopback, link-local or multicast", field="subnet"
+            )
         first = gateway if gateway is not None else subnet.network_address + 1
-        if first not in subnet or (subnet.version == 4 and subnet.num_addresses < 4):
+        if not is_host(first, subnet) or (subnet.version == 4 and subnet.num_addresses < 4):
             raise InvalidArgument(f"the gateway {first} is not an address of {subnet}", field="gateway")
         if range_ is not None and (range_.version != subnet.version or not _is_in(range_, subnet)):
             raise InvalidArgument(f"{range_} is not a part of {subnet}", field="ip_range")
@@ -83,13 +87,17 @@ def candidates(addresses: Addresses, *, seed: str) -> Iterator[Address]:
     first, count = int(pool.network_address), min(pool.num_addresses, 1 << 32)
     begin = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big") % count
     make = ipaddress.IPv4Address if pool.version == 4 else ipaddress.IPv6Address
-    edges = {addresses.gateway, addresses.subnet.network_address}
-    if pool.version == 4:
-        edges.add(addresses.subnet.broadcast_address)
     for step in range(count):
         address = make(first + (begin + step) % count)
-        if address not in edges:
+        if address != addresses.gateway and is_host(address, addresses.subnet):
             yield address
+
+
+def is_host(address: Address, subnet: Subnet) -> bool:
+    """Whether it can be one machine's."""
+    if address not in subnet or address == subnet.network_address:
+        return False
+    return subnet.version == 6 or address != subnet.broadcast_address
 
 
 def _is_in(inner: Subnet, outer: Subnet) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from attrs import fields, frozen
 
 from containerlib.spec.lifetime import NO_RESTART, HealthOption, RestartOption
 from containerlib.spec.log import ALL_IN_ONE, LogOptions
 from containerlib.spec.secret import Secret
+
+if TYPE_CHECKING:
+    from socket import socket as Socket  # noqa: N812 - a word of the recipe is called so
 
 __all__ = [
     "COMPRESSIONS",
@@ -176,12 +179,16 @@ class NetworkOption(_Given):
 
 @frozen(repr=False)
 class PortOption(_Given):
-    """A published port. `host_port` 0: whichever is free. `host_address` None: every address of the host."""
+    """A published port. `host_port` 0: whichever is free. `host_address` None: every address of the host.
+
+    `socket`: what the caller has bound to it; such a value does not pickle.
+    """
 
     port: int
     protocol: Literal["tcp", "udp", "sctp"] = "tcp"
     host_port: int = 0
     host_address: str | None = None
+    socket: Socket | None = None
 
 
 @frozen(repr=False)

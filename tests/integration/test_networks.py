@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,13 @@ from rig.networks import Machine, elements, interfaces, own_network
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
+SERVE6 = """
+import socket
+with socket.create_server(("::", 80), family=socket.AF_INET6) as server:
+    while True:
+        with server.accept()[0] as client:
+            client.sendall(b"well\\n")
+"""
 SERVE = ("sh", "-c", "while true; do echo well | nc -l -p 80; done")
 
 
@@ -101,6 +109,63 @@ def test_port_of_a_host_program_is_refused_by_its_name(box: cl.ContainerRecipe) 
         port = server.getsockname()[1]
         with pytest.raises(cl.Conflict, match=rf"{port} is in use by .* \(process {os.getpid()}\)"):
             box.publish(80, host=port).run("true")
+
+
+@pytest.mark.parametrize("address", [None, "::1"])
+def test_published_port_is_reached_by_the_loopback_address_of_ipv6(
+    engine: cl.Engine, host: cl.ContainerRecipe, address: str | None
+) -> None:
+    """Where bridges do not hand IPv6 packets to the packet filter."""
+    reassembling = Path("/proc/sys/net/bridge/bridge-nf-call-ip6tables")
+    if reassembling.exists():
+        reassembling.write_text("0")
+    with engine.network("backend").ipv6().create() as backend:
+        with host.join(backend).publish(80, host=8080, address=address).start(sys.executable, "-c", SERVE6):
+            assert read("::1", 8080) == "well\n"
+
+
+def test_socket_of_the_caller_is_the_containers_port(box: cl.ContainerRecipe, outside: Machine) -> None:
+    """It listens before, meanwhile and afterwards: the port is nobody else's at any time."""
+    with socket.create_server(("0.0.0.0", 0)) as server:  # noqa: S104
+        port = server.getsockname()[1]
+        with box.publish(80, socket=server).start(*SERVE) as container:
+            assert [(one.container, one.host, one.address) for one in container.ports] == [(80, port, None)]
+            assert read("127.0.0.1", port) == "well\n"
+            assert read("198.51.100.1", port) == "well\n"
+        with socket.create_connection(("127.0.0.1", port)) as client, server.accept()[0] as accepted:
+            accepted.sendall(b"own")
+            assert client.recv(10) == b"own"
+
+
+def test_socket_that_the_caller_closes_is_still_the_containers_port(box: cl.ContainerRecipe) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        container = box.publish(80, socket=server).create(*SERVE)
+    with container:
+        with pytest.raises(cl.Conflict, match=f"port {port}"):
+            box.publish(81, host=port).run("true")
+        container.start()
+        assert read("127.0.0.1", port) == "well\n"
+        assert container.ports[0].address == "127.0.0.1"
+
+
+def test_socket_of_one_family_leaves_the_other_to_nobody(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
+    with engine.network("backend").ipv6().create() as backend, socket.create_server(("0.0.0.0", 0)) as server:  # noqa: S104
+        port = server.getsockname()[1]
+        with box.join(backend).publish(80, socket=server).start("sleep", "600"):
+            with (
+                socket.socket(socket.AF_INET6) as other,
+                pytest.raises(OSError, match="Address already in use"),
+            ):
+                other.bind(("::", port))
+
+
+def test_closed_socket_is_refused(box: cl.ContainerRecipe) -> None:
+    server = socket.create_server(("127.0.0.1", 0))
+    recipe = box.publish(80, socket=server)
+    server.close()
+    with pytest.raises(cl.StageError, match="it has been closed"):
+        recipe.run("true")
 
 
 def test_what_is_published_on_loopback_is_not_reached_from_outside(

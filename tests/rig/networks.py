@@ -77,7 +77,10 @@ class Machine:
 
     def popen(self, *argv: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            ["nsenter", "-t", str(self._process.pid), "-n", *argv], stdout=subprocess.PIPE, text=True
+            ["nsenter", "-t", str(self._process.pid), "-n", *argv],
+            stdin=subprocess.PIPE,  # whose end nc would hand on
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def __exit__(
@@ -92,11 +95,11 @@ def interfaces() -> set[str]:
     return {name for _, name in socket.if_nameindex()}
 
 
-def elements(name: str) -> str:
+def elements(name: str, family: str = "inet") -> str:
     """What nft(8) shows of a set or map of ours; "" where it is empty."""
-    kind = "set" if name in ("bridges", "internal", "own") else "map"
+    kind = "map" if name.startswith(("ports", "any")) else "set"
     said = subprocess.run(
-        ["nft", "list", kind, "inet", "containerlib", name], capture_output=True, text=True, check=True
+        ["nft", "list", kind, family, "containerlib", name], capture_output=True, text=True, check=True
     ).stdout
     return said.partition("elements = {")[2].partition("}")[0].strip()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from containerlib.engine import words_networks
 from containerlib.engine.words import text
@@ -11,6 +11,9 @@ from containerlib.errors import InvalidArgument
 from containerlib.fluent.container_handle import ContainerHandle
 from containerlib.fluent.recipes.base import Words
 from containerlib.spec.options import JOIN
+
+if TYPE_CHECKING:
+    from socket import socket as Socket  # noqa: N812 - a word of the recipe is called so
 
 __all__ = ["NamespaceWords"]
 
@@ -61,13 +64,18 @@ class NamespaceWords(Words):
         host: int = 0,
         address: str | None = None,
         protocol: Literal["tcp", "udp", "sctp"] = "tcp",
+        socket: Socket | None = None,
     ) -> Self:
         """What comes to the port `host` of this machine goes to `port` of the container.
 
         0: to one that is free, which `container.ports` names. `address`: one of this machine's, e.g. "127.0.0.1" for
         nobody but itself; without it all of them. A container that joins no network is on the default one, "bridge".
+
+        `socket`: bound by the caller to the host's port, which is nobody else's at any time. While the container runs
+        new connections are the container's; what the socket has accepted or queued stays the caller's, who may close it
+        once the container is created.
         """
-        option = words_networks.port(port, protocol, host, address)
+        option = words_networks.port(port, protocol, host, address, socket)
         return self._with(ports=(*self.options.ports, option))
 
     def pid(self, kind: Literal["private", "host"] | ContainerHandle[Any], /) -> Self:

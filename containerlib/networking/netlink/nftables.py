@@ -27,6 +27,7 @@ from containerlib.networking.netlink.message import (
     each_attribute,
     nested,
     text,
+    u8,
 )
 
 __all__ = ["Expression", "batch"]
@@ -48,6 +49,9 @@ _NEWTABLE, _GETTABLE, _DELTABLE, _NEWCHAIN, _NEWRULE, _NEWSET, _NEWELEMENT, _GET
 _APPEND = 0x800
 _NAME = 16
 """Bytes of an interface's name in a key (IFNAMSIZ)."""
+_IFNAME = 41
+_HOST_ORDER = struct.pack("=BBI", 0, 4, 1)
+"""Of a set whose keys are names: nft(8) lists them backwards without it."""
 
 Expression = bytes
 
@@ -119,6 +123,8 @@ def new_set(family: int, of: str, the_set: Set, number: int) -> Request:
     body += be32(4, the_set.key_type) + be32(5, the_set.key_bytes)
     if the_set.data_bytes:
         body += be32(6, the_set.data_type) + be32(7, the_set.data_bytes)
+    if the_set.key_type == _IFNAME:
+        body += attribute(13, _HOST_ORDER)
     return _request(_NEWSET, family, body + be32(10, number), f"nftables set {the_set.name}", CREATE)
 
 
@@ -195,12 +201,18 @@ def meta(key: int, register: int = REGISTER) -> Expression:
     return _expression("meta", be32(2, key), be32(1, register))
 
 
-PROTOCOL_FAMILY, IIF_NAME, OIF_NAME, L4PROTO = 15, 6, 7, 16
+PROTOCOL, PROTOCOL_FAMILY, IIF_NAME, OIF_NAME, L4PROTO, IIF_GROUP = 1, 15, 6, 7, 16, 21
 
 
 def payload(base: int, offset: int, length: int, register: int = REGISTER) -> Expression:
     """Loads bytes of the packet: of its link (0), network (1) or transport header (2)."""
     return _expression("payload", be32(1, register), be32(2, base), be32(3, offset), be32(4, length))
+
+
+def fragment_offset(register: int = REGISTER) -> Sequence[Expression]:
+    """The rule goes on at the second and later fragments of an IPv6 packet."""
+    header = _expression("exthdr", be32(1, register), u8(2, 44), be32(3, 2), be32(4, 2))
+    return (header, masked(b"\xff\xf8", register), compare(bytes(2), equal=False, register=register))
 
 
 def compare(data: bytes, *, equal: bool = True, register: int = REGISTER) -> Expression:

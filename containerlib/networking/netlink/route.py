@@ -10,7 +10,7 @@ import socket
 import struct
 from errno import EEXIST, ENODEV
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from containerlib.networking.netlink import message
 from containerlib.networking.netlink.message import (
@@ -23,6 +23,7 @@ from containerlib.networking.netlink.message import (
     nested,
     text,
     u8,
+    u16,
     u32,
 )
 
@@ -52,16 +53,17 @@ _ADDRESS = struct.Struct("=BBBBi")
 _ROUTE = struct.Struct("=BBBBBBBBI")
 _IFF_UP = 1
 
-_IFLA_ADDRESS, _IFLA_NAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 10, 18
-_IFLA_NET_NS_PID, _IFLA_ALIAS, _IFLA_NET_NS_FD = 19, 20, 28
+_IFLA_ADDRESS, _IFLA_NAME, _IFLA_MTU, _IFLA_LINK, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 5, 10, 18
+_IFLA_NET_NS_PID, _IFLA_ALIAS, _IFLA_GROUP, _IFLA_NET_NS_FD = 19, 20, 27, 28
 _INFO_KIND, _INFO_DATA, _INFO_SLAVE_KIND, _INFO_SLAVE_DATA = 1, 2, 4, 5
 _PORT_HAIRPIN = 4
 _VETH_PEER = 1
+_MACVLAN_MODE, _IPVLAN_MODE = 1, 1
 _BRIDGE_FORWARD_DELAY, _BRIDGE_STP, _BRIDGE_MULTICAST_SNOOPING = 1, 5, 23
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST, _IFA_FLAGS = 1, 2, 4, 8
 _NO_DAD, _NO_PREFIX_ROUTE = 0x02, 0x200
 _RTA_DESTINATION, _RTA_DEVICE, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_TABLE = 1, 4, 5, 6, 15
-_MAIN_TABLE, _STATIC, _UNIVERSE, _LINK_SCOPE, _UNICAST = 254, 4, 0, 253, 1
+_MAIN_TABLE, _LOCAL_TABLE, _STATIC, _UNIVERSE, _LINK_SCOPE, _UNICAST, _LOCAL = 254, 255, 4, 0, 253, 1, 2
 
 Address = IPv4Address | IPv6Address
 Interface = IPv4Interface | IPv6Interface
@@ -92,18 +94,50 @@ def bridge(name: str, *, mtu: int, mac: bytes | None = None) -> Request:
 
 
 def veth(
-    name: str, peer: str, *, number: int, mtu: int, mac: bytes | None = None, namespace: int = 0
+    name: str,
+    peer: str,
+    *,
+    number: int,
+    mtu: int,
+    mac: bytes | None = None,
+    namespace: int = 0,
+    group: int = 0,
 ) -> Request:
-    """A pair: `name` in the namespace of the process `namespace`, with that `number` there, and `peer` here.
+    """A pair: `name` in the namespace of the process `namespace`, with that `number` there, and `peer` here, in that
+    `group`.
 
     Where the process is 0 its number is to be filled in, at NAMESPACE_AT.
     """
-    pair = attribute(_VETH_PEER, _link() + text(_IFLA_NAME, peer) + u32(_IFLA_MTU, mtu))
+    other = text(_IFLA_NAME, peer) + u32(_IFLA_MTU, mtu) + u32(_IFLA_GROUP, group)
+    pair = attribute(_VETH_PEER, _link() + other)
     parts = [u32(_IFLA_NET_NS_PID, namespace), text(_IFLA_NAME, name), u32(_IFLA_MTU, mtu)]
     if mac is not None:
         parts.append(attribute(_IFLA_ADDRESS, mac))
     parts.append(nested(_IFLA_LINKINFO, text(_INFO_KIND, "veth"), nested(_INFO_DATA, pair)))
     return _new_link(_link(number) + b"".join(parts), f"network device {name}")
+
+
+def direct(
+    driver: Literal["macvlan", "ipvlan"],
+    name: str,
+    parent: int,
+    *,
+    mode: int,
+    number: int = 0,
+    mtu: int = 0,
+    mac: bytes | None = None,
+    namespace: int = 0,
+) -> Request:
+    """A device upon another one, here, in the namespace of the process `namespace`: see `veth`."""
+    parts = [u32(_IFLA_NET_NS_PID, namespace)] if parent else []
+    parts.append(text(_IFLA_NAME, name))
+    if parent:
+        parts += [u32(_IFLA_LINK, parent), u32(_IFLA_MTU, mtu)]
+    if mac is not None:
+        parts.append(attribute(_IFLA_ADDRESS, mac))
+    data = nested(_INFO_DATA, u32(_MACVLAN_MODE, mode) if driver == "macvlan" else u16(_IPVLAN_MODE, mode))
+    parts.append(nested(_IFLA_LINKINFO, text(_INFO_KIND, driver), data))
+    return _new_link(_link(number) + b"".join(parts), f"{driver} device {name}")
 
 
 NAMESPACE_AT = 16 + _LINK.size + 4
@@ -167,6 +201,15 @@ def add_route(
     if priority:
         body += u32(_RTA_PRIORITY, priority)
     return Request(NEWROUTE, body, f"route to {destination}", ACK | CREATE | REPLACE)
+
+
+def local6(index: int, *, priority: int) -> Request:
+    """What comes in by the device for ::1 is this machine's, where the packet filter has made it so; from the wire the
+    kernel takes no such packet."""
+    body = _ROUTE.pack(socket.AF_INET6, 128, 0, 0, _LOCAL_TABLE, _STATIC, _UNIVERSE, _LOCAL, 0)
+    body += attribute(_RTA_DESTINATION, IPv6Address(1).packed) + u32(_RTA_DEVICE, index)
+    body += u32(_RTA_PRIORITY, priority)
+    return Request(NEWROUTE, body, "route to ::1", ACK | CREATE, tolerated=(EEXIST,))
 
 
 def devices(kernel: Netlink) -> Sequence[Device]:

@@ -38,7 +38,10 @@ class Netlink:
     NETFILTER = 12
 
     def __init__(self, protocol: int, make: Callable[[int], socket.socket] | None = None) -> None:
-        """`make`: of a protocol, the socket in another namespace."""
+        """`make`: of a protocol, the socket in another namespace.
+
+        Raises: StageError(stage="network") where the kernel lacks the protocol.
+        """
         self._socket = make(protocol) if make is not None else _socket(protocol)
         self._socket.settimeout(_PATIENCE)
         for option in (_EXTENDED_ACK, _CAPPED_ACK):
@@ -179,7 +182,13 @@ class KeptNetlink:
 
 
 def _socket(protocol: int) -> socket.socket:
-    return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+    try:
+        return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+    except OSError as error:
+        advice = "load the module nfnetlink" if protocol == Netlink.NETFILTER else ""
+        raise StageError(
+            "network", error.errno or 0, f"netlink protocol {protocol}", advice=advice
+        ) from error
 
 
 def _failure(number: int, request: Request, answer: Answer | None) -> StageError:

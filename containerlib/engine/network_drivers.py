@@ -1,0 +1,97 @@
+"""Which driver makes a network, and what each of them needs of this host.
+
+network = maker(core, options)(id, addresses)            # what the kernel lacks is found here, and not at a start
+record = NetworkRecord(..., network.settings(), ...)
+wiring = wire(core, network_of(record), place)           # at each start of a container
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+from containerlib.errors import InvalidArgument, Unsupported
+from containerlib.networking import bridge, direct, spoofing
+from containerlib.networking.bridge import BridgeNetwork, Endpoint, Wiring
+from containerlib.networking.direct import DirectDriver, DirectNetwork
+from containerlib.networking.netlink import Netlink, Request, route
+
+if TYPE_CHECKING:
+    from containerlib.engine.core import Core
+    from containerlib.engine.networks import NetworkOptions
+    from containerlib.networking.subnets import Addresses
+    from containerlib.store import NetworkRecord
+
+__all__ = ["maker", "network_of", "routes", "unwire", "wire"]
+
+
+def maker(
+    core: Core, options: NetworkOptions
+) -> Callable[[str, tuple[Addresses, ...]], BridgeNetwork | DirectNetwork]:
+    """Of an id and addresses, the network.
+
+    Raises: Unsupported for what the kernel lacks; InvalidArgument for a parent that is not there; StageError.
+    """
+    if options.driver == "bridge":
+        can = _anti_spoofing(core, options.anti_spoofing)
+        return partial(BridgeNetwork, mtu=options.mtu, internal=options.internal, anti_spoofing=can)
+    driver = cast(DirectDriver, options.driver)
+    if options.anti_spoofing:
+        raise Unsupported(
+            f"{driver} has no anti_spoofing: its containers' frames pass no bridge of this host"
+        )
+    with Netlink(Netlink.ROUTE) as kernel:
+        if not direct.is_supported(kernel, driver):
+            raise Unsupported(f"this kernel has no {driver}: build or load the module of that name")
+        parent = next((one for one in route.devices(kernel) if one.name == options.parent), None)
+    if parent is None:
+        raise InvalidArgument(f"this host has no network device {options.parent!r}", field="parent")
+    mtu = min(options.mtu, parent.mtu)
+    return partial(
+        DirectNetwork,
+        driver=driver,
+        parent=parent.name,
+        mode=options.mode,
+        mtu=mtu,
+        internal=options.internal,
+    )
+
+
+def _anti_spoofing(core: Core, wanted: bool | None) -> bool:
+    if wanted is False:
+        return False
+    with core.filter.use() as kernel:
+        supported = spoofing.is_supported(kernel)
+    if wanted and not supported:
+        raise Unsupported(
+            "this kernel has no nftables for bridges: make the network with anti_spoofing(False)"
+        )
+    return supported
+
+
+def network_of(record: NetworkRecord) -> BridgeNetwork | DirectNetwork:
+    if record.driver != "bridge":
+        return DirectNetwork.of(record.id, record.driver, record.settings)
+    return BridgeNetwork.of(record.id, record.settings)
+
+
+def wire(core: Core, network: BridgeNetwork | DirectNetwork, place: Endpoint) -> Wiring:
+    """What connects a container. Raises: StageError(stage="network")."""
+    if isinstance(network, DirectNetwork):
+        return direct.wire(network, direct.find_parent(network), place)
+    return bridge.wire(network, bridge.ensure(network, core.filter), place)
+
+
+def unwire(network: BridgeNetwork | DirectNetwork, place: Endpoint) -> tuple[Wiring, Sequence[Request]]:
+    """What connected a container, and what is removed in its own namespace to disconnect it."""
+    if isinstance(network, DirectNetwork):
+        return direct.wire(network, 0, place), (route.remove(place.interface),)
+    return bridge.wire(network, 0, place), ()
+
+
+def routes(network: BridgeNetwork | DirectNetwork, place: Endpoint) -> Sequence[Request]:
+    """To everywhere else, as far as they lead through it."""
+    return (
+        direct.routes(network, place) if isinstance(network, DirectNetwork) else bridge.routes(network, place)
+    )

@@ -1,0 +1,72 @@
+"""What the words about networks and ports take."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from containerlib.engine import words_networks
+from containerlib.errors import InvalidArgument
+
+
+def _closed() -> socket.socket:
+    made = socket.create_server(("127.0.0.1", 0))
+    made.close()
+    return made
+
+
+def test_socket_names_its_port_and_address() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        option = words_networks.port(80, "tcp", 0, None, server)
+        assert (option.host_address, option.host_port) == server.getsockname()
+    with socket.create_server(("", 0)) as server:
+        assert words_networks.port(80, "tcp", 0, None, server).host_address is None
+
+
+def test_socket_has_its_place_itself() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(InvalidArgument) as caught:
+        words_networks.port(80, "tcp", 8080, None, server)
+    assert caught.value.field == "socket"
+
+
+@pytest.mark.parametrize(
+    ("make", "protocol"),
+    [
+        (lambda: socket.create_server(("127.0.0.1", 0)), "udp"),
+        (lambda: socket.socket(type=socket.SOCK_DGRAM), "tcp"),
+        (socket.socket, "tcp"),
+        (lambda: socket.socket(socket.AF_UNIX), "tcp"),
+        (_closed, "tcp"),
+    ],
+    ids=["protocol", "type", "not bound", "family", "closed"],
+)
+def test_socket_that_is_no_published_port(make: Callable[[], socket.socket], protocol: str) -> None:
+    with make() as made, pytest.raises(InvalidArgument) as caught:
+        words_networks.port(80, protocol, 0, None, made)
+    assert caught.value.field == "socket"
+
+
+def test_driver_has_a_mode() -> None:
+    assert words_networks.driver("macvlan", "eth0", None) == ("macvlan", "eth0", "bridge")
+    assert words_networks.driver("ipvlan", "eth0.50", "l3") == ("ipvlan", "eth0.50", "l3")
+    assert words_networks.driver("bridge", None, None) == ("bridge", "", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "field"),
+    [
+        (("overlay", None, None), "driver"),
+        (("bridge", "eth0", None), "driver"),
+        (("macvlan", None, None), "parent"),
+        (("macvlan", "a-name-of-16-byte", None), "parent"),
+        (("macvlan", "../eth0", None), "parent"),
+        (("macvlan", "", None), "parent"),
+        (("macvlan", "eth0", "l2"), "mode"),
+    ],
+)
+def test_driver_that_is_none(words: tuple[str, str | None, str | None], field: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        words_networks.driver(*words)
+    assert caught.value.field == field
