@@ -240,10 +240,7 @@ class Supervisor:
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and not self._readable(max(left, 0)):
             raise Timeout(f"waited in vain for {purpose}")
-        try:
-            received = receive(self._channel)
-        except ConnectionResetError:
-            received = None
+        received = self._next()
         if received is None:
             return self._take_record()
         message, fds = received
@@ -261,6 +258,13 @@ class Supervisor:
         for fd in fds:
             os.close(fd)
         return message
+
+    def _next(self) -> tuple[Message, list[int]] | None:
+        """None: there is nothing more. A shim that left a request unread is said to be gone before what it had sent."""
+        for _ in range(2):
+            with contextlib.suppress(ConnectionResetError):
+                return receive(self._channel)
+        return None
 
     def _take_record(self) -> Message:
         """The shim is gone: what it wrote last says how the container ended."""

@@ -383,3 +383,12 @@ def test_connect_where_as_many_as_can_be_wait_already_is_unavailable(
         connect_in(other, str(tmp_path), "shim.sock")
         with pytest.raises(Unavailable, match="stopped"):
             connect(str(tmp_path), patience=0.1)
+
+
+def test_end_that_was_told_before_the_shim_left_a_request_unread_is_heard(shim: Shim) -> None:
+    """The kernel tells of the request first: on a kill of what ends at that moment."""
+    with Supervisor(shim.ours) as supervisor:
+        send(shim.ours, Message(Kind.SIGNAL, (9, 1, 0, 0)))
+        shim.say(EXITED)
+        shim.theirs.close()
+        assert supervisor.wait(10.0).exit_code == 3
