@@ -49,6 +49,8 @@ static _Noreturn void serve(int directory, const int sockets[2], const char *vie
 }
 
 int names_start(struct shim *shim, const char *path, const char *view) {
+    if (shim->resolver >= 0) /* of this run, which was connected before */
+        return 0;
     cleanup_close int directory = (int)sys(openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0)
         return directory;
@@ -63,7 +65,6 @@ int names_start(struct shim *shim, const char *path, const char *view) {
         serve(directory, sockets, view, parent);
     if (pid < 0)
         return pid;
-    names_end(shim);
     shim->resolver = pidfd;
     return 0;
 }

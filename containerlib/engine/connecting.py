@@ -145,7 +145,7 @@ def _join(instance: Instance, before: Sequence[EndpointRecord], added: EndpointR
     endpoints = sorted([*before, added], key=number_of)
     resolver = resolver_of(instance, endpoints)
     wirings = wirings_of(instance, endpoints)
-    change = connection(wirings[endpoints.index(added)], None if before else resolver)
+    change = connection(wirings[endpoints.index(added)], resolver)
     relink(instance.directory, links(wirings, resolver), change)
 
 

@@ -26,11 +26,9 @@ def links(wirings: Iterable[Wiring], resolver: Op) -> Links:
     )
 
 
-def connection(wiring: Wiring, resolver: Op | None) -> Links:
-    """What connects a container that runs; `resolver`: to its first network."""
+def connection(wiring: Wiring, resolver: Op) -> Links:
+    """What connects a container that runs. It may have a resolver."""
     made = _links(wiring)
-    if resolver is None:
-        return made
     return Links((*made.host, resolver), (*made.own, *_redirect()))
 
 
@@ -50,7 +48,16 @@ def disconnection(device: str, wiring: Wiring, routes: Sequence[Request]) -> Lin
 
 @functools.cache
 def _redirect() -> Sequence[Op]:
-    return _ops(Netlink.NETFILTER, names.redirect())
+    requests = names.redirect()
+    return (
+        ops.netlink(
+            Netlink.NETFILTER,
+            packed(requests),
+            _subject(requests),
+            answers=_answers(requests),
+            tolerated=errno.EEXIST,
+        ),
+    )
 
 
 def _links(wiring: Wiring) -> Links:

@@ -142,6 +142,8 @@ def test_container_without_a_network_gets_one_and_its_resolver(
                 assert one.exec("cat", "/etc/resolv.conf").text.splitlines()[0] == "nameserver 127.0.0.11"
                 back.disconnect(one)
                 assert sorted(devices(one)) == ["lo"]
+                back.connect(one)
+                assert answers(one, "db")
 
 
 def test_stopped_container_is_connected_at_its_next_start(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
