@@ -286,6 +286,7 @@ enum clib_launch_flag {
                                    for those who attach */
     CLIB_LAUNCH_LAYERS = 32768, /* number[0] more descriptors, behind PRESERVE's: mounts of the root's layers,
                                    which are attached nowhere */
+    CLIB_LAUNCH_FILTER = 65536, /* the last of them is a socket to nf_tables, for the shim alone */
 };
 
 enum clib_protocol { CLIB_PROTOCOL_VERSION = 1 };

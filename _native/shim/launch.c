@@ -49,6 +49,8 @@ int launch_receive(struct shim *shim, enum clib_stage *stage) {
     memcpy(shim->preserved, fds + next, (size_t)preserved * sizeof *fds);
     shim->layer_count = (int)layers;
     memcpy(shim->layers, fds + next + preserved, (size_t)layers * sizeof *fds);
+    if (shim->flags & CLIB_LAUNCH_FILTER && shim->layer_count)
+        shim->filter = shim->layers[--shim->layer_count];
     return plan_map(plan, &shim->plan);
 }
 

@@ -74,6 +74,7 @@ class Launch(IntEnum):
     FOREIGN = lib.CLIB_LAUNCH_FOREIGN
     INPUT = lib.CLIB_LAUNCH_INPUT
     LAYERS = lib.CLIB_LAUNCH_LAYERS
+    FILTER = lib.CLIB_LAUNCH_FILTER
 
 
 class AttachFlag(IntEnum):

@@ -13,7 +13,7 @@ from containerlib.engine.owner import Owner, this_process
 from containerlib.errors import StageError
 from containerlib.images import ImageStore
 from containerlib.networking.names import NameFiles
-from containerlib.networking.netlink import KeptNetlink, Netlink
+from containerlib.networking.netlink import FilterSockets, KeptNetlink, Netlink
 from containerlib.runtime import NATIVE, Driver, find_driver
 from containerlib.runtime.cgroups.cgroup import remove_if_empty
 from containerlib.store import Store
@@ -55,6 +55,7 @@ class Core:
         # Several roots share the host's one cgroup tree: the tag keeps the prune of one away from the others.
         self.cgroup_tag = hashlib.sha256(os.path.realpath(root).encode()).hexdigest()[:8]
         self.filter = KeptNetlink(Netlink.NETFILTER)
+        self.filter_sockets = FilterSockets()
         self.names = NameFiles(f"{root}/networks")
         self.layer_mounts = LayerMounts()
         self.owned: dict[str, Instance] = {}
@@ -76,6 +77,7 @@ class Core:
         """Lets go of the database, and of what is mounted for the next containers. Containers stay as they are."""
         self.layer_mounts.close()
         self.filter.close()
+        self.filter_sockets.close()
         remove_if_empty(_CGROUP_PARENT)
         self.store.close()
 

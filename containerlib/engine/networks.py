@@ -32,6 +32,7 @@ from containerlib.networking.subnets import Addresses
 from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.links import NO_LINKS, Links
 from containerlib.spec.options import ContainerOptions, NetworkOption, PortOption
+from containerlib.spec.values import evolve as evolve_value
 from containerlib.store import EndpointRecord, EventRow, NetworkRecord
 
 if TYPE_CHECKING:
@@ -258,7 +259,8 @@ def links_of(instance: Instance, ports: Sequence[PortOption] = ()) -> Iterator[t
             held += reserved
             bound.append(_with_ports(instance, endpoint, reserved))
         descriptors = [descriptor for one in held for descriptor in one.descriptors]
-        yield links(wirings_of(instance, bound), resolver_of(instance, bound)), descriptors
+        made = links(wirings_of(instance, bound), resolver_of(instance, bound))
+        yield evolve_value(made, filter=instance.core.filter_sockets.take(instance.id)), descriptors
     finally:
         for one in held:
             one.close()
@@ -343,6 +345,7 @@ def forget_names(instance: Instance) -> None:
     """In the transaction in which it is removed."""
     if not instance.memo.connected:
         return
+    instance.core.filter_sockets.give_back(instance.id)
     for endpoint in instance.core.store.networks.endpoints_of(instance.id):
         instance.core.names.remove(endpoint.network_id, endpoint.device)
     instance.core.names.forget_container(instance.id)

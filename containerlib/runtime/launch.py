@@ -162,6 +162,8 @@ def create(
         if cgroup is not None and cgroup.v2_directory:
             fds[Launch.CGROUP] = open_directory(stack, cgroup.v2_directory)
         flags = Launch.LOG if log is not None and not unsupervised else 0
+        if links.filter >= 0:
+            flags, kept = flags | Launch.FILTER, (*kept, links.filter)
         size = terminal_size(spec["process"], terminal)
         order = Order(flags | _unsupervised(unsupervised), size, preserve, (*shared_mounts(root), *kept))
         supervisor = start_helper(plan, fds, order, directory, wait=wait)

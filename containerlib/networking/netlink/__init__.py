@@ -10,6 +10,7 @@ message.py packs, socket.py sends and hears, route.py and nftables.py have a fun
 from __future__ import annotations
 
 from containerlib.networking.netlink.message import Request, packed
+from containerlib.networking.netlink.pool import FilterSockets
 from containerlib.networking.netlink.socket import KeptNetlink, Netlink
 
-__all__ = ["KeptNetlink", "Netlink", "Request", "packed"]
+__all__ = ["FilterSockets", "KeptNetlink", "Netlink", "Request", "packed"]

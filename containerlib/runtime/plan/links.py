@@ -22,6 +22,8 @@ class Links:
     host: tuple[Op, ...] = ()
     own: tuple[Op, ...] = ()
     end: tuple[Op, ...] = ()
+    filter: int = -1
+    """A socket to nf_tables for the supervisor; -1: it opens one."""
 
     def plan(self) -> Plan:
         """As the supervisor reads it."""
