@@ -27,7 +27,7 @@ from containerlib.networking.files import read_host_file
 from containerlib.networking.firewall import Forward
 from containerlib.networking.names import RESOLVER, Line, Server
 from containerlib.networking.netlink import Netlink, route
-from containerlib.networking.reservation import Reservation, adopt, reserve
+from containerlib.networking.reservation import Reservation, adopt, reserve_one
 from containerlib.networking.subnets import Addresses
 from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.links import NO_LINKS, Links
@@ -396,7 +396,8 @@ def _reserve(endpoint: EndpointRecord, port: Mapping[str, Any], socket: Socket |
     families = sorted({ipaddress.ip_address(address).version for address in endpoint.addresses})
     if socket is not None:
         return adopt(socket, port["protocol"], host, families)
-    return reserve(port["protocol"], host, port["host_port"], families)
+    hosts = range(port["host_port"], (port.get("host_last") or port["host_port"]) + 1)
+    return reserve_one(port["protocol"], host, hosts, families)
 
 
 def _endpoint(
@@ -434,6 +435,7 @@ def _port(port: PortOption) -> Mapping[str, Any]:
         "protocol": port.protocol,
         "host_port": port.host_port,
         "host_address": port.host_address,
+        **({} if port.host_last is None else {"host_last": port.host_last}),
     }
 
 

@@ -19,7 +19,7 @@ from containerlib.networking.direct import MODES, DirectDriver
 from containerlib.networking.subnets import Addresses
 from containerlib.spec.options import NetworkOption, PortOption
 
-__all__ = ["addresses", "driver", "network", "port"]
+__all__ = ["addresses", "driver", "network", "port", "ports"]
 
 _ALIAS = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9_])?")
 _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
@@ -79,8 +79,33 @@ def _subnet(value: str, *, field: str) -> ipaddress.IPv4Network | ipaddress.IPv6
         raise InvalidArgument(f"{error}: a subnet is written as 172.28.0.0/16", field=field) from error
 
 
+def ports(
+    number: int | range, protocol: str, host: int | range, address: str | None, socket: Socket | None = None
+) -> tuple[PortOption, ...]:
+    """Ports that are published: one, or each of a range, to one of the host's each."""
+    if not isinstance(number, range):
+        return (port(number, protocol, host, address, socket),)
+    if socket is not None:
+        raise InvalidArgument("a socket is one port's", field="socket")
+    numbers = _whole(number, field="publish")
+    if isinstance(host, range) and len(_whole(host, field="host")) != len(numbers):
+        raise InvalidArgument(
+            f"{len(host)} ports of the host are not one for each of {len(numbers)}", field="host"
+        )
+    if not isinstance(host, range) and host:
+        raise InvalidArgument(f"one port of the host, {host!r}, is not one for each of several", field="host")
+    hosts = host if isinstance(host, range) else [0] * len(numbers)
+    return tuple(port(one, protocol, there, address) for one, there in zip(numbers, hosts, strict=True))
+
+
+def _whole(numbers: range, *, field: str) -> range:
+    if numbers.step != 1 or not numbers:
+        raise InvalidArgument(f"{numbers!r} is not a range of ports, as range(8000, 8011)", field=field)
+    return numbers
+
+
 def port(
-    number: int, protocol: str, host: int, address: str | None, socket: Socket | None = None
+    number: int, protocol: str, host: int | range, address: str | None, socket: Socket | None = None
 ) -> PortOption:
     """A port that is published; `socket` has both `host` and `address`."""
     if protocol not in _PROTOCOLS:
@@ -91,12 +116,21 @@ def port(
         address, host = _place_of(socket, protocol)
         words = cast(Literal["tcp", "udp", "sctp"], protocol)
         return PortOption(_port(number, 1, field="publish"), words, host, address, socket)
+    first, last = _hosts(host)
     return PortOption(
         _port(number, 1, field="publish"),
         cast(Literal["tcp", "udp", "sctp"], protocol),
-        _port(host, 0, field="host"),
+        first,
         None if address is None else str(_parsed(address, field="address")),
+        host_last=last,
     )
+
+
+def _hosts(host: int | range) -> tuple[int, int | None]:
+    if not isinstance(host, range):
+        return _port(host, 0, field="host"), None
+    found = _whole(host, field="host")
+    return _port(found[0], 1, field="host"), _port(found[-1], 1, field="host")
 
 
 def _place_of(socket: Socket, protocol: str) -> tuple[str | None, int]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from containerlib.errors import Conflict, StageError
 from containerlib.spec.values import frozen
 
-__all__ = ["Reservation", "adopt", "reserve"]
+__all__ = ["Reservation", "adopt", "reserve", "reserve_one"]
 
 _KINDS = {
     "tcp": (socket.SOCK_STREAM, socket.IPPROTO_TCP),
@@ -101,6 +101,27 @@ def _uncovered(held: socket.socket, families: Sequence[int]) -> Sequence[int]:
         return [version for version in families if version == 6]
     only = held.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
     return [version for version in families if version == 4 and only]
+
+
+def reserve_one(
+    protocol: str,
+    host: IPv4Address | IPv6Address | None,
+    ports: Sequence[int],
+    families: Sequence[int] = (4,),
+) -> Reservation:
+    """The first of `ports` that is free. Raises: as `reserve`, of the last one."""
+    for port in ports[:-1]:
+        with contextlib.suppress(Conflict):
+            return reserve(protocol, host, port, families)
+    try:
+        return reserve(protocol, host, ports[-1], families)
+    except Conflict as error:
+        if len(ports) == 1:
+            raise
+        raise Conflict(
+            f"no {protocol} port from {ports[0]} to {ports[-1]} is free: publish to others with host=",
+            state="in use",
+        ) from error
 
 
 def _bound(protocol: str, version: int, host: IPv4Address | IPv6Address | None, port: int) -> socket.socket:

@@ -181,7 +181,8 @@ class NetworkOption(_Given):
 class PortOption(_Given):
     """A published port. `host_port` 0: whichever is free. `host_address` None: every address of the host.
 
-    `socket`: what the caller has bound to it; such a value does not pickle.
+    `host_last`: whichever is free of those from `host_port` to it. `socket`: what the caller has bound to it; such a
+    value does not pickle.
     """
 
     port: int
@@ -189,6 +190,7 @@ class PortOption(_Given):
     host_port: int = 0
     host_address: str | None = None
     socket: Socket | None = None
+    host_last: int | None = None
 
 
 @frozen(repr=False)

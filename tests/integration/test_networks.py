@@ -104,6 +104,26 @@ def test_chosen_port_is_known_and_nobody_elses(box: cl.ContainerRecipe) -> None:
         free.bind(("127.0.0.1", port.host))
 
 
+def test_ports_of_a_range_are_each_ones_own(box: cl.ContainerRecipe) -> None:
+    with socket.create_server(("127.0.0.1", 18000)):
+        recipe = box.publish(80, host=range(18000, 18003))
+        with recipe.start(*SERVE) as one, recipe.start("sleep", "600") as other:
+            assert [each.ports[0].host for each in (one, other)] == [18001, 18002]
+            assert read("127.0.0.1", 18001) == "well\n"
+            with pytest.raises(cl.Conflict, match="no tcp port from 18000 to 18002 is free"):
+                recipe.run("true")
+            one.stop(0)
+            one.start()
+            assert one.ports[0].host == 18001
+    with (
+        box.publish(range(90, 92), host=range(18000, 18002))
+        .publish(range(95, 97))
+        .start("sleep", "600") as many
+    ):
+        assert [(port.container, port.host) for port in many.ports][:2] == [(90, 18000), (91, 18001)]
+        assert len({port.host for port in many.ports}) == 4
+
+
 def test_port_of_a_host_program_is_refused_by_its_name(box: cl.ContainerRecipe) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -58,25 +58,27 @@ class NamespaceWords(Words):
 
     def publish(
         self,
-        port: int,
+        port: int | range,
         /,
         *,
-        host: int = 0,
+        host: int | range = 0,
         address: str | None = None,
         protocol: Literal["tcp", "udp", "sctp"] = "tcp",
         socket: Socket | None = None,
     ) -> Self:
         """What comes to the port `host` of this machine goes to `port` of the container.
 
-        0: to one that is free, which `container.ports` names. `address`: one of this machine's, e.g. "127.0.0.1" for
-        nobody but itself; without it all of them. A container that joins no network is on the default one, "bridge".
+        0: one that is free, which `container.ports` names; a range: one of these that is free. With a range of ports
+        each has one of its own, from a range of as many in their order. `address`: one of this machine's, e.g.
+        "127.0.0.1" for nobody but itself; without it all of them. A container that joins no network is on the default
+        one, "bridge".
 
         `socket`: bound by the caller to the host's port, which is nobody else's at any time. While the container runs
         new connections are the container's; what the socket has accepted or queued stays the caller's, who may close it
         once the container is created.
         """
-        option = words_networks.port(port, protocol, host, address, socket)
-        return self._with(ports=(*self.options.ports, option))
+        options = words_networks.ports(port, protocol, host, address, socket)
+        return self._with(ports=(*self.options.ports, *options))
 
     def pid(self, kind: Literal["private", "host"] | ContainerHandle[Any], /) -> Self:
         """Whose processes it sees: its own, all of the host, or those of another container."""

@@ -70,3 +70,26 @@ def test_driver_that_is_none(words: tuple[str, str | None, str | None], field: s
     with pytest.raises(InvalidArgument) as caught:
         words_networks.driver(*words)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("number", "host", "field"),
+    [
+        (range(80, 80), 0, "publish"),
+        (range(80, 90, 2), 0, "publish"),
+        (80, range(9, 5), "host"),
+        (80, range(5), "host"),
+        (80, range(65000, 65537), "host"),
+        (range(80, 82), 8080, "host"),
+        (range(80, 82), range(8080, 8083), "host"),
+    ],
+)
+def test_range_of_ports_that_cannot_be_is_refused(number: int | range, host: int | range, field: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        words_networks.ports(number, "tcp", host, None)
+    assert caught.value.field == field
+
+
+def test_range_of_ports_and_one_socket_is_refused() -> None:
+    with socket.socket() as server, pytest.raises(InvalidArgument, match="one port's"):
+        words_networks.ports(range(80, 82), "tcp", 0, None, server)
