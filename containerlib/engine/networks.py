@@ -31,6 +31,7 @@ from containerlib.networking.reservation import Reservation, adopt, reserve_one
 from containerlib.networking.subnets import Addresses
 from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.links import NO_LINKS, Links
+from containerlib.runtime.supervisor import has_shim
 from containerlib.spec.options import ContainerOptions, NetworkOption, PortOption
 from containerlib.spec.values import evolve as evolve_value
 from containerlib.store import EndpointRecord, EventRow, NetworkRecord
@@ -255,7 +256,10 @@ def links_of(instance: Instance, ports: Sequence[PortOption] = ()) -> Iterator[t
         bound = []
         for endpoint in endpoints:
             sockets = [port.socket for port in ports] or [None] * len(endpoint.ports)
-            reserved = [_reserve(endpoint, *each) for each in zip(endpoint.ports, sockets, strict=False)]
+            reserved = [
+                _reserve(instance.core, endpoint, *each)
+                for each in zip(endpoint.ports, sockets, strict=False)
+            ]
             held += reserved
             bound.append(_with_ports(instance, endpoint, reserved))
         descriptors = [descriptor for one in held for descriptor in one.descriptors]
@@ -391,13 +395,34 @@ def _tell_names(core: Core) -> None:
             core.names.replace(network.id, lines)
 
 
-def _reserve(endpoint: EndpointRecord, port: Mapping[str, Any], socket: Socket | None) -> Reservation:
+def _reserve(
+    core: Core, endpoint: EndpointRecord, port: Mapping[str, Any], socket: Socket | None
+) -> Reservation:
     host = port["host_address"] and ipaddress.ip_address(port["host_address"])
     families = sorted({ipaddress.ip_address(address).version for address in endpoint.addresses})
     if socket is not None:
         return adopt(socket, port["protocol"], host, families)
     hosts = range(port["host_port"], (port.get("host_last") or port["host_port"]) + 1)
-    return reserve_one(port["protocol"], host, hosts, families)
+    try:
+        return reserve_one(port["protocol"], host, hosts, families)
+    except Conflict as error:
+        name = _publisher(core, port["protocol"], hosts[0]) if len(hosts) == 1 else None
+        if name is None:
+            raise
+        what = f"{port['protocol']} port {hosts[0]} is published by the container {name!r}"
+        raise Conflict(f"{what}: publish to another with host=, or stop that", state="in use") from error
+
+
+def _publisher(core: Core, protocol: str, host_port: int) -> str | None:
+    """The name of a container that runs and has published it."""
+    for record in core.store.networks.list():
+        for endpoint in core.store.networks.endpoints(record.id):
+            has = any(
+                each.get("bound") == host_port and each["protocol"] == protocol for each in endpoint.ports
+            )
+            if has and has_shim(core.directory(endpoint.container_id)):
+                return core.store.containers.get(endpoint.container_id).name
+    return None
 
 
 def _endpoint(

@@ -98,7 +98,9 @@ def test_chosen_port_is_known_and_nobody_elses(box: cl.ContainerRecipe) -> None:
         assert read("127.0.0.1", port.host) == "well\n"
         with socket.socket() as other, pytest.raises(OSError, match="Address already in use"):
             other.bind(("127.0.0.1", port.host))
-        with pytest.raises(cl.Conflict, match=f"port {port.host}"):
+        with pytest.raises(
+            cl.Conflict, match=f"port {port.host} is published by the container '{server.name}'"
+        ):
             box.publish(81, host=port.host).run("true")
     with socket.socket() as free:
         free.bind(("127.0.0.1", port.host))
