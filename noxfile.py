@@ -35,8 +35,9 @@ INSTALLED = {"PYTHONSAFEPATH": "1"}
 # missed, and the tests that need it skip and say so.
 TEST_PACKAGES = [
     "bind9-dnsutils", "buildah", "busybox-static", "clang", "conmon", "containerd", "crun", "dnsmasq-base",
-    "docker-registry", "docker.io", "erofs-utils", "gcc", "iproute2", "libc6-dev", "libclang-rt-dev", "libseccomp2",
-    "musl-tools", "nftables", "openssl", "podman", "redis-server", "runc", "skopeo", "uidmap", "umoci", "xfsprogs",
+    "docker-registry", "docker.io", "erofs-utils", "gcc", "iperf3", "iproute2", "libc6-dev", "libclang-rt-dev",
+    "libseccomp2", "musl-tools", "nftables", "openssl", "podman", "redis-server", "runc", "skopeo", "uidmap", "umoci",
+    "xfsprogs",
 ]  # fmt: skip
 SANITIZED = [
     f"tests/integration/test_{name}.py"

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [--rounds N] [FIGURE]...`: measures, and prints the table."""
+"""`python -m benchmarks [--rounds N] [--containers N] [FIGURE]...`: measures, and prints the table."""
 
 from __future__ import annotations
 
@@ -27,25 +27,39 @@ NAMES = (
     "layer",
     "layers",
     "oci",
+    "network_start",
+    "network_connect",
+    "network_speed",
+    "network_names",
+    "network_many",
 )
+GROUPS = {"networks": tuple(name for name in NAMES if name.startswith("network_"))}
+"""Several figures by one name."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=sys.modules["benchmarks"].__doc__)
     parser.add_argument(
-        "figures", nargs="*", metavar="FIGURE", help=f"of: {' '.join(NAMES)}; default: all of them"
+        "figures",
+        nargs="*",
+        metavar="FIGURE",
+        help=f"of: {' '.join((*NAMES, *GROUPS))}; default: all of them",
     )
     parser.add_argument(
         "--rounds", type=int, default=15, help="turns that each figure takes (the long ones take fewer)"
     )
+    parser.add_argument(
+        "--containers", type=int, default=500, help="on one network, where there are many (network_many)"
+    )
     arguments = parser.parse_args()
-    for name in set(arguments.figures) - set(NAMES):
-        parser.error(f"no figure {name!r}: there are {' '.join(NAMES)}")
+    figures = [name for one in arguments.figures for name in GROUPS.get(one, (one,))]
+    for name in set(figures) - set(NAMES):
+        parser.error(f"no figure {name!r}: there are {' '.join((*NAMES, *GROUPS))}")
     if os.geteuid() != 0:
         sys.exit("the benchmarks make containers: run them as root")
     rows: list[Row] = []
-    with ended_by_signals(), Bench(arguments.rounds) as bench:
-        for name in arguments.figures or NAMES:
+    with ended_by_signals(), Bench(arguments.rounds, arguments.containers) as bench:
+        for name in figures or NAMES:
             print(f"measuring {name} ...", file=sys.stderr, flush=True)
             try:
                 rows += importlib.import_module(f"benchmarks.figure_{name}").measure(bench)

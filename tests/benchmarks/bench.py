@@ -25,8 +25,10 @@ T = TypeVar("T")
 class Bench:
     """Owns every process, directory and cgroup that the figures make, but for containerlib's own."""
 
-    def __init__(self, rounds: int) -> None:
+    def __init__(self, rounds: int, containers: int = 500) -> None:
+        """`containers`: how many are on one network where there are many."""
         self.rounds = rounds
+        self.containers = containers
         self.directory = Path(tempfile.mkdtemp(prefix=f"{prefix()}-"))
         self.cgroup = f"/{prefix()}"
         self.runner = Runner()

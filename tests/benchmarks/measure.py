@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 Sample = Callable[[], float]
-"""Does the thing once. Returns what it cost: seconds, or bytes."""
+"""Does the thing once. Returns what it cost: seconds, or bytes; or how fast it was: bits a second."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table. A ratio is `ours / theirs`; `limit` is what it should not be above."""
+    """One line of the table. A ratio is `ours / theirs`; `limit` is what it should not be above, `least` not below."""
 
     figure: str
     peer: str
@@ -22,21 +22,26 @@ class Row:
     unit: str = "ms"
     limit: float | None = None
     note: str = ""
+    least: float | None = None
 
     @property
     def ratio(self) -> float | None:
         return self.ours / self.theirs if self.ours is not None and self.theirs else None
 
     def cells(self) -> list[str]:
-        ratio, limit = self.ratio, self.limit
-        verdict = "" if ratio is None or limit is None else "yes" if ratio <= limit else "NO"
+        ratio, goal, reached = self.ratio, "", True
+        if self.limit is not None:
+            goal, reached = f"<= {self.limit:.3g}", ratio is None or ratio <= self.limit
+        elif self.least is not None:
+            goal, reached = f">= {self.least:.3g}", ratio is None or ratio >= self.least
+        verdict = "" if ratio is None or not goal else "yes" if reached else "NO"
         return [
             self.figure,
             amount(self.ours, self.unit),
             self.peer,
             amount(self.theirs, self.unit),
             "" if ratio is None else f"{ratio:.3f}",
-            "" if limit is None else f"<= {limit:.3g}",
+            goal,
             verdict,
             self.note,
         ]
@@ -103,7 +108,13 @@ def compare(
 def amount(value: float | None, unit: str) -> str:
     if value is None:
         return "-"
-    scaled = {"ms": value * 1e3, "s": value, "KiB": value / 1024}[unit]
+    scaled = {
+        "us": value * 1e6,
+        "ms": value * 1e3,
+        "s": value,
+        "KiB": value / 1024,
+        "Gbit/s": value / 1e9,
+    }[unit]
     return f"{scaled:.0f} {unit}" if scaled >= 1000 else f"{scaled:.2f} {unit}"
 
 

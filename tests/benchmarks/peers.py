@@ -85,7 +85,13 @@ class Podman:
     """podman with storage, state and cgroups of its own under `directory`."""
 
     def __init__(
-        self, runner: Runner, directory: Path, cgroup: str, *, temporary: Path | None = None
+        self,
+        runner: Runner,
+        directory: Path,
+        cgroup: str,
+        *,
+        temporary: Path | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         """`temporary` is where a pull keeps blobs meanwhile; podman's default is on the disk."""
         if shutil.which("podman") is None:
@@ -103,7 +109,7 @@ class Podman:
             str(directory / "tmp"),
         )
         variables = ("env", f"TMPDIR={temporary}") if temporary else ()
-        self._command = (
+        self._command: Sequence[str] = (
             *variables,
             "podman",
             *places,
@@ -111,8 +117,10 @@ class Podman:
             "cgroupfs",
             "--events-backend",
             "file",
+            *options,
         )
-        self._isolation = ("--network", "none", "--cgroup-parent", cgroup, *NO_RAISE)
+        self._limits: Sequence[str] = ("--cgroup-parent", cgroup, *NO_RAISE)
+        self._isolation = ("--network", "none", *self._limits)
 
     def load(self, archive: Path) -> None:
         self._call("load", "--input", str(archive))
@@ -182,7 +190,8 @@ class Docker:
     """dockerd, with the containerd that it starts, and the docker command line that asks it.
 
     Its state is under `directory`, its mounts in a namespace of its own, and there it has its own /run, and
-    layers over /etc and /opt, where it writes as well. It sets no network rule, as it has no bridge.
+    layers over /etc and /opt, where it writes as well. It sets no network rule, as it has no bridge; the
+    one of `peers_networks.py` has both, on a host's network of its own.
     """
 
     START_SECONDS = 30.0
@@ -193,13 +202,12 @@ class Docker:
         'mount -t overlay -o "lowerdir=/$name,upperdir=$0/$name/upper,workdir=$0/$name/work" overlay "/$name"; '
         'done; exec "$@"'
     )
-    OPTIONS = (
+    OPTIONS = ("--storage-driver=overlay2", "--exec-opt=native.cgroupdriver=cgroupfs")
+    NETWORK: tuple[str, ...] = (
         "--bridge=none",
         "--iptables=false",
         "--ip6tables=false",
         "--ip-forward=false",
-        "--storage-driver=overlay2",
-        "--exec-opt=native.cgroupdriver=cgroupfs",
     )
 
     def __init__(self, runner: Runner, directory: Path, cgroup: str) -> None:
@@ -214,7 +222,7 @@ class Docker:
         self._runner = runner
         self._log = directory / "log"
         socket = f"unix://{directory}/socket"
-        self._command = ("docker", "--config", str(directory / "client"), "--host", socket)
+        self._command: Sequence[str] = ("docker", "--config", str(directory / "client"), "--host", socket)
         settings = directory / "daemon.json"
         settings.write_text("{}")
         places = (
@@ -264,7 +272,7 @@ class Docker:
     def _start(self, directory: Path, *places: str) -> int:
         """A pidfd of the daemon, which the runner adopts."""
         in_namespace = ("unshare", "--mount", "--propagation", "private", "sh", "-c", self.NAMESPACE)
-        daemon = (*in_namespace, str(directory / "layer"), "dockerd", *places, *self.OPTIONS)
+        daemon = (*in_namespace, str(directory / "layer"), "dockerd", *places, *self.OPTIONS, *self.NETWORK)
         background = 'log=$0; "$@" > "$log" 2>&1 & echo $!'
         return os.pidfd_open(int(self._runner.run("sh", "-c", background, str(self._log), *daemon).output))
 

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +44,9 @@ class CommandError(Exception):
 class Runner:
     """The caller's side: starts the small process, and asks it."""
 
-    def __init__(self) -> None:
+    def __init__(self, enter: Sequence[str] = (), prepare: str = ":") -> None:
+        """`enter` is before the command, in a host's network; `prepare` is what a shell does there first."""
+        self._enter, self._prepare = tuple(enter), prepare
         self._process = self._start()
 
     @property
@@ -79,10 +82,10 @@ class Runner:
     def seconds(self, *argv: str) -> float:
         return self.run(*argv).seconds
 
-    @staticmethod
-    def _start() -> subprocess.Popen[str]:
+    def _start(self) -> subprocess.Popen[str]:
         """In a session of its own: a terminal's interrupt is for the caller, who still has to clear away."""
-        command = ["unshare", "--mount", "--propagation", "private", sys.executable, "-S", __file__]
+        shell = ("sh", "-c", f'set -e; {self._prepare}; exec "$@"', "sh", sys.executable, "-S", __file__)
+        command = [*self._enter, "unshare", "--mount", "--propagation", "private", *shell]
         pipe = subprocess.PIPE
         return subprocess.Popen(
             command, stdin=pipe, stdout=pipe, text=True, bufsize=1, start_new_session=True

@@ -19,6 +19,7 @@ from benchmarks.runner import Runner
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers and mount namespaces")
 
 TESTS = Path(__file__).parents[1]
+PROGRAMS = {"podman": "podman", "crun": "crun", "dockerd": "docker.io", "iperf3": "iperf3", "cc": "gcc"}
 PLACES = (Path("/tmp"), Path("/dev/shm"), Path("/run"))
 
 
@@ -45,17 +46,24 @@ def told(words: str) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("moment", ["crun", "podman", "log"])
+@pytest.mark.parametrize("moment", ["crun", "podman", "log", "network", "dockerd"])
 def test_benchmarks_that_are_ended_leave_nothing(
     number: signal.Signals, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not (shutil.which("podman") and shutil.which("crun")):
-        pytest.skip("no podman or no crun: install them")
+    for program, package in PROGRAMS.items():
+        if shutil.which(program) is None:
+            pytest.skip(f"no {program}: install {package}")
     monkeypatch.setenv("TMPDIR", "/tmp")
-    figure = "logs" if moment == "log" else "run"
+    figure = {"log": "logs", "network": "network_many", "dockerd": "network_start"}.get(moment, "run")
     command = [sys.executable, "-m", "benchmarks", "--rounds", "1", figure]
     variables = {**os.environ, "PYTHONPATH": str(TESTS), "PYTHONSAFEPATH": "1"}
-    waited = {"crun": "/tmp/{}-*/crun", "podman": "/run/{}-*/overlay", "log": "/tmp/{}-*/their-gate"}
+    waited = {
+        "crun": "/tmp/{}-*/crun",
+        "podman": "/run/{}-*/overlay",
+        "log": "/tmp/{}-*/their-gate",
+        "network": "/tmp/{}-*/host-*/root/containers/*/log",
+        "dockerd": "/tmp/{}-*/host-*/docker/socket",
+    }
     with subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         pattern = waited[moment].format(f"containerlib-bench-{process.pid}")
         deadline = time.monotonic() + 120
