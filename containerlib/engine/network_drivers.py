@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from containerlib.networking.subnets import Addresses
     from containerlib.store import NetworkRecord
 
-__all__ = ["maker", "network_of", "routes", "unwire", "wire"]
+__all__ = ["is_known", "maker", "network_of", "routes", "unwire", "wire"]
 
 
 def maker(
@@ -74,6 +74,11 @@ def network_of(record: NetworkRecord) -> BridgeNetwork | DirectNetwork:
     if record.driver != "bridge":
         return DirectNetwork.of(record.id, record.driver, record.settings)
     return BridgeNetwork.of(record.id, record.settings)
+
+
+def is_known(core: Core, network: BridgeNetwork | DirectNetwork) -> bool:
+    """Whether the packet filter knows it; of one without a bridge it knows nothing. Raises: StageError."""
+    return isinstance(network, DirectNetwork) or bridge.is_known(network, core.filter)
 
 
 def wire(core: Core, network: BridgeNetwork | DirectNetwork, place: Endpoint) -> Wiring:

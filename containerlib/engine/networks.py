@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import evolve, frozen
 
+from containerlib.engine.instance import Instance
 from containerlib.engine.leftovers import take_back
-from containerlib.engine.network_drivers import maker, network_of, wire
+from containerlib.engine.network_drivers import is_known, maker, network_of, wire
 from containerlib.engine.wiring import links
-from containerlib.errors import AlreadyExists, Conflict, InvalidArgument
+from containerlib.errors import AlreadyExists, Conflict, InvalidArgument, NotFound
 from containerlib.networking import Names, bridge, names, subnets
 from containerlib.networking.bridge import BridgeNetwork, Endpoint, Wiring
 from containerlib.networking.direct import DirectNetwork
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from socket import socket as Socket  # noqa: N812 - a word of the recipe is called so
 
     from containerlib.engine.core import Core
-    from containerlib.engine.instance import Instance
+    from containerlib.networking.netlink import Request
     from containerlib.networking.netlink.route import Address, Subnet
     from containerlib.runtime.plan.op import Op
 
@@ -52,6 +53,7 @@ __all__ = [
     "find",
     "forget_names",
     "links_of",
+    "mend",
     "names_inside",
     "networks_of",
     "number_of",
@@ -285,7 +287,10 @@ def wirings_of(instance: Instance, endpoints: Sequence[EndpointRecord]) -> Seque
 
     Raises: StageError(stage="network").
     """
-    return [wire(instance.core, network, place) for network, place in places_of(instance, endpoints)]
+    core, places = instance.core, places_of(instance, endpoints)
+    if not all(is_known(core, network) for network, _ in places):
+        mend(core)
+    return [wire(core, network, place) for network, place in places]
 
 
 def places_of(
@@ -376,11 +381,36 @@ def published(instance: Instance) -> tuple[PublishedPort, ...]:
 
 
 def reclaim(core: Core) -> None:
-    """Takes back what containers had of the host's network whose supervisors were killed."""
+    """Takes back what containers had of the host's network whose supervisors were killed; mends the others'."""
     networks = core.store.networks.list()
     if networks or core.names.any():
         _tell_names(core)
     take_back(core, networks)
+    mend(core)
+
+
+def mend(core: Core) -> None:
+    """What the packet filter knew of the networks of running containers, where it does not know them any more: somebody
+    has emptied it (`nft flush ruleset`).
+
+    Raises: StageError(stage="network").
+    """
+    for record in core.store.networks.list():
+        network = network_of(record)
+        endpoints = core.store.networks.endpoints(record.id)
+        running = [one.container_id for one in endpoints if has_shim(core.directory(one.container_id))]
+        if running and isinstance(network, BridgeNetwork) and not is_known(core, network):
+            batches = [batch for each in running for batch in _known_on(core, each, network)]
+            bridge.ensure(network, core.filter, batches)
+
+
+def _known_on(core: Core, container_id: str, network: BridgeNetwork) -> Iterator[Sequence[Request]]:
+    """What the packet filter knows of the container as one of that network."""
+    with contextlib.suppress(NotFound):  # it is removed meanwhile
+        instance = Instance.of(core, core.store.containers.get(container_id))
+        for one, place in places_of(instance, core.store.networks.endpoints_of(container_id)):
+            if one.id == network.id:
+                yield bridge.wire(network, 0, place).host
 
 
 def _tell_names(core: Core) -> None:

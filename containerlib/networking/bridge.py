@@ -38,6 +38,7 @@ __all__ = [
     "described",
     "ensure",
     "inside",
+    "is_known",
     "remove",
     "routes",
     "wire",
@@ -176,11 +177,18 @@ def routes(network: BridgeNetwork, endpoint: Endpoint) -> tuple[Request, ...]:
     )
 
 
-def ensure(network: BridgeNetwork, kept: KeptNetlink) -> int:
+def is_known(network: BridgeNetwork, kept: KeptNetlink) -> bool:
+    """Whether the packet filter knows it. Raises: StageError(stage="network")."""
+    with kept.use() as filter_:
+        return firewall.knows(filter_, network.device)
+
+
+def ensure(network: BridgeNetwork, kept: KeptNetlink, running: Sequence[Sequence[Request]] = ()) -> int:
     """The index of its bridge, which is there after it, with all that belongs to it.
 
-    What the packet filter knows of it comes last: a bridge that it does not know may lack something, since whoever made
-    it may have been killed meanwhile.
+    `running`: what the packet filter is to know of its containers (`Wiring.host`), where it does not know the network.
+    The network itself comes last: a bridge that it does not know may lack something, since whoever made it may have
+    been killed meanwhile.
 
     Raises: StageError(stage="network").
     """
@@ -195,6 +203,8 @@ def ensure(network: BridgeNetwork, kept: KeptNetlink) -> int:
             _make(kernel, network)
         if not is_whole:
             filter_.run(firewall.install(filter_))
+            for batch in running:
+                filter_.run(batch)
             filter_.run(firewall.network_elements(network.device, internal=network.internal))
     return socket.if_nametoindex(network.device)
 

@@ -103,6 +103,12 @@ def others() -> list[str]:
     return [nft("--stateless", "list", "table", *name) for name in names if name[1] != "containerlib"]
 
 
+def ours() -> list[str]:
+    """Every word of our tables, elements in any order."""
+    tables = [nft("list", "table", family, "containerlib") for family in ("inet", "bridge")]
+    return sorted("".join(tables).replace(",", " ").split())
+
+
 def published(outside: Machine, seconds: float = 10.0) -> None:
     until(lambda: said(outside) == "well\n", seconds)
 
@@ -159,15 +165,30 @@ def test_what_the_host_drops_stays_dropped(
     del engine
 
 
-def test_table_that_the_host_flushed_is_there_again_with_the_next_start(
-    engine: cl.Engine, box: cl.ContainerRecipe, outside: Machine
+@pytest.mark.parametrize("by", ["start", "connect", "reconcile"])
+def test_rules_that_the_host_flushed_are_there_again(
+    engine: cl.Engine, box: cl.ContainerRecipe, outside: Machine, by: str
 ) -> None:
-    with engine.network("other").create() as other, box.join(other).start("sleep", "600") as stranger:
-        with box.join("bridge").start("sleep", "600"):
-            nft("flush", "ruleset")
-            with box.publish(80, host=8080).start(*SERVE) as server:
-                published(outside)
-                assert reaches(server, "198.51.100.2")
-                assert not reaches(stranger, address_of(server))
-                assert "8080" in elements("any4")
-            assert not elements("any4")
+    """For all that runs: its ports, and that nobody reaches it from outside or from another network."""
+    with (
+        engine.network("inner").internal().create() as inner,
+        engine.network("other").create() as other,
+        box.join(inner).start("sleep", "600"),
+        box.join(other).start("sleep", "600") as stranger,
+        box.publish(80, host=8080).start(*SERVE) as server,
+    ):
+        before = ours()
+        nft("flush", "ruleset")
+        if by == "start":
+            box.join(other).run("true")
+        elif by == "connect":
+            inner.connect(stranger)
+            inner.disconnect(stranger)
+        else:
+            engine.reconcile()
+        until(lambda: ours() == before)
+        published(outside)
+        assert reaches(server, "198.51.100.2")
+        assert not outside.run("busybox", "nc", "-w", "1", address_of(server), "80").stdout
+        assert not reaches(stranger, address_of(server))
+    assert not elements("any4")
