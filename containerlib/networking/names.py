@@ -128,20 +128,27 @@ class NameFiles:
         """A resolver has the old one, or the new one."""
         path = f"{self.directory}/{name}"
         temporary = f"{path}.{os.getpid()}"
+        while True:
+            with _staged(path):
+                self._write_aside(temporary, data)
+            with contextlib.suppress(FileNotFoundError), _staged(path):  # `forget_others`, by another process
+                os.rename(temporary, path)  # noqa: PTH104
+                return
+
+    def _write_aside(self, path: str, data: bytes) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        with _staged(path):
-            try:
-                descriptor = os.open(temporary, flags, 0o644)
-            except FileNotFoundError:
+        try:
+            descriptor = os.open(path, flags, 0o644)
+        except FileNotFoundError:
+            with contextlib.suppress(FileExistsError):
                 os.mkdir(self.directory)  # noqa: PTH102 - a str
-                self._open_up()
-                descriptor = os.open(temporary, flags, 0o644)
-            try:
-                os.fchmod(descriptor, 0o644)
-                os.write(descriptor, data)
-            finally:
-                os.close(descriptor)
-            os.rename(temporary, path)  # noqa: PTH104
+            self._open_up()
+            descriptor = os.open(path, flags, 0o644)
+        try:
+            os.fchmod(descriptor, 0o644)
+            os.write(descriptor, data)
+        finally:
+            os.close(descriptor)
 
     def _open_up(self) -> None:
         """Resolvers are nobody, and the caller's umask may be 077."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -102,3 +104,24 @@ def test_servers_of_a_resolv_conf() -> None:
         Server(ip_address("::1")),
         Server(ip_address("fe80::1%lo"), 53, 1),
     ]
+
+
+def test_view_is_written_while_another_process_forgets_the_others(files: NameFiles) -> None:
+    """Who does so sees a file that is half written, and cannot know whose it is."""
+    known = "1" * 64
+    files.show(known, [], [])
+    written = threading.Event()
+
+    def forget() -> None:
+        while not written.is_set():
+            files.forget_others([], [known])
+
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(forget)
+        try:
+            for _ in range(2000):
+                files.show(known, ["2" * 64], [])
+        finally:
+            written.set()
+        other.result()
+    assert [path.name for path in Path(files.directory).iterdir()] == [f"{known}.view"]
