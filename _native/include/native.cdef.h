@@ -143,7 +143,8 @@ enum clib_op_kind {
     CLIB_OP_NETLINK,  /* data: messages, n0 protocol and << 32 an errno that is none, n1 where in them the pid
                          of  the first process goes or 0, n2 how many answers come */
     CLIB_OP_RESOLVER, /* t0 host directory of names, t1 the file in it of what the container sees: starts who
-                         answers for names in the container's network namespace */
+                         answers for names in the container's network namespace, where the numbers and data
+                         are those of a NETLINK that leads there */
     CLIB_OP_KINDS
 };
 

@@ -29,6 +29,7 @@ static enum payload payload_of(uint32_t kind) {
     case CLIB_OP_TREE:
     case CLIB_OP_SECRET:
     case CLIB_OP_NETLINK:
+    case CLIB_OP_RESOLVER:
         return PAYLOAD_BYTES;
     case CLIB_OP_NONE:
     case CLIB_OP_REBIRTH:
@@ -43,7 +44,6 @@ static enum payload payload_of(uint32_t kind) {
     case CLIB_OP_IO_PRIORITY:
     case CLIB_OP_LABEL:
     case CLIB_OP_LINKS:
-    case CLIB_OP_RESOLVER:
     case CLIB_OP_HOLD:
     case CLIB_OP_CGROUP_JOIN:
     case CLIB_OP_UNSHARE:

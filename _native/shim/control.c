@@ -159,6 +159,8 @@ static void answer_change(struct shim *shim, struct client *client) {
         .kind = CLIB_MESSAGE_DONE, .version = CLIB_PROTOCOL_VERSION, .value = {-result, failed}};
     if (channel_send(client->fd, &done, -1) < 0)
         drop(shim, client);
+    if (result == 0)
+        links_changed(shim);
 }
 
 static void handle(struct shim *shim, struct client *client, const struct clib_message *message, int *fds,

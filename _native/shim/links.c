@@ -4,12 +4,14 @@
  *   links   read at each start, and at the end
  *     before: HANDOVER n, n ops in the host's namespace; then ops in the container's
  *     after:  ops in the host's namespace, whatever becomes of them
- *   relink  likewise, its "before" alone: the way from the links as they were to those that the file says now
+ *   relink  the way from the links as they were to those that the file says now; its "after" when whoever
+ * asked for it has heard
  *
  * So a container is connected and disconnected while it runs, and its next run finds it so. */
 #include "shim.h"
 
 #include <linux/sched.h>
+#include <linux/signal.h>
 
 static int map_file(const struct shim *shim, const char *name, struct plan *plan) {
     cleanup_close int fd =
@@ -34,7 +36,7 @@ int network_leave(int own) {
 
 static int run_outside(struct shim *shim, const struct plan *plan, const struct clib_op *op) {
     if (op->kind == CLIB_OP_RESOLVER)
-        return names_start(shim, op_text(plan, op, 0), op_text(plan, op, 1));
+        return names_start(shim, plan, op);
     return op->kind == CLIB_OP_NETLINK ? netlink_run(plan, op, shim->pid, &shim->filter) : -EINVAL;
 }
 
@@ -97,14 +99,31 @@ int links_change(struct shim *shim, int *failed) {
     return result;
 }
 
+static void run_after(const struct plan *plan, int *filter) {
+    uint32_t first = plan->header->before_count + plan->header->started_count;
+    for (uint32_t i = 0; i < plan->header->after_count; i++)
+        if (plan->ops[first + i].kind == CLIB_OP_NETLINK)
+            netlink_run(plan, &plan->ops[first + i], 0, filter);
+}
+
+/* By a child: the kernel takes its time to remove a device, and lets others go on meanwhile. */
+void links_changed(struct shim *shim) {
+    struct plan plan;
+    if (map_file(shim, "relink", &plan) < 0)
+        return;
+    if (plan.header->after_count && sys(clone, SIGCHLD, 0) == 0) {
+        close_others(NULL, 0);
+        run_after(&plan, NULL);
+        leave(0);
+    }
+    plan_unmap(&plan);
+}
+
 void links_end(struct shim *shim) {
     struct plan plan;
     names_end(shim);
     if (map_file(shim, "links", &plan) < 0)
         return;
-    uint32_t first = plan.header->before_count + plan.header->started_count;
-    for (uint32_t i = 0; i < plan.header->after_count; i++)
-        if (plan.ops[first + i].kind == CLIB_OP_NETLINK)
-            netlink_run(&plan, &plan.ops[first + i], 0, &shim->filter);
+    run_after(&plan, &shim->filter);
     plan_unmap(&plan);
 }

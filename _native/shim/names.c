@@ -27,14 +27,16 @@ static int bound(int kind) {
     return result < 0 ? (int)result : take_fd(&socket);
 }
 
-static int bind_in(int pid, int sockets[2]) {
+/* in the container's network namespace */
+static int prepare(int pid, const struct plan *plan, const struct clib_op *op, int sockets[2]) {
     int own = network_enter(pid);
     if (own < 0)
         return own;
     sockets[0] = bound(SOCK_DGRAM_);
     sockets[1] = bound(SOCK_STREAM_);
+    int led = netlink_run(plan, op, 0, NULL);
     int left = network_leave(own);
-    return left < 0 ? left : sockets[0] < 0 ? sockets[0] : sockets[1] < 0 ? sockets[1] : 0;
+    return left < 0 ? left : sockets[0] < 0 ? sockets[0] : sockets[1] < 0 ? sockets[1] : led;
 }
 
 static _Noreturn void serve(int directory, const int sockets[2], const char *view, int parent) {
@@ -48,21 +50,22 @@ static _Noreturn void serve(int directory, const int sockets[2], const char *vie
     resolver_serve(resolver);
 }
 
-int names_start(struct shim *shim, const char *path, const char *view) {
+int names_start(struct shim *shim, const struct plan *plan, const struct clib_op *op) {
     if (shim->resolver >= 0) /* of this run, which was connected before */
         return 0;
-    cleanup_close int directory = (int)sys(openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    cleanup_close int directory =
+        (int)sys(openat, AT_FDCWD, op_text(plan, op, 0), O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0)
         return directory;
     int sockets[2] = {-1, -1}, pidfd = -1;
-    int result = bind_in(shim->pid, sockets);
+    int result = prepare(shim->pid, plan, op, sockets);
     cleanup_close int datagrams = sockets[0], listener = sockets[1];
     if (result < 0)
         return result;
     int parent = (int)sys(getpid);
     int pid = (int)sys(clone, CLONE_PIDFD | SIGCHLD, 0, &pidfd);
     if (pid == 0)
-        serve(directory, sockets, view, parent);
+        serve(directory, sockets, op_text(plan, op, 1), parent);
     if (pid < 0)
         return pid;
     shim->resolver = pidfd;

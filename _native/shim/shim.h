@@ -266,6 +266,8 @@ int link_move(int pid, const char *name, const char *new_name);
 int links_make(struct shim *shim);
 /* while it runs; *failed is the op that did, counted from 1, or 0 */
 int links_change(struct shim *shim, int *failed);
+/* and what follows, when that has been told */
+void links_changed(struct shim *shim);
 /* the container has ended */
 void links_end(struct shim *shim);
 /* A socket belongs to the network namespace that it was made in. This process has one thread, and comes back:
@@ -277,8 +279,8 @@ int network_leave(int own);
  * first, that stays open, since to close one is to wait for what was removed lately; NULL: none does */
 int netlink_run(const struct plan *plan, const struct clib_op *op, int pid, int *filter);
 
-/* names.c: who answers for names, until the end of the run, by the file `view` of that directory */
-int names_start(struct shim *shim, const char *directory, const char *view);
+/* names.c: who answers for names, until the end of the run */
+int names_start(struct shim *shim, const struct plan *plan, const struct clib_op *op);
 void names_end(struct shim *shim);
 
 /* after.c */

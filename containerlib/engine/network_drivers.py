@@ -89,10 +89,11 @@ def wire(core: Core, network: BridgeNetwork | DirectNetwork, place: Endpoint) ->
 
 
 def unwire(network: BridgeNetwork | DirectNetwork, place: Endpoint) -> tuple[Wiring, Sequence[Request]]:
-    """What connected a container, and what is removed in its own namespace to disconnect it."""
+    """What connected a container, and what its own namespace is told to disconnect it."""
     if isinstance(network, DirectNetwork):
         return direct.wire(network, 0, place), (route.remove(place.interface),)
-    return bridge.wire(network, 0, place), ()
+    # with its routes, and its end on the bridge has no carrier
+    return bridge.wire(network, 0, place), (route.change(name=place.interface, up=False),)
 
 
 def routes(network: BridgeNetwork | DirectNetwork, place: Endpoint) -> Sequence[Request]:

@@ -19,7 +19,7 @@ from attrs import evolve, frozen
 from containerlib.engine.instance import Instance
 from containerlib.engine.leftovers import take_back
 from containerlib.engine.network_drivers import is_known, maker, network_of, wire
-from containerlib.engine.wiring import links
+from containerlib.engine.wiring import links, resolver
 from containerlib.errors import AlreadyExists, Conflict, InvalidArgument, NotFound
 from containerlib.networking import Names, bridge, names, subnets
 from containerlib.networking.bridge import BridgeNetwork, Endpoint, Wiring
@@ -30,7 +30,6 @@ from containerlib.networking.names import RESOLVER, Line, Server
 from containerlib.networking.netlink import Netlink, route
 from containerlib.networking.reservation import Reservation, adopt, reserve_one
 from containerlib.networking.subnets import Addresses
-from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.links import NO_LINKS, Links
 from containerlib.runtime.supervisor import has_shim
 from containerlib.spec.options import ContainerOptions, NetworkOption, PortOption
@@ -312,7 +311,7 @@ def resolver_of(instance: Instance, endpoints: Sequence[EndpointRecord]) -> Op:
     """Who answers for names, who knows these networks from now on, and whom to ask for others."""
     networks = [network_of(instance.core.store.networks.get(one.network_id)) for one in endpoints]
     view = instance.core.names.show(instance.id, [one.id for one in networks], _servers(instance, networks))
-    return ops.resolver(instance.core.names.directory, view)
+    return resolver(instance.core.names.directory, view)
 
 
 def _servers(instance: Instance, networks: Sequence[BridgeNetwork | DirectNetwork]) -> Sequence[Server]:

@@ -13,7 +13,7 @@ from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.links import Links
 from containerlib.runtime.plan.op import Op
 
-__all__ = ["connection", "disconnection", "links"]
+__all__ = ["connection", "disconnection", "links", "resolver"]
 
 
 def links(wirings: Iterable[Wiring], resolver: Op) -> Links:
@@ -21,7 +21,7 @@ def links(wirings: Iterable[Wiring], resolver: Op) -> Links:
     made = [_links(wiring) for wiring in wirings]
     return Links(
         (*(op for one in made for op in one.host), resolver),
-        (*(op for one in made for op in one.own), *_redirect()),
+        tuple(op for one in made for op in one.own),
         tuple(op for one in made for op in one.end),
     )
 
@@ -29,35 +29,30 @@ def links(wirings: Iterable[Wiring], resolver: Op) -> Links:
 def connection(wiring: Wiring, resolver: Op) -> Links:
     """What connects a container that runs. It may have a resolver."""
     made = _links(wiring)
-    return Links((*made.host, resolver), (*made.own, *_redirect()))
+    return Links((*made.host, resolver), made.own)
 
 
-def disconnection(device: str, wiring: Wiring, routes: Sequence[Request]) -> Links:
-    """The opposite; `routes`: what is to lead through another place of its now."""
-    gone = [
-        ops.netlink(
-            Netlink.NETFILTER, packed(batch), _subject(batch), answers=_answers(batch), tolerated=errno.ENOENT
-        )
-        for batch in wiring.end
-    ]
-    removal = ops.netlink(
-        Netlink.ROUTE, packed([route.remove(device)]), f"link {device}", answers=1, tolerated=errno.ENODEV
-    )
-    return Links((*gone, removal), tuple(_ops(Netlink.ROUTE, routes)))
+def disconnection(device: str, wiring: Wiring, inside: Sequence[Request]) -> Links:
+    """The opposite; `inside`: what becomes of the container's own namespace.
+
+    The device goes when the container has been disconnected: that takes the kernel some 20 ms.
+    """
+    gone = [_tolerant(Netlink.NETFILTER, batch, errno.ENOENT) for batch in wiring.end]
+    own = [_tolerant(Netlink.ROUTE, [request], errno.ENODEV) for request in inside]
+    removal = _tolerant(Netlink.ROUTE, [route.remove(device)], errno.ENODEV)
+    return Links(tuple(gone), tuple(own), (removal,))
+
+
+def resolver(directory: str, view: str) -> Op:
+    """Who answers for names, by the file `view` of that directory."""
+    requests, messages = _redirect()
+    return ops.resolver(directory, view, Netlink.NETFILTER, messages, answers=_answers(requests))
 
 
 @functools.cache
-def _redirect() -> Sequence[Op]:
+def _redirect() -> tuple[Sequence[Request], bytes]:
     requests = names.redirect()
-    return (
-        ops.netlink(
-            Netlink.NETFILTER,
-            packed(requests),
-            _subject(requests),
-            answers=_answers(requests),
-            tolerated=errno.EEXIST,
-        ),
-    )
+    return requests, packed(requests)
 
 
 def _links(wiring: Wiring) -> Links:
@@ -82,9 +77,13 @@ def _pair(wiring: Wiring) -> Op:
 
 
 def _ops(protocol: int, requests: Sequence[Request]) -> Sequence[Op]:
-    if not requests:
-        return ()
-    return (ops.netlink(protocol, packed(requests), _subject(requests), answers=_answers(requests)),)
+    return (_tolerant(protocol, requests, 0),) if requests else ()
+
+
+def _tolerant(protocol: int, requests: Sequence[Request], tolerated: int) -> Op:
+    return ops.netlink(
+        protocol, packed(requests), _subject(requests), answers=_answers(requests), tolerated=tolerated
+    )
 
 
 def _answers(requests: Sequence[Request]) -> int:

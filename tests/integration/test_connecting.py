@@ -69,7 +69,7 @@ def test_running_container_is_connected_and_disconnected(engine: cl.Engine, box:
             with pytest.raises(cl.AlreadyExists, match="already"):
                 back.connect(web)
             back.disconnect(web)
-            assert sorted(devices(web)) == ["eth0", "lo"]
+            until(lambda: sorted(devices(web)) == ["eth0", "lo"])
             assert not answers(web, there)
             assert db.exec("nslookup", "site", check=False).exit_code
             assert web.inspect().networks == ("front",)
@@ -101,7 +101,7 @@ def test_what_is_connected_stays_so_in_the_next_runs(engine: cl.Engine, box: cl.
             before = container.inspect().pid
             os.kill(before or 0, signal.SIGKILL)
             until(lambda: container.inspect().pid not in (before, None))
-            assert sorted(devices(container)) == ["eth1", "lo"]
+            until(lambda: sorted(devices(container)) == ["eth1", "lo"])
             assert gateway(container) == [address(two, 1)]
 
 
@@ -141,7 +141,7 @@ def test_container_without_a_network_gets_one_and_its_resolver(
                 assert answers(db, one.name)
                 assert one.exec("cat", "/etc/resolv.conf").text.splitlines()[0] == "nameserver 127.0.0.11"
                 back.disconnect(one)
-                assert sorted(devices(one)) == ["lo"]
+                until(lambda one=one: sorted(devices(one)) == ["lo"])
                 back.connect(one)
                 assert answers(one, "db")
 
@@ -153,7 +153,7 @@ def test_stopped_container_is_connected_at_its_next_start(engine: cl.Engine, box
             two.connect(container)
             one.disconnect(container)
             container.start()
-            assert sorted(devices(container)) == ["eth1", "lo"]
+            until(lambda: sorted(devices(container)) == ["eth1", "lo"])
 
 
 def test_published_ports_go_with_their_network(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
@@ -244,4 +244,4 @@ def test_who_is_killed_on_the_way_leaves_a_container_as_the_database_says(
             if "back" in connected:
                 assert answers(web, "web.back")
                 back.disconnect(web)
-            assert sorted(devices(web)) == ["eth0", "lo"]
+            until(lambda: sorted(devices(web)) == ["eth0", "lo"])

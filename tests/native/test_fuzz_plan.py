@@ -23,7 +23,7 @@ def test_plan_reader_survives_arbitrary_bytes(tmp_path: Path) -> None:
                 ops.command(["/newuidmap", "0", "1", "1"], ""),
                 ops.tree("/source", 1, "", uid_map="0 1 1\n", gid_map="0 1 1\n"),
                 ops.hook("/hook", ["hook", "x"], ["A=1"], "{}", "", timeout=1.0),
-                ops.resolver("/networks", "view"),
+                ops.resolver("/networks", "view", 12, b"12345678", answers=1),
                 ops.listener("/agent.sock", "{}"),
                 ops.link("eth0", "eth1"),
                 ops.memory("/", 1, "", size=4096),

@@ -151,9 +151,12 @@ def netlink(
     return Op(lib.CLIB_OP_NETLINK, origin, numbers, data=messages)
 
 
-def resolver(directory: str, view: str) -> Op:
-    """Who answers for names in the container, by the file `view` of that directory."""
-    return Op(lib.CLIB_OP_RESOLVER, "the container's resolver", texts=(directory, view))
+def resolver(directory: str, view: str, protocol: int, messages: bytes, *, answers: int) -> Op:
+    """Who answers for names in the container, by the file `view` of that directory; the messages lead to it there."""
+    numbers = (protocol, 0, answers)
+    return Op(
+        lib.CLIB_OP_RESOLVER, "the container's resolver", numbers, texts=(directory, view), data=messages
+    )
 
 
 def listener(path: str, state: str) -> Op:
