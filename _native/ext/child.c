@@ -4,7 +4,9 @@
 
 #include <linux/close_range.h>
 #include <linux/fcntl.h>
+#include <linux/if.h>
 #include <linux/sched.h>
+#include <linux/sockios.h>
 
 #include "syscall.h"
 #include "wire.h"
@@ -13,7 +15,7 @@
 #define AT_EMPTY_PATH 0x1000
 #endif
 
-enum { FD_PARKING = 16, STREAM = 1 };
+enum { FD_PARKING = 16, STREAM = 1, DATAGRAM = 2, INTERNET = 2 };
 
 int clib_spawn_child(void *argument) {
     struct clib_spawn_call *call = argument;
@@ -47,6 +49,29 @@ int clib_socket_child(void *argument) {
     if (result >= 0)
         result = sys(socket, call->family, STREAM | O_CLOEXEC | O_NONBLOCK, 0);
     call->socket = (int32_t)result;
+    sys(exit, 0);
+    return 0;
+}
+
+static long loopback_up(void) {
+    long socket = sys(socket, INTERNET, DATAGRAM | O_CLOEXEC, 0);
+    if (socket < 0)
+        return socket;
+    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+    long result = sys(ioctl, socket, SIOCSIFFLAGS, &request);
+    sys(close, socket);
+    return result;
+}
+
+/* as clib_socket_child */
+int clib_network_child(void *argument) {
+    int32_t *made = argument;
+    long result = sys(unshare, CLONE_NEWNET);
+    if (result >= 0)
+        result = loopback_up();
+    if (result >= 0)
+        result = sys(openat, AT_FDCWD, "/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    *made = (int32_t)result;
     sys(exit, 0);
     return 0;
 }

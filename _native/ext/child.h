@@ -16,3 +16,6 @@ struct clib_socket_call {
 };
 
 int clib_socket_child(void *call);
+
+/* `made`: an int32_t, a descriptor of a new network namespace whose loopback device is up, or -errno */
+int clib_network_child(void *made);

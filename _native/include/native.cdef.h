@@ -402,6 +402,11 @@ int clib_spawn(int exe_fd, int control_fd, int null_fd, int *pidfd, struct clib_
  * of the caller's threads goes there. Its descriptor or -errno. */
 int clib_socket_in(int pidfd, int family);
 
+/* A new network namespace, with its loopback device up, that lasts as long as it is mounted: on the file
+ * `path`. None of the caller's threads goes there. Each returns 0 or -errno. */
+int clib_network_keep(const char *path);
+int clib_network_let_go(const char *path);
+
 /* pidfd_open(2), pidfd_send_signal(2) and waitid(P_PIDFD). Each returns <0 with -errno. */
 int clib_pidfd_open(int pid);
 int clib_pidfd_signal(int pidfd, int signal);

@@ -97,6 +97,16 @@ def socket_in(pidfd: int, family: int) -> socket.socket:
     return socket.socket(family, socket.SOCK_STREAM, fileno=_checked(lib.clib_socket_in(pidfd, family)))
 
 
+def keep_network(path: str) -> None:
+    """Mounts a new network namespace on the file `path`, which lasts as long as that. Raises: OSError."""
+    _checked(lib.clib_network_keep(os.fsencode(path)), path)
+
+
+def let_go_of_network(path: str) -> None:
+    """Raises: OSError."""
+    _checked(lib.clib_network_let_go(os.fsencode(path)), path)
+
+
 def become_subreaper() -> None:
     """Makes this process adopt the orphans among its descendants (PR_SET_CHILD_SUBREAPER). Raises: OSError."""
     _checked(lib.clib_become_subreaper())

@@ -35,6 +35,7 @@ def test_child_calls_nobody(tmp_path: Path) -> None:
     symbols = subprocess.run(["nm", target], check=True, capture_output=True, text=True).stdout
     assert " T clib_spawn_child" in symbols
     assert " T clib_socket_child" in symbols
+    assert " T clib_network_child" in symbols
     undefined = [
         line for line in symbols.splitlines() if " U " in line and "_GLOBAL_OFFSET_TABLE_" not in line
     ]
