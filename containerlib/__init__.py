@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         ExitError,
         InvalidArgument,
         NotFound,
+        PluginError,
         RegistryError,
         StageError,
         Timeout,
@@ -91,6 +92,7 @@ __all__ = [
     "Network",
     "NetworkRecipe",
     "NotFound",
+    "PluginError",
     "Process",
     "ProcessInfo",
     "Progress",
@@ -137,7 +139,7 @@ if not TYPE_CHECKING:  # a type checker sees the imports above, and would take a
         "engine.stats": "Stats",
         "engine.usage": "ProcessInfo",
         "errors": (
-            "AlreadyExists BuildError Conflict Error ExitError InvalidArgument NotFound RegistryError "
+            "AlreadyExists BuildError Conflict Error ExitError InvalidArgument NotFound PluginError RegistryError "
             "StageError Timeout Unauthorized Unavailable Unsupported"
         ),
         "fluent.checks": "command http tcp",

@@ -12,6 +12,7 @@
     ├── RegistryError                  .status .code .request
     ├── ExitError                      .argv .exit_code .stdout .stderr .signal .oom_killed
     ├── BuildError                     .step .line .log_tail
+    ├── PluginError                    .plugin .command .code .details
     └── StageError (OSError)           .stage .errno .detail
 
 Facts are attributes, the message is derived from them, and `http_status` is what an HTTP adapter answers. Context is
@@ -38,6 +39,7 @@ __all__ = [
     "ExitError",
     "InvalidArgument",
     "NotFound",
+    "PluginError",
     "RegistryError",
     "StageError",
     "Timeout",
@@ -203,6 +205,28 @@ class BuildError(Error):
         self.step = step
         self.line = line
         self.log_tail: tuple[str, ...] = tuple(log_tail)
+
+
+class PluginError(Error):
+    """A program that the caller has named said no, or something that it may not say.
+
+    `plugin` is its path, `command` what it was asked for (`ADD`), `code` its own of the failure (0: it gave none),
+    `details` what more it said of it.
+    """
+
+    http_status = 502
+
+    def __init__(
+        self, message: str, *, plugin: str = "", command: str = "", code: int = 0, details: str = ""
+    ) -> None:
+        subject = " ".join(part for part in (plugin, command) if part)
+        said = f"{subject}: {message}" if subject else message
+        number = f" (code {code})" if code else ""
+        super().__init__(with_log(f"{said}{number}", details.splitlines()[-10:]))
+        self.plugin = plugin
+        self.command = command
+        self.code = code
+        self.details = details
 
 
 class StageError(Error, OSError):

@@ -9,7 +9,7 @@
 #include <linux/sched.h>
 #include <linux/signal.h>
 
-enum { SOCK_DGRAM_ = 2, BACKLOG = 16 };
+enum { SOCK_DGRAM_ = 2, BACKLOG = 16, TRIES = 200 };
 
 /* The address is there once loopback is up, which is later. */
 static int bound(int kind) {
@@ -59,6 +59,13 @@ int names_start(struct shim *shim, const struct plan *plan, const struct clib_op
         return directory;
     int sockets[2] = {-1, -1}, pidfd = -1;
     int result = prepare(shim->pid, plan, op, sockets);
+    /* in a namespace that outlives its runs the last one's may be ending still */
+    for (int i = 0; i < TRIES && result == -EADDRINUSE; i++) {
+        close_fds(sockets, 2);
+        sockets[0] = sockets[1] = -1;
+        pause_briefly();
+        result = prepare(shim->pid, plan, op, sockets);
+    }
     cleanup_close int datagrams = sockets[0], listener = sockets[1];
     if (result < 0)
         return result;

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from attrs import frozen
 
@@ -15,6 +15,7 @@ from containerlib.fluent.network import NetworkCollection as BlockingCollection
 from containerlib.fluent.network import NetworkRecipe as BlockingRecipe
 
 if TYPE_CHECKING:
+    import os
     from types import TracebackType
 
     from containerlib.aio.engine import Engine
@@ -67,14 +68,20 @@ class NetworkRecipe:
 
     def driver(
         self,
-        driver: Literal["bridge", "macvlan", "ipvlan"],
+        driver: Literal["bridge", "macvlan", "ipvlan", "cni"],
         /,
         *,
         parent: str | None = None,
         mode: str | None = None,
+        config: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        path: Sequence[str | os.PathLike[str]] | None = None,
+        timeout: float | None = None,
     ) -> NetworkRecipe:
-        """What makes it, for some on a device of the host's."""
-        return NetworkRecipe(self.engine, self.blocking.driver(driver, parent=parent, mode=mode))
+        """What makes it, for some on a device of the host's, or plugins of the host's."""
+        made = self.blocking.driver(
+            driver, parent=parent, mode=mode, config=config, path=path, timeout=timeout
+        )
+        return NetworkRecipe(self.engine, made)
 
     def anti_spoofing(self, enabled: bool = True, /) -> NetworkRecipe:
         """Containers send with no MAC or address but their own."""
@@ -94,6 +101,8 @@ class Network:
 
     connect = threaded(BlockingNetwork.connect)
     disconnect = threaded(BlockingNetwork.disconnect)
+    check = threaded(BlockingNetwork.check)
+    status = threaded(BlockingNetwork.status)
     remove = threaded(BlockingNetwork.remove)
 
     @property

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from containerlib import runtime
+from containerlib.engine.attachments import attach, detach
 from containerlib.engine.instance import Instance
 from containerlib.engine.lock import locked
 from containerlib.engine.network_drivers import routes, unwire
+from containerlib.engine.network_names import names_inside, resolver_of, told
 from containerlib.engine.networks import (
     find,
-    names_inside,
     number_of,
     occupy,
     places_of,
-    resolver_of,
     wirings_of,
 )
 from containerlib.engine.wiring import connection, disconnection, links
@@ -32,6 +32,7 @@ from containerlib.networking import Names
 from containerlib.networking.files import rewrite_resolver
 from containerlib.runtime import NATIVE
 from containerlib.runtime.linking import relink
+from containerlib.runtime.plan.links import Links
 from containerlib.spec.lifecycle import State
 from containerlib.spec.values import evolve as evolve_value
 from containerlib.store import EventRow
@@ -58,6 +59,11 @@ def connect(instance: Instance, wanted: NetworkOption) -> None:
     with locked(instance):
         before = _endpoints(instance)
         number = max((number_of(one) for one in before), default=-1) + 1
+        if record.driver == "cni" and not before:
+            raise Unsupported(
+                f"{instance.subject} was made without a network of plugins, which takes a namespace of another kind: "
+                f'make it with join("{record.name}")'
+            )
         added = occupy(instance, record, wanted, number)
         try:
             _note_connected(instance)
@@ -143,8 +149,13 @@ def _note_connected(instance: Instance) -> None:
 
 def _join(instance: Instance, before: Sequence[EndpointRecord], added: EndpointRecord) -> None:
     endpoints = sorted([*before, added], key=number_of)
+    made = attach(instance, endpoints)
+    told(instance, endpoints, made)
     resolver = resolver_of(instance, endpoints)
     wirings = wirings_of(instance, endpoints)
+    if len(wirings) < len(endpoints):  # plugins have connected it
+        relink(instance.directory, links(wirings, resolver), Links())
+        return
     change = connection(wirings[endpoints.index(added)], resolver)
     relink(instance.directory, links(wirings, resolver), change)
 
@@ -152,6 +163,11 @@ def _join(instance: Instance, before: Sequence[EndpointRecord], added: EndpointR
 def _leave(instance: Instance, left: Sequence[EndpointRecord], gone: EndpointRecord) -> None:
     """Its devices, and its routes, where those led through it."""
     before = sorted([*left, gone], key=number_of)
+    detach(instance.core, instance.id, gone.network_id)
+    if not places_of(instance, before):  # plugins had connected it
+        told(instance, [gone], [evolve(gone, addresses=())])
+        relink(instance.directory, links((), resolver_of(instance, left)), Links())
+        return
     leading = {place.device: place for _, place in places_of(instance, before)}
     resolver = resolver_of(instance, left)
     wirings = wirings_of(instance, left)

@@ -57,6 +57,7 @@ class Core:
         self.filter = KeptNetlink(Netlink.NETFILTER)
         self.filter_sockets = FilterSockets()
         self.names = NameFiles(f"{root}/networks")
+        self.namespaces = f"{root}/netns"
         self.layer_mounts = LayerMounts()
         self.owned: dict[str, Instance] = {}
 

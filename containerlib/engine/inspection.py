@@ -14,7 +14,7 @@ from containerlib import runtime, shim
 from containerlib.engine.failed import last_failure
 from containerlib.engine.history import is_lost
 from containerlib.engine.kept import device_limits, facts
-from containerlib.engine.networks import PublishedPort, networks_of, published
+from containerlib.engine.networks import PublishedPort, addresses_of, networks_of, published
 from containerlib.engine.update import limits_of
 from containerlib.runtime.lifetime import read_health, restart_count
 from containerlib.runtime.supervisor import LOST
@@ -57,10 +57,10 @@ class ContainerInfo:
     `pid` is the host's number of its first process, None where it is not alive. `image` is the reference that it was
     made from, `image_id` the image. `argv`, `env`, `workdir` and `user` are those of its first process, `groups` are
     its supplementary ones. `network` is "none", "host" or "container:ID"; `networks` are the names of those that its
-    own namespace is on, `ports` what the host has of them; `namespaces` has the other kinds
-    too, where "private" is its own. `uids` and `gids`: (first id in the container, on the host, how many), with a user
-    namespace of its own. `error`: why its supervisor's last start of it failed, where that was no first one.
-    `health_check` is what is asked, `health` what was answered. `secrets` are names.
+    own namespace is on, `addresses` what it has on each, `ports` what the host has of them; `namespaces` has the
+    other kinds too, where "private" is its own. `uids` and `gids`: (first id in the container, on the host, how
+    many), with a user namespace of its own. `error`: why its supervisor's last start of it failed, where that was no
+    first one. `health_check` is what is asked, `health` what was answered. `secrets` are names.
     """
 
     id: str
@@ -94,6 +94,7 @@ class ContainerInfo:
     secrets: tuple[str, ...]
     network: str
     networks: tuple[str, ...]
+    addresses: Mapping[str, tuple[str, ...]]
     ports: tuple[PublishedPort, ...]
     namespaces: Mapping[str, str]
     uids: tuple[tuple[int, int, int], ...]
@@ -166,6 +167,7 @@ def inspect(instance: Instance) -> ContainerInfo:
         health=read_health(instance.directory),
         log=memo.log,
         networks=networks_of(instance),
+        addresses=addresses_of(instance),
         ports=published(instance),
         labels=dict(memo.labels),
         mounts=tuple(_mounts(instance, instance.spec)),

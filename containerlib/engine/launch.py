@@ -24,6 +24,7 @@ from containerlib.bundles.config import default_hostname, make_config
 from containerlib.bundles.users import resolve_user
 from containerlib.bundles.write import write
 from containerlib.engine import history, words
+from containerlib.engine.attachments import in_kept_network
 from containerlib.engine.ids import give, in_namespace, kind_of, maps_again, maps_of
 from containerlib.engine.instance import Instance, Memo
 from containerlib.engine.joining import with_ids
@@ -33,7 +34,8 @@ from containerlib.engine.lifetime import health_of, is_removed, prepare
 from containerlib.engine.lock import locked
 from containerlib.engine.mounting import bound, image_roots, images_of, shared, whole
 from containerlib.engine.names import new_id, new_name
-from containerlib.engine.networks import links_of, names_inside, place
+from containerlib.engine.network_names import names_inside
+from containerlib.engine.networks import links_of, place
 from containerlib.engine.option_files import timezone, with_files
 from containerlib.engine.removal import remove_anonymous
 from containerlib.engine.sources import HostSource, ImageSource, Resolved, resolve
@@ -337,7 +339,7 @@ def _write_bundle(
     spec = in_namespace(
         spec, options, maps, [mount for mount in files if mount["source"].startswith(instance.directory)]
     )
-    spec = named(instance, options, spec)
+    spec = in_kept_network(instance, named(instance, options, spec))
     write(instance.directory, spec)
     return spec
 

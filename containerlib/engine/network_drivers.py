@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from containerlib.engine import cni_driver
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.networking import bridge, direct, spoofing
 from containerlib.networking.bridge import BridgeNetwork, Endpoint, Wiring
+from containerlib.networking.cni import CniNetwork
 from containerlib.networking.direct import DirectDriver, DirectNetwork
 from containerlib.networking.netlink import Netlink, Request, route
 
@@ -23,16 +25,22 @@ if TYPE_CHECKING:
     from containerlib.networking.subnets import Addresses
     from containerlib.store import NetworkRecord
 
-__all__ = ["is_known", "maker", "network_of", "routes", "unwire", "wire"]
+__all__ = ["AnyNetwork", "is_known", "maker", "network_of", "routes", "unwire", "wire"]
+
+AnyNetwork = BridgeNetwork | DirectNetwork | CniNetwork
 
 
 def maker(
-    core: Core, options: NetworkOptions
-) -> Callable[[str, tuple[Addresses, ...]], BridgeNetwork | DirectNetwork]:
+    core: Core, name: str, options: NetworkOptions
+) -> Callable[[str, tuple[Addresses, ...]], AnyNetwork]:
     """Of an id and addresses, the network.
 
-    Raises: Unsupported for what the kernel lacks; InvalidArgument for a parent that is not there; StageError.
+    Raises: Unsupported for what the kernel lacks; InvalidArgument for a parent that is not there; StageError; of
+    plugins NotFound, PluginError, Timeout.
     """
+    if options.driver == "cni":
+        chain = cni_driver.chain_of(name, options)
+        return lambda identity, _: CniNetwork(identity, chain)
     if options.driver == "bridge":
         can = _anti_spoofing(core, options.anti_spoofing)
         return partial(BridgeNetwork, mtu=options.mtu, internal=options.internal, anti_spoofing=can)
@@ -70,7 +78,9 @@ def _anti_spoofing(core: Core, wanted: bool | None) -> bool:
     return supported
 
 
-def network_of(record: NetworkRecord) -> BridgeNetwork | DirectNetwork:
+def network_of(record: NetworkRecord) -> AnyNetwork:
+    if record.driver == "cni":
+        return CniNetwork.of(record.id, record.settings)
     if record.driver != "bridge":
         return DirectNetwork.of(record.id, record.driver, record.settings)
     return BridgeNetwork.of(record.id, record.settings)

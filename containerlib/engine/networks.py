@@ -16,17 +16,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import evolve, frozen
 
+from containerlib.engine.admission import promised, refuse
+from containerlib.engine.attachments import attach, forget_lock, take_back_orphans
 from containerlib.engine.instance import Instance
 from containerlib.engine.leftovers import take_back
 from containerlib.engine.network_drivers import is_known, maker, network_of, wire
-from containerlib.engine.wiring import links, resolver
+from containerlib.engine.network_names import line, resolver_of, tell_names, told
+from containerlib.engine.wiring import links
 from containerlib.errors import AlreadyExists, Conflict, InvalidArgument, NotFound
-from containerlib.networking import Names, bridge, names, subnets
+from containerlib.networking import bridge, subnets
 from containerlib.networking.bridge import BridgeNetwork, Endpoint, Wiring
+from containerlib.networking.cni import CniNetwork
 from containerlib.networking.direct import DirectNetwork
-from containerlib.networking.files import read_host_file
 from containerlib.networking.firewall import Forward
-from containerlib.networking.names import RESOLVER, Line, Server
 from containerlib.networking.netlink import Netlink, route
 from containerlib.networking.reservation import Reservation, adopt, reserve_one
 from containerlib.networking.subnets import Addresses
@@ -42,18 +44,17 @@ if TYPE_CHECKING:
     from containerlib.engine.core import Core
     from containerlib.networking.netlink import Request
     from containerlib.networking.netlink.route import Address, Subnet
-    from containerlib.runtime.plan.op import Op
 
 __all__ = [
     "DEFAULT",
+    "CniOptions",
     "NetworkOptions",
     "PublishedPort",
+    "addresses_of",
     "create",
     "find",
-    "forget_names",
     "links_of",
     "mend",
-    "names_inside",
     "networks_of",
     "number_of",
     "occupy",
@@ -62,14 +63,22 @@ __all__ = [
     "published",
     "reclaim",
     "remove",
-    "rename",
-    "resolver_of",
     "wirings_of",
 ]
 
 DEFAULT = "bridge"
 """The network of a container that publishes a port and is told of no other; made when it is first needed."""
 _TRIES = 64
+
+
+@frozen
+class CniOptions:
+    """`config`: a configuration of plugins as JSON, or with `is_file` the path of one; `path`: where plugins are."""
+
+    config: str = ""
+    is_file: bool = False
+    path: tuple[str, ...] = ()
+    timeout: float | None = None
 
 
 @frozen
@@ -84,6 +93,7 @@ class NetworkOptions:
     parent: str = ""
     mode: str = ""
     """Of a driver that takes a device of the host's."""
+    cni: CniOptions = CniOptions()
     anti_spoofing: bool | None = None
     """None: where the kernel can."""
     labels: tuple[tuple[str, str], ...] = ()
@@ -105,10 +115,12 @@ def create(core: Core, name: str, options: NetworkOptions = NetworkOptions()) ->
     Raises: AlreadyExists; Conflict for a subnet that overlaps another network's, and where none is left; Unsupported;
     StageError.
     """
-    make = maker(core, options)
+    make = maker(core, name, options)
     identity = os.urandom(32).hex()
-    with Netlink(Netlink.ROUTE) as kernel:
-        routed = [*route.routes(kernel), *route.routes(kernel, 10)]
+    routed: list[Subnet] = []
+    if options.driver != "cni":
+        with Netlink(Netlink.ROUTE) as kernel:
+            routed = [*route.routes(kernel), *route.routes(kernel, 10)]
     with core.store.database.transaction():
         others = {one: record.name for record in core.store.networks.list() for one in _subnets(record)}
         addresses = _addresses(identity, options, others, routed)
@@ -122,6 +134,8 @@ def create(core: Core, name: str, options: NetworkOptions = NetworkOptions()) ->
 def _addresses(
     identity: str, options: NetworkOptions, others: Mapping[Subnet, str], routed: Sequence[Subnet]
 ) -> tuple[Addresses, ...]:
+    if options.driver == "cni":  # its plugins know
+        return ()
     for one in options.subnets:
         for other, name in others.items():
             if one.subnet.version == other.version and one.subnet.overlaps(other):
@@ -140,12 +154,19 @@ def remove(core: Core, name: str) -> None:
     Raises: NotFound; Conflict where a container is on it; StageError(stage="network").
     """
     record = core.store.networks.get(name)
+    take_back_orphans(core)
     # nobody is connected meanwhile, and who is killed before the end leaves a network that is removed again
     with core.store.database.transaction():
         users = core.store.networks.endpoints(record.id)
         if users:
             names = ", ".join(sorted(core.store.containers.get(user.container_id).name for user in users))
             raise Conflict(f"{names} on the network {record.name!r}: remove that first", state="in use")
+        if core.store.attachments.on(record.id):
+            raise Conflict(
+                f"plugins of the network {record.name!r} have not taken back what removed containers had: "
+                "engine.prune() tries again, and says why",
+                state="in use",
+            )
         core.store.networks.remove(record.id)
         core.store.events.add(
             EventRow("network", "remove", record.id, record.name, labels=dict(record.labels))
@@ -154,6 +175,7 @@ def remove(core: Core, name: str) -> None:
         if record.driver == "bridge":
             bridge.remove(BridgeNetwork.of(record.id, record.settings), core.filter)
     core.names.forget(record.id)
+    forget_lock(core, record.id)
 
 
 # ---- a container's place ----
@@ -195,12 +217,7 @@ def occupy(
     InvalidArgument.
     """
     store, network = instance.core.store, network_of(record)
-    if ports and isinstance(network, DirectNetwork):
-        raise InvalidArgument(
-            f"a container on the {record.driver} network {record.name!r} has an address that others reach: "
-            "its ports are not published",
-            field="publish",
-        )
+    refuse(instance, record, network, wanted, ports)
     mac = wanted.mac or ":".join(f"{byte:02x}" for byte in b"\x02" + os.urandom(5))
     with store.database.transaction():
         store.networks.get(record.id)  # it may have been removed meanwhile
@@ -208,6 +225,8 @@ def occupy(
         if wanted.mac and any(one.mac == wanted.mac for one in store.networks.endpoints(record.id)):
             raise Conflict(f"{wanted.mac} is another container's on {record.name!r}", state="in use")
         addresses = tuple(str(_choose(instance.id, one, wanted, taken)) for one in network.subnets)
+        if isinstance(network, CniNetwork):
+            store.attachments.put(promised(instance, record, wanted, number))
         endpoint = EndpointRecord(
             record.id,
             instance.id,
@@ -219,7 +238,7 @@ def occupy(
             [_port(port) for port in ports],
         )
         store.networks.connect(endpoint)
-        instance.core.names.add(record.id, _line(record, endpoint, instance.record.name))
+        instance.core.names.add(record.id, line(record, endpoint, instance.record.name))
     return endpoint
 
 
@@ -250,6 +269,8 @@ def links_of(instance: Instance, ports: Sequence[PortOption] = ()) -> Iterator[t
     """
     endpoints = instance.core.store.networks.endpoints_of(instance.id) if instance.memo.connected else ()
     if not endpoints:
+        if instance.memo.connected:
+            attach(instance, ())  # the namespace, which it joins all the same
         yield NO_LINKS, ()
         return
     held: list[Reservation] = []
@@ -263,9 +284,11 @@ def links_of(instance: Instance, ports: Sequence[PortOption] = ()) -> Iterator[t
             ]
             held += reserved
             bound.append(_with_ports(instance, endpoint, reserved))
+        made = attach(instance, bound)
+        told(instance, bound, made)
         descriptors = [descriptor for one in held for descriptor in one.descriptors]
-        made = links(wirings_of(instance, bound), resolver_of(instance, bound))
-        yield evolve_value(made, filter=instance.core.filter_sockets.take(instance.id)), descriptors
+        change = links(wirings_of(instance, made), resolver_of(instance, made))
+        yield evolve_value(change, filter=instance.core.filter_sockets.take(instance.id)), descriptors
     finally:
         for one in held:
             one.close()
@@ -300,63 +323,13 @@ def places_of(
     led: set[int] = set()
     for endpoint in endpoints:
         network = network_of(instance.core.store.networks.get(endpoint.network_id))
+        if isinstance(network, CniNetwork):  # its plugins have connected it
+            continue
         families = {one.subnet.version for one in network.subnets}
         gateway = () if network.internal else tuple(sorted(families - led))
         led.update(gateway)
         found.append((network, _endpoint(network, endpoint, gateway)))
     return found
-
-
-def resolver_of(instance: Instance, endpoints: Sequence[EndpointRecord]) -> Op:
-    """Who answers for names, who knows these networks from now on, and whom to ask for others."""
-    networks = [network_of(instance.core.store.networks.get(one.network_id)) for one in endpoints]
-    view = instance.core.names.show(instance.id, [one.id for one in networks], _servers(instance, networks))
-    return resolver(instance.core.names.directory, view)
-
-
-def _servers(instance: Instance, networks: Sequence[BridgeNetwork | DirectNetwork]) -> Sequence[Server]:
-    """Who is asked for other names: from the host, and so nobody, where no network of the container leads out."""
-    asked = dict(instance.memo.words).get("dns", ())
-    if any(not network.internal for network in networks):
-        return [names.server(one) for one in asked] or names.servers_of(read_host_file("resolv.conf"))
-    inside = [one.subnet for network in networks for one in network.subnets]
-    servers = [names.server(one) for one in asked]
-    return [one for one in servers if any(one.address in subnet for subnet in inside)]
-
-
-def names_inside(instance: Instance, given: Names, hostname: str) -> Names:
-    """What the files of a container say: its resolver knows the rest."""
-    if not instance.memo.connected:
-        return given
-    endpoints = instance.core.store.networks.endpoints_of(instance.id)
-    own = tuple((hostname, address) for endpoint in endpoints for address in endpoint.addresses)
-    # a name without a dot is that of a container before it is one of a domain
-    dots = () if any(one.startswith("ndots:") for one in given.options) else ("ndots:0",)
-    return Names((*own, *given.hosts), (RESOLVER,), given.search, (*given.options, *dots))
-
-
-def _line(network: NetworkRecord, endpoint: EndpointRecord, name: str) -> Line:
-    container = endpoint.container_id
-    known = (f"{name}.{network.name}", name, *endpoint.names, container[:12])
-    return Line(endpoint.device, tuple(map(ipaddress.ip_address, endpoint.addresses)), known)
-
-
-def rename(instance: Instance, name: str) -> None:
-    """In the transaction in which it gets the name."""
-    networks = instance.core.store.networks
-    for endpoint in networks.endpoints_of(instance.id) if instance.memo.connected else ():
-        line = _line(networks.get(endpoint.network_id), endpoint, name)
-        instance.core.names.add(endpoint.network_id, line)
-
-
-def forget_names(instance: Instance) -> None:
-    """In the transaction in which it is removed."""
-    if not instance.memo.connected:
-        return
-    instance.core.filter_sockets.give_back(instance.id)
-    for endpoint in instance.core.store.networks.endpoints_of(instance.id):
-        instance.core.names.remove(endpoint.network_id, endpoint.device)
-    instance.core.names.forget_container(instance.id)
 
 
 def networks_of(instance: Instance) -> tuple[str, ...]:
@@ -365,6 +338,14 @@ def networks_of(instance: Instance) -> tuple[str, ...]:
         return ()
     networks = instance.core.store.networks
     return tuple(networks.get(one.network_id).name for one in networks.endpoints_of(instance.id))
+
+
+def addresses_of(instance: Instance) -> Mapping[str, tuple[str, ...]]:
+    """What it has on each of its networks, by their names."""
+    if not instance.memo.connected:
+        return {}
+    networks = instance.core.store.networks
+    return {networks.get(one.network_id).name: one.addresses for one in networks.endpoints_of(instance.id)}
 
 
 def published(instance: Instance) -> tuple[PublishedPort, ...]:
@@ -383,9 +364,10 @@ def reclaim(core: Core) -> None:
     """Takes back what containers had of the host's network whose supervisors were killed; mends the others'."""
     networks = core.store.networks.list()
     if networks or core.names.any():
-        _tell_names(core)
+        tell_names(core)
     take_back(core, networks)
     mend(core)
+    take_back_orphans(core)
 
 
 def mend(core: Core) -> None:
@@ -412,23 +394,11 @@ def _known_on(core: Core, container_id: str, network: BridgeNetwork) -> Iterator
                 yield bridge.wire(network, 0, place).host
 
 
-def _tell_names(core: Core) -> None:
-    """The files of names as the database has them: whoever changes one may be killed before the other is changed."""
-    with core.store.database.transaction():
-        containers = {record.id: record.name for record in core.store.containers.list()}
-        networks = core.store.networks.list()
-        core.names.forget_others([one.id for one in networks], containers)
-        for network in networks:
-            endpoints = core.store.networks.endpoints(network.id)
-            lines = [_line(network, one, containers[one.container_id]) for one in endpoints]
-            core.names.replace(network.id, lines)
-
-
 def _reserve(
     core: Core, endpoint: EndpointRecord, port: Mapping[str, Any], socket: Socket | None
 ) -> Reservation:
     host = port["host_address"] and ipaddress.ip_address(port["host_address"])
-    families = sorted({ipaddress.ip_address(address).version for address in endpoint.addresses})
+    families = sorted({ipaddress.ip_address(address).version for address in endpoint.addresses}) or [4]
     if socket is not None:
         return adopt(socket, port["protocol"], host, families)
     hosts = range(port["host_port"], (port.get("host_last") or port["host_port"]) + 1)

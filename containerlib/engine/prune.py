@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from containerlib._sys.trees import remove_tree
+from containerlib.engine.attachments import collect, take_back_orphans
 from containerlib.engine.instance import Instance
 from containerlib.engine.mounting import ANONYMOUS
 from containerlib.engine.reconcile import discard_left_over, is_left_over, remaining
@@ -45,6 +46,8 @@ def prune(core: Core) -> PruneReport:
     """Removes what dead processes left. Containers, images and volumes that are in order are not touched."""
     failures: list[str] = []
     containers = _containers(core, failures)
+    failures += take_back_orphans(core)
+    failures += collect(core)
     # The records before and after: a container that appears has its record first, one that goes away has it last.
     known = {record.id for record in core.store.containers.list()}
     directories = _names(core.containers)

@@ -16,10 +16,11 @@ from containerlib._sys.processes import await_end
 from containerlib._sys.steps import Steps, Work, finish, look_until
 from containerlib._sys.trees import remove_tree
 from containerlib.engine import history
+from containerlib.engine.attachments import detach
 from containerlib.engine.leftovers import take_back_of
 from containerlib.engine.lifetime import DEFAULT_GRACE
 from containerlib.engine.lock import locked
-from containerlib.engine.networks import forget_names
+from containerlib.engine.network_names import forget_names
 from containerlib.engine.removal import remove_anonymous
 from containerlib.engine.signals import hears
 from containerlib.engine.streams import log_tail
@@ -243,6 +244,9 @@ def forget(instance: Instance, last: History | None = None) -> bool:
     """Removes the container's record, and stores its `last` events with that; False where somebody else has."""
     store = instance.core.store
     instance.core.owned.pop(instance.id, None)
+    if instance.memo.connected:
+        with contextlib.suppress(Error):  # it stays known, and the next engine tries again
+            detach(instance.core, instance.id)
     try:
         with store.database.transaction():
             rows = last.untold() if last is not None else []

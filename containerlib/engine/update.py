@@ -8,7 +8,7 @@ from attrs import evolve
 
 from containerlib.bundles.resources import CPU_PERIOD, limit_resources
 from containerlib.bundles.write import write
-from containerlib.engine import history, networks
+from containerlib.engine import history, network_names
 from containerlib.engine.lifetime import refuse_policy, set_restart
 from containerlib.engine.lock import locked
 from containerlib.engine.names import check_name
@@ -32,7 +32,7 @@ def rename(instance: Instance, name: str) -> None:
     renamed = evolve(before, name=check_name(name))
     with store.database.transaction():
         store.containers.rename(instance.id, name)
-        networks.rename(instance, name)
+        network_names.rename(instance, name)
         store.events.add(evolve(history.row(instance, "rename", old_name=before.name), name=name))
     instance.record = renamed
 

@@ -46,7 +46,14 @@ def disconnection(device: str, wiring: Wiring, inside: Sequence[Request]) -> Lin
 def resolver(directory: str, view: str) -> Op:
     """Who answers for names, by the file `view` of that directory."""
     requests, messages = _redirect()
-    return ops.resolver(directory, view, Netlink.NETFILTER, messages, answers=_answers(requests))
+    return ops.resolver(
+        directory,
+        view,
+        Netlink.NETFILTER,
+        messages,
+        answers=_answers(requests),
+        tolerated=errno.EEXIST,  # in a namespace that outlives its runs
+    )
 
 
 @functools.cache

@@ -6,20 +6,23 @@ Every function raises InvalidArgument with the word's name as its `field`.
 from __future__ import annotations
 
 import ipaddress
+import json
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from socket import AF_INET, AF_INET6, IPPROTO_SCTP, SOCK_STREAM
 from socket import socket as Socket  # noqa: N812 - a word of the recipe is called so
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from containerlib.engine.names import check_name
-from containerlib.engine.words import text, vector
+from containerlib.engine.networks import CniOptions
+from containerlib.engine.words import host_path, seconds, text, vector
 from containerlib.errors import InvalidArgument
 from containerlib.networking.direct import MODES, DirectDriver
 from containerlib.networking.subnets import Addresses
 from containerlib.spec.options import NetworkOption, PortOption
 
-__all__ = ["addresses", "driver", "network", "port", "ports"]
+__all__ = ["addresses", "driver", "network", "plugins", "port", "ports"]
 
 _ALIAS = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9_])?")
 _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
@@ -53,14 +56,49 @@ def addresses(subnet: str, gateway: str | None, ip_range: str | None) -> Address
     )
 
 
+def plugins(
+    config: Mapping[str, Any] | str | os.PathLike[str] | None,
+    path: Sequence[str | os.PathLike[str]] | None,
+    timeout: float | None,
+) -> CniOptions:
+    """What plugins are told, and where they are."""
+    if config is None:
+        raise InvalidArgument(
+            'cni takes a configuration: config="/etc/cni/net.d/10-lan.conflist", or a dict', field="config"
+        )
+    directories = () if path is None else tuple(host_path(one, field="path") for one in _several(path))
+    for one in directories:
+        if ":" in one:
+            raise InvalidArgument(f"{one!r} holds a colon, which parts directories", field="path")
+    limit = None if timeout is None else seconds(timeout)
+    if not isinstance(config, Mapping):
+        return CniOptions(host_path(config, field="config"), True, directories, limit)
+    try:
+        return CniOptions(json.dumps(config, allow_nan=False), False, directories, limit)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument(f"it is no JSON: {error}", field="config") from error
+
+
+def _several(path: Sequence[str | os.PathLike[str]]) -> Sequence[str | os.PathLike[str]]:
+    if isinstance(path, str) or not isinstance(path, Sequence) or not path:
+        raise InvalidArgument(f"{path!r} is not a list of directories", field="path")
+    return path
+
+
 def driver(name: str, parent: str | None, mode: str | None) -> tuple[str, str, str]:
     """What makes a network, the host's device that it is on, and how."""
+    if name == "cni":
+        if parent is not None or mode is not None:
+            raise InvalidArgument(
+                "plugins have their configuration instead of a parent and a mode", field="driver"
+            )
+        return name, "", ""
     if name == "bridge":
         if parent is not None or mode is not None:
             raise InvalidArgument("a bridge has no parent and no mode", field="driver")
         return name, "", ""
     if name not in MODES:
-        raise InvalidArgument(f"{name!r} is none of bridge, {', '.join(MODES)}", field="driver")
+        raise InvalidArgument(f"{name!r} is none of bridge, {', '.join(MODES)}, cni", field="driver")
     modes = MODES[cast(DirectDriver, name)]
     chosen = next(iter(modes)) if mode is None else mode
     if chosen not in modes:

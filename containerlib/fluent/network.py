@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import evolve, field, frozen
 
-from containerlib.engine import connecting, listing, networks, words, words_networks
+from containerlib.engine import attachments, connecting, listing, networks, words, words_networks
 from containerlib.engine.names import check_name
 from containerlib.engine.networks import NetworkOptions
 from containerlib.engine.undo import end_block
@@ -63,19 +64,32 @@ class NetworkRecipe:
 
     def driver(
         self,
-        driver: Literal["bridge", "macvlan", "ipvlan"],
+        driver: Literal["bridge", "macvlan", "ipvlan", "cni"],
         /,
         *,
         parent: str | None = None,
         mode: str | None = None,
+        config: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+        path: Sequence[str | os.PathLike[str]] | None = None,
+        timeout: float | None = None,
     ) -> NetworkRecipe:
         """What makes it. With `"macvlan"` and `"ipvlan"` its containers are on the wire of the host's device `parent`.
 
         `mode`: of macvlan `"bridge"` (the default), `"vepa"`, `"private"` or `"passthru"`; of ipvlan `"l2"` (the
         default), `"l3"` or `"l3s"`.
+
+        With `"cni"` plugins make it, as `config` says: a configuration list, or the path of one, which is read by
+        `create`. `path`: the directories where they are, by default /opt/cni/bin, /usr/lib/cni and /usr/libexec/cni.
+        `timeout`: seconds that each may take, by default 60.
         """
         name, device, how = words_networks.driver(driver, parent, mode)
-        return self._with(driver=name, parent=device, mode=how)
+        chosen = self._with(driver=name, parent=device, mode=how)
+        if name == "cni":
+            return chosen._with(cni=words_networks.plugins(config, path, timeout))
+        for word, value in (("config", config), ("path", path), ("timeout", timeout)):
+            if value is not None:
+                raise InvalidArgument(f"{name} has no plugins", field=word)
+        return chosen
 
     def anti_spoofing(self, enabled: bool = True, /) -> NetworkRecipe:
         """Containers send with no MAC or address but their own, answer for no other, and play neither router nor DHCP
@@ -92,7 +106,8 @@ class NetworkRecipe:
         """Makes the network. The host sees it from its first container on.
 
         Raises: AlreadyExists; Conflict for a subnet that overlaps another network's, and where none is left;
-        Unsupported where the kernel lacks what it takes.
+        Unsupported where the kernel lacks what it takes, or plugins do not speak the configuration's version of CNI;
+        InvalidArgument and NotFound for a configuration or a plugin, PluginError, Timeout.
         """
         return Network(self.engine, networks.create(self.engine.core, self.name, self.options))
 
@@ -122,7 +137,7 @@ class Network:
 
     @property
     def driver(self) -> str:
-        """What made it: "bridge", "macvlan" or "ipvlan"."""
+        """What made it: "bridge", "macvlan", "ipvlan" or "cni"."""
         return self.record.driver
 
     @property
@@ -159,6 +174,20 @@ class Network:
         Raises: NotFound where it is not on it; StageError.
         """
         connecting.disconnect(self._instance(container), self.id)
+
+    def check(self, container: ContainerHandle[Any] | str, /) -> None:
+        """Asks the plugins of a network of the driver "cni" whether a container's place is as they made it (CHECK).
+
+        Raises: PluginError where it is not; NotFound where it is not on it; Unsupported for other drivers; Timeout.
+        """
+        attachments.check(self._instance(container), self.record)
+
+    def status(self) -> None:
+        """Asks the plugins of a network of the driver "cni" whether they can take a container (STATUS, of CNI 1.1).
+
+        Raises: Unavailable where one cannot; Unsupported for other drivers; NotFound for a plugin; Timeout.
+        """
+        attachments.status(self.record)
 
     def _instance(self, container: ContainerHandle[Any] | str) -> Instance:
         if isinstance(container, ContainerHandle):

@@ -9,7 +9,7 @@ namespace goes with it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from attrs import frozen
 
@@ -24,6 +24,7 @@ __all__ = [
     "contents",
     "file_mounts",
     "network",
+    "rewrite_hosts",
     "rewrite_resolver",
     "write_files",
 ]
@@ -122,6 +123,24 @@ def rewrite_resolver(directory: str, names: Names, read: Callable[[str], bytes] 
     path = f"{directory}/resolv.conf"
     try:
         _write(path, _resolver(read("resolv.conf"), names))
+    except OSError as error:
+        raise StageError("network", error.errno or 0, path) from error
+
+
+def rewrite_hosts(directory: str, name: str, gone: Collection[str], come: Sequence[str]) -> None:
+    """Other addresses of the container's own in its /etc/hosts, whose other lines stay.
+
+    Raises: StageError(stage="network").
+    """
+    path = f"{directory}/hosts"
+    old = {(address, name) for address in gone}
+    lines = [
+        line
+        for line in read_host_file("hosts", directory).splitlines(keepends=True)
+        if tuple(line.decode(errors="replace").split()) not in old
+    ]
+    try:
+        _write(path, b"".join([*lines, *(f"{address}\t{name}\n".encode() for address in come)]))
     except OSError as error:
         raise StageError("network", error.errno or 0, path) from error
 

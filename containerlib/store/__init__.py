@@ -15,6 +15,7 @@ import stat
 from pathlib import Path
 
 from containerlib.errors import StageError
+from containerlib.store.attachments import AttachmentRecord, AttachmentTable
 from containerlib.store.containers import ContainerRecord, ContainerTable
 from containerlib.store.database import Database
 from containerlib.store.events import EventRow, EventTable
@@ -24,6 +25,8 @@ from containerlib.store.networks import EndpointRecord, NetworkRecord, NetworkTa
 from containerlib.store.volumes import VolumeRecord, VolumeTable
 
 __all__ = [
+    "AttachmentRecord",
+    "AttachmentTable",
     "ContainerRecord",
     "ContainerTable",
     "Content",
@@ -72,6 +75,7 @@ class Store:
         self.volumes = VolumeTable(self.database)
         self.ids = IdTable(self.database)
         self.networks = NetworkTable(self.database)
+        self.attachments = AttachmentTable(self.database)
 
     def close(self) -> None:
         """Closes the database."""

@@ -126,6 +126,19 @@ class NetworkTable:
             (json.dumps([dict(port) for port in ports]), endpoint.network_id, endpoint.container_id),
         )
 
+    def set_addresses(self, endpoint: EndpointRecord, addresses: Sequence[str]) -> None:
+        """What somebody else has given it. Raises: Conflict for one that another has."""
+        place = (endpoint.network_id, endpoint.container_id)
+        with self._database.transaction():
+            self._database.execute("DELETE FROM addresses WHERE network_id = ? AND container_id = ?", place)
+            for address in addresses:
+                try:
+                    self._database.execute(
+                        "INSERT INTO addresses VALUES (?,?,?)", (place[0], address, place[1])
+                    )
+                except sqlite3.IntegrityError as error:
+                    raise Conflict(f"{address} is another container's", state="in use") from error
+
     def endpoints(self, network_id: str) -> Sequence[EndpointRecord]:
         """Who is connected to it, in order of their addresses."""
         return self._endpoints("network_id", network_id)

@@ -158,4 +158,15 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE volumes ADD COLUMN project INTEGER NOT NULL DEFAULT 0",
         "ALTER TABLE volumes ADD COLUMN state TEXT NOT NULL DEFAULT ''",
     ),
+    (
+        # What plugins were told to make, before they were; it stays until they have taken it back, whoever is gone.
+        """CREATE TABLE attachments (
+            network_id TEXT NOT NULL REFERENCES networks(id),
+            container_id TEXT NOT NULL,
+            interface TEXT NOT NULL,
+            given TEXT NOT NULL,
+            result TEXT,
+            PRIMARY KEY (container_id, network_id)
+        ) WITHOUT ROWID""",
+    ),
 )

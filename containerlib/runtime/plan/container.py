@@ -325,8 +325,8 @@ def _host_ops(
         yield from _late_namespaces(linux, namespaces, mapper)
     if "network" in new:
         yield ops.loopback_up()
-        if manner.supervised:
-            yield ops.links(manner.links)
+    if manner.supervised and ("network" in new or manner.links):
+        yield ops.links(manner.links)
     yield from net_device_ops(linux)
     if not is_unmounted(namespaces.kinds):
         yield ops.propagation(root_propagation(linux)[0])

@@ -151,9 +151,11 @@ def netlink(
     return Op(lib.CLIB_OP_NETLINK, origin, numbers, data=messages)
 
 
-def resolver(directory: str, view: str, protocol: int, messages: bytes, *, answers: int) -> Op:
+def resolver(
+    directory: str, view: str, protocol: int, messages: bytes, *, answers: int, tolerated: int = 0
+) -> Op:
     """Who answers for names in the container, by the file `view` of that directory; the messages lead to it there."""
-    numbers = (protocol, 0, answers)
+    numbers = (protocol | tolerated << 32, 0, answers)
     return Op(
         lib.CLIB_OP_RESOLVER, "the container's resolver", numbers, texts=(directory, view), data=messages
     )

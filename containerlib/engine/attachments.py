@@ -1,0 +1,366 @@
+"""Places on networks that plugins make: a namespace before the container's start, which outlives its runs.
+
+    spec = in_kept_network(instance, spec)           # the container joins <root>/netns/<id>, at each of its starts
+    attach(instance, endpoints) -> endpoints         # ADD where it is not made; CHECK where it is
+    detach(core, id)                                 # DEL, in the opposite order, when it is removed
+
+What plugins are told to do is in the database before they are: who is killed leaves a record, and whoever comes next
+has it taken back. A plugin that is at work when its caller is killed holds the container's lock until it ends, so that
+nobody takes back what is still being made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve
+
+from containerlib._sys.forks import opened
+from containerlib._sys.native import keep_network, let_go_of_network
+from containerlib.engine.undo import clean_up
+from containerlib.errors import Error, NotFound, PluginError, StageError, Timeout, Unsupported
+from containerlib.networking import cni
+from containerlib.networking.cni import Attachment, Chain, CniNetwork, Result
+from containerlib.store import AttachmentRecord
+
+if TYPE_CHECKING:
+    from containerlib.engine.core import Core
+    from containerlib.engine.instance import Instance
+    from containerlib.spec.runtime import Spec
+    from containerlib.store import EndpointRecord, NetworkRecord
+
+__all__ = [
+    "attach",
+    "check",
+    "collect",
+    "detach",
+    "forget_lock",
+    "in_kept_network",
+    "results_of",
+    "status",
+    "take_back_orphans",
+]
+
+_BEGUN: Mapping[str, Any] = {}
+"""In place of a result: plugins may have done something."""
+_INTERVAL = 0.01
+_LOCK = ".lock"
+
+
+def in_kept_network(instance: Instance, spec: Spec) -> Spec:
+    """`spec` with the namespace to join, where plugins make the container's networks."""
+    if not instance.memo.connected or not instance.core.store.attachments.of(instance.id):
+        return spec
+    path = _namespace(instance.core, instance.id)
+    spaces = spec["linux"]["namespaces"]
+    kept = [{**each, "path": path} if each["type"] == "network" else each for each in spaces]
+    return {**spec, "linux": {**spec["linux"], "namespaces": kept}}  # type: ignore[typeddict-item]
+
+
+def attach(instance: Instance, endpoints: Sequence[EndpointRecord]) -> Sequence[EndpointRecord]:
+    """`endpoints` with the addresses that plugins gave those of theirs: now, or before and they are as they were.
+
+    Raises: Unavailable where a plugin is not ready; PluginError; Timeout; NotFound for a plugin; StageError.
+    """
+    core = instance.core
+    if not core.store.attachments.of(instance.id) and not _is_kept(instance):
+        return endpoints
+    _make_directory(core)
+    with _alone(core, instance.id) as lock:
+        _ensure(_namespace(core, instance.id))
+        rows = {row.network_id: row for row in core.store.attachments.of(instance.id)}
+        return [
+            _attached(core, endpoint, rows[endpoint.network_id], lock)
+            if endpoint.network_id in rows
+            else endpoint
+            for endpoint in endpoints
+        ]
+
+
+def _attached(core: Core, endpoint: EndpointRecord, row: AttachmentRecord, lock: int) -> EndpointRecord:
+    chain = _chain(core, row)
+    given = {**row.given, "portMappings": _mappings(endpoint)}
+    if row.result and row.given == given and _is_well(core, chain, row, lock):
+        return endpoint
+    _take_back(core, row, lock)
+    cni.status(chain)
+    row = evolve(row, given=given, result=_BEGUN)
+    with _network_lock(core, row.network_id, fcntl.LOCK_SH):
+        core.store.attachments.put(row)
+        try:
+            result = cni.add(chain, _attachment(core, row), (lock,))
+            row = evolve(row, result=result)
+            addresses = Result.of(result, row.interface).addresses
+            core.store.attachments.put(row)
+            core.store.networks.set_addresses(endpoint, addresses)
+        except BaseException as error:
+            clean_up(error, partial(_undo, core, row, lock))
+            raise
+    return evolve(endpoint, addresses=addresses)
+
+
+def _mappings(endpoint: EndpointRecord) -> list[Mapping[str, Any]]:
+    """Spec: CNI CONVENTIONS.md, "portMappings"."""
+    return [
+        {
+            "hostPort": port["bound"],
+            "containerPort": port["port"],
+            "protocol": port["protocol"],
+            **({"hostIP": port["host_address"]} if port["host_address"] else {}),
+        }
+        for port in endpoint.ports
+        if "bound" in port
+    ]
+
+
+def _is_well(core: Core, chain: Chain, row: AttachmentRecord, lock: int) -> bool:
+    """Whether its plugins find what they made: not after the machine was started again, for one."""
+    try:
+        cni.check(chain, _attachment(core, row), (lock,))
+    except (PluginError, Timeout):
+        return False
+    return True
+
+
+def _undo(core: Core, row: AttachmentRecord, lock: int) -> None:
+    """In the lock of its network."""
+    cni.delete(_chain(core, row), _attachment(core, row), (lock,))
+    core.store.attachments.put(evolve(row, result=None))
+
+
+def _take_back(core: Core, row: AttachmentRecord, lock: int) -> None:
+    """Where plugins have made anything. Raises: as `cni.delete`."""
+    if row.result is not None:
+        with _network_lock(core, row.network_id, fcntl.LOCK_SH):
+            _undo(core, row, lock)
+
+
+def detach(core: Core, container_id: str, network_id: str | None = None) -> None:
+    """Has plugins take back what the container had, and lets go of its namespace; or of one network alone.
+
+    Raises: PluginError; Timeout; NotFound for a plugin that is not there: after all else is done. What they did not
+    take back stays known.
+    """
+    rows = core.store.attachments.of(container_id)
+    path = _namespace(core, container_id)
+    if not rows and not os.path.lexists(path):  # noqa: PTH - hot path
+        return
+    _make_directory(core)
+    failed: Error | None = None
+    with _alone(core, container_id) as lock:
+        for row in reversed(core.store.attachments.of(container_id)):
+            if network_id not in (None, row.network_id):
+                continue
+            try:
+                _take_back(core, row, lock)
+            except Error as error:
+                failed = failed or error
+            else:
+                core.store.attachments.remove(row)
+        if network_id is None:
+            _release(path)
+    if network_id is None:
+        _unlink(path + _LOCK)
+    if failed is not None:
+        raise failed
+
+
+def check(instance: Instance, network: NetworkRecord) -> None:
+    """Asks the plugins whether the container's place is as they made it.
+
+    Raises: PluginError where it is not; NotFound where it is not on it; Unsupported for networks of other drivers;
+    Timeout.
+    """
+    chain = _require_chain(network)
+    _make_directory(instance.core)
+    with _alone(instance.core, instance.id) as lock:
+        for row in instance.core.store.attachments.of(instance.id):
+            if row.network_id == network.id and row.result:
+                cni.check(chain, _attachment(instance.core, row), (lock,))
+                return
+    raise NotFound(f"{instance.subject} is not on the network {network.name!r}, or was not started yet")
+
+
+def status(network: NetworkRecord) -> None:
+    """Asks the plugins whether they can take a container. Raises: Unavailable; as `check`."""
+    cni.status(_require_chain(network))
+
+
+def _require_chain(network: NetworkRecord) -> Chain:
+    if network.driver != "cni":
+        raise Unsupported(
+            f"the network {network.name!r} is of the driver {network.driver}, and has no plugins to ask"
+        )
+    return CniNetwork.of(network.id, network.settings).chain
+
+
+def take_back_orphans(core: Core) -> Sequence[str]:
+    """Has taken back what removed containers had; sentences on what could not be."""
+    rows = core.store.attachments.list()
+    kept = _kept(core)
+    if not rows and not kept:
+        return ()
+    known = {record.id for record in core.store.containers.list()}
+    failures = []
+    for container_id in sorted(({row.container_id for row in rows} | kept) - known):
+        try:
+            detach(core, container_id)
+        except Error as error:
+            failures.append(f"networks of the container {container_id[:12]}: {error}")
+    return failures
+
+
+def collect(core: Core) -> Sequence[str]:
+    """Tells plugins which containers there are, and has them forget all others; sentences on what went wrong."""
+    failures = []
+    for network in core.store.networks.list():
+        if network.driver != "cni":
+            continue
+        chain = CniNetwork.of(network.id, network.settings).chain
+        if not chain.has_status or chain.disable_gc:
+            continue
+        _make_directory(core)
+        try:
+            with _all_locks(core, chain):
+                cni.collect(chain, [(row.container_id, row.interface) for row in _attachments(core, chain)])
+        except Error as error:
+            failures.append(f"network {network.name!r}: {error}")
+    return failures
+
+
+def results_of(core: Core, container_id: str) -> Sequence[Result]:
+    """What plugins said of the container's networks."""
+    return [
+        Result.of(row.result, row.interface) for row in core.store.attachments.of(container_id) if row.result
+    ]
+
+
+def forget_lock(core: Core, network_id: str) -> None:
+    """Of a network that is no more."""
+    _unlink(_namespace(core, network_id) + _LOCK)
+
+
+# ---- what is told ----
+
+
+def _chain(core: Core, row: AttachmentRecord) -> Chain:
+    return CniNetwork.of(row.network_id, core.store.networks.get(row.network_id).settings).chain
+
+
+def _attachment(core: Core, row: AttachmentRecord) -> Attachment:
+    path = _namespace(core, row.container_id)
+    return Attachment(
+        row.container_id, row.interface, path if _is_mounted(path) else "", row.given, row.result or None
+    )
+
+
+def _attachments(core: Core, chain: Chain) -> Sequence[AttachmentRecord]:
+    """Of all networks of the chain's name: plugins know no other."""
+    return [row for row in core.store.attachments.list() if _chain(core, row).name == chain.name]
+
+
+# ---- namespaces and locks ----
+
+
+def _namespace(core: Core, container_id: str) -> str:
+    return f"{core.namespaces}/{container_id}"
+
+
+def _is_kept(instance: Instance) -> bool:
+    spaces = instance.spec.get("linux", {}).get("namespaces", ())
+    return any(each.get("path") == _namespace(instance.core, instance.id) for each in spaces)
+
+
+def _kept(core: Core) -> set[str]:
+    """Containers that have a namespace, or had one."""
+    try:
+        return {name for name in os.listdir(core.namespaces) if not name.endswith(_LOCK)}  # noqa: PTH208 - a str
+    except FileNotFoundError:
+        return set()
+
+
+def _make_directory(core: Core) -> None:
+    try:
+        os.makedirs(core.namespaces, 0o700, exist_ok=True)  # noqa: PTH103 - a str
+    except OSError as error:
+        raise StageError("network", error.errno or 0, core.namespaces) from error
+
+
+def _is_mounted(path: str) -> bool:
+    try:
+        return os.stat(path).st_dev != os.stat(os.path.dirname(path)).st_dev  # noqa: PTH116, PTH120 - a str
+    except FileNotFoundError:
+        return False
+
+
+def _ensure(path: str) -> None:
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        if not _is_mounted(path):
+            keep_network(path)
+    except OSError as error:
+        raise StageError("network", error.errno or 0, path) from error
+
+
+def _release(path: str) -> None:
+    if _is_mounted(path):
+        with contextlib.suppress(OSError):
+            let_go_of_network(path)
+    _unlink(path)
+
+
+def _unlink(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108 - a str
+
+
+@contextlib.contextmanager
+def _alone(core: Core, container_id: str) -> Iterator[int]:
+    """Nobody else has plugins change the container's places, nor is one of a dead caller still at it.
+
+    For the longest time that a plugin may take: what it has started may have the descriptor for good.
+    """
+    chains = [_chain(core, row) for row in core.store.attachments.of(container_id)]
+    deadline = time.monotonic() + max((chain.timeout * len(chain.plugins) for chain in chains), default=0.0)
+    with opened(_namespace(core, container_id) + _LOCK, os.O_RDWR | os.O_CREAT) as lock:
+        while not _has(lock, fcntl.LOCK_EX | fcntl.LOCK_NB) and time.monotonic() < deadline:
+            time.sleep(_INTERVAL)
+        yield lock
+
+
+def _has(lock: int, how: int) -> bool:
+    try:
+        fcntl.flock(lock, how)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _network_lock(core: Core, network_id: str, how: int) -> Iterator[None]:
+    """Shared by those who have containers added and deleted; alone where plugins are told of all.
+
+    Spec: CNI SPEC.md, "Lifecycle & Ordering"
+    """
+    with opened(_namespace(core, network_id) + _LOCK, os.O_RDWR | os.O_CREAT) as lock:
+        fcntl.flock(lock, how)
+        yield
+
+
+@contextlib.contextmanager
+def _all_locks(core: Core, chain: Chain) -> Iterator[None]:
+    """Of all networks of the chain's name, in one order."""
+    with contextlib.ExitStack() as stack:
+        for network in sorted(core.store.networks.list(), key=lambda one: one.id):
+            if (
+                network.driver == "cni"
+                and CniNetwork.of(network.id, network.settings).chain.name == chain.name
+            ):
+                stack.enter_context(_network_lock(core, network.id, fcntl.LOCK_EX))
+        yield
