@@ -60,7 +60,8 @@ def names_inside(instance: Instance, given: Names, hostname: str) -> Names:
 def line(network: NetworkRecord, endpoint: EndpointRecord, name: str) -> Line:
     container = endpoint.container_id
     known = (f"{name}.{network.name}", name, *endpoint.names, container[:12])
-    return Line(endpoint.device, tuple(map(ipaddress.ip_address, endpoint.addresses)), known)
+    addresses = tuple(map(ipaddress.ip_address, endpoint.addresses))
+    return Line(endpoint.device, addresses, known, network.driver != "cni")
 
 
 def rename(instance: Instance, name: str) -> None:
@@ -94,11 +95,11 @@ def tell_names(core: Core) -> None:
 
 
 def told(instance: Instance, before: Sequence[EndpointRecord], after: Sequence[EndpointRecord]) -> None:
-    """Everybody hears of the addresses that plugins gave it, and it of the domains.
+    """Everybody hears of the addresses that plugins gave it, and it of the domains; where `after` is made anew.
 
     Raises: StageError(stage="network").
     """
-    changed = [(old, new) for old, new in zip(before, after, strict=True) if old.addresses != new.addresses]
+    changed = [(old, new) for old, new in zip(before, after, strict=True) if new is not old]
     if not changed:
         return
     for _, new in changed:

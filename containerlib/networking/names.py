@@ -41,15 +41,23 @@ Address = IPv4Address | IPv6Address
 
 @frozen
 class Line:
-    """A container's place on a network. `names`: the first is what an address stands for."""
+    """A container's place on a network. `names`: the first is what an address stands for.
+
+    Where the host does not see the device it is one of the names, and they are known as long as the line is there.
+    """
 
     device: str
     addresses: tuple[Address, ...]
     names: tuple[str, ...]
+    is_seen: bool = True
 
     def text(self) -> bytes:
-        known = " ".join(dict.fromkeys(name.lower() for name in self.names))
-        return "".join(f"{one.packed.hex()} {self.device} {known}\n" for one in self.addresses).encode()
+        device, names = (self.device, self.names) if self.is_seen else ("-", self._with_device())
+        known = " ".join(dict.fromkeys(name.lower() for name in names))
+        return "".join(f"{one.packed.hex()} {device} {known}\n" for one in self.addresses).encode()
+
+    def _with_device(self) -> tuple[str, ...]:
+        return (self.names[0], self.device, *self.names[1:])
 
 
 @frozen

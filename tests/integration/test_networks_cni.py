@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +16,9 @@ from typing import Any
 import pytest
 
 import containerlib as cl
-from rig.networks import own_network
+from rig.bundles import until
+from rig.cni import Plugins
+from rig.networks import Machine, interfaces, own_network
 
 PLUGINS = "/usr/lib/cni"
 
@@ -88,3 +97,470 @@ def test_container_has_what_the_plugins_made(
             network.status()
         assert given(leases) == []
         assert list(Path(engine.root, "netns").glob("*[0-9a-f]")) == []
+
+
+def test_nothing_of_a_container_is_left_on_the_host(
+    engine: cl.Engine, box: cl.ContainerRecipe, chain: dict[str, Any]
+) -> None:
+    with lan(engine, chain).create() as network:
+        box.join(network).run("true")
+        assert interfaces() == {"lo", "cni-test0"}  # the plugin's own, which it keeps
+
+
+def test_containers_know_each_other_by_name(
+    engine: cl.Engine, box: cl.ContainerRecipe, chain: dict[str, Any]
+) -> None:
+    with (
+        lan(engine, chain).create() as network,
+        box.name("one").join(network, alias="db").start("sleep", "600") as one,
+    ):
+        (address,) = one.inspect().addresses["lan"]
+        said = box.join(network).run("sh", "-c", "nslookup one; nslookup db.; ping -c 1 -W 5 one").text
+        assert said.count(address) >= 3
+
+
+def test_published_port_is_told_to_the_plugins(
+    engine: cl.Engine, box: cl.ContainerRecipe, chain: dict[str, Any]
+) -> None:
+    serve = ("sh", "-c", "while true; do echo hello | nc -l -p 80; done")
+    with (
+        Machine("198.51.100.2/24", host="198.51.100.1/24") as outside,
+        lan(engine, chain).create() as network,
+    ):
+        subprocess.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"], check=True)
+        with box.join(network).publish(80).start(*serve) as container:
+            (port,) = container.ports
+            container.wait_for(port=80, timeout=30.0)
+            assert outside.run("busybox", "nc", "-w", "5", "198.51.100.1", str(port.host)).stdout == "hello\n"
+            with pytest.raises(OSError, match="in use"), socket.socket() as taken:  # nobody else gets it
+                taken.bind(("0.0.0.0", port.host))  # noqa: S104
+        assert (
+            "10.88.7."
+            not in subprocess.run(
+                ["nft", "list", "ruleset"], capture_output=True, text=True, check=True
+            ).stdout
+        )
+
+
+def test_address_and_mac_are_asked_of_the_plugins(
+    engine: cl.Engine, box: cl.ContainerRecipe, chain: dict[str, Any]
+) -> None:
+    with lan(engine, chain).create() as network:
+        wanted = box.join(network, address="10.88.7.77", mac="02:42:ac:00:00:77")
+        said = wanted.run("ip", "address", "show", "eth0").text
+        assert "inet 10.88.7.77/24" in said
+        assert "02:42:ac:00:00:77" in said
+
+
+@pytest.mark.parametrize(
+    ("capability", "words"),
+    [("ips", {"address": "10.88.7.77"}), ("mac", {"mac": "02:42:ac:00:00:77"}), ("portMappings", {})],
+)
+def test_what_no_plugin_can_do_is_refused(
+    engine: cl.Engine, box: cl.ContainerRecipe, chain: dict[str, Any], capability: str, words: dict[str, str]
+) -> None:
+    for plugin in chain["plugins"]:
+        plugin.get("capabilities", {}).pop(capability, None)
+    with lan(engine, chain).create() as network:
+        recipe = box.join(network, **words)  # type: ignore[arg-type]
+        with pytest.raises(cl.InvalidArgument, match=capability):
+            (recipe if words else recipe.publish(80)).run("true")
+    assert engine.containers.list() == []
+
+
+def test_restart_keeps_address_and_namespace(
+    engine: cl.Engine, box: cl.ContainerRecipe, chain: dict[str, Any], leases: Path
+) -> None:
+    ask = ("sh", "-c", "ip address show eth0; nslookup self; sleep 0.1")
+    with (
+        lan(engine, chain).create() as network,
+        box.name("self").join(network).restart("always").start(*ask) as container,
+    ):
+        until(lambda: container.restart_count >= 2)
+        container.stop(0)
+        before = container.inspect().addresses["lan"]
+        container.start()
+        assert container.inspect().addresses["lan"] == before == tuple(given(leases))
+        assert "can't find" not in "".join(line.text for line in container.logs())
+
+
+def test_container_whose_namespace_is_gone_is_connected_anew(
+    engine: cl.Engine, box: cl.ContainerRecipe, chain: dict[str, Any], leases: Path
+) -> None:
+    """As after the machine was started again."""
+    with (
+        lan(engine, chain).create() as network,
+        box.join(network).create("ip", "address", "show", "eth0") as container,
+    ):
+        container.start()
+        container.wait(10.0)
+        subprocess.run(["umount", f"{engine.root}/netns/{container.id}"], check=True)
+        container.start()
+        container.wait(10.0)
+        (address,) = container.inspect().addresses["lan"]
+        assert given(leases) == [address]
+        assert f"inet {address}/24" in "".join(line.text for line in container.logs())
+
+
+def test_check_tells_of_a_device_that_is_gone(
+    engine: cl.Engine, box: cl.ContainerRecipe, chain: dict[str, Any]
+) -> None:
+    with (
+        lan(engine, chain).create() as network,
+        box.cap_add("NET_ADMIN").join(network).start("sleep", "600") as container,
+    ):
+        network.check(container)
+        container.exec("ip", "link", "delete", "eth0")
+        with pytest.raises(cl.PluginError) as caught:
+            network.check(container)
+        assert (caught.value.plugin, caught.value.command) == (f"{PLUGINS}/bridge", "CHECK")
+
+
+def test_running_container_is_put_on_another_network_and_taken_off(
+    engine: cl.Engine, box: cl.ContainerRecipe, chain: dict[str, Any], bridge: dict[str, Any], leases: Path
+) -> None:
+    ipam = {**bridge["ipam"], "ranges": [[{"subnet": "10.88.8.0/24"}]], "routes": []}
+    other = {**chain, "name": "other", "plugins": [{**bridge, "bridge": "cni-test1", "ipam": ipam}]}
+    with (
+        lan(engine, chain).create() as first,
+        engine.network("other").driver("cni", config=other, path=[PLUGINS]).create() as second,
+        box.join(first).start("sleep", "600") as container,
+    ):
+        second.connect(container)
+        assert "inet 10.88.8." in container.exec("ip", "address", "show", "eth1").text
+        assert container.inspect().addresses["other"][0].startswith("10.88.8.")
+        second.disconnect(container)
+        assert "eth1" not in container.exec("ip", "link").text
+        assert container.inspect().networks == ("lan",)
+        first.disconnect(container)
+        container.stop(0)
+        container.start()
+        assert container.exec("ls", "/sys/class/net").text.split() == ["lo"]
+    assert given(leases) == []
+
+
+def test_networks_of_plugins_and_of_ours_are_not_for_one_container(
+    engine: cl.Engine, box: cl.ContainerRecipe, chain: dict[str, Any]
+) -> None:
+    with lan(engine, chain).create() as network, engine.network("own").create() as own:
+        with pytest.raises(cl.Unsupported, match="are not for one container"):
+            box.join(network).join(own).run("true")
+        with box.start("sleep", "600") as container, pytest.raises(cl.Unsupported, match="join"):
+            network.connect(container)
+        with pytest.raises(cl.Unsupported, match="user namespace"):
+            box.join(network).userns("auto").run("true")
+
+
+@pytest.mark.parametrize("version", ["0.4.0", "1.0.0"])
+def test_configuration_is_read_from_a_file(
+    engine: cl.Engine, box: cl.ContainerRecipe, chain: dict[str, Any], tmp_path: Path, version: str
+) -> None:
+    place = tmp_path / "10-lan.conflist"
+    place.write_text(json.dumps({**chain, "cniVersion": version}))
+    with lan(engine, place).create() as network:
+        place.unlink()  # what it says is known
+        assert "inet 10.88.7." in box.join(network).run("ip", "address").text
+
+
+def test_newest_version_that_all_plugins_speak_is_taken(engine: cl.Engine, chain: dict[str, Any]) -> None:
+    with lan(engine, {**chain, "cniVersions": ["0.4.0", "1.0.0", "1.1.0", "2.0.0"]}).create() as network:
+        assert network.record.settings["version"] == "1.0.0"
+    with pytest.raises(
+        cl.Unsupported, match=r"of CNI 1\.1\.0, which not all of its plugins speak \(bridge: "
+    ):
+        lan(engine, {**chain, "cniVersion": "1.1.0"}).create()
+    assert engine.networks.list() == []
+
+
+def test_container_that_its_supervisor_removed_is_taken_back_by_the_next_engine(
+    engine: cl.Engine, box: cl.ContainerRecipe, chain: dict[str, Any], leases: Path
+) -> None:
+    network = lan(engine, chain).create()
+    container = box.join(network).start("sleep", "0.2", detach=True, remove=True)
+    until(lambda: not Path(engine.root, "containers", container.id).exists())
+    with cl.Engine(engine.root) as other:
+        assert other.containers.list() == []
+        assert given(leases) == []
+        assert interfaces() == {"lo", "cni-test0"}
+    network.remove()
+
+
+# ---- plugins of the test's own ----
+
+
+@pytest.fixture
+def plugins(tmp_path: Path) -> Plugins:
+    made = Plugins(tmp_path / "plugins")
+    made.make("first", "second")
+    return made
+
+
+def two(engine: cl.Engine, plugins: Plugins, **words: Any) -> cl.NetworkRecipe:
+    """A network of a chain of both."""
+    config = {
+        "cniVersion": "1.1.0",
+        "name": "two",
+        "plugins": [{"type": "first", "own": 1}, {"type": "second"}],
+        **words,
+    }
+    return engine.network("lan").driver("cni", config=config, path=[plugins.directory], timeout=2.0)
+
+
+def test_plugins_are_told_what_the_specification_says(
+    engine: cl.Engine, box: cl.ContainerRecipe, plugins: Plugins
+) -> None:
+    with two(engine, plugins).create() as network:
+        with box.join(network).start("sleep", "600") as container:
+            network.check(container)
+            place = f"{engine.root}/netns/{container.id}"
+        told = plugins.told("ADD", "CHECK", "DEL")
+    assert [(one["command"], one["plugin"]) for one in told] == [
+        ("ADD", "first"),
+        ("ADD", "second"),
+        ("CHECK", "first"),
+        ("CHECK", "second"),
+        ("DEL", "second"),
+        ("DEL", "first"),
+    ]
+    result = {"cniVersion": "1.1.0", "ips": [{"address": "10.99.0.2/24"}]}
+    assert told[0]["told"] == {"type": "first", "own": 1, "cniVersion": "1.1.0", "name": "two"}
+    for one in told:
+        assert (one["id"], one["netns"], one["interface"]) == (container.id, place, "eth0")
+        assert one["path"] == str(plugins.directory)
+        assert one is told[0] or one["told"]["prevResult"] == result
+
+
+def test_names_of_the_result_are_the_containers(
+    engine: cl.Engine, box: cl.ContainerRecipe, plugins: Plugins
+) -> None:
+    dns = {"nameservers": ["192.0.2.53"], "search": ["example.test"], "options": ["timeout:3"]}
+    plugins.says("second", "ADD", f"echo '{json.dumps({'dns': dns})}'; exit")
+    with two(engine, plugins).create() as network:
+        with box.join(network).start("sleep", "600") as container:
+            said = container.exec("cat", "/etc/resolv.conf").text
+            assert "server c0000235 53" in Path(engine.root, "networks", f"{container.id}.view").read_text()
+        assert {"search example.test", "nameserver 127.0.0.11"} <= set(said.splitlines())
+        assert "timeout:3" in said
+        assert (
+            box.join(network)
+            .dns_search("own.test")
+            .run("cat", "/etc/resolv.conf")
+            .text.count("search own.test")
+            == 1
+        )
+
+
+def test_plugin_that_is_not_ready_takes_no_container(
+    engine: cl.Engine, box: cl.ContainerRecipe, plugins: Plugins
+) -> None:
+    plugins.says("second", "STATUS", """echo '{"code":50,"msg":"no daemon"}'; exit 1""")
+    with two(engine, plugins).create() as network:
+        for ask in (network.status, lambda: box.join(network).run("true")):
+            with pytest.raises(cl.Unavailable, match="no daemon"):
+                ask()
+        assert not plugins.told("ADD", "DEL")
+        assert engine.containers.list() == []
+        plugins.says("second", "STATUS", None)
+        network.status()
+        box.join(network).run("true")
+
+
+def test_plugins_of_older_versions_are_not_asked_for_newer_verbs(
+    engine: cl.Engine, box: cl.ContainerRecipe, plugins: Plugins
+) -> None:
+    with two(engine, plugins, cniVersion="1.0.0").create() as network:
+        network.status()
+        box.join(network).run("true")
+        engine.prune()
+    assert not plugins.told("STATUS", "GC")
+
+
+@pytest.mark.parametrize("disabled", [False, True])
+def test_prune_tells_plugins_who_is_there(
+    engine: cl.Engine, box: cl.ContainerRecipe, plugins: Plugins, disabled: bool
+) -> None:
+    with (
+        two(engine, plugins, disableGC=disabled).create() as network,
+        box.join(network).start("sleep", "600") as one,
+    ):
+        assert engine.prune().failures == ()
+        told = plugins.told("GC")
+        assert [each["plugin"] for each in told] == ([] if disabled else ["first", "second"])
+        for each in told:
+            assert each["told"]["cni.dev/valid-attachments"] == [{"containerID": one.id, "ifname": "eth0"}]
+        plugins.says("first", "GC", """echo '{"code":11,"msg":"later"}'; exit 1""")
+        assert ["later" in failure for failure in engine.prune().failures] == ([] if disabled else [True])
+
+
+def test_plugin_that_refuses_leaves_nothing(
+    engine: cl.Engine, box: cl.ContainerRecipe, plugins: Plugins, left_nothing: Any
+) -> None:
+    plugins.says("second", "ADD", """echo '{"code":101,"msg":"no room","details":"all are taken"}'; exit 1""")
+    with two(engine, plugins).create() as network:
+        with pytest.raises(cl.PluginError, match="second ADD: no room") as caught:
+            box.join(network).run("true")
+        error = caught.value
+        assert (error.code, error.command, error.details) == (101, "ADD", "all are taken")
+        assert error.plugin == f"{plugins.directory}/second"
+        assert [one["plugin"] for one in plugins.told("DEL")] == ["second", "first"]
+        assert "prevResult" not in plugins.told("DEL")[0]["told"]
+        left_nothing()
+        assert not list(Path(engine.root, "netns").glob("*[0-9a-f]"))
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo garbage; exit", "no JSON object"),
+        ("echo '[]'; exit", "no JSON object"),
+        ("exit", "it wrote no result"),
+        ("echo too bad >&2; exit 3", "it ended with 3\n  | too bad"),
+        ("kill -9 $$", "it was killed by signal 9"),
+        ("""echo '{"ips":[{"address":"nowhere"}]}'; exit""", "'nowhere' is no address"),
+        ("""echo '{"dns":{"search":["a b"]}}'; exit""", "no word of a resolv.conf"),
+        ("yes", "more than 1048576 bytes"),
+    ],
+)
+def test_plugin_that_answers_badly_is_told_of(
+    engine: cl.Engine, box: cl.ContainerRecipe, plugins: Plugins, script: str, said: str
+) -> None:
+    plugins.says("first", "ADD", script)
+    with two(engine, plugins).create() as network:
+        with pytest.raises(cl.PluginError) as caught:
+            box.join(network).run("true")
+        assert said in str(caught.value)
+        assert engine.containers.list() == []
+
+
+def test_plugin_that_hangs_is_ended_with_what_it_started(
+    engine: cl.Engine, box: cl.ContainerRecipe, plugins: Plugins, tmp_path: Path
+) -> None:
+    plugins.says("first", "ADD", f"echo waiting >&2; sleep 600 & echo $! > {tmp_path}/pid; wait")
+    with two(engine, plugins).create() as network:
+        with pytest.raises(cl.Timeout, match="no answer in 2 s") as caught:
+            box.join(network).run("true")
+        assert caught.value.log_tail == ("waiting",)
+        until(lambda: not Path("/proc", (tmp_path / "pid").read_text().strip()).exists())
+        assert engine.containers.list() == []
+
+
+def test_plugin_may_leave_something_that_has_its_output(
+    engine: cl.Engine, box: cl.ContainerRecipe, plugins: Plugins, tmp_path: Path
+) -> None:
+    """As one does that starts a daemon."""
+    plugins.says("first", "ADD", f"sleep 600 & echo $! > {tmp_path}/pid")
+    try:
+        with two(engine, plugins).create() as network:
+            box.join(network).run("true")
+    finally:
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+def test_what_plugins_do_not_take_back_is_known_until_they_do(
+    engine: cl.Engine, box: cl.ContainerRecipe, plugins: Plugins
+) -> None:
+    network = two(engine, plugins).create()
+    plugins.says("first", "DEL", """echo '{"code":11,"msg":"busy"}'; exit 1""")
+    box.join(network).run("true")
+    assert engine.containers.list() == []
+    with pytest.raises(cl.Conflict, match="have not taken back"):
+        network.remove()
+    (failure,) = engine.prune().failures
+    assert "busy" in failure
+    plugins.says("first", "DEL", None)
+    assert engine.prune().failures == ()
+    assert plugins.told("DEL")[-1]["netns"] == ""  # which is no more
+    network.remove()
+
+
+def test_killed_while_a_plugin_is_at_work_is_taken_back_when_that_has_ended(
+    engine: cl.Engine, box: cl.ContainerRecipe, plugins: Plugins, tmp_path: Path
+) -> None:
+    network = two(engine, plugins).create()
+    place = tmp_path / "made"
+    plugins.says(
+        "first",
+        "ADD",
+        f"touch {tmp_path}/begun; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; touch {place}",
+    )
+    plugins.says("first", "DEL", f"rm -f {place}")
+    script = (
+        "import sys, containerlib as cl\n"
+        "engine = cl.Engine(sys.argv[1])\n"
+        "engine.container(engine.images.list()[0]).join('lan').start('sleep', '600')\n"
+    )
+    process = subprocess.Popen([sys.executable, "-P", "-c", script, engine.root])
+    until((tmp_path / "begun").exists)
+    process.kill()
+    process.wait()
+    threading.Timer(0.5, (tmp_path / "go").touch).start()
+    with cl.Engine(engine.root) as other:
+        assert other.containers.list() == []
+    assert not place.exists()
+    assert [one["plugin"] for one in plugins.told("DEL")] == ["second", "first"]
+    network.remove()
+
+
+@pytest.mark.parametrize(
+    ("config", "kind", "said"),
+    [
+        ({"plugins": [{"type": "first"}]}, cl.Unsupported, "is of CNI 0.1.0"),
+        ({"cniVersion": "9.0.0", "plugins": [{"type": "first"}]}, cl.Unsupported, "is of CNI 9.0.0"),
+        ({"cniVersion": "1.0.0"}, cl.InvalidArgument, "config.plugins: a list of plugins is needed"),
+        ({"cniVersion": "1.0.0", "plugins": []}, cl.InvalidArgument, "one of them at least"),
+        (
+            {"cniVersion": "1.0.0", "plugins": [{}]},
+            cl.InvalidArgument,
+            r"config.plugins\[0\].type: it is missing",
+        ),
+        (
+            {"cniVersion": "1.0.0", "plugins": [{"type": "../sh"}]},
+            cl.InvalidArgument,
+            "'../sh' is not a name",
+        ),
+        (
+            {"cniVersion": "1.0.0", "name": "a/b", "plugins": [{"type": "first"}]},
+            cl.InvalidArgument,
+            "config.name",
+        ),
+        ({"cniVersion": "1.0.0", "plugins": [{"type": "third"}]}, cl.NotFound, "no CNI plugin 'third'"),
+        (
+            {"cniVersion": "1.0.0", "plugins": [{"type": "first", "ipam": {"type": "x"}}]},
+            cl.NotFound,
+            "plugin 'x'",
+        ),
+        ("/nowhere.conflist", cl.NotFound, "/nowhere.conflist"),
+    ],
+)
+def test_configuration_that_cannot_be_is_refused(
+    engine: cl.Engine, plugins: Plugins, config: Any, kind: type[cl.Error], said: str
+) -> None:
+    with pytest.raises(kind, match=said):
+        engine.network("lan").driver("cni", config=config, path=[plugins.directory]).create()
+    assert engine.networks.list() == []
+
+
+def test_plugin_that_does_not_say_its_versions_is_refused(engine: cl.Engine, plugins: Plugins) -> None:
+    plugins.says("second", "VERSION", "echo '{}'; exit")
+    with pytest.raises(cl.PluginError, match="second VERSION: it does not say which versions"):
+        two(engine, plugins).create()
+
+
+@pytest.mark.parametrize(
+    "word",
+    [{"subnet": ("10.1.0.0/24",)}, {"ipv6": ()}, {"internal": ()}, {"mtu": (1400,)}, {"anti_spoofing": ()}],
+)
+def test_what_the_configuration_says_is_not_said_twice(
+    engine: cl.Engine, plugins: Plugins, word: dict[str, tuple[Any, ...]]
+) -> None:
+    ((name, arguments),) = word.items()
+    with pytest.raises(cl.InvalidArgument, match=f"{name}: of a network that plugins make"):
+        getattr(two(engine, plugins), name)(*arguments).create()
+
+
+def test_other_drivers_have_no_plugins_to_ask(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
+    with engine.network("own").create() as network:
+        with pytest.raises(cl.Unsupported, match="has no plugins"):
+            network.status()
+        with box.start("sleep", "600") as container, pytest.raises(cl.Unsupported, match="has no plugins"):
+            network.check(container)
