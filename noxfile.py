@@ -34,10 +34,10 @@ INSTALLED = {"PYTHONSAFEPATH": "1"}
 # Debian's names: what the tests run for real, and the compiler. Where a package has another name it is
 # missed, and the tests that need it skip and say so.
 TEST_PACKAGES = [
-    "bind9-dnsutils", "buildah", "busybox-static", "clang", "conmon", "containerd", "crun", "dnsmasq-base",
-    "docker-registry", "docker.io", "erofs-utils", "gcc", "iperf3", "iproute2", "libc6-dev", "libclang-rt-dev",
-    "libseccomp2", "musl-tools", "nftables", "openssl", "podman", "redis-server", "runc", "skopeo", "uidmap", "umoci",
-    "xfsprogs",
+    "bind9-dnsutils", "buildah", "busybox-static", "clang", "conmon", "containerd", "containernetworking-plugins",
+    "crun", "dnsmasq-base", "docker-registry", "docker.io", "erofs-utils", "gcc", "iperf3", "iproute2", "iptables",
+    "libc6-dev", "libclang-rt-dev", "libseccomp2", "musl-tools", "nftables", "openssl", "podman", "redis-server", "runc", "skopeo",
+    "uidmap", "umoci", "xfsprogs",
 ]  # fmt: skip
 SANITIZED = [
     f"tests/integration/test_{name}.py"

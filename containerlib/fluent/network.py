@@ -210,7 +210,7 @@ class Network:
         end_block(error, self.remove)
 
     def __repr__(self) -> str:
-        return f"<Network {self.name} {', '.join(self.subnets)}>"
+        return f"<Network {' '.join((self.name, ', '.join(self.subnets))).rstrip()}>"
 
 
 @frozen

@@ -343,7 +343,7 @@ def test_names_of_the_result_are_the_containers(
         assert "timeout:3" in said
         assert (
             box.join(network)
-            .dns_search("own.test")
+            .dns(search=("own.test",))
             .run("cat", "/etc/resolv.conf")
             .text.count("search own.test")
             == 1
