@@ -1,8 +1,4 @@
-"""Places on networks that plugins make: a namespace before the container's start, which outlives its runs.
-
-    spec = in_kept_network(instance, spec)           # the container joins <root>/netns/<id>, at each of its starts
-    attach(instance, endpoints) -> endpoints         # ADD where it is not made; CHECK where it is
-    detach(core, id)                                 # DEL, in the opposite order, when it is removed
+"""Places on networks that plugins make: what they are told, and how nobody gets in the way of it.
 
 What plugins are told to do is in the database before they are: who is killed leaves a record, and whoever comes next
 has it taken back. A plugin that is at work when its caller is killed holds the container's lock until it ends, so that
@@ -23,44 +19,24 @@ from attrs import evolve
 
 from containerlib._sys.forks import opened
 from containerlib._sys.native import keep_network, let_go_of_network
+from containerlib.engine.kept_networks import LOCK, namespace_of, unlink
 from containerlib.engine.undo import clean_up
 from containerlib.errors import Error, NotFound, PluginError, StageError, Timeout, Unsupported
-from containerlib.networking import cni
-from containerlib.networking.cni import Attachment, Chain, CniNetwork, Result
+from containerlib.networking.cni import Chain, CniNetwork, Result
+from containerlib.networking.cni import chain as cni
+from containerlib.networking.cni.chain import Attachment
 from containerlib.store import AttachmentRecord
 
 if TYPE_CHECKING:
     from containerlib.engine.core import Core
     from containerlib.engine.instance import Instance
-    from containerlib.spec.runtime import Spec
     from containerlib.store import EndpointRecord, NetworkRecord
 
-__all__ = [
-    "attach",
-    "check",
-    "collect",
-    "detach",
-    "forget_lock",
-    "in_kept_network",
-    "results_of",
-    "status",
-    "take_back_orphans",
-]
+__all__ = ["attach", "check", "collect", "detach", "status"]
 
 _BEGUN: Mapping[str, Any] = {}
 """In place of a result: plugins may have done something."""
 _INTERVAL = 0.01
-_LOCK = ".lock"
-
-
-def in_kept_network(instance: Instance, spec: Spec) -> Spec:
-    """`spec` with the namespace to join, where plugins make the container's networks."""
-    if not instance.memo.connected or not instance.core.store.attachments.of(instance.id):
-        return spec
-    path = _namespace(instance.core, instance.id)
-    spaces = spec["linux"]["namespaces"]
-    kept = [{**each, "path": path} if each["type"] == "network" else each for each in spaces]
-    return {**spec, "linux": {**spec["linux"], "namespaces": kept}}  # type: ignore[typeddict-item]
 
 
 def attach(instance: Instance, endpoints: Sequence[EndpointRecord]) -> Sequence[EndpointRecord]:
@@ -69,24 +45,24 @@ def attach(instance: Instance, endpoints: Sequence[EndpointRecord]) -> Sequence[
     Raises: Unavailable where a plugin is not ready; PluginError; Timeout; NotFound for a plugin; StageError.
     """
     core = instance.core
-    if not core.store.attachments.of(instance.id) and not _is_kept(instance):
-        return endpoints
     _make_directory(core)
     with _alone(core, instance.id) as lock:
-        _ensure(_namespace(core, instance.id))
+        is_new = _ensure(namespace_of(core, instance.id))
         rows = {row.network_id: row for row in core.store.attachments.of(instance.id)}
         return [
-            _attached(core, endpoint, rows[endpoint.network_id], lock)
+            _attached(core, endpoint, rows[endpoint.network_id], lock, is_new=is_new)
             if endpoint.network_id in rows
             else endpoint
             for endpoint in endpoints
         ]
 
 
-def _attached(core: Core, endpoint: EndpointRecord, row: AttachmentRecord, lock: int) -> EndpointRecord:
+def _attached(
+    core: Core, endpoint: EndpointRecord, row: AttachmentRecord, lock: int, *, is_new: bool
+) -> EndpointRecord:
     chain = _chain(core, row)
     given = {**row.given, "portMappings": _mappings(endpoint)}
-    if row.result and row.given == given and _is_well(core, chain, row, lock):
+    if row.result and row.given == given and not is_new and _is_well(core, chain, row, lock):
         return endpoint
     _take_back(core, row, lock)
     cni.status(chain)
@@ -120,7 +96,7 @@ def _mappings(endpoint: EndpointRecord) -> list[Mapping[str, Any]]:
 
 
 def _is_well(core: Core, chain: Chain, row: AttachmentRecord, lock: int) -> bool:
-    """Whether its plugins find what they made: not after the machine was started again, for one."""
+    """Whether its plugins find what they made."""
     try:
         cni.check(chain, _attachment(core, row), (lock,))
     except (PluginError, Timeout):
@@ -147,10 +123,7 @@ def detach(core: Core, container_id: str, network_id: str | None = None) -> None
     Raises: PluginError; Timeout; NotFound for a plugin that is not there: after all else is done. What they did not
     take back stays known.
     """
-    rows = core.store.attachments.of(container_id)
-    path = _namespace(core, container_id)
-    if not rows and not os.path.lexists(path):  # noqa: PTH - hot path
-        return
+    path = namespace_of(core, container_id)
     _make_directory(core)
     failed: Error | None = None
     with _alone(core, container_id) as lock:
@@ -166,7 +139,7 @@ def detach(core: Core, container_id: str, network_id: str | None = None) -> None
         if network_id is None:
             _release(path)
     if network_id is None:
-        _unlink(path + _LOCK)
+        unlink(path + LOCK)
     if failed is not None:
         raise failed
 
@@ -200,22 +173,6 @@ def _require_chain(network: NetworkRecord) -> Chain:
     return CniNetwork.of(network.id, network.settings).chain
 
 
-def take_back_orphans(core: Core) -> Sequence[str]:
-    """Has taken back what removed containers had; sentences on what could not be."""
-    rows = core.store.attachments.list()
-    kept = _kept(core)
-    if not rows and not kept:
-        return ()
-    known = {record.id for record in core.store.containers.list()}
-    failures = []
-    for container_id in sorted(({row.container_id for row in rows} | kept) - known):
-        try:
-            detach(core, container_id)
-        except Error as error:
-            failures.append(f"networks of the container {container_id[:12]}: {error}")
-    return failures
-
-
 def collect(core: Core) -> Sequence[str]:
     """Tells plugins which containers there are, and has them forget all others; sentences on what went wrong."""
     failures = []
@@ -234,18 +191,6 @@ def collect(core: Core) -> Sequence[str]:
     return failures
 
 
-def results_of(core: Core, container_id: str) -> Sequence[Result]:
-    """What plugins said of the container's networks."""
-    return [
-        Result.of(row.result, row.interface) for row in core.store.attachments.of(container_id) if row.result
-    ]
-
-
-def forget_lock(core: Core, network_id: str) -> None:
-    """Of a network that is no more."""
-    _unlink(_namespace(core, network_id) + _LOCK)
-
-
 # ---- what is told ----
 
 
@@ -254,7 +199,7 @@ def _chain(core: Core, row: AttachmentRecord) -> Chain:
 
 
 def _attachment(core: Core, row: AttachmentRecord) -> Attachment:
-    path = _namespace(core, row.container_id)
+    path = namespace_of(core, row.container_id)
     return Attachment(
         row.container_id, row.interface, path if _is_mounted(path) else "", row.given, row.result or None
     )
@@ -266,23 +211,6 @@ def _attachments(core: Core, chain: Chain) -> Sequence[AttachmentRecord]:
 
 
 # ---- namespaces and locks ----
-
-
-def _namespace(core: Core, container_id: str) -> str:
-    return f"{core.namespaces}/{container_id}"
-
-
-def _is_kept(instance: Instance) -> bool:
-    spaces = instance.spec.get("linux", {}).get("namespaces", ())
-    return any(each.get("path") == _namespace(instance.core, instance.id) for each in spaces)
-
-
-def _kept(core: Core) -> set[str]:
-    """Containers that have a namespace, or had one."""
-    try:
-        return {name for name in os.listdir(core.namespaces) if not name.endswith(_LOCK)}  # noqa: PTH208 - a str
-    except FileNotFoundError:
-        return set()
 
 
 def _make_directory(core: Core) -> None:
@@ -299,25 +227,23 @@ def _is_mounted(path: str) -> bool:
         return False
 
 
-def _ensure(path: str) -> None:
+def _ensure(path: str) -> bool:
+    """Whether it was made just now: for the first time, or since the machine was started."""
     try:
         os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        if not _is_mounted(path):
-            keep_network(path)
+        if _is_mounted(path):
+            return False
+        keep_network(path)
     except OSError as error:
         raise StageError("network", error.errno or 0, path) from error
+    return True
 
 
 def _release(path: str) -> None:
     if _is_mounted(path):
         with contextlib.suppress(OSError):
             let_go_of_network(path)
-    _unlink(path)
-
-
-def _unlink(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)  # noqa: PTH108 - a str
+    unlink(path)
 
 
 @contextlib.contextmanager
@@ -328,7 +254,7 @@ def _alone(core: Core, container_id: str) -> Iterator[int]:
     """
     chains = [_chain(core, row) for row in core.store.attachments.of(container_id)]
     deadline = time.monotonic() + max((chain.timeout * len(chain.plugins) for chain in chains), default=0.0)
-    with opened(_namespace(core, container_id) + _LOCK, os.O_RDWR | os.O_CREAT) as lock:
+    with opened(namespace_of(core, container_id) + LOCK, os.O_RDWR | os.O_CREAT) as lock:
         while not _has(lock, fcntl.LOCK_EX | fcntl.LOCK_NB) and time.monotonic() < deadline:
             time.sleep(_INTERVAL)
         yield lock
@@ -348,7 +274,7 @@ def _network_lock(core: Core, network_id: str, how: int) -> Iterator[None]:
 
     Spec: CNI SPEC.md, "Lifecycle & Ordering"
     """
-    with opened(_namespace(core, network_id) + _LOCK, os.O_RDWR | os.O_CREAT) as lock:
+    with opened(namespace_of(core, network_id) + LOCK, os.O_RDWR | os.O_CREAT) as lock:
         fcntl.flock(lock, how)
         yield
 

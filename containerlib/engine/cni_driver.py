@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from containerlib.errors import InvalidArgument, NotFound, StageError
-from containerlib.networking import cni
-from containerlib.networking.cni import DEFAULT_PATH, DEFAULT_TIMEOUT, Chain
+from containerlib.networking.cni import DEFAULT_PATH, DEFAULT_TIMEOUT, Chain, read
 
 if TYPE_CHECKING:
     from containerlib.engine.networks import NetworkOptions
@@ -36,14 +35,16 @@ def chain_of(name: str, options: NetworkOptions) -> Chain:
     asked = options.cni
     where = asked.config if asked.is_file else "config"
     data = _contents(asked.config) if asked.is_file else asked.config.encode()
-    chain = cni.read(
+    chain = read(
         data,
         name=name,
         path=asked.path or DEFAULT_PATH,
         timeout=DEFAULT_TIMEOUT if asked.timeout is None else asked.timeout,
         where=where,
     )
-    return cni.ready(chain)
+    from containerlib.networking.cni.chain import ready  # noqa: PLC0415 - see there
+
+    return ready(chain)
 
 
 def _contents(path: str) -> bytes:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from containerlib import runtime
-from containerlib.engine.attachments import attach, detach
 from containerlib.engine.instance import Instance
+from containerlib.engine.kept_networks import attach, detach, is_kept
 from containerlib.engine.lock import locked
 from containerlib.engine.network_drivers import routes, unwire
 from containerlib.engine.network_names import names_inside, resolver_of, told
@@ -59,7 +59,7 @@ def connect(instance: Instance, wanted: NetworkOption) -> None:
     with locked(instance):
         before = _endpoints(instance)
         number = max((number_of(one) for one in before), default=-1) + 1
-        if record.driver == "cni" and not before:
+        if record.driver == "cni" and not is_kept(instance):
             raise Unsupported(
                 f"{instance.subject} was made without a network of plugins, which takes a namespace of another kind: "
                 f'make it with join("{record.name}")'
@@ -154,7 +154,7 @@ def _join(instance: Instance, before: Sequence[EndpointRecord], added: EndpointR
     resolver = resolver_of(instance, endpoints)
     wirings = wirings_of(instance, endpoints)
     if len(wirings) < len(endpoints):  # plugins have connected it
-        relink(instance.directory, links(wirings, resolver), Links())
+        relink(instance.directory, links((), resolver), links((), resolver))
         return
     change = connection(wirings[endpoints.index(added)], resolver)
     relink(instance.directory, links(wirings, resolver), change)

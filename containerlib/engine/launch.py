@@ -24,11 +24,11 @@ from containerlib.bundles.config import default_hostname, make_config
 from containerlib.bundles.users import resolve_user
 from containerlib.bundles.write import write
 from containerlib.engine import history, words
-from containerlib.engine.attachments import in_kept_network
 from containerlib.engine.ids import give, in_namespace, kind_of, maps_again, maps_of
 from containerlib.engine.instance import Instance, Memo
 from containerlib.engine.joining import with_ids
 from containerlib.engine.kept import words_of
+from containerlib.engine.kept_networks import in_kept_network
 from containerlib.engine.late import late_of, named, require_lenders
 from containerlib.engine.lifetime import health_of, is_removed, prepare
 from containerlib.engine.lock import locked

@@ -11,7 +11,7 @@ import ipaddress
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from containerlib.engine.attachments import results_of
+from containerlib.engine.kept_networks import results_of
 from containerlib.engine.network_drivers import network_of
 from containerlib.engine.wiring import resolver
 from containerlib.networking import Names, names

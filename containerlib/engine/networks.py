@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from attrs import evolve, frozen
 
 from containerlib.engine.admission import promised, refuse
-from containerlib.engine.attachments import attach, forget_lock, take_back_orphans
 from containerlib.engine.instance import Instance
+from containerlib.engine.kept_networks import attach, forget_lock, take_back_orphans
 from containerlib.engine.leftovers import take_back
 from containerlib.engine.network_drivers import is_known, maker, network_of, wire
 from containerlib.engine.network_names import line, resolver_of, tell_names, told

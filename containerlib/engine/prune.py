@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from containerlib._sys.trees import remove_tree
-from containerlib.engine.attachments import collect, take_back_orphans
 from containerlib.engine.instance import Instance
+from containerlib.engine.kept_networks import take_back_orphans
 from containerlib.engine.mounting import ANONYMOUS
 from containerlib.engine.reconcile import discard_left_over, is_left_over, remaining
 from containerlib.engine.removal import remove_volume
@@ -20,6 +20,8 @@ from containerlib.runtime.cgroups.cgroup import ContainerCgroup
 from containerlib.runtime.cgroups.layout import Layout
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from containerlib.engine.core import Core
     from containerlib.images import PruneReport as ImagePruneReport
 
@@ -47,7 +49,7 @@ def prune(core: Core) -> PruneReport:
     failures: list[str] = []
     containers = _containers(core, failures)
     failures += take_back_orphans(core)
-    failures += collect(core)
+    failures += _collected(core)
     # The records before and after: a container that appears has its record first, one that goes away has it last.
     known = {record.id for record in core.store.containers.list()}
     directories = _names(core.containers)
@@ -65,6 +67,14 @@ def prune(core: Core) -> PruneReport:
         images=core.images.prune(),
         failures=tuple(failures),
     )
+
+
+def _collected(core: Core) -> Sequence[str]:
+    if not any(network.driver == "cni" for network in core.store.networks.list()):
+        return ()
+    from containerlib.engine.attachments import collect  # noqa: PLC0415 - it runs programs
+
+    return collect(core)
 
 
 def _containers(core: Core, failures: list[str]) -> list[str]:

@@ -16,7 +16,7 @@ from containerlib._sys.processes import await_end
 from containerlib._sys.steps import Steps, Work, finish, look_until
 from containerlib._sys.trees import remove_tree
 from containerlib.engine import history
-from containerlib.engine.attachments import detach
+from containerlib.engine.kept_networks import detach
 from containerlib.engine.leftovers import take_back_of
 from containerlib.engine.lifetime import DEFAULT_GRACE
 from containerlib.engine.lock import locked

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import evolve, field, frozen
 
-from containerlib.engine import attachments, connecting, listing, networks, words, words_networks
+from containerlib.engine import connecting, listing, networks, words, words_networks
 from containerlib.engine.names import check_name
 from containerlib.engine.networks import NetworkOptions
 from containerlib.engine.undo import end_block
@@ -180,6 +180,8 @@ class Network:
 
         Raises: PluginError where it is not; NotFound where it is not on it; Unsupported for other drivers; Timeout.
         """
+        from containerlib.engine import attachments  # noqa: PLC0415 - it runs programs
+
         attachments.check(self._instance(container), self.record)
 
     def status(self) -> None:
@@ -187,6 +189,8 @@ class Network:
 
         Raises: Unavailable where one cannot; Unsupported for other drivers; NotFound for a plugin; Timeout.
         """
+        from containerlib.engine import attachments  # noqa: PLC0415
+
         attachments.status(self.record)
 
     def _instance(self, container: ContainerHandle[Any] | str) -> Instance:

@@ -202,6 +202,24 @@ def test_container_whose_namespace_is_gone_is_connected_anew(
         assert f"inet {address}/24" in "".join(line.text for line in container.logs())
 
 
+def test_namespace_that_is_gone_is_known_without_check(
+    engine: cl.Engine, box: cl.ContainerRecipe, plugins: Plugins
+) -> None:
+    with (
+        two(engine, plugins, disableCheck=True).create() as network,
+        box.join(network).create("true") as container,
+    ):
+        container.start()
+        container.wait(10.0)
+        container.start()
+        container.wait(10.0)
+        assert len(plugins.told("ADD")) == 2
+        subprocess.run(["umount", f"{engine.root}/netns/{container.id}"], check=True)
+        container.start()
+        container.wait(10.0)
+    assert [one["command"] for one in plugins.told("ADD", "CHECK", "DEL")] == [*["ADD"] * 2, *["DEL"] * 2] * 2
+
+
 def test_check_tells_of_a_device_that_is_gone(
     engine: cl.Engine, box: cl.ContainerRecipe, chain: dict[str, Any]
 ) -> None:
@@ -236,6 +254,8 @@ def test_running_container_is_put_on_another_network_and_taken_off(
         container.stop(0)
         container.start()
         assert container.exec("ls", "/sys/class/net").text.split() == ["lo"]
+        first.connect(container)
+        assert container.exec("ping", "-c", "1", "-W", "5", container.name).exit_code == 0
     assert given(leases) == []
 
 
