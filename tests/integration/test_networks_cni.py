@@ -407,7 +407,8 @@ def test_prune_tells_plugins_who_is_there(
         told = plugins.told("GC")
         assert [each["plugin"] for each in told] == ([] if disabled else ["first", "second"])
         for each in told:
-            assert each["told"]["cni.dev/valid-attachments"] == [{"containerID": one.id, "ifname": "eth0"}]
+            for key in ("cni.dev/valid-attachments", "cni.dev/attachments"):
+                assert each["told"][key] == [{"containerID": one.id, "ifname": "eth0"}]
         plugins.says("first", "GC", """echo '{"code":11,"msg":"later"}'; exit 1""")
         assert ["later" in failure for failure in engine.prune().failures] == ([] if disabled else [True])
 
@@ -501,7 +502,7 @@ def test_killed_while_a_plugin_is_at_work_is_taken_back_when_that_has_ended(
     plugins.says(
         "first",
         "ADD",
-        f"touch {tmp_path}/begun; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; touch {place}",
+        f"touch {tmp_path}/begun; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; touch {place} {tmp_path}/done",
     )
     plugins.says("first", "DEL", f"rm -f {place}")
     script = (
@@ -516,6 +517,7 @@ def test_killed_while_a_plugin_is_at_work_is_taken_back_when_that_has_ended(
     threading.Timer(0.5, (tmp_path / "go").touch).start()
     with cl.Engine(engine.root) as other:
         assert other.containers.list() == []
+    until((tmp_path / "done").exists)
     assert not place.exists()
     assert [one["plugin"] for one in plugins.told("DEL")] == ["second", "first"]
     network.remove()
