@@ -136,11 +136,11 @@ def rewrite_hosts(directory: str, name: str, gone: Collection[str], come: Sequen
     old = {(address, name) for address in gone}
     lines = [
         line
-        for line in read_host_file("hosts", directory).splitlines(keepends=True)
+        for line in read_host_file("hosts", directory).splitlines()
         if tuple(line.decode(errors="replace").split()) not in old
     ]
     try:
-        _write(path, b"".join([*lines, *(f"{address}\t{name}\n".encode() for address in come)]))
+        _write(path, b"\n".join([*lines, *(f"{address}\t{name}".encode() for address in come), b""]))
     except OSError as error:
         raise StageError("network", error.errno or 0, path) from error
 

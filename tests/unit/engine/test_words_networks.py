@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from containerlib import Engine
 from containerlib.engine import words_networks
 from containerlib.errors import InvalidArgument
 
@@ -93,3 +95,33 @@ def test_range_of_ports_that_cannot_be_is_refused(number: int | range, host: int
 def test_range_of_ports_and_one_socket_is_refused() -> None:
     with socket.socket() as server, pytest.raises(InvalidArgument, match="one port's"):
         words_networks.ports(range(80, 82), "tcp", 0, None, server)
+
+
+@pytest.mark.parametrize(
+    ("words", "field"),
+    [
+        ((None, None, None), "config"),
+        (("lan.conflist", None, None), "config"),
+        (({"a": {1}}, None, None), "config"),
+        (({"a": float("nan")}, None, None), "config"),
+        (({}, "/usr/lib/cni", None), "path"),
+        (({}, [], None), "path"),
+        (({}, ["lib"], None), "path"),
+        (({}, ["/a:/b"], None), "path"),
+        (({}, None, -1.0), "timeout"),
+    ],
+)
+def test_plugins_that_cannot_be_are_refused(words: tuple[Any, Any, Any], field: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        words_networks.plugins(*words)
+    assert caught.value.field == field
+
+
+def test_plugins_words_are_for_plugins_alone() -> None:
+    engine = Engine("/nowhere")
+    with pytest.raises(InvalidArgument) as caught:
+        engine.network("lan").driver("bridge", path=["/usr/lib/cni"])
+    assert caught.value.field == "path"
+    with pytest.raises(InvalidArgument) as caught:
+        engine.network("lan").driver("cni", parent="eth0", config={})
+    assert caught.value.field == "driver"

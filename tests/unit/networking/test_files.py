@@ -7,7 +7,7 @@ import pytest
 
 from containerlib.errors import InvalidArgument, StageError
 from containerlib.networking import HostNetwork, Names, Network, NoNetwork, contents, network, write_files
-from containerlib.networking.files import read_host_file
+from containerlib.networking.files import read_host_file, rewrite_hosts
 
 HOST = {"hosts": b"10.0.0.1 machine\n", "resolv.conf": b"nameserver 9.9.9.9\n"}
 
@@ -98,3 +98,12 @@ def test_host_file_that_is_missing_or_endless_is_no_obstacle(tmp_path: Path) -> 
     assert read_host_file("hosts", str(tmp_path)) == b""
     (tmp_path / "resolv.conf").mkdir()
     assert read_host_file("resolv.conf", str(tmp_path)) == b""
+
+
+def test_own_addresses_are_replaced_and_other_lines_stay(tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1\tlocalhost\n10.0.0.2\tweb\n10.0.0.2  other\n# 10.0.0.2 web")
+    rewrite_hosts(str(tmp_path), "web", {"10.0.0.2"}, ["10.0.0.3", "fd00::3"])
+    assert hosts.read_text() == (
+        "127.0.0.1\tlocalhost\n10.0.0.2  other\n# 10.0.0.2 web\n10.0.0.3\tweb\nfd00::3\tweb\n"
+    )

@@ -125,3 +125,12 @@ def test_view_is_written_while_another_process_forgets_the_others(files: NameFil
             written.set()
         other.result()
     assert [path.name for path in Path(files.directory).iterdir()] == [f"{known}.view"]
+
+
+def test_line_of_a_device_that_the_host_does_not_see_is_replaced_all_the_same(files: NameFiles) -> None:
+    unseen = Line("cl1", (ip_address("10.0.0.2"),), ("web.lan", "web"), is_seen=False)
+    files.add("1" * 64, DB)
+    files.add("1" * 64, unseen)
+    assert text(files, "1" * 64).splitlines()[1] == "0a000002 - web.lan cl1 web"
+    files.remove("1" * 64, "cl1")
+    assert text(files, "1" * 64).encode() == DB.text()
