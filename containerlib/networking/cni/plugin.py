@@ -22,7 +22,7 @@ from typing import IO, Any, NamedTuple, cast
 from containerlib.errors import InvalidArgument, NotFound, PluginError, StageError, Timeout, printable
 from containerlib.spec.document import Document, parse_json
 
-__all__ = ["find", "run"]
+__all__ = ["Said", "execute", "find", "run"]
 
 _MAX_OUTPUT = 1024 * 1024
 _PIECE = 64 * 1024
@@ -30,12 +30,13 @@ _PATIENCE = 1.0
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-class _Said(NamedTuple):
-    """`output` None: more than is allowed."""
+class Said(NamedTuple):
+    """What a program has written, a little more than is allowed at most, and how it ended."""
 
-    output: bytes | None
-    said: bytes
+    output: bytes
+    errors: bytes
     is_late: bool
+    code: int = 0
 
 
 def find(kind: str, path: Sequence[str]) -> str:
@@ -64,50 +65,60 @@ def run(
 
     Raises: PluginError; Timeout; StageError(stage="network") where it cannot be run.
     """
-    environ = {
-        "PATH": os.environ.get("PATH") or _PATH,
-        "CNI_COMMAND": command,
-        "CNI_PATH": ":".join(path),
-        **words,
-    }
+    environ = {"CNI_COMMAND": command, "CNI_PATH": ":".join(path), **words}
     question = json.dumps(configuration).encode()
+    return _read(program, command, execute([program], command, environ, question, timeout=timeout, kept=kept))
+
+
+def execute(
+    argv: Sequence[str],
+    command: str,
+    environ: Mapping[str, str],
+    question: bytes = b"",
+    *,
+    timeout: float,
+    kept: Sequence[int] = (),
+) -> Said:
+    """Runs a program, with PATH and `environ` alone, until it ends or `timeout` is over. Raises: as `run`."""
+    program = argv[0]
     try:
         process = Popen(
-            [program],
+            argv,
             bufsize=0,
             stdin=PIPE,
             stdout=PIPE,
             stderr=PIPE,
-            env=environ,
+            env={"PATH": os.environ.get("PATH") or _PATH, **environ},
             cwd="/",
             pass_fds=kept,
             start_new_session=True,
         )
     except OSError as error:
-        raise StageError("network", error.errno or 0, program, advice="install the plugin anew") from error
+        raise StageError("network", error.errno or 0, program, advice="install the program anew") from error
     with process:
         try:
             heard = _talk(process, question, timeout)
         except BaseException:
             _kill(process)  # not waited for yet, so the number is still its own
             raise
-    if heard.output is None:
+    if len(heard.output) > _MAX_OUTPUT:
         raise PluginError(f"it wrote more than {_MAX_OUTPUT} bytes", plugin=program, command=command)
     if heard.is_late:
         raise Timeout(
             f"{program} {command}: no answer in {timeout:g} s; it was ended, see what it waits for",
-            log_tail=[printable(line) for line in heard.said.decode(errors="replace").splitlines()[-10:]],
+            log_tail=[printable(line) for line in heard.errors.decode(errors="replace").splitlines()[-10:]],
         )
-    return _read(program, command, process.returncode, heard.output, heard.said)
+    return heard._replace(code=process.returncode)
 
 
-def _read(program: str, command: str, code: int, output: bytes, said: bytes) -> Mapping[str, Any] | None:
+def _read(program: str, command: str, said: Said) -> Mapping[str, Any] | None:
+    code, output = said.code, said.output
     value: Any = None
     with suppress(InvalidArgument):
         value = parse_json(output, "the answer") if output.strip() else None
         if code and value is not None:
             raise _failure(program, command, Document(value, "the answer"))
-    details = said.decode(errors="replace")
+    details = said.errors.decode(errors="replace")
     if code:
         message = f"it ended with {code}" if code > 0 else f"it was killed by signal {-code}"
         more = output.decode(errors="replace")[:2000]
@@ -127,7 +138,7 @@ def _failure(program: str, command: str, answer: Document) -> PluginError:
     )
 
 
-def _talk(process: Popen[bytes], question: bytes, timeout: float) -> _Said:
+def _talk(process: Popen[bytes], question: bytes, timeout: float) -> Said:
     """What it has written when it ends, or when its time is over."""
     written, said = bytearray(), bytearray()
     listeners = [
@@ -141,7 +152,7 @@ def _talk(process: Popen[bytes], question: bytes, timeout: float) -> _Said:
         _kill(process)
     for thread in listeners:
         thread.join(_PATIENCE)  # who is left of what it started may have them open still
-    return _Said(None if len(written) > _MAX_OUTPUT else bytes(written), bytes(said), is_late)
+    return Said(bytes(written), bytes(said), is_late)
 
 
 def _ends(process: Popen[bytes], timeout: float) -> bool:
