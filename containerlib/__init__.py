@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from containerlib.engine.disk import DiskUsage
     from containerlib.engine.events import Event
     from containerlib.engine.inspection import ContainerInfo
-    from containerlib.engine.networks import PublishedPort
     from containerlib.engine.option_files import read_env_file
+    from containerlib.engine.places import PublishedPort
     from containerlib.engine.prune import PruneReport
     from containerlib.engine.stats import Stats
     from containerlib.engine.usage import ProcessInfo
@@ -133,7 +133,7 @@ if not TYPE_CHECKING:  # a type checker sees the imports above, and would take a
         "engine.disk": "DiskUsage",
         "engine.events": "Event",
         "engine.inspection": "ContainerInfo",
-        "engine.networks": "PublishedPort",
+        "engine.places": "PublishedPort",
         "engine.option_files": "read_env_file",
         "engine.prune": "PruneReport",
         "engine.stats": "Stats",

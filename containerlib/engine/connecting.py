@@ -19,8 +19,8 @@ from containerlib.engine.kept_networks import attach, detach, is_kept
 from containerlib.engine.lock import locked
 from containerlib.engine.network_drivers import routes, unwire
 from containerlib.engine.network_names import names_inside, resolver_of, told
-from containerlib.engine.networks import (
-    find,
+from containerlib.engine.networks import find
+from containerlib.engine.places import (
     number_of,
     occupy,
     places_of,

@@ -14,7 +14,7 @@ from containerlib import runtime, shim
 from containerlib.engine.failed import last_failure
 from containerlib.engine.history import is_lost
 from containerlib.engine.kept import device_limits, facts
-from containerlib.engine.networks import PublishedPort, addresses_of, networks_of, published
+from containerlib.engine.places import PublishedPort, addresses_of, networks_of, published
 from containerlib.engine.update import limits_of
 from containerlib.runtime.lifetime import read_health, restart_count
 from containerlib.runtime.supervisor import LOST

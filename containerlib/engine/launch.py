@@ -35,8 +35,8 @@ from containerlib.engine.lock import locked
 from containerlib.engine.mounting import bound, image_roots, images_of, shared, whole
 from containerlib.engine.names import new_id, new_name
 from containerlib.engine.network_names import names_inside
-from containerlib.engine.networks import links_of, place
 from containerlib.engine.option_files import timezone, with_files
+from containerlib.engine.places import links_of, place
 from containerlib.engine.removal import remove_anonymous
 from containerlib.engine.sources import HostSource, ImageSource, Resolved, resolve
 from containerlib.engine.stop import end_survivor, forget, forget_removed, remove_directory

@@ -10,8 +10,8 @@ from containerlib.engine.connecting import mend
 from containerlib.engine.core import Core
 from containerlib.engine.instance import Instance
 from containerlib.engine.lifetime import is_removed, is_to_run, is_unattended
-from containerlib.engine.networks import reclaim
 from containerlib.engine.owner import Owner, is_alive
+from containerlib.engine.places import reclaim
 from containerlib.engine.start import restart
 from containerlib.engine.stop import discard, forget_removed
 from containerlib.engine.undo import clean_up

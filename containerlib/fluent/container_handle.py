@@ -11,7 +11,7 @@ from containerlib.errors import NotFound
 
 if TYPE_CHECKING:
     from containerlib.engine.instance import Instance
-    from containerlib.engine.networks import PublishedPort
+    from containerlib.engine.places import PublishedPort
     from containerlib.spec.lifecycle import State
     from containerlib.spec.lifetime import Health
 
@@ -40,7 +40,7 @@ class ContainerHandle(Generic[_E]):
     @property
     def ports(self) -> tuple[PublishedPort, ...]:
         """Its ports that the host has too, from its start on: `PublishedPort(container=80, host=8080, ...)`."""
-        from containerlib.engine.networks import published  # noqa: PLC0415 - few ask
+        from containerlib.engine.places import published  # noqa: PLC0415 - few ask
 
         return published(self._instance)
 
