@@ -54,6 +54,10 @@ class NetworkRecipe:
         """Its addresses, once for each of IPv4 and IPv6."""
         return NetworkRecipe(self.engine, self.blocking.subnet(subnet, gateway=gateway, ip_range=ip_range))
 
+    def pool(self, supernet: str, /, length: int = 24) -> NetworkRecipe:
+        """Where a free subnet is looked for."""
+        return NetworkRecipe(self.engine, self.blocking.pool(supernet, length))
+
     def ipv6(self, enabled: bool = True, /) -> NetworkRecipe:
         """IPv6 addresses too."""
         return NetworkRecipe(self.engine, self.blocking.ipv6(enabled))

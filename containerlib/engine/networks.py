@@ -21,7 +21,7 @@ from containerlib.errors import AlreadyExists, Conflict
 from containerlib.networking import bridge, subnets
 from containerlib.networking.bridge import BridgeNetwork
 from containerlib.networking.netlink import Netlink, route
-from containerlib.networking.subnets import Addresses
+from containerlib.networking.subnets import Addresses, Pool
 from containerlib.store import EventRow, NetworkRecord
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class NetworkOptions:
     """What a network is to be. Without a subnet it gets a free one."""
 
     subnets: tuple[Addresses, ...] = ()
+    pools: tuple[Pool, ...] = ()
+    """Where a free one is looked for; none: in private addresses of Docker's choice."""
     ipv6: bool = False
     internal: bool = False
     mtu: int = 1500
@@ -95,7 +97,9 @@ def _addresses(
                 raise Conflict(f"{one.subnet} overlaps {other} of the network {name!r}", state="in use")
     chosen = list(options.subnets)
     if not any(one.subnet.version == 4 for one in chosen):
-        chosen.insert(0, Addresses.of(subnets.free_subnet(subnets.POOLS, [*others, *routed])))
+        chosen.insert(
+            0, Addresses.of(subnets.free_subnet(options.pools or subnets.POOLS, [*others, *routed]))
+        )
     if options.ipv6 and not any(one.subnet.version == 6 for one in chosen):
         chosen.append(Addresses.of(subnets.private_subnet6(identity)))
     return tuple(chosen)

@@ -19,10 +19,10 @@ from containerlib.engine.networks import CniOptions
 from containerlib.engine.words import host_path, seconds, text, vector
 from containerlib.errors import InvalidArgument
 from containerlib.networking.direct import MODES, DirectDriver
-from containerlib.networking.subnets import Addresses
+from containerlib.networking.subnets import Addresses, Pool
 from containerlib.spec.options import NetworkOption, PortOption
 
-__all__ = ["addresses", "driver", "network", "plugins", "port", "ports"]
+__all__ = ["addresses", "driver", "network", "plugins", "pool", "port", "ports"]
 
 _ALIAS = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9_])?")
 _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
@@ -108,6 +108,20 @@ def driver(name: str, parent: str | None, mode: str | None) -> tuple[str, str, s
     if not _DEVICE.fullmatch(text(parent, field="parent")) or parent in (".", ".."):
         raise InvalidArgument(f"{parent!r} is not a network device: at most 15 bytes", field="parent")
     return name, parent, chosen
+
+
+def pool(supernet: str, length: int) -> Pool:
+    """Where subnets come from."""
+    network = _subnet(supernet, field="pool")
+    if network.version != 4:
+        raise InvalidArgument(
+            f"{network} is IPv6, where each network has a subnet of its own anyway", field="pool"
+        )
+    if not isinstance(length, int) or not network.prefixlen <= length <= 30:
+        raise InvalidArgument(
+            f"{length!r} is not a prefix's length from {network.prefixlen} to 30", field="length"
+        )
+    return Pool(network, length)
 
 
 def _subnet(value: str, *, field: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:

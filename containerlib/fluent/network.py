@@ -48,6 +48,13 @@ class NetworkRecipe:
             )
         return self._with(subnets=(*self.options.subnets, addresses))
 
+    def pool(self, supernet: str, /, length: int = 24) -> NetworkRecipe:
+        """Where a free subnet is looked for, of that length of prefix; several in their order.
+
+        None that another network has, or that the host has a route to.
+        """
+        return self._with(pools=(*self.options.pools, words_networks.pool(supernet, length)))
+
     def ipv6(self, enabled: bool = True, /) -> NetworkRecipe:
         """IPv6 addresses too; without a subnet of that kind, private ones (RFC 4193)."""
         return self._with(ipv6=words.flag(enabled, field="ipv6"))

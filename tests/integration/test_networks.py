@@ -305,6 +305,19 @@ def test_network_that_cannot_be_removed_does_not_hide_why_its_block_failed(
     assert "clean-up failed too: Conflict" in caught.value.__notes__[0]
 
 
+def test_pool_gives_free_subnets_of_the_length_and_none_that_is_routed(
+    engine: cl.Engine, outside: Machine
+) -> None:
+    recipe = [engine.network(name).pool("198.51.100.0/22", 24) for name in ("a", "b", "c", "d")]
+    with recipe[0].create() as a, recipe[1].create() as b, recipe[2].create() as c:
+        # 198.51.100.0/24 is the wire to the other machine
+        assert [one.subnets for one in (a, b, c)] == [(f"198.51.{third}.0/24",) for third in (101, 102, 103)]
+        with pytest.raises(cl.Conflict, match=r"every subnet of 198\.51\.100\.0/22"):
+            recipe[3].create()
+        with recipe[3].pool("203.0.113.0/24", 28).create() as other:
+            assert other.subnets == ("203.0.113.0/28",)
+
+
 def test_network_in_use_is_not_removed(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
     with engine.network("backend").create() as backend, box.join("backend").name("web").start("sleep", "60"):
         with pytest.raises(cl.Conflict, match="web on the network 'backend'"):

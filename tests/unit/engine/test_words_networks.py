@@ -125,3 +125,18 @@ def test_plugins_words_are_for_plugins_alone() -> None:
     with pytest.raises(InvalidArgument) as caught:
         engine.network("lan").driver("cni", parent="eth0", config={})
     assert caught.value.field == "driver"
+
+
+@pytest.mark.parametrize(
+    ("supernet", "length", "field"),
+    [
+        ("10.0.0.1/8", 24, "pool"),
+        ("fd00::/8", 64, "pool"),
+        ("10.0.0.0/16", 8, "length"),
+        ("10.0.0.0/16", 31, "length"),
+    ],
+)
+def test_pool_that_cannot_be_is_refused(supernet: str, length: int, field: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        words_networks.pool(supernet, length)
+    assert caught.value.field == field
