@@ -36,8 +36,8 @@ INSTALLED = {"PYTHONSAFEPATH": "1"}
 TEST_PACKAGES = [
     "bind9-dnsutils", "buildah", "busybox-static", "clang", "conmon", "containerd", "containernetworking-plugins",
     "crun", "dnsmasq-base", "docker-registry", "docker.io", "erofs-utils", "gcc", "iperf3", "iproute2", "iptables",
-    "libc6-dev", "libclang-rt-dev", "libseccomp2", "musl-tools", "nftables", "openssl", "podman", "redis-server",
-    "runc", "skopeo", "uidmap", "umoci", "xfsprogs",
+    "libc6-dev", "libclang-rt-dev", "libseccomp2", "musl-tools", "nftables", "openssl", "passt", "podman",
+    "redis-server", "runc", "skopeo", "uidmap", "umoci", "xfsprogs",
 ]  # fmt: skip
 SANITIZED = [
     f"tests/integration/test_{name}.py"

@@ -72,7 +72,7 @@ class NetworkRecipe:
 
     def driver(
         self,
-        driver: Literal["bridge", "macvlan", "ipvlan", "cni"],
+        driver: Literal["bridge", "macvlan", "ipvlan", "cni", "pasta"],
         /,
         *,
         parent: str | None = None,

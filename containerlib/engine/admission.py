@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from containerlib.engine.kept_networks import KEPT
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.networking.cni import Chain, CniNetwork
 from containerlib.networking.direct import DirectNetwork
+from containerlib.networking.user_mode import PROTOCOLS, UserNetwork
 from containerlib.store import AttachmentRecord
 
 if TYPE_CHECKING:
     from containerlib.engine.instance import Instance
     from containerlib.engine.network_drivers import AnyNetwork
     from containerlib.spec.options import NetworkOption, PortOption
-    from containerlib.store import NetworkRecord
+    from containerlib.store import EndpointRecord, NetworkRecord
 
 __all__ = ["promised", "refuse"]
 
@@ -34,17 +36,32 @@ def refuse(
         )
     if isinstance(network, CniNetwork):
         _refuse_words(record, network.chain, wanted, ports)
-        if instance.memo.ids:
-            raise Unsupported(
-                f"the network {record.name!r} of plugins for a container with a user namespace: it would have no "
-                "rights in the network namespace, which is made before it"
-            )
-    store = instance.core.store.networks
-    kinds = {store.get(one.network_id).driver == "cni" for one in store.endpoints_of(instance.id)}
-    if kinds - {record.driver == "cni"}:
+    if isinstance(network, UserNetwork):
+        _refuse_ports(ports)
+    if record.driver in KEPT and instance.memo.ids:
         raise Unsupported(
-            f"{instance.subject} on {record.name!r}: networks that plugins make and others are not for one container"
+            f"the {record.driver} network {record.name!r} for a container with a user namespace: it would have no "
+            "rights in the network namespace, which is made before it"
         )
+    store = instance.core.store.networks
+    drivers = {store.get(one.network_id).driver for one in store.endpoints_of(instance.id)}
+    if any("pasta" in (one, record.driver) or (one in KEPT) != (record.driver in KEPT) for one in drivers):
+        raise Unsupported(
+            f"{instance.subject} on {record.name!r}: networks of plugins and others are not for one container, and "
+            "one of pasta is its only one"
+        )
+
+
+def _refuse_ports(ports: tuple[PortOption, ...]) -> None:
+    for port in ports:
+        if port.protocol not in PROTOCOLS:
+            raise InvalidArgument(
+                f"pasta knows {' and '.join(PROTOCOLS)}, not {port.protocol}", field="protocol"
+            )
+        if port.socket is not None:
+            raise InvalidArgument(
+                "pasta makes its sockets itself: give it a port of the host's", field="socket"
+            )
 
 
 def _refuse_words(
@@ -65,13 +82,17 @@ def _refuse_words(
             )
 
 
-def promised(
-    instance: Instance, record: NetworkRecord, wanted: NetworkOption, number: int
-) -> AttachmentRecord:
-    """What plugins will be told of the container. Spec: CNI CONVENTIONS.md, "Dynamic Plugin specific fields"."""
+def promised(endpoint: EndpointRecord, wanted: NetworkOption, driver: str) -> AttachmentRecord:
+    """What plugins, or pasta, will be told of the container.
+
+    Spec: CNI CONVENTIONS.md, "Dynamic Plugin specific fields"
+    """
     given: dict[str, Any] = {}
+    if driver == "pasta":
+        given = {"mac": endpoint.mac, "address": endpoint.addresses[0]}
+        return AttachmentRecord(endpoint.network_id, endpoint.container_id, endpoint.interface, given)
     if addresses := [one for one in (wanted.address, wanted.address6) if one]:
         given["ips"] = addresses
     if wanted.mac:
         given["mac"] = wanted.mac
-    return AttachmentRecord(record.id, instance.id, f"eth{number}", given)
+    return AttachmentRecord(endpoint.network_id, endpoint.container_id, endpoint.interface, given)

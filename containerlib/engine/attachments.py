@@ -20,8 +20,9 @@ from attrs import evolve
 from containerlib._sys.forks import opened
 from containerlib._sys.native import keep_network, let_go_of_network
 from containerlib.engine.kept_networks import LOCK, namespace_of, unlink
+from containerlib.engine.makers import Maker, maker_of
 from containerlib.engine.undo import clean_up
-from containerlib.errors import Error, NotFound, PluginError, StageError, Timeout, Unsupported
+from containerlib.errors import Error, NotFound, PluginError, StageError, Timeout
 from containerlib.networking.cni import Chain, CniNetwork, Result
 from containerlib.networking.cni import chain as cni
 from containerlib.networking.cni.chain import Attachment
@@ -60,17 +61,17 @@ def attach(instance: Instance, endpoints: Sequence[EndpointRecord]) -> Sequence[
 def _attached(
     core: Core, endpoint: EndpointRecord, row: AttachmentRecord, lock: int, *, is_new: bool
 ) -> EndpointRecord:
-    chain = _chain(core, row)
+    maker = maker_of(_network(core, row))
     given = {**row.given, "portMappings": _mappings(endpoint)}
-    if row.result and row.given == given and not is_new and _is_well(core, chain, row, lock):
+    if row.result and row.given == given and not is_new and _is_well(core, maker, row, lock):
         return endpoint
     _take_back(core, row, lock)
-    cni.status(chain)
+    maker.status()
     row = evolve(row, given=given, result=_BEGUN)
     with _network_lock(core, row.network_id, fcntl.LOCK_SH):
         core.store.attachments.put(row)
         try:
-            result = cni.add(chain, _attachment(core, row), (lock,))
+            result = maker.add(_attachment(core, row), (lock,))
             row = evolve(row, result=result)
             addresses = Result.of(result, row.interface).addresses
             core.store.attachments.put(row)
@@ -95,10 +96,10 @@ def _mappings(endpoint: EndpointRecord) -> list[Mapping[str, Any]]:
     ]
 
 
-def _is_well(core: Core, chain: Chain, row: AttachmentRecord, lock: int) -> bool:
+def _is_well(core: Core, maker: Maker, row: AttachmentRecord, lock: int) -> bool:
     """Whether its plugins find what they made."""
     try:
-        cni.check(chain, _attachment(core, row), (lock,))
+        maker.check(_attachment(core, row), (lock,))
     except (PluginError, Timeout):
         return False
     return True
@@ -106,12 +107,12 @@ def _is_well(core: Core, chain: Chain, row: AttachmentRecord, lock: int) -> bool
 
 def _undo(core: Core, row: AttachmentRecord, lock: int) -> None:
     """In the lock of its network."""
-    cni.delete(_chain(core, row), _attachment(core, row), (lock,))
+    maker_of(_network(core, row)).delete(_attachment(core, row), (lock,))
     core.store.attachments.put(evolve(row, result=None))
 
 
 def _take_back(core: Core, row: AttachmentRecord, lock: int) -> None:
-    """Where plugins have made anything. Raises: as `cni.delete`."""
+    """Where plugins have made anything. Raises: as `check`."""
     if row.result is not None:
         with _network_lock(core, row.network_id, fcntl.LOCK_SH):
             _undo(core, row, lock)
@@ -150,27 +151,19 @@ def check(instance: Instance, network: NetworkRecord) -> None:
     Raises: PluginError where it is not; NotFound where it is not on it; Unsupported for networks of other drivers;
     Timeout.
     """
-    chain = _require_chain(network)
+    maker = maker_of(network)
     _make_directory(instance.core)
     with _alone(instance.core, instance.id) as lock:
         for row in instance.core.store.attachments.of(instance.id):
             if row.network_id == network.id and row.result:
-                cni.check(chain, _attachment(instance.core, row), (lock,))
+                maker.check(_attachment(instance.core, row), (lock,))
                 return
     raise NotFound(f"{instance.subject} is not on the network {network.name!r}, or was not started yet")
 
 
 def status(network: NetworkRecord) -> None:
     """Asks the plugins whether they can take a container. Raises: Unavailable; as `check`."""
-    cni.status(_require_chain(network))
-
-
-def _require_chain(network: NetworkRecord) -> Chain:
-    if network.driver != "cni":
-        raise Unsupported(
-            f"the network {network.name!r} is of the driver {network.driver}, and has no plugins to ask"
-        )
-    return CniNetwork.of(network.id, network.settings).chain
+    maker_of(network).status()
 
 
 def collect(core: Core) -> Sequence[str]:
@@ -194,8 +187,8 @@ def collect(core: Core) -> Sequence[str]:
 # ---- what is told ----
 
 
-def _chain(core: Core, row: AttachmentRecord) -> Chain:
-    return CniNetwork.of(row.network_id, core.store.networks.get(row.network_id).settings).chain
+def _network(core: Core, row: AttachmentRecord) -> NetworkRecord:
+    return core.store.networks.get(row.network_id)
 
 
 def _attachment(core: Core, row: AttachmentRecord) -> Attachment:
@@ -207,7 +200,8 @@ def _attachment(core: Core, row: AttachmentRecord) -> Attachment:
 
 def _attachments(core: Core, chain: Chain) -> Sequence[AttachmentRecord]:
     """Of all networks of the chain's name: plugins know no other."""
-    return [row for row in core.store.attachments.list() if _chain(core, row).name == chain.name]
+    rows = core.store.attachments.list()
+    return [row for row in rows if _network(core, row).settings.get("chain") == chain.name]
 
 
 # ---- namespaces and locks ----
@@ -252,8 +246,8 @@ def _alone(core: Core, container_id: str) -> Iterator[int]:
 
     For the longest time that a plugin may take: what it has started may have the descriptor for good.
     """
-    chains = [_chain(core, row) for row in core.store.attachments.of(container_id)]
-    deadline = time.monotonic() + max((chain.timeout * len(chain.plugins) for chain in chains), default=0.0)
+    makers = [maker_of(_network(core, row)) for row in core.store.attachments.of(container_id)]
+    deadline = time.monotonic() + max((maker.patience for maker in makers), default=0.0)
     with opened(namespace_of(core, container_id) + LOCK, os.O_RDWR | os.O_CREAT) as lock:
         while not _has(lock, fcntl.LOCK_EX | fcntl.LOCK_NB) and time.monotonic() < deadline:
             time.sleep(_INTERVAL)
@@ -284,9 +278,6 @@ def _all_locks(core: Core, chain: Chain) -> Iterator[None]:
     """Of all networks of the chain's name, in one order."""
     with contextlib.ExitStack() as stack:
         for network in sorted(core.store.networks.list(), key=lambda one: one.id):
-            if (
-                network.driver == "cni"
-                and CniNetwork.of(network.id, network.settings).chain.name == chain.name
-            ):
+            if network.settings.get("chain") == chain.name:
                 stack.enter_context(_network_lock(core, network.id, fcntl.LOCK_EX))
         yield

@@ -15,7 +15,7 @@ from attrs import evolve
 
 from containerlib import runtime
 from containerlib.engine.instance import Instance
-from containerlib.engine.kept_networks import attach, detach, is_kept
+from containerlib.engine.kept_networks import KEPT, attach, detach, is_kept
 from containerlib.engine.lock import locked
 from containerlib.engine.network_drivers import routes, unwire
 from containerlib.engine.network_names import names_inside, resolver_of, told
@@ -59,9 +59,9 @@ def connect(instance: Instance, wanted: NetworkOption) -> None:
     with locked(instance):
         before = _endpoints(instance)
         number = max((number_of(one) for one in before), default=-1) + 1
-        if record.driver == "cni" and not is_kept(instance):
+        if record.driver in KEPT and not is_kept(instance):
             raise Unsupported(
-                f"{instance.subject} was made without a network of plugins, which takes a namespace of another kind: "
+                f"{instance.subject} was made without such a network, which takes a namespace of another kind: "
                 f'make it with join("{record.name}")'
             )
         added = occupy(instance, record, wanted, number)

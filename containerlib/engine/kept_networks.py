@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from containerlib.store import EndpointRecord
 
 __all__ = [
+    "KEPT",
     "LOCK",
     "attach",
     "detach",
@@ -37,6 +38,8 @@ __all__ = [
     "unlink",
 ]
 
+KEPT = ("cni", "pasta")
+"""Drivers of the networks that take one."""
 LOCK = ".lock"
 """Beside a container's namespace, and a network's."""
 

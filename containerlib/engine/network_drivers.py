@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, cast
 
 from containerlib.engine import cni_driver
 from containerlib.errors import InvalidArgument, Unsupported
-from containerlib.networking import bridge, direct, spoofing
+from containerlib.networking import bridge, direct, spoofing, user_mode
 from containerlib.networking.bridge import BridgeNetwork, Endpoint, Wiring
 from containerlib.networking.cni import CniNetwork
 from containerlib.networking.direct import DirectDriver, DirectNetwork
 from containerlib.networking.netlink import Netlink, Request, route
+from containerlib.networking.user_mode import UserNetwork
 
 if TYPE_CHECKING:
     from containerlib.engine.core import Core
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AnyNetwork", "is_known", "maker", "network_of", "routes", "unwire", "wire"]
 
-AnyNetwork = BridgeNetwork | DirectNetwork | CniNetwork
+AnyNetwork = BridgeNetwork | DirectNetwork | CniNetwork | UserNetwork
 
 
 def maker(
@@ -41,6 +42,9 @@ def maker(
     if options.driver == "cni":
         chain = cni_driver.chain_of(name, options)
         return lambda identity, _: CniNetwork(identity, chain)
+    if options.driver == "pasta":
+        _refuse_for_pasta(options)
+        return partial(UserNetwork, mtu=options.mtu)
     if options.driver == "bridge":
         can = _anti_spoofing(core, options.anti_spoofing)
         return partial(BridgeNetwork, mtu=options.mtu, internal=options.internal, anti_spoofing=can)
@@ -66,6 +70,16 @@ def maker(
     )
 
 
+def _refuse_for_pasta(options: NetworkOptions) -> None:
+    """Raises: Unsupported; NotFound where there is no pasta."""
+    asked = {"internal": options.internal, "ipv6": options.ipv6, "anti_spoofing": options.anti_spoofing}
+    asked["an IPv6 subnet"] = any(one.subnet.version == 6 for one in options.subnets)
+    for word, value in asked.items():
+        if value:
+            raise Unsupported(f"a network of pasta has no {word}: leave it out, or take the driver bridge")
+    user_mode.find()
+
+
 def _anti_spoofing(core: Core, wanted: bool | None) -> bool:
     if wanted is False:
         return False
@@ -81,6 +95,8 @@ def _anti_spoofing(core: Core, wanted: bool | None) -> bool:
 def network_of(record: NetworkRecord) -> AnyNetwork:
     if record.driver == "cni":
         return CniNetwork.of(record.id, record.settings)
+    if record.driver == "pasta":
+        return UserNetwork.of(record.id, record.settings)
     if record.driver != "bridge":
         return DirectNetwork.of(record.id, record.driver, record.settings)
     return BridgeNetwork.of(record.id, record.settings)

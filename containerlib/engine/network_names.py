@@ -11,7 +11,7 @@ import ipaddress
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from containerlib.engine.kept_networks import results_of
+from containerlib.engine.kept_networks import KEPT, results_of
 from containerlib.engine.network_drivers import network_of
 from containerlib.engine.wiring import resolver
 from containerlib.networking import Names, names
@@ -60,8 +60,10 @@ def names_inside(instance: Instance, given: Names, hostname: str) -> Names:
 def line(network: NetworkRecord, endpoint: EndpointRecord, name: str) -> Line:
     container = endpoint.container_id
     known = (f"{name}.{network.name}", name, *endpoint.names, container[:12])
-    addresses = tuple(map(ipaddress.ip_address, endpoint.addresses))
-    return Line(endpoint.device, addresses, known, network.driver != "cni")
+    # who is on a network of pasta is alone there
+    reached = () if network.driver == "pasta" else endpoint.addresses
+    addresses = tuple(map(ipaddress.ip_address, reached))
+    return Line(endpoint.device, addresses, known, network.driver not in KEPT)
 
 
 def rename(instance: Instance, name: str) -> None:

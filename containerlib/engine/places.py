@@ -16,20 +16,21 @@ from attrs import evolve, frozen
 
 from containerlib.engine.admission import promised, refuse
 from containerlib.engine.instance import Instance
-from containerlib.engine.kept_networks import attach, take_back_orphans
+from containerlib.engine.kept_networks import KEPT, attach, take_back_orphans
 from containerlib.engine.leftovers import take_back
 from containerlib.engine.network_drivers import is_known, network_of, wire
 from containerlib.engine.network_names import line, resolver_of, tell_names, told
 from containerlib.engine.networks import DEFAULT, find
 from containerlib.engine.wiring import links
 from containerlib.errors import Conflict, InvalidArgument, NotFound
-from containerlib.networking import bridge, subnets
+from containerlib.networking import bridge, subnets, user_mode
 from containerlib.networking.bridge import BridgeNetwork, Endpoint, Wiring
 from containerlib.networking.cni import CniNetwork
 from containerlib.networking.direct import DirectNetwork
 from containerlib.networking.firewall import Forward
 from containerlib.networking.reservation import Reservation, adopt, reserve_one
 from containerlib.networking.subnets import Addresses
+from containerlib.networking.user_mode import UserNetwork
 from containerlib.runtime.plan.links import NO_LINKS, Links
 from containerlib.runtime.supervisor import has_shim
 from containerlib.spec.options import ContainerOptions, NetworkOption, PortOption
@@ -104,8 +105,6 @@ def occupy(
         if wanted.mac and any(one.mac == wanted.mac for one in store.networks.endpoints(record.id)):
             raise Conflict(f"{wanted.mac} is another container's on {record.name!r}", state="in use")
         addresses = tuple(str(_choose(instance.id, one, wanted, taken)) for one in network.subnets)
-        if isinstance(network, CniNetwork):
-            store.attachments.put(promised(instance, record, wanted, number))
         endpoint = EndpointRecord(
             record.id,
             instance.id,
@@ -117,6 +116,8 @@ def occupy(
             [_port(port) for port in ports],
         )
         store.networks.connect(endpoint)
+        if record.driver in KEPT:
+            store.attachments.put(promised(endpoint, wanted, record.driver))
         instance.core.names.add(record.id, line(record, endpoint, instance.record.name))
     return endpoint
 
@@ -156,6 +157,9 @@ def links_of(instance: Instance, ports: Sequence[PortOption] = ()) -> Iterator[t
     try:
         bound = []
         for endpoint in endpoints:
+            if _is_published_elsewhere(instance, endpoint):
+                bound.append(_with_free_ports(instance, endpoint))
+                continue
             sockets = [port.socket for port in ports] or [None] * len(endpoint.ports)
             reserved = [
                 _reserve(instance.core, endpoint, *each)
@@ -171,6 +175,24 @@ def links_of(instance: Instance, ports: Sequence[PortOption] = ()) -> Iterator[t
     finally:
         for one in held:
             one.close()
+
+
+def _is_published_elsewhere(instance: Instance, endpoint: EndpointRecord) -> bool:
+    """Whether somebody else listens at its ports: who would not get them while they are held here."""
+    return instance.core.store.networks.get(endpoint.network_id).driver == "pasta"
+
+
+def _with_free_ports(instance: Instance, endpoint: EndpointRecord) -> EndpointRecord:
+    """With the ports that somebody listens at for it already, or that were free a moment ago."""
+    rows = instance.core.store.attachments.of(instance.id)
+    if any(user_mode.runs(row.result or {}) for row in rows):
+        return endpoint
+    with contextlib.ExitStack() as held:
+        reserved = []
+        for port in endpoint.ports:
+            reserved.append(_reserve(instance.core, endpoint, port, None))
+            held.callback(reserved[-1].close)
+    return _with_ports(instance, endpoint, reserved)
 
 
 def _with_ports(
@@ -202,7 +224,7 @@ def places_of(
     led: set[int] = set()
     for endpoint in endpoints:
         network = network_of(instance.core.store.networks.get(endpoint.network_id))
-        if isinstance(network, CniNetwork):  # its plugins have connected it
+        if isinstance(network, CniNetwork | UserNetwork):  # somebody else has connected it
             continue
         families = {one.subnet.version for one in network.subnets}
         gateway = () if network.internal else tuple(sorted(families - led))

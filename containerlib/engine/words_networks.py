@@ -93,12 +93,12 @@ def driver(name: str, parent: str | None, mode: str | None) -> tuple[str, str, s
                 "plugins have their configuration instead of a parent and a mode", field="driver"
             )
         return name, "", ""
-    if name == "bridge":
+    if name in ("bridge", "pasta"):
         if parent is not None or mode is not None:
-            raise InvalidArgument("a bridge has no parent and no mode", field="driver")
+            raise InvalidArgument(f"{name} has no parent and no mode", field="driver")
         return name, "", ""
     if name not in MODES:
-        raise InvalidArgument(f"{name!r} is none of bridge, {', '.join(MODES)}, cni", field="driver")
+        raise InvalidArgument(f"{name!r} is none of bridge, {', '.join(MODES)}, cni, pasta", field="driver")
     modes = MODES[cast(DirectDriver, name)]
     chosen = next(iter(modes)) if mode is None else mode
     if chosen not in modes:

@@ -71,7 +71,7 @@ class NetworkRecipe:
 
     def driver(
         self,
-        driver: Literal["bridge", "macvlan", "ipvlan", "cni"],
+        driver: Literal["bridge", "macvlan", "ipvlan", "cni", "pasta"],
         /,
         *,
         parent: str | None = None,
@@ -88,6 +88,9 @@ class NetworkRecipe:
         With `"cni"` plugins make it, as `config` says: a configuration list, or the path of one, which is read by
         `create`. `path`: the directories where they are, by default /opt/cni/bin, /usr/lib/cni and /usr/libexec/cni.
         `timeout`: seconds that each may take, by default 60.
+
+        With `"pasta"` a process of the host's speaks for each container, which is alone on it: nothing is made on the
+        host.
         """
         name, device, how = words_networks.driver(driver, parent, mode)
         chosen = self._with(driver=name, parent=device, mode=how)
@@ -144,7 +147,7 @@ class Network:
 
     @property
     def driver(self) -> str:
-        """What made it: "bridge", "macvlan", "ipvlan" or "cni"."""
+        """What made it: "bridge", "macvlan", "ipvlan", "cni" or "pasta"."""
         return self.record.driver
 
     @property
