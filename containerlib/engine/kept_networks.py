@@ -98,19 +98,21 @@ def take_back_orphans(core: Core) -> Sequence[str]:
     if not rows and not kept:
         return ()
     known = {record.id for record in core.store.containers.list()}
+    known |= {network.id for network in core.store.networks.list()}
     failures = []
     for container_id in sorted(({row.container_id for row in rows} | kept) - known):
         try:
             detach(core, container_id)
+            forget_lock(core, container_id)
         except Error as error:
             failures.append(f"networks of the container {container_id[:12]}: {error}")
     return failures
 
 
 def _kept(core: Core) -> set[str]:
-    """Containers that have a namespace, or had one."""
+    """Containers that have a namespace or had one, and networks with a lock."""
     try:
-        return {name for name in os.listdir(core.namespaces) if not name.endswith(LOCK)}  # noqa: PTH208 - a str
+        return {name.removesuffix(LOCK) for name in os.listdir(core.namespaces)}  # noqa: PTH208 - a str
     except FileNotFoundError:
         return set()
 
@@ -122,9 +124,9 @@ def results_of(core: Core, container_id: str) -> Sequence[Result]:
     ]
 
 
-def forget_lock(core: Core, network_id: str) -> None:
-    """Of a network that is no more."""
-    unlink(namespace_of(core, network_id) + LOCK)
+def forget_lock(core: Core, identity: str) -> None:
+    """Of a network or container that is no more."""
+    unlink(namespace_of(core, identity) + LOCK)
 
 
 def unlink(path: str) -> None:

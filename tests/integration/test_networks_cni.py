@@ -489,9 +489,12 @@ def test_what_plugins_do_not_take_back_is_known_until_they_do(
     (failure,) = engine.prune().failures
     assert "busy" in failure
     plugins.says("first", "DEL", None)
+    Path(engine.root, "netns", "0" * 64).touch()  # of a process that was killed
+    Path(engine.root, "netns", "1" * 64 + ".lock").touch()
     assert engine.prune().failures == ()
     assert plugins.told("DEL")[-1]["netns"] == ""  # which is no more
     network.remove()
+    assert list(Path(engine.root, "netns").iterdir()) == []
 
 
 def test_killed_while_a_plugin_is_at_work_is_taken_back_when_that_has_ended(
