@@ -24,6 +24,7 @@ def chain_of(name: str, options: NetworkOptions) -> Chain:
     """
     said = {
         "subnet": options.subnets,
+        "pool": options.pools,
         "ipv6": options.ipv6,
         "internal": options.internal,
         "mtu": options.mtu != 1500,

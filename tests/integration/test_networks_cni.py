@@ -573,7 +573,14 @@ def test_plugin_that_does_not_say_its_versions_is_refused(engine: cl.Engine, plu
 
 @pytest.mark.parametrize(
     "word",
-    [{"subnet": ("10.1.0.0/24",)}, {"ipv6": ()}, {"internal": ()}, {"mtu": (1400,)}, {"anti_spoofing": ()}],
+    [
+        {"subnet": ("10.1.0.0/24",)},
+        {"ipv6": ()},
+        {"pool": ("10.64.0.0/12",)},
+        {"internal": ()},
+        {"mtu": (1400,)},
+        {"anti_spoofing": ()},
+    ],
 )
 def test_what_the_configuration_says_is_not_said_twice(
     engine: cl.Engine, plugins: Plugins, word: dict[str, tuple[Any, ...]]
