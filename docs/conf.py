@@ -17,7 +17,9 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 # Names of other packages have their pages elsewhere, and no inventory of them is fetched for a build.
-_ELSEWHERE = r"(anyio|collections\.abc|datetime|httpx|io|os|pathlib|types|typing)(\..*)?|Console|Socket|timedelta"
+_ELSEWHERE = (
+    r"(anyio|collections\.abc|datetime|httpx|io|os|pathlib|types|typing)(\..*)?|Console|Socket|timedelta"
+)
 # Unions of what an argument may be, and values of the layers below that are seldom needed.
 _ALIASES = (
     r"_OnProgress|_P|Auth|Check|Compression|EventKind|(.*\.)?Credentials|FileMode|HealthAction|ManifestFormat|MountSource"

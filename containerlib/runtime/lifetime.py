@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from containerlib._sys.native import lib
-from containerlib.errors import StageError
+from containerlib._sys.writing import replace_file
 from containerlib.runtime.records import read_record
 from containerlib.spec.lifetime import (
     NO_RESTART,
@@ -226,15 +226,3 @@ def _reason(code: int, stage: int, err: int) -> str:
 
 def _time(nanoseconds: int) -> datetime:
     return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
-
-
-def replace_file(directory: str, name: str, data: bytes) -> None:
-    """Whoever reads it has the old one, or the new one. Raises: StageError(stage="state")."""
-    path = f"{directory}/{name}"
-    try:
-        fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with open(fd, "wb") as file:
-            file.write(data)
-        os.rename(f"{path}.new", path)  # noqa: PTH104 - a str
-    except OSError as error:
-        raise StageError("state", error.errno or 0, path) from error

@@ -11,9 +11,8 @@ import errno
 import os
 import time
 
+from containerlib._sys.writing import replace_file
 from containerlib.errors import Conflict, StageError
-from containerlib.runtime.connections import connect
-from containerlib.runtime.lifetime import replace_file
 from containerlib.runtime.plan.links import NO_LINKS, Links
 from containerlib.runtime.supervisor import REPLY_TIMEOUT
 
@@ -37,6 +36,8 @@ def relink(directory: str, links: Links, change: Links) -> None:
     `change`: the way there; what it has done where it fails is the caller's to undo, with the container's lock held.
     Raises: StageError(stage="network").
     """
+    from containerlib.runtime.connections import connect  # noqa: PLC0415 - no start needs it
+
     plan = change.plan()
     replace_file(directory, "relink", plan.pack())
     write_links(directory, links)
