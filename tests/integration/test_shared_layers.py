@@ -75,8 +75,12 @@ def test_end_of_the_engine_takes_no_layer_from_a_container(
 ) -> None:
     name = recipe.start("sleep", "600", detach=True).name
     engine.close()
-    with cl.Engine(engine.root) as again, again.containers.get(name) as container:
-        assert container.exec("wc", "-c", "/large").text.split() == [str(PAGES * mmap.PAGESIZE), "/large"]
+    with cl.Engine(engine.root) as again:
+        container = again.containers.get(name)
+        try:
+            assert container.exec("wc", "-c", "/large").text.split() == [str(PAGES * mmap.PAGESIZE), "/large"]
+        finally:
+            container.remove(force=True)
 
 
 def test_restarted_container_has_its_layers(recipe: cl.ContainerRecipe) -> None:
