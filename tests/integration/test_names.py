@@ -212,7 +212,10 @@ def test_server_of_the_containers_own_may_have_the_port(
         box.join(backend).name("db").start("sleep", "600") as server,
         host.join(backend).start(*words.split()) as container,
     ):
-        until(lambda: dig(container, "@127.0.0.1", "db") == ["192.0.2.7"])
+        asked = ("dig", "+short", "+time=1", "+tries=1", "@127.0.0.1", "db")
+        until(
+            lambda: container.exec(*asked, check=False).text == "192.0.2.7\n", 30.0
+        )  # it may not listen yet
         assert dig(container, "db") == addresses_of(server)
 
 
