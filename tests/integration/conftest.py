@@ -20,7 +20,26 @@ if TYPE_CHECKING:
     from containerlib.images import ImageStore
     from containerlib.spec.options import SnapshotterName
     from rig.bundles import Rack
+    from rig.networks import Machine
     from rig.oci import Bundle, Command
+
+
+@pytest.fixture
+def network() -> Iterator[None]:
+    """A host's network of the test's own, with loopback alone; files that need it say so by a mark."""
+    from rig.networks import own_network
+
+    with own_network():
+        yield
+
+
+@pytest.fixture
+def outside(network: None) -> Iterator[Machine]:
+    """Another machine, 198.51.100.2, to which this one is 198.51.100.1."""
+    from rig.networks import Machine
+
+    with Machine("198.51.100.2/24", host="198.51.100.1/24") as machine:
+        yield machine
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,15 +14,12 @@ import pytest
 import containerlib as cl
 from rig.bundles import until
 from rig.lifetime import shim_of
-from rig.networks import Machine, elements, interfaces, own_network
+from rig.networks import Machine, elements, interfaces
 
-pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
-
-
-@pytest.fixture(autouse=True)
-def network() -> Iterator[None]:
-    with own_network():
-        yield
+pytestmark = [
+    pytest.mark.usefixtures("network"),
+    pytest.mark.privileged("CAP_SYS_ADMIN: makes containers"),
+]
 
 
 def devices(container: cl.Container) -> dict[str, list[str]]:

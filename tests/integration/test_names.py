@@ -18,20 +18,14 @@ from rig.bundles import parent_of, until
 from rig.dnsmasq import Dnsmasq
 from rig.host import has_sanitizers
 from rig.lifetime import shim_of
-from rig.networks import own_network
 
 pytestmark = [
+    pytest.mark.usefixtures("network"),
     pytest.mark.privileged("CAP_SYS_ADMIN: makes containers"),
     pytest.mark.skipif(shutil.which("dig") is None, reason="no dig: install bind9-dnsutils"),
 ]
 
 OTHERS = {"example.test": "192.0.2.1,2001:db8::1", "deep.example.test": "192.0.2.2"}
-
-
-@pytest.fixture(autouse=True)
-def network() -> Iterator[None]:
-    with own_network():
-        yield
 
 
 @pytest.fixture

@@ -9,16 +9,18 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import containerlib as cl
 from rig.bundles import parent_of, until
-from rig.networks import Machine, elements, interfaces, own_network
+from rig.networks import Machine, elements, interfaces
 
-pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
+pytestmark = [
+    pytest.mark.usefixtures("network"),
+    pytest.mark.privileged("CAP_SYS_ADMIN: makes containers"),
+]
 
 SERVE6 = """
 import socket
@@ -28,18 +30,6 @@ with socket.create_server(("::", 80), family=socket.AF_INET6) as server:
             client.sendall(b"well\\n")
 """
 SERVE = ("sh", "-c", "while true; do echo well | nc -l -p 80; done")
-
-
-@pytest.fixture(autouse=True)
-def network() -> Iterator[None]:
-    with own_network():
-        yield
-
-
-@pytest.fixture
-def outside() -> Iterator[Machine]:
-    with Machine("198.51.100.2/24", host="198.51.100.1/24") as machine:
-        yield machine
 
 
 def read(address: str, port: int) -> str:

@@ -87,12 +87,6 @@ def network() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def outside() -> Iterator[Machine]:
-    with Machine("198.51.100.2/24", host="198.51.100.1/24") as machine:
-        yield machine
-
-
 def nft(*words: str, text: str = "") -> str:
     return subprocess.run(["nft", *words], input=text, capture_output=True, text=True, check=True).stdout
 

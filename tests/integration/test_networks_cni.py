@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +17,15 @@ import pytest
 import containerlib as cl
 from rig.bundles import until
 from rig.cni import Plugins
-from rig.networks import Machine, interfaces, own_network
+from rig.networks import Machine, interfaces
 
 PLUGINS = "/usr/lib/cni"
 
 pytestmark = [
+    pytest.mark.usefixtures("network"),
     pytest.mark.privileged("CAP_SYS_ADMIN: makes containers"),
     pytest.mark.skipif(not Path(PLUGINS, "bridge").exists(), reason="needs containernetworking-plugins"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def network() -> Iterator[None]:
-    with own_network():
-        yield
 
 
 @pytest.fixture

@@ -6,15 +6,16 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import containerlib as cl
-from rig.networks import own_network
 
-pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
+pytestmark = [
+    pytest.mark.usefixtures("network"),
+    pytest.mark.privileged("CAP_SYS_ADMIN: makes containers"),
+]
 
 EXECUTED = re.compile(r'exec(?:ve|veat)\((?:\d+<([^>]*)>(?:\(deleted\))?, )?"([^"]*)"')
 
@@ -29,12 +30,6 @@ with cl.Engine(sys.argv[1]) as engine:
         container.stop(0)
         container.start()
 """
-
-
-@pytest.fixture(autouse=True)
-def network() -> Iterator[None]:
-    with own_network():
-        yield
 
 
 def test_no_program_is_executed_but_the_helper_and_the_containers(

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 
 import pytest
 
 import containerlib as cl
 from rig.bundles import until
-from rig.networks import Machine, interfaces, own_network
+from rig.networks import Machine, interfaces
 
-pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
-
-
-@pytest.fixture(autouse=True)
-def network() -> Iterator[None]:
-    with own_network():
-        yield
-
-
-@pytest.fixture
-def outside() -> Iterator[Machine]:
-    with Machine("198.51.100.2/24", host="198.51.100.1/24") as machine:
-        yield machine
+pytestmark = [
+    pytest.mark.usefixtures("network"),
+    pytest.mark.privileged("CAP_SYS_ADMIN: makes containers"),
+]
 
 
 @pytest.fixture

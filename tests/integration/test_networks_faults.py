@@ -7,16 +7,19 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from subprocess import Popen
 
 import pytest
 
 import containerlib as cl
 from rig.bundles import until
-from rig.networks import elements, interfaces, own_network
+from rig.networks import elements, interfaces
 
-pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
+pytestmark = [
+    pytest.mark.usefixtures("network"),
+    pytest.mark.privileged("CAP_SYS_ADMIN: makes containers"),
+]
 
 ROUNDS = 40
 SEED = 6
@@ -34,12 +37,6 @@ while True:
     engine.containers.get("kept").remove(force=True)
     lan.remove()
 """
-
-
-@pytest.fixture(autouse=True)
-def network() -> Iterator[None]:
-    with own_network():
-        yield
 
 
 def left_in_the_filter() -> dict[str, str]:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,9 +15,12 @@ import pytest
 
 import containerlib as cl
 from rig.bundles import until
-from rig.networks import elements, interfaces, own_network
+from rig.networks import elements, interfaces
 
-pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
+pytestmark = [
+    pytest.mark.usefixtures("network"),
+    pytest.mark.privileged("CAP_SYS_ADMIN: makes containers"),
+]
 
 PROCESSES, THREADS = 4, 4
 ROUNDS = int(os.environ.get("CONTAINERLIB_ADDRESS_ROUNDS", "5"))
@@ -45,12 +48,6 @@ engine.close()
 """
 
 Script = Callable[[str], "subprocess.Popen[str]"]
-
-
-@pytest.fixture(autouse=True)
-def network() -> Iterator[None]:
-    with own_network():
-        yield
 
 
 def say(processes: list[subprocess.Popen[str]]) -> list[str]:
