@@ -13,8 +13,8 @@ from containerlib.engine import stop, words
 from containerlib.engine.history import note
 from containerlib.engine.ids import maps_again
 from containerlib.engine.instance import Instance
-from containerlib.engine.output import output
-from containerlib.errors import Conflict, InvalidArgument, NotFound, StageError, Unsupported
+from containerlib.engine.output import input_file, output
+from containerlib.errors import Conflict, InvalidArgument, Unsupported
 from containerlib.images import ImageRecord, Progress
 from containerlib.images.archives.changes import Change, changes
 from containerlib.images.archives.configs import ConfigChanges, History
@@ -106,13 +106,8 @@ def _opened(source: Source, report: Callable[[int], None]) -> Iterator[Iterable[
         with MergedTree([path], hide_whiteouts=False) as tree:
             yield layer_tar(layer_entries(tree.walk()), latest=source_date_epoch())
         return
-    try:
-        file = open(path, "rb", buffering=0)  # noqa: SIM115
-    except FileNotFoundError as error:
-        raise NotFound(f"there is no file or directory {path!r} to make an image of") from error
-    except OSError as error:
-        raise StageError("import", error.errno or 0, path) from error
-    with file:
+    missing = f"there is no file or directory {path!r} to make an image of"
+    with input_file(path, stage="import", missing=missing) as file:
         yield decoded(pieces(file, stage="import", report=report))
 
 

@@ -1,4 +1,7 @@
-"""What a verb writes for its caller: into an open file as it comes, into a path only when it is whole."""
+"""What a verb writes for its caller: into an open file as it comes, into a path only when it is whole.
+
+And the file of the caller's that one reads.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from containerlib.engine import words
-from containerlib.errors import InvalidArgument, StageError
+from containerlib.errors import InvalidArgument, NotFound, StageError
 from containerlib.images.archives.streams import Target, Writable
 
-__all__ = ["output"]
+__all__ = ["input_file", "output"]
 
 
 @contextmanager
@@ -42,6 +45,16 @@ def output(target: Target, *, field: str) -> Iterator[Writable]:
         with suppress(OSError):
             os.unlink(name)  # noqa: PTH108
         raise
+
+
+def input_file(path: str, *, stage: str, missing: str) -> io.FileIO:
+    """The open file. Raises: NotFound with the words `missing`; StageError(stage) where it cannot be read."""
+    try:
+        return open(path, "rb", buffering=0)
+    except FileNotFoundError as error:
+        raise NotFound(missing) from error
+    except OSError as error:
+        raise StageError(stage, error.errno or 0, path) from error
 
 
 def _is_text(file: object) -> bool:

@@ -8,10 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from containerlib._sys.layers import LayerLimits, LayerWriter
-from containerlib.engine.output import output
+from containerlib.engine.output import input_file, output
 from containerlib.engine.volume_use import release_quietly, users_of
 from containerlib.engine.words import any_path
-from containerlib.errors import InvalidArgument, NotFound, StageError
+from containerlib.errors import InvalidArgument
 from containerlib.images.archives.layer import layer_entries, layer_tar
 from containerlib.images.archives.streams import Source, Target, check_source, name_of, pieces
 from containerlib.images.archives.tar import write_to
@@ -52,13 +52,7 @@ def restore(core: Core, name: str, source: Source) -> None:
     core.volumes.get(name)
     if isinstance(source, str | os.PathLike):
         path = any_path(source, field="source")
-        try:
-            file = open(path, "rb", buffering=0)  # noqa: SIM115
-        except FileNotFoundError as error:
-            raise NotFound(f"there is no archive {path!r}") from error
-        except OSError as error:
-            raise StageError("volume", error.errno or 0, path) from error
-        with file:
+        with input_file(path, stage="volume", missing=f"there is no archive {path!r}") as file:
             _restore(core, name, decoded(pieces(file, stage="volume")), name_of(source))
         return
     _restore(core, name, decoded(pieces(source, stage="volume")), name_of(source))
