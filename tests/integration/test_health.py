@@ -90,15 +90,18 @@ def test_health_keeps_five_results_with_4096_bytes_each(box: cl.ContainerRecipe)
         assert {len(result.output) for result in health.log} == {4096}
 
 
-def test_health_command_that_is_not_there_says_so(box: cl.ContainerRecipe) -> None:
-    with box.healthy_when(cl.command("nothing")).start(*SLEEP) as container:
+@pytest.mark.parametrize(
+    ("program", "status", "words"),
+    [("nothing", 127, "No such file or directory"), ("/etc/passwd", 126, "Permission denied")],
+)
+def test_health_command_that_cannot_be_run_says_so(
+    box: cl.ContainerRecipe, program: str, status: int, words: str
+) -> None:
+    with box.healthy_when(cl.command(program)).start(*SLEEP) as container:
         until(lambda: container.health and container.health.log)
         assert container.health is not None
         result = container.health.log[-1]
-        assert (result.exit_code, result.output) == (
-            127,
-            "the check could not be made: No such file or directory",
-        )
+        assert (result.exit_code, result.output) == (status, f"the check could not be made: {words}")
 
 
 def test_health_command_that_takes_too_long_is_killed_with_its_children(box: cl.ContainerRecipe) -> None:

@@ -39,3 +39,13 @@ def oci(tmp_path: Path) -> Iterator[Command]:
     """The runc-compatible command with a state directory of its own."""
     with Command.ours(tmp_path / "state") as command:
         yield command
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A directory of the host, with what must not change, nor be seen."""
+    path = tmp_path / "outside"
+    path.joinpath("deep").mkdir(parents=True)
+    path.joinpath("secret").write_text("secret")
+    path.joinpath("deep/secret").write_text("secret")
+    return path

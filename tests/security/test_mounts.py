@@ -37,16 +37,6 @@ def exchanging(attack_layer: Path, a: Path, b: Path) -> Iterator[None]:
             racer.kill()
 
 
-@pytest.fixture
-def outside(tmp_path: Path) -> Path:
-    """A directory of the host, with what must not change, nor be seen."""
-    path = tmp_path / "outside"
-    path.joinpath("deep").mkdir(parents=True)
-    path.joinpath("secret").write_text("secret")
-    path.joinpath("deep/secret").write_text("secret")
-    return path
-
-
 def state_of(outside: Path) -> list[tuple[str, int, int, int]]:
     """Every file of it with its mode, its owner and its device: a mount has another."""
     paths = sorted([outside, *outside.rglob("*")])

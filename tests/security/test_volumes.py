@@ -56,16 +56,6 @@ def neighbour(place: Path, outside: Path) -> Iterator[None]:
             racer.kill()
 
 
-@pytest.fixture
-def outside(tmp_path: Path) -> Path:
-    """A directory of the host, with what must not change, nor be seen."""
-    path = tmp_path / "outside"
-    (path / "deep").mkdir(parents=True)
-    (path / "secret").write_text("secret")
-    (path / "deep" / "secret").write_text("secret")
-    return path
-
-
 def state_of(outside: Path) -> list[tuple[str, int, int, int]]:
     paths = sorted([outside, *outside.rglob("*")])
     return [
