@@ -27,16 +27,41 @@ static int bound(int kind) {
     return result < 0 ? (int)result : take_fd(&socket);
 }
 
-/* in the container's network namespace */
-static int prepare(int pid, const struct plan *plan, const struct clib_op *op, int sockets[2]) {
+/* By a process in the container's network namespace that shares this one's descriptors: for who has no rights
+ * in the host's there is no way back. */
+static _Noreturn void prepare_inside(int pid, const struct plan *plan, const struct clib_op *op,
+                                     int channel) {
     int own = network_enter(pid);
-    if (own < 0)
-        return own;
-    sockets[0] = bound(SOCK_DGRAM_);
-    sockets[1] = bound(SOCK_STREAM_);
-    int led = netlink_run(plan, op, 0, NULL);
-    int left = network_leave(own);
-    return left < 0 ? left : sockets[0] < 0 ? sockets[0] : sockets[1] < 0 ? sockets[1] : led;
+    struct clib_message made = {.version = CLIB_PROTOCOL_VERSION, .value = {own, -1, -1}};
+    if (own >= 0) {
+        made.value[1] = bound(SOCK_DGRAM_);
+        made.value[2] = bound(SOCK_STREAM_);
+        made.value[0] = netlink_run(plan, op, 0, NULL);
+        sys(close, own);
+    }
+    channel_send(channel, &made, -1);
+    leave(0);
+}
+
+static int prepare(int pid, const struct plan *plan, const struct clib_op *op, int sockets[2]) {
+    int pair[2], fds[CLIB_MAX_FDS], count;
+    int result = (int)sys(socketpair, AF_UNIX_, SOCK_SEQPACKET_ | O_CLOEXEC, 0, pair);
+    if (result < 0)
+        return result;
+    cleanup_close int ours = pair[0], theirs = pair[1];
+    int inside = (int)sys(clone, CLONE_FILES | SIGCHLD, 0);
+    if (inside == 0)
+        prepare_inside(pid, plan, op, theirs);
+    if (inside < 0)
+        return inside;
+    sys(wait4, inside, 0, 0, 0);
+    struct clib_message made;
+    result = channel_receive(ours, &made, fds, &count, MSG_DONTWAIT_);
+    if (result <= 0)
+        return result == -EAGAIN ? -EOWNERDEAD : result;
+    sockets[0] = made.value[1];
+    sockets[1] = made.value[2];
+    return sockets[0] < 0 ? sockets[0] : sockets[1] < 0 ? sockets[1] : made.value[0];
 }
 
 static _Noreturn void serve(int directory, const int sockets[2], const char *view, int parent) {
