@@ -140,6 +140,13 @@ static enum clib_layer_kind set_node(struct clib_layer *layer) {
     return utimensat(parent, layer->base, times, AT_SYMLINK_NOFOLLOW) ? layer_failed(layer) : CLIB_LAYER_OK;
 }
 
+/* Root of a user namespace makes none, whatever its rights there: they are left out, as docker and podman do.
+ */
+static bool is_refused_device(const struct clib_layer *layer, int error) {
+    enum tar_type type = layer->entry->type;
+    return error == EPERM && layer->privileged && (type == TAR_CHARACTER || type == TAR_BLOCK_DEVICE);
+}
+
 static enum clib_layer_kind node(struct clib_layer *layer) {
     const struct tar_entry *entry = layer->entry;
     if (entry->type == TAR_CHARACTER && entry->major == 0 && entry->minor == 0)
@@ -153,6 +160,8 @@ static enum clib_layer_kind node(struct clib_layer *layer) {
             return kind;
         made = make_node(layer);
     }
+    if (made && is_refused_device(layer, errno))
+        return CLIB_LAYER_OK;
     return made ? layer_failed(layer) : set_node(layer);
 }
 

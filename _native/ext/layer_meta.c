@@ -27,7 +27,9 @@ int layer_chmod(int fd, uint32_t mode) {
 static enum clib_layer_kind xattr_failed(struct clib_layer *layer, const char *name) {
     bool capability = strcmp(name, "security.capability") == 0;
     bool user = strncmp(name, "user.", 5) == 0;
-    if ((errno == EOPNOTSUPP && !capability) || (errno == EPERM && user)) { /* as docker does */
+    bool trusted = strncmp(name, "trusted.", 8) == 0 && strncmp(name, "trusted.overlay.", 16) != 0;
+    bool is_denied = user || (trusted && layer->privileged); /* to root of a user namespace */
+    if ((errno == EOPNOTSUPP && !capability) || (errno == EPERM && is_denied)) { /* as docker does */
         layer->intake.stats.skipped_xattrs++;
         return CLIB_LAYER_OK;
     }
