@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from containerlib import aio as aio
     from containerlib import errors as errors
+    from containerlib import rootless as rootless
     from containerlib.engine.completed import Completed
     from containerlib.engine.disk import DiskUsage
     from containerlib.engine.events import Event
@@ -163,7 +164,7 @@ if not TYPE_CHECKING:  # a type checker sees the imports above, and would take a
         "spec.status": "ExitStatus LogRecord",
     }
 
-    _MODULES = ("aio", "errors")
+    _MODULES = ("aio", "errors", "rootless")
 
     def __getattr__(name: str) -> object:
         if name == "__version__":

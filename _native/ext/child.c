@@ -5,6 +5,7 @@
 #include <linux/close_range.h>
 #include <linux/fcntl.h>
 #include <linux/if.h>
+#include <linux/prctl.h>
 #include <linux/sched.h>
 #include <linux/sockios.h>
 
@@ -14,6 +15,8 @@
 #ifndef AT_EMPTY_PATH
 #define AT_EMPTY_PATH 0x1000
 #endif
+
+static const uint64_t EVERY_SIGNAL = ~0ull;
 
 enum { FD_PARKING = 16, STREAM = 1, DATAGRAM = 2, INTERNET = 2 };
 
@@ -51,6 +54,14 @@ int clib_socket_child(void *argument) {
     call->socket = (int32_t)result;
     sys(exit, 0);
     return 0;
+}
+
+/* All its signals are blocked but SIGKILL. */
+int clib_hold_child(void *nothing) {
+    (void)nothing;
+    sys(prctl, PR_SET_PDEATHSIG, 9);
+    for (;;)
+        sys(rt_sigsuspend, &EVERY_SIGNAL, sizeof EVERY_SIGNAL);
 }
 
 static long loopback_up(void) {

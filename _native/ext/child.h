@@ -17,5 +17,8 @@ struct clib_socket_call {
 
 int clib_socket_child(void *call);
 
+/* Sleeps until it is killed, or its caller has ended. */
+int clib_hold_child(void *nothing);
+
 /* `made`: an int32_t, a descriptor of a new network namespace whose loopback device is up, or -errno */
 int clib_network_child(void *made);

@@ -407,6 +407,12 @@ int clib_socket_in(int pidfd, int family);
 int clib_network_keep(const char *path);
 int clib_network_let_go(const char *path);
 
+/* setns(2). A user namespace takes a caller with one thread. 0 or -errno */
+int clib_join(int fd, int flags);
+/* A child in new namespaces (CLONE_NEW*) that sleeps until it is killed, or its caller's thread ends: one at a
+ * time. Its pid or -errno. */
+int clib_hold(int flags, int *pidfd);
+
 /* pidfd_open(2), pidfd_send_signal(2) and waitid(P_PIDFD). Each returns <0 with -errno. */
 int clib_pidfd_open(int pid);
 int clib_pidfd_signal(int pidfd, int signal);

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ffi = _native.ffi
 lib = _native.lib
+_SIGKILL = 9
 
 HELPER_FILE = f"{os.path.dirname(_native.__file__)}/_libexec/containerlib-helper"  # noqa: PTH120 - hot path
 if TYPE_CHECKING:
@@ -80,6 +81,31 @@ class Child:
             return True
         finally:
             self._lock.release()
+
+
+class Holder(Child):
+    """A child that does nothing but be in new namespaces, for somebody to map and enter them. End it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pid = 0
+
+    def start(self, flags: int) -> None:
+        """In namespaces of these kinds (CLONE_NEW*). Raises: OSError."""
+        self.pid = _checked(lib.clib_hold(flags, self._pidfd))
+
+    def end(self) -> None:
+        """It is gone, where it was there."""
+        self.signal(_SIGKILL)
+        self.reap(None)
+
+
+def join(descriptor: int, flags: int) -> None:
+    """setns(2): this thread moves into other namespaces; a user namespace takes a process of one thread.
+
+    Raises: OSError.
+    """
+    _checked(lib.clib_join(descriptor, flags))
 
 
 def pidfd_open(pid: int) -> int:

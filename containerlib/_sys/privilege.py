@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from enum import IntEnum
 
 from containerlib.errors import Unsupported
@@ -27,11 +28,13 @@ def require_capability(capability: Capability) -> None:
     if not native.has_capability(capability):
         raise Unsupported(
             "starting a container and unpacking an image need root (CAP_SYS_ADMIN and the like), and this process "
-            f"has no CAP_{capability.name}: run it as root, e.g. with sudo"
+            f"has no CAP_{capability.name}: run it as root, or as root of a user namespace, which "
+            "containerlib.rootless.enter() makes at the start of a program"
         )
 
 
+@functools.cache
 def in_user_namespace() -> bool:
-    """Whether this process has the rights of a user namespace that is not the first."""
+    """Whether this process has the rights of a user namespace that is not the first. Whoever enters one clears it."""
     with open("/proc/self/uid_map", encoding="ascii") as file:
         return file.read().split() != _ALL_IDS

@@ -5,12 +5,13 @@ Spec: proc_pid_stat(5), fields 3 (state) and 22 (start time, in clock ticks sinc
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 
 from containerlib._sys import native
 
-__all__ = ["await_end", "is_alive", "start_time"]
+__all__ = ["await_end", "in_namespace_of", "is_alive", "start_time"]
 
 _DEAD = frozenset({b"Z", b"X", b"x"})
 """A zombie does not run: it was killed, and its parent has not looked yet."""
@@ -36,6 +37,20 @@ def await_end(pid: int, started: int, patience: float) -> bool:
         return bool(poll.poll(patience * 1000))
     finally:
         os.close(pidfd)
+
+
+def in_namespace_of(pid: int) -> tuple[int, ...]:
+    """The processes that are in the pid namespace of process `pid`, itself among them; none where it has ended."""
+    try:
+        wanted = os.stat(f"/proc/{pid}/ns/pid").st_ino  # noqa: PTH116
+    except OSError:
+        return ()
+    found = []
+    for name in os.listdir("/proc"):  # noqa: PTH208
+        with contextlib.suppress(OSError):  # somebody else's, or one that ended
+            if name.isdecimal() and os.stat(f"/proc/{name}/ns/pid").st_ino == wanted:  # noqa: PTH116
+                found.append(int(name))
+    return tuple(found)
 
 
 def start_time(pid: int) -> int | None:

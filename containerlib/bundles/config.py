@@ -55,8 +55,7 @@ _MASKED = [
 _READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 _UMASK = 0o022
 """Docker's, whatever the caller's is."""
-# a network namespace of its own lets any user ping and bind low ports, as in Docker
-_NETWORK_SYSCTLS = {"net.ipv4.ping_group_range": "0 2147483647", "net.ipv4.ip_unprivileged_port_start": "0"}
+_PING, _PORTS = "net.ipv4.ping_group_range", "net.ipv4.ip_unprivileged_port_start"
 
 
 def make_config(
@@ -201,7 +200,7 @@ def _linux(
         "cgroupsPath": cgroups_path,
         "resources": resources_of(options),
     }
-    sysctl = _sysctl(options)
+    sysctl = _sysctl(options, host)
     if sysctl:
         linux["sysctl"] = sysctl
     if any(mount.propagation.endswith("shared") for mount in options.mounts):
@@ -235,6 +234,7 @@ def _covered(paths: list[str], options: ContainerOptions) -> list[str]:
     return [path for path in paths if not any(path == each or path.startswith(f"{each}/") for each in shown)]
 
 
-def _sysctl(options: ContainerOptions) -> dict[str, str]:
-    own = _NETWORK_SYSCTLS if options.network == "none" else {}
-    return {**own, **dict(options.sysctls)} if options.sysctls else own
+def _sysctl(options: ContainerOptions, host: HostFacts) -> dict[str, str]:
+    """In a network namespace of its own every group may ping, and every user listen at every port, as in Docker."""
+    own = {_PING: f"0 {host.last_group}", _PORTS: "0"} if options.network == "none" else {}
+    return {**own, **dict(options.sysctls)}

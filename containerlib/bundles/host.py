@@ -31,6 +31,8 @@ _GO_ARCHITECTURES = {
 }
 _MADE_ANYWAY = frozenset({"console", "ptmx"})
 """A container has its own."""
+_LAST_GROUP = 2**31 - 1
+"""The last that the kernel takes in a range."""
 _SKIPPED_DIRECTORIES = frozenset({"pts", "shm", "fd", "mqueue"})
 
 
@@ -47,6 +49,8 @@ class HostFacts:
     kernel: tuple[int, int]
     shielded: bool = False
     """Whether this process is spared by the OOM killer (a negative score): its containers must not inherit that."""
+    last_group: int = _LAST_GROUP
+    """Of the groups from 0 on, without a gap, that there are in this process's user namespace."""
 
     @classmethod
     @functools.cache
@@ -57,6 +61,7 @@ class HostFacts:
             architecture=_GO_ARCHITECTURES.get(machine, machine),
             kernel=release(),
             shielded=int(Path("/proc/self/oom_score_adj").read_text()) < 0,
+            last_group=_last(Path("/proc/self/gid_map").read_text()),
         )
 
 
@@ -98,3 +103,11 @@ def device_at(path: str) -> Device | None:
         "uid": status.st_uid,
         "gid": status.st_gid,
     }
+
+
+def _last(gid_map: str) -> int:
+    following = 0
+    for first, _, count in sorted(tuple(map(int, line.split())) for line in gid_map.splitlines()):
+        if first == following:
+            following += count
+    return min(following - 1, _LAST_GROUP)

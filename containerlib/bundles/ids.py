@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from attrs import frozen
 
 from containerlib._sys.inside import IdMap, Owners
+from containerlib._sys.subids import SUBGID, SUBUID, Range, granted
+from containerlib._sys.subids import read as read_file
 from containerlib.errors import Unsupported
 from containerlib.spec.runtime import IDMapping, Linux, Namespace, Spec
 
 __all__ = ["IdMaps", "Range", "identity", "joined_spec", "mapped_spec", "ranges", "root_place"]
 
-Range = tuple[int, int]
-"""(first id, how many)"""
 DEFAULT: Range = (0x7000_0000, 0x0FFF_0000)
 """What neither distributions nor systemd give to anybody, below 2**31."""
 _OWNERS = ("containers", "root")
@@ -59,10 +58,9 @@ class IdMaps:
 
 def ranges(read: Callable[[str], str] | None = None) -> Sequence[Range]:
     """Ids that may be given to containers as users and as groups: what subuid and subgid agree on."""
-    read = read or _read
-    users, groups = (_lines(read(path)) for path in ("/etc/subuid", "/etc/subgid"))
     for owner in _OWNERS:
-        common = [_common(a, b) for a in users.get(owner, ()) for b in groups.get(owner, ())]
+        users, groups = (granted(path, (owner,), read) for path in (SUBUID, SUBGID))
+        common = [_common(a, b) for a in users for b in groups]
         found = [each for each in common if each[1] > 0]
         if found:
             return found
@@ -71,7 +69,7 @@ def ranges(read: Callable[[str], str] | None = None) -> Sequence[Range]:
 
 def identity(read: Callable[[str], str] | None = None) -> IdMaps:
     """Every id that this process knows, as itself."""
-    read = read or _read
+    read = read or read_file
 
     def same(path: str) -> tuple[tuple[int, int, int], ...]:
         rows = [tuple(map(int, line.split())) for line in read(path).splitlines()]
@@ -139,22 +137,6 @@ def _outside(entries: Sequence[tuple[int, int, int]], number: int) -> int | None
     return None
 
 
-def _lines(text: str) -> dict[str, list[Range]]:
-    found: dict[str, list[Range]] = {}
-    for line in text.splitlines():
-        fields = line.strip().split(":")
-        if len(fields) == 3 and fields[1].isdecimal() and fields[2].isdecimal():
-            found.setdefault(fields[0], []).append((int(fields[1]), int(fields[2])))
-    return found
-
-
 def _common(one: Range, other: Range) -> Range:
     first, last = max(one[0], other[0]), min(sum(one), sum(other))
     return first, last - first
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(errors="replace")
-    except OSError:
-        return ""

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from containerlib._sys.privilege import in_user_namespace
 from containerlib.engine.layer_mounts import LayerMounts
 from containerlib.engine.mountpoints import ensure_mountpoints
 from containerlib.engine.owner import Owner, this_process
@@ -15,7 +16,8 @@ from containerlib.images import ImageStore
 from containerlib.networking.names import NameFiles
 from containerlib.networking.netlink import FilterSockets, KeptNetlink, Netlink
 from containerlib.runtime import NATIVE, Driver, find_driver
-from containerlib.runtime.cgroups.cgroup import remove_if_empty
+from containerlib.runtime.cgroups.cgroup import ContainerCgroup, remove_if_empty
+from containerlib.runtime.cgroups.owner import layout_of_caller
 from containerlib.store import Store
 from containerlib.volumes import VolumeStore
 
@@ -74,18 +76,23 @@ class Core:
         """The container's cgroup below the mount of each hierarchy."""
         return f"{_CGROUP_PARENT}/{self.cgroup_tag}-{container_id}"
 
+    def cgroup(self, container_id: str, *, every: bool = False) -> ContainerCgroup:
+        """The container's control groups: none, where this process may make none."""
+        layout, devices = layout_of_caller()
+        return ContainerCgroup(self.cgroup_path(container_id), layout, every=every, enforce_devices=devices)
+
     def close(self) -> None:
         """Lets go of the database, and of what is mounted for the next containers. Containers stay as they are."""
         self.layer_mounts.close()
         self.filter.close()
         self.filter_sockets.close()
-        remove_if_empty(_CGROUP_PARENT)
+        remove_if_empty(_CGROUP_PARENT, layout_of_caller()[0])
         self.store.close()
 
 
 def default_root() -> str:
-    """`/var/lib/containerlib` for root, `$XDG_DATA_HOME/containerlib` for everybody else."""
-    if os.geteuid() == 0:
+    """`/var/lib/containerlib` for the host's root, `$XDG_DATA_HOME/containerlib` for everybody else."""
+    if os.geteuid() == 0 and not in_user_namespace():
         return "/var/lib/containerlib"
     data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")  # noqa: PTH111
     return f"{data}/containerlib"

@@ -11,10 +11,11 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from containerlib._sys.privilege import in_user_namespace
 from containerlib.bundles.devices import bound_elsewhere
 from containerlib.bundles.ids import IdMaps, Range, identity, joined_spec, mapped_spec, ranges, root_place
 from containerlib.engine.listing import find
-from containerlib.errors import StageError
+from containerlib.errors import StageError, Unsupported
 from containerlib.spec.options import JOIN, ContainerOptions
 
 if TYPE_CHECKING:
@@ -30,8 +31,16 @@ _SLOT = 65_536
 
 
 def kind_of(core: Core, options: ContainerOptions) -> IdKind:
-    """What a container's ids are. Raises: NotFound for another one."""
+    """What a container's ids are.
+
+    Raises: NotFound for another one; Unsupported for ids that this process has no right to give, as root of a user
+    namespace alone.
+    """
     word = options.userns.kind
+    if word in ("auto", "maps") and in_user_namespace():
+        raise Unsupported(
+            f'userns("{word}") maps an image to other ids, as the host\'s root can: without root there is "keep-id"'
+        )
     if word == "host":
         return ""
     if word == "keep-id":
@@ -94,7 +103,7 @@ def give(maps: IdMaps | None, *paths: str) -> None:
 def in_namespace(spec: Spec, options: ContainerOptions, maps: IdMaps | None, files: Sequence[Mount]) -> Spec:
     """`spec` with the user namespace that goes with `maps`; `files` are the engine's own, which become its root's."""
     if maps is None:
-        return spec
+        return bound_elsewhere(spec, options) if in_user_namespace() else spec
     word = options.userns.kind
     spec = bound_elsewhere(spec, options)
     if word.startswith(JOIN):

@@ -162,9 +162,7 @@ class Instance:
     def cgroup(self) -> ContainerCgroup:
         """The container's control groups; the object remembers which it made."""
         if self._cgroup is None:
-            self._cgroup = ContainerCgroup(
-                self.core.cgroup_path(self.record.id), every=self.driver.every_group
-            )
+            self._cgroup = self.core.cgroup(self.record.id, every=self.driver.every_group)
         return self._cgroup
 
     @property

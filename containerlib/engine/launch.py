@@ -42,7 +42,7 @@ from containerlib.engine.sources import HostSource, ImageSource, Resolved, resol
 from containerlib.engine.stop import end_survivor, forget, forget_removed, remove_directory
 from containerlib.engine.undo import Undo, clean_up
 from containerlib.engine.volume_use import attach, release_of
-from containerlib.errors import AlreadyExists, NotFound, StageError
+from containerlib.errors import AlreadyExists, NotFound, StageError, Unsupported
 from containerlib.networking import Names, file_mounts, network, write_files
 from containerlib.runtime import Root, Stdio, Supervisor
 from containerlib.spec.layer import Layer
@@ -162,6 +162,7 @@ def start_bundle(
     cgroup = instance.cgroup
     undo.add(cgroup.remove)
     cgroup.create(spec.get("linux", {}).get("resources", {}))
+    _require_end(instance)
     prepare(instance)
     layers = instance.core.layer_mounts
     with layers.of(_root(instance, image)) as root, links_of(instance, ports) as (links, kept):
@@ -190,6 +191,16 @@ def start_bundle(
         except BaseException as interrupt:
             clean_up(interrupt, partial(end_survivor, instance))
             raise
+
+
+def _require_end(instance: Instance) -> None:
+    """Raises: Unsupported for a container of whose processes nobody could tell which they are, and end them."""
+    own = any(each == {"type": "pid"} for each in instance.spec["linux"]["namespaces"])
+    if not own and not instance.cgroup.directories:
+        raise Unsupported(
+            "a container that shares its pid namespace needs a control group to be ended as a whole, and none is "
+            "delegated to this user: leave pid() out, or run it in a systemd session with Delegate=yes"
+        )
 
 
 def _root(instance: Instance, image: Resolved) -> Root:

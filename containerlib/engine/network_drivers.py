@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
+from containerlib._sys.privilege import in_user_namespace
 from containerlib.engine import cni_driver
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.networking import bridge, direct, spoofing, user_mode
@@ -26,9 +27,14 @@ if TYPE_CHECKING:
     from containerlib.networking.subnets import Addresses
     from containerlib.store import NetworkRecord
 
-__all__ = ["AnyNetwork", "is_known", "maker", "network_of", "routes", "unwire", "wire"]
+__all__ = ["AnyNetwork", "default_driver", "is_known", "maker", "network_of", "routes", "unwire", "wire"]
 
 AnyNetwork = BridgeNetwork | DirectNetwork | CniNetwork | UserNetwork
+
+
+def default_driver() -> str:
+    """Of a network that names none: the host's root makes bridges, others have pasta."""
+    return "pasta" if in_user_namespace() else "bridge"
 
 
 def maker(
@@ -39,12 +45,16 @@ def maker(
     Raises: Unsupported for what the kernel lacks; InvalidArgument for a parent that is not there; StageError; of
     plugins NotFound, PluginError, Timeout.
     """
-    if options.driver == "cni":
-        chain = cni_driver.chain_of(name, options)
-        return lambda identity, _: CniNetwork(identity, chain)
     if options.driver == "pasta":
         _refuse_for_pasta(options)
         return partial(UserNetwork, mtu=options.mtu)
+    if in_user_namespace():
+        raise Unsupported(
+            f"{options.driver} changes the host's network, which is its root's: without root there is the driver pasta"
+        )
+    if options.driver == "cni":
+        chain = cni_driver.chain_of(name, options)
+        return lambda identity, _: CniNetwork(identity, chain)
     if options.driver == "bridge":
         can = _anti_spoofing(core, options.anti_spoofing)
         return partial(BridgeNetwork, mtu=options.mtu, internal=options.internal, anti_spoofing=can)

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from containerlib.engine.kept_networks import forget_lock, take_back_orphans
 from containerlib.engine.leftovers import take_back
-from containerlib.engine.network_drivers import maker, network_of
+from containerlib.engine.network_drivers import default_driver, maker, network_of
 from containerlib.errors import AlreadyExists, Conflict
 from containerlib.networking import bridge, subnets
 from containerlib.networking.bridge import BridgeNetwork
@@ -54,7 +54,8 @@ class NetworkOptions:
     ipv6: bool = False
     internal: bool = False
     mtu: int = 1500
-    driver: str = "bridge"
+    driver: str = ""
+    """None named: the one of this process, by its rights."""
     parent: str = ""
     mode: str = ""
     """Of a driver that takes a device of the host's."""
@@ -70,6 +71,7 @@ def create(core: Core, name: str, options: NetworkOptions = NetworkOptions()) ->
     Raises: AlreadyExists; Conflict for a subnet that overlaps another network's, and where none is left; Unsupported;
     StageError.
     """
+    options = evolve(options, driver=options.driver or default_driver())
     make = maker(core, name, options)
     identity = os.urandom(32).hex()
     routed: list[Subnet] = []

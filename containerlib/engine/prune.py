@@ -16,8 +16,7 @@ from containerlib.engine.reconcile import discard_left_over, is_left_over, remai
 from containerlib.engine.removal import remove_volume
 from containerlib.engine.volume_use import release
 from containerlib.errors import Conflict, Error, NotFound
-from containerlib.runtime.cgroups.cgroup import ContainerCgroup
-from containerlib.runtime.cgroups.layout import Layout
+from containerlib.runtime.cgroups.owner import layout_of_caller
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +52,7 @@ def prune(core: Core) -> PruneReport:
     # The records before and after: a container that appears has its record first, one that goes away has it last.
     known = {record.id for record in core.store.containers.list()}
     directories = _names(core.containers)
-    groups = Layout.host().children(os.path.dirname(core.cgroup_path("")))  # noqa: PTH120
+    groups = layout_of_caller()[0].children(os.path.dirname(core.cgroup_path("")))  # noqa: PTH120
     known |= {record.id for record in core.store.containers.list()}
     try:
         release(core)
@@ -108,7 +107,7 @@ def _cgroups(core: Core, names: set[str], known: set[str], failures: list[str]) 
     for container_id in sorted(name.removeprefix(prefix) for name in names if name.startswith(prefix)):
         if container_id in known:
             continue
-        group = ContainerCgroup(core.cgroup_path(container_id))
+        group = core.cgroup(container_id)
         try:
             group.kill()
             group.remove()

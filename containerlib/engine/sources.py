@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
 
+from containerlib._sys.privilege import in_user_namespace
 from containerlib.errors import InvalidArgument, NotFound
 from containerlib.runtime import BindRoot, FuseRoot, OverlayRoot, Root
 from containerlib.spec.image_config import ImageConfig
@@ -125,8 +126,13 @@ def resolve_again(core: Core, image_id: str, reference: str, kind: LayerKind) ->
 
 
 def host() -> Resolved:
-    """The machine's own file system as an image."""
+    """The machine's own file system as an image.
+
+    The kernel stacks nothing on mounts that are more privileged than the caller; a program does.
+    """
     config = ImageConfig(env=(_HOST_PATH,), cmd=("/bin/sh",))
+    if in_user_namespace():
+        return Resolved("", "host", config, (Layer("/", "fuse-overlayfs"),))
     return Resolved("", "host", config, ("/",), private=True)
 
 

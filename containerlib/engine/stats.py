@@ -21,7 +21,7 @@ from attrs import evolve, frozen
 from containerlib import runtime
 from containerlib._sys.processes import is_alive
 from containerlib._sys.steps import Flow, Ready
-from containerlib.engine.usage import ProcessUsage, usage_of
+from containerlib.engine.usage import ProcessUsage, pids_of, usage_of
 from containerlib.errors import Conflict
 from containerlib.runtime.cgroups.stats import BlockCount, BlockStats, CgroupStats, Pressure
 from containerlib.spec.lifecycle import State, check
@@ -197,7 +197,7 @@ def _ended(instance: Instance) -> Conflict:
 
 def _sample(instance: Instance, pid: int, started: int) -> Stats:
     groups = instance.cgroup.stats()
-    own = usage_of(instance.cgroup.pids()) if _is_partial(groups) else ProcessUsage()
+    own = usage_of(pids_of(instance)) if _is_partial(groups) else ProcessUsage()
     networks = _networks(pid)
     if not is_alive(pid, started):
         raise _ended(instance)

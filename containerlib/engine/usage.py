@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from containerlib import runtime
+from containerlib._sys.processes import in_namespace_of
 from containerlib.engine.files import files
 from containerlib.engine.history import note
 from containerlib.errors import Conflict, Error
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from containerlib._sys.inside import Inside
     from containerlib.engine.instance import Instance
 
-__all__ = ["ProcessInfo", "ProcessUsage", "top", "usage_of"]
+__all__ = ["ProcessInfo", "ProcessUsage", "pids_of", "top", "usage_of"]
 
 _TICK_NS = 10**9 // os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -70,7 +72,7 @@ class ProcessUsage:
 def top(instance: Instance) -> tuple[ProcessInfo, ...]:
     """Its processes at this moment, by pid. Raises: Conflict where it has ended."""
     check("watch", instance.state, instance.subject)
-    pids = instance.cgroup.pids()
+    pids = pids_of(instance)
     if not pids:
         raise Conflict(f"{instance.subject} has ended", state="stopped")
     with contextlib.ExitStack() as stack:
@@ -79,9 +81,17 @@ def top(instance: Instance) -> tuple[ProcessInfo, ...]:
             inside = stack.enter_context(files(instance, "/etc/passwd"))
         rows = [_process(pid, inside) for pid in sorted(pids)]
         names = _user_names(inside)
-    still = set(instance.cgroup.pids())  # a number that went may be another's by now
+    still = set(pids_of(instance))  # a number that went may be another's by now
     note(instance, "top")
     return tuple(_named(row, names) for row in rows if row is not None and row.pid in still)
+
+
+def pids_of(instance: Instance) -> tuple[int, ...]:
+    """Its processes, those that are executed in it too. One without groups has a pid namespace of its own."""
+    if instance.cgroup.directories:
+        return instance.cgroup.pids()
+    started = runtime.read_record(instance.directory, "started")
+    return () if started is None else in_namespace_of(started.value[0])
 
 
 def usage_of(pids: Iterable[int]) -> ProcessUsage:

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable
 
+from containerlib._sys.privilege import in_user_namespace
 from containerlib.errors import Unsupported
 from containerlib.spec.values import frozen
 
@@ -70,7 +71,6 @@ def shares_layers() -> bool:
     return release() >= _SHARES_LAYERS
 
 
-@functools.cache
 def keeps_memory() -> bool:
-    """Whether a tmpfs can be kept from being swapped."""
-    return release() >= _KEEPS_MEMORY
+    """Whether a tmpfs can be kept from being swapped, which is the host's root's to say."""
+    return release() >= _KEEPS_MEMORY and not in_user_namespace()

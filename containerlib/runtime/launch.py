@@ -18,6 +18,7 @@ import socket
 from collections.abc import Sequence
 
 from containerlib._sys import native
+from containerlib._sys.privilege import in_user_namespace
 from containerlib._sys.processes import is_alive
 from containerlib._sys.wire import Kind, Launch, Message, receive, send
 from containerlib.errors import Conflict
@@ -148,6 +149,7 @@ def create(
                 bundle=bundle,
                 mapper=mapper,
                 log=log or ALL_IN_ONE,
+                nested=in_user_namespace(),
             ),
         )
         if not is_first:

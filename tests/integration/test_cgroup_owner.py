@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ import pytest
 from containerlib.runtime.cgroups.cgroup import ContainerCgroup, remove_if_empty
 from containerlib.runtime.cgroups.layout import Layout
 from containerlib.runtime.cgroups.owner import find_delegation, give_group
+from rig import ordinary
+from rig.images import busybox_image
 from rig.ordinary import as_user
 
 pytestmark = [
@@ -88,6 +91,26 @@ cgroup.remove()
     done = run_in_group(given, code, leaf="me")
     path = f"{PARENT}/given"
     assert done.stdout.split() == [path, "False", "True", "9"], done.stderr
+
+
+@pytest.mark.skipif(shutil.which("newuidmap") is None, reason="needs uidmap")
+def test_engine_of_the_owner_limits_and_pauses_its_containers(given: str, tmp_path: Path) -> None:
+    Path(given, "me").mkdir()
+    for directory in (given, f"{given}/me"):
+        give_group(directory, ordinary.USER)
+    user = ordinary.User(tmp_path, busybox_image(), group=f"{given}/me")
+    output = user.run("""
+        limited = box.limit(memory="64MiB", pids=20)
+        print(limited.run("cat", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/pids.max").text)
+        with limited.pid("host").start("sleep", "600") as container:
+            container.pause()
+            print(container.state.value, container.stats().memory.limit_bytes)
+            container.resume()
+            print(container.state.value, len(container.top()))
+        engine.close()
+    """)
+    assert output.split() == ["67108864", "20", "paused", "67108864", "running", "1"]
+    assert [path.name for path in Path(given).iterdir() if path.is_dir()] == ["me"]
 
 
 def test_ordinary_user_outside_any_delegation_finds_none() -> None:

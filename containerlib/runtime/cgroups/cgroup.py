@@ -319,7 +319,9 @@ class ContainerCgroup(FoundGroups):
         else:
             directory = self._of("freezer")
             if directory is None:
-                raise Unsupported("pausing needs the freezer controller, and it is not mounted")
+                raise Unsupported(
+                    "pausing needs the freezer controller, which is not mounted, or not delegated to this user"
+                )
             is_set = set_v1_frozen(directory, frozen, timeout)
         if not is_set:
             word = "frozen" if frozen else "thawed"

@@ -13,9 +13,11 @@ Spec: runtime-spec config-linux.md#cgroup-ownership; kernel admin-guide/cgroup-v
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Mapping, Sequence
 
+from containerlib._sys.privilege import in_user_namespace
 from containerlib.errors import StageError
 from containerlib.runtime.cgroups.files import read_or
 from containerlib.runtime.cgroups.layout import Layout
@@ -26,7 +28,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["Delegation", "delegated_files", "find_delegation", "give_group", "group_owner"]
+__all__ = [
+    "Delegation",
+    "delegated_files",
+    "find_delegation",
+    "give_group",
+    "group_owner",
+    "layout_of_caller",
+]
 
 _DELEGATE = "/sys/kernel/cgroup/delegate"
 _ALWAYS = ("cgroup.procs", "cgroup.subtree_control", "cgroup.threads")
@@ -120,6 +129,18 @@ def find_delegation(layout: Layout | None = None, own: Mapping[str, str] | None 
             occupied = bool(path and read_or(f"{directory}/cgroup.procs").strip())
             return Delegation(directory, path or "/", controllers, occupied)
     return None
+
+
+@functools.cache
+def layout_of_caller() -> tuple[Layout, bool]:
+    """Where this process may make groups, and whether those of devices are among them: the host's, for its root.
+
+    Else what is delegated to it, or nothing at all.
+    """
+    if not in_user_namespace():
+        return Layout.host(), True
+    delegation = find_delegation()
+    return (Layout() if delegation is None or delegation.occupied else delegation.layout()), False
 
 
 def _is_ours(directory: str) -> bool:

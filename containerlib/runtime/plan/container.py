@@ -75,12 +75,13 @@ class Manner:
     """What is found or made when it starts; the plan is the only place that has it."""
     links: tuple[str, ...] = ()
     """What connects its network namespace: the origin of each op."""
-    """What connects its network namespace."""
     bundle: str = ""
     """What hooks are told."""
     mapper: Mapper | None = None
     """Who maps the ids of a user namespace; None: the caller, who is privileged."""
     log: LogOptions = ALL_IN_ONE
+    nested: bool = False
+    """The caller is root of a user namespace alone: it makes no devices, and cannot mount what shows the host's."""
 
 
 def container_plan(
@@ -126,10 +127,18 @@ def container_plan(
             )
         ),
         *labelled_mounts(
-            mount_ops(mounts, linux, groups, private_cgroups="cgroup" in new, late=late.found), linux
+            mount_ops(
+                mounts,
+                linux,
+                groups,
+                private_cgroups="cgroup" in new,
+                late=late.found,
+                nested=manner.nested,
+            ),
+            linux,
         ),
         *(op for at, image in manner.images for op in _image(rootfs, at, image)),
-        *device_ops(spec, mounts, bound=namespaces.have_user),
+        *device_ops(spec, mounts, bound=namespaces.have_user or manner.nested),
         *read_only_ops(mounts),
         *_sysctls(linux, kinds),
         *(ops.mask(path, f"linux.maskedPaths {path}") for path in linux.get("maskedPaths", ())),

@@ -89,14 +89,18 @@ class _Setting:
     procs: tuple[str, ...]
     """Where else than on /proc there is a procfs."""
     late: Mapping[str, Found]
+    nested: bool
+    """The caller is root of a user namespace alone."""
 
     @property
     def user(self) -> bool:
         return "user" in self.new or "user" in self.joined
 
-    def owns(self, kind: str) -> bool:
-        """Whether its namespace of that kind belongs to its user namespace."""
-        return kind in self.new or ("user" in self.joined and kind in self.joined)
+    def may_mount(self, kind: str) -> bool:
+        """Whether its namespace of that kind belongs to its user namespace, or there is none but the host's."""
+        if not (self.user or self.nested) or kind in self.new:
+            return True
+        return kind in self.joined and "user" not in self.new
 
     def leaves(self, kind: str) -> bool:
         """Whether a namespace of that kind is joined before its owner is left for a new user namespace."""
@@ -110,14 +114,15 @@ def mount_ops(
     *,
     private_cgroups: bool,
     late: Mapping[str, Found] = NOTHING.found,
+    nested: bool = False,
 ) -> Iterator[Op]:
     """One after the other. `private_cgroups`: the container has a cgroup namespace of its own.
 
-    `late`: what sources stand for at which nothing is yet.
+    `late`: what sources stand for at which nothing is yet. `nested`: the caller is root of a user namespace alone.
 
     Raises: InvalidArgument.
     """
-    setting = _setting(entries, linux, late)
+    setting = _setting(entries, linux, late, nested=nested)
     for entry in entries:
         if entry.fstype == "cgroup" and not entry.binds:
             on = entry.options.attributes.on
@@ -162,7 +167,11 @@ def root_propagation(linux: Linux) -> tuple[int, int]:
 
 
 def _setting(
-    entries: Sequence[MountEntry], linux: Linux, late: Mapping[str, Found] = NOTHING.found
+    entries: Sequence[MountEntry],
+    linux: Linux,
+    late: Mapping[str, Found] = NOTHING.found,
+    *,
+    nested: bool = False,
 ) -> _Setting:
     kinds = [(namespace["type"], bool(namespace.get("path"))) for namespace in linux.get("namespaces") or ()]
     before, after = root_propagation(linux)
@@ -177,6 +186,7 @@ def _setting(
             if entry.fstype == "proc" or _is_below(entry.source, "/proc")
         ),
         late,
+        nested,
     )
 
 
@@ -279,7 +289,7 @@ def _new_mount(entry: MountEntry, flags: int, setting: _Setting) -> Op:
         raise entry.wrong("options", f"tmpcopyup is an option of a tmpfs, not of {fstype}")
     kind, host = _NAMESPACE_OF.get(fstype, ("", ""))
     is_ahead = _is_ahead(entry, setting)
-    if kind and setting.user and not setting.owns(kind) and not options.remount and not is_ahead:
+    if kind and not setting.may_mount(kind) and not options.remount and not is_ahead:
         return _shown_from_host(host, entry, flags)
     pairs, superblock = _file_system_options(entry, setting)
     flags |= ops.MOUNT_NO_SYMLINKS if fstype in _NO_SYMLINKS else 0

@@ -1,0 +1,28 @@
+/* The caller's own way into other namespaces, for a process that has one thread: and somebody who holds new
+ * ones until they are mapped and entered. */
+#include "ext.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+
+#include "child.h"
+
+enum { HOLDER_STACK = 4096 };
+
+int clib_join(int fd, int flags) {
+    return setns(fd, flags) ? -errno : 0;
+}
+
+int clib_hold(int flags, int *pidfd) {
+    /* the child's for as long as it lives, on the caller's memory; one at a time */
+    static _Alignas(16) char stack[HOLDER_STACK];
+    sigset_t every, before;
+    sigfillset(&every);
+    pthread_sigmask(SIG_BLOCK, &every, &before);
+    int pid =
+        clone(clib_hold_child, stack + sizeof stack, CLONE_VM | CLONE_PIDFD | SIGCHLD | flags, NULL, pidfd);
+    int failure = pid < 0 ? errno : 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failure ? -failure : pid;
+}
