@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from containerlib import runtime
-from containerlib._sys.processes import in_namespace_of
+from containerlib._sys.processes import in_namespace_of, is_alive
 from containerlib.engine.files import files
 from containerlib.engine.history import note
 from containerlib.errors import Conflict, Error
@@ -88,10 +88,12 @@ def top(instance: Instance) -> tuple[ProcessInfo, ...]:
 
 def pids_of(instance: Instance) -> tuple[int, ...]:
     """Its processes, those that are executed in it too. One without groups has a pid namespace of its own."""
-    if instance.cgroup.directories:
-        return instance.cgroup.pids()
+    if pids := instance.cgroup.pids():
+        return pids
     started = runtime.read_record(instance.directory, "started")
-    return () if started is None else in_namespace_of(started.value[0])
+    if started is None or not is_alive(started.value[0], started.number[0]):
+        return ()
+    return in_namespace_of(started.value[0])
 
 
 def usage_of(pids: Iterable[int]) -> ProcessUsage:

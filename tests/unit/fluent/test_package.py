@@ -37,10 +37,10 @@ def test_package_misspelt_name_is_named_for_the_interpreters_suggestion() -> Non
 
 def test_package_completion_has_nothing_but_what_is_for_users() -> None:
     shown = {name for name in dir(cl) if not name.startswith("_")}
-    assert shown == {*cl.__all__, "aio", "errors"}
+    assert shown == {*cl.__all__, "aio", "errors", "rootless"}
 
 
-@pytest.mark.parametrize("module", ["aio", "errors"])
+@pytest.mark.parametrize("module", ["aio", "errors", "rootless"])
 def test_package_module_for_users_is_there_without_an_import_of_its_own(module: str) -> None:
     code = f"import containerlib; print(containerlib.{module}.__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
