@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from containerlib.engine.instance import Instance
+from containerlib.engine.kept_networks import KEPT
 from containerlib.engine.lock import locked
 from containerlib.errors import Conflict, NotFound
 from containerlib.networking import firewall, spoofing
@@ -51,6 +52,7 @@ def take_back_of(instance: Instance) -> None:
 def _left(core: Core, networks: Sequence[NetworkRecord]) -> Mapping[str, Sequence[Sequence[Request]]]:
     """By container what takes back what the packet filter has of it, of living ones too."""
     left: dict[str, list[Sequence[Request]]] = defaultdict(list)
+    networks = [one for one in networks if one.driver not in KEPT]  # of others' it knows nothing
     if not networks:
         return left
     with core.filter.use() as kernel:

@@ -305,11 +305,13 @@ def test_container_reaches_the_outside(user: User, outside: Machine) -> None:
     server = outside.popen(sys.executable, *serve)
     try:
         until(lambda: "7000" in outside.run("ss", "-Hltn").stdout)
-        network = 'box.join(engine.network("own").create())'
-        assert (
-            user.run(f'print({network}.run("wget", "-qO-", "198.51.100.2:7000/served").text)').strip()
-            == "far"
-        )
+        assert user.run('engine.network("own").create()') == ""
+        output = user.run("""
+            with engine.networks.get("own") as network:
+                print(box.join(network).run("wget", "-qO-", "198.51.100.2:7000/served").text)
+            print(engine.networks.list())
+        """)
+        assert output.split() == ["far", "[]"]
     finally:
         server.kill()
         server.communicate()
