@@ -16,6 +16,7 @@ from containerlib.engine.instance import Instance
 from containerlib.engine.output import input_file, output
 from containerlib.errors import Conflict, InvalidArgument, Unsupported
 from containerlib.images import ImageRecord, Progress
+from containerlib.images.archives.building import NewLayer
 from containerlib.images.archives.changes import Change, changes
 from containerlib.images.archives.configs import ConfigChanges, History
 from containerlib.images.archives.layer import layer_entries, layer_tar, source_date_epoch
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from containerlib.engine.core import Core
     from containerlib.spec.options import Compression
 
-__all__ = ["commit", "diff", "export", "history", "import_tree", "save"]
+__all__ = ["commit", "diff", "export", "history", "import_tree", "save", "upper_layer"]
 
 
 def diff(instance: Instance) -> list[Change]:
@@ -78,12 +79,10 @@ def import_tree(
     report = one_at_a_time(progress)
     try:
         with _opened(source, lambda done: report(Progress("read", "", done, 0))) as chunks:
-            return core.images.add_layer(
+            return core.images.add_layers(
                 None,
-                chunks,
-                history=made,
+                [NewLayer(chunks, made, compression)],
                 changes=changed,
-                compression=compression,
                 reference=reference,
                 progress=report,
             )
@@ -121,23 +120,23 @@ def commit(
     pause: bool,
 ) -> ImageRecord:
     """An image of its image and what it changed. Frozen meanwhile with `pause`. Raises: StageError; Unsupported."""
-    upper = _upper(instance)
-    with (
-        _held(instance, pause),
-        MergedTree([upper], hide_whiteouts=False, owners=_owners(instance)) as tree,
-    ):
-        image = instance.core.images.add_layer(
+    with _held(instance, pause), upper_layer(instance) as chunks:
+        image = instance.core.images.add_layers(
             instance.record.image_id,
-            layer_tar(
-                layer_entries(entry for entry in tree.walk() if entry.path), latest=source_date_epoch()
-            ),
-            history=made,
+            [NewLayer(chunks, made, compression)],
             changes=changed,
-            compression=compression,
             reference=reference,
         )
     note(instance, "commit", image_id=image.id, **({"reference": reference} if reference else {}))
     return image
+
+
+@contextmanager
+def upper_layer(instance: Instance) -> Iterator[Iterator[bytes]]:
+    """What it changed, as the tar archive of a layer. Raises: Unsupported; StageError."""
+    with MergedTree([_upper(instance)], hide_whiteouts=False, owners=_owners(instance)) as tree:
+        entries = (entry for entry in tree.walk() if entry.path)
+        yield layer_tar(layer_entries(entries), latest=source_date_epoch())
 
 
 def history(created_by: str, *, author: str = "", comment: str = "") -> History:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
@@ -39,10 +39,12 @@ from containerlib.store import ImageRow, Store
 if TYPE_CHECKING:
     import httpx
 
+    from containerlib.images.archives.building import NewLayer
     from containerlib.images.archives.configs import ConfigChanges, History
     from containerlib.images.archives.streams import Source, Writable
     from containerlib.images.registry.client import Registry
     from containerlib.images.registry.retry import Retry
+    from containerlib.spec.descriptor import Annotations
     from containerlib.spec.layer import Layer, LayerKind
     from containerlib.spec.options import Compression, ManifestFormat, SnapshotterName
 
@@ -180,33 +182,32 @@ class ImageStore:
         for row in rows:
             self._note("save", row)
 
-    def add_layer(
+    def add_layers(
         self,
         base: str | None,
-        chunks: Iterable[bytes],
+        layers: Sequence[NewLayer],
         *,
-        history: History,
         changes: ConfigChanges,
-        compression: Compression = "gzip",
+        annotations: Annotations = (),
         reference: str | None = None,
         progress: Report | None = None,
     ) -> ImageRecord:
-        """The image that has the tar archive in `chunks` on top of the image `base`; None: on top of nothing.
+        """The image that has the tar archives `layers`, the lowest first, on top of the image `base`; None: of nothing.
 
-        Raises: NotFound; InvalidArgument(field="layer"); StageError; what `chunks` raises; Unsupported without root.
+        Raises: NotFound; InvalidArgument(field="layer"); StageError; what a layer's `chunks` raise; Unsupported without
+        root.
         """
-        from containerlib.images.archives.building import Base, add_layer  # noqa: PLC0415 - what only this needs
+        from containerlib.images.archives.building import Base, add_layers  # noqa: PLC0415 - what only this needs
 
         names = tags_of(reference)
         self._require_privilege()
         with Cleanup(self._root):
-            image_id = add_layer(
+            image_id = add_layers(
                 self._root,
                 Base() if base is None else Base.of(*self._documents(base)),
-                chunks,
-                history=history,
+                layers,
                 changes=changes,
-                compression=compression,
+                annotations=annotations,
                 references=names,
                 report=one_at_a_time(progress),
             )

@@ -8,8 +8,8 @@ The new layer is unpacked again from what was written, so that what runs here is
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 
 from attrs import frozen
 
@@ -22,12 +22,13 @@ from containerlib.images.records import Progress
 from containerlib.images.root import ImageRoot
 from containerlib.images.snapshots.merged import MergedTree
 from containerlib.images.transfer.assembly import assemble
+from containerlib.spec.descriptor import Annotations
 from containerlib.spec.digest import Digest, Hasher
 from containerlib.spec.image import Descriptor, ImageConfig, Manifest, MediaType
 from containerlib.spec.layer import Layer
 from containerlib.spec.options import Compression
 
-__all__ = ["Base", "add_layer", "squash"]
+__all__ = ["Base", "NewLayer", "add_layers", "squash"]
 
 _PIECE = 1024 * 1024
 _NOTHING = Digest.of(b"")
@@ -56,37 +57,51 @@ class Base:
         return cls(config.to_bytes(), layers, tuple(Digest.parse(text) for text in config.diff_ids))
 
 
-def add_layer(
+@frozen
+class NewLayer:
+    """A tar archive, and how it comes into the config."""
+
+    chunks: Iterable[bytes]
+    history: History
+    compression: Compression = "gzip"
+
+
+def add_layers(
     root: ImageRoot,
     base: Base,
-    chunks: Iterable[bytes],
+    layers: Sequence[NewLayer],
     *,
-    history: History,
     changes: ConfigChanges,
-    compression: Compression = "gzip",
     keep_history: bool = True,
+    annotations: Annotations = (),
     references: Sequence[str] = (),
     report: Callable[[Progress], None] = lambda _: None,
 ) -> str:
-    """Makes the image whose top layer is the tar archive in `chunks`; returns its id. Blocks.
+    """Makes the image that has `layers`, the lowest first, on top of `base`; returns its id. Blocks.
 
     Raises: InvalidArgument(field="layer") for what is no layer; StageError; whatever `chunks` raises. Nothing is left
     behind then.
     """
-    with root.lease() as lease:
-        path = lease.temporary(root.content.ingest)
-        try:
-            layer, diff_id = _write_layer(path, chunks, compression)
-            config = child_config(
-                base.config, [*base.diff_ids, diff_id], history, changes, keep_history=keep_history
-            )
-            described = Descriptor(MediaType.CONFIG, Digest.of(config), len(config))
-            source = _Made(path, layer.digest, config)
-            manifest = Manifest(described, (*base.layers, layer))
-            return assemble(root, manifest, source, references=references, report=report)
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(path)
+    with root.lease() as lease, ExitStack() as undo:
+        config, diff_ids, paths = base.config, list(base.diff_ids), dict[Digest, str]()
+        described = list(base.layers)
+        for new in layers:
+            path = lease.temporary(root.content.ingest)
+            undo.callback(_unlink, path)
+            layer, diff_id = _write_layer(path, new.chunks, new.compression)
+            paths[layer.digest] = path
+            described.append(layer)
+            diff_ids.append(diff_id)
+            last = changes if new is layers[-1] else ConfigChanges()
+            config = child_config(config, diff_ids, new.history, last, keep_history=keep_history)
+        document = Descriptor(MediaType.CONFIG, Digest.of(config), len(config))
+        manifest = Manifest(document, tuple(described), annotations=annotations)
+        return assemble(root, manifest, _Made(paths, config), references=references, report=report)
+
+
+def _unlink(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def squash(
@@ -103,13 +118,11 @@ def squash(
     Raises: StageError.
     """
     with MergedTree(layers) as tree:
-        return add_layer(
+        return add_layers(
             root,
             Base(config.to_bytes()),
-            layer_tar(layer_entries(tree.walk())),
-            history=history,
+            [NewLayer(layer_tar(layer_entries(tree.walk())), history, compression)],
             changes=ConfigChanges(),
-            compression=compression,
             keep_history=False,
             references=references,
         )
@@ -137,21 +150,21 @@ def _hashed(chunks: Iterable[bytes], hasher: Hasher) -> Iterator[bytes]:
 
 @frozen
 class _Made:
-    """The two blobs that were not there before."""
+    """The blobs that were not there before: the layers' by their digests, in files, and the config."""
 
-    path: str
-    digest: Digest
+    paths: Mapping[Digest, str]
     config: bytes
 
     def fetch(self, descriptor: Descriptor, ingest: Ingest) -> None:
-        if descriptor.digest != self.digest:
+        path = self.paths.get(descriptor.digest)
+        if path is None:
             if not descriptor.digest.matches(self.config):
                 raise Conflict(
                     f"the base image's blob {descriptor.digest} was removed meanwhile: pull it again"
                 )
             ingest.write(self.config)
             return
-        with open(self.path, "rb", buffering=0) as file:
+        with open(path, "rb", buffering=0) as file:
             while piece := file.read(_PIECE):
                 ingest.write(piece)
 
