@@ -145,7 +145,22 @@ enum clib_op_kind {
     CLIB_OP_RESOLVER, /* t0 host directory of names, t1 the file in it of what the container sees: starts who
                          answers for names in the container's network namespace, where the numbers and data
                          are those of a NETLINK that leads there */
+    /* the last ones of a run that goes on from a checkpoint */
+    CLIB_OP_REQUEST, /* t0 host directory that CRIU works in, data: the message by which it is asked */
+    CLIB_OP_RESTORE, /* t0 CRIU's program, t1 host directory of the images, n0 argc, n1 envc, size = argc +
+                        envc strings at t2; the first process becomes CRIU, with the descriptors of
+                        clib_restore_fd, and what that makes takes its place */
     CLIB_OP_KINDS
+};
+
+/* what CRIU finds at which number; 0, 1 and 2 are /dev/null */
+enum clib_restore_fd {
+    CLIB_RESTORE_SOCKET = 3,
+    CLIB_RESTORE_IMAGES,
+    CLIB_RESTORE_WORK,
+    CLIB_RESTORE_STDIN,       /* and the two behind it: the streams that the container is given */
+    CLIB_RESTORE_NETWORK = 9, /* the network namespace */
+    CLIB_RESTORE_FDS,
 };
 
 enum clib_mount_flag {
@@ -256,6 +271,8 @@ enum clib_message_kind {
     CLIB_MESSAGE_LINKS,     /* `links` is another one, and the plan in `relink` makes of what is connected now
                                what it     says; answered by DONE, of which value[1] is the op that failed,
                                counted     from 1 */
+    /* from the first process */
+    CLIB_MESSAGE_RESTORING, /* one descriptor: the socket to what it becomes by its exec, which is CRIU */
 };
 
 enum clib_signal_flag {
@@ -288,6 +305,8 @@ enum clib_launch_flag {
     CLIB_LAUNCH_LAYERS = 32768, /* number[0] more descriptors, behind PRESERVE's: mounts of the root's layers,
                                    which are attached nowhere */
     CLIB_LAUNCH_FILTER = 65536, /* the last of them is a socket to nf_tables, for the shim alone */
+    CLIB_LAUNCH_RESTORE = 131072, /* one more descriptor, behind INPUT's: the plan of the first run, which
+                                     goes on from a checkpoint; PLAN's is of those that follow */
 };
 
 enum clib_protocol { CLIB_PROTOCOL_VERSION = 1 };

@@ -86,6 +86,11 @@ int channel_receive(int socket, struct clib_message *message, int *fds, int *cou
     return nothing ? 0 : whole ? -EPROTONOSUPPORT : -EPROTO;
 }
 
+long channel_receive_bytes(int socket, void *bytes, size_t size, int *fds, int *count) {
+    unsigned flags = MSG_DONTWAIT_;
+    return receive(socket, bytes, size, fds, count, &flags);
+}
+
 int channel_receive_fd(int socket) {
     char name[256]; /* what is sent with it has no meaning here */
     int fds[CLIB_MAX_FDS], count;

@@ -161,3 +161,6 @@ int op_hold(struct init *init, const char *name, const char *search);
 int op_descriptors(struct init *init);
 /* does not return when it succeeds */
 int op_exec(struct init *init, const struct clib_op *op);
+
+/* restore.c: does not return when it succeeds */
+int op_restore(struct init *init, const struct clib_op *op);

@@ -19,6 +19,7 @@ static enum payload payload_of(uint32_t kind) {
     case CLIB_OP_LISTENER:
     case CLIB_OP_HOOK:
     case CLIB_OP_RUNTIME:
+    case CLIB_OP_RESTORE:
         return PAYLOAD_STRINGS;
     case CLIB_OP_SECCOMP:
     case CLIB_OP_USER:
@@ -30,6 +31,7 @@ static enum payload payload_of(uint32_t kind) {
     case CLIB_OP_SECRET:
     case CLIB_OP_NETLINK:
     case CLIB_OP_RESOLVER:
+    case CLIB_OP_REQUEST:
         return PAYLOAD_BYTES;
     case CLIB_OP_NONE:
     case CLIB_OP_REBIRTH:
@@ -106,6 +108,7 @@ static uint32_t needed_texts(uint32_t kind) {
     case CLIB_OP_CGROUP_KILL:
     case CLIB_OP_CGROUP_REMOVE:
     case CLIB_OP_BORROW:
+    case CLIB_OP_REQUEST:
         return 1;
     case CLIB_OP_MKNOD:
     case CLIB_OP_SECRET:
@@ -124,6 +127,7 @@ static uint32_t needed_texts(uint32_t kind) {
     case CLIB_OP_ROOT_FUSE:
     case CLIB_OP_NAMESPACE:
     case CLIB_OP_RESOLVER:
+    case CLIB_OP_RESTORE:
         return 3;
     case CLIB_OP_ROOT_OVERLAY:
         return 4;
@@ -185,7 +189,7 @@ static int words_fit(const struct clib_op *op) {
     if (op->kind == CLIB_OP_LISTENER)
         return op->size == 1;
     if (op->kind != CLIB_OP_EXEC && op->kind != CLIB_OP_HOOK && op->kind != CLIB_OP_RUNTIME &&
-        op->kind != CLIB_OP_ROOT_FUSE)
+        op->kind != CLIB_OP_ROOT_FUSE && op->kind != CLIB_OP_RESTORE)
         return 1;
     return op->number[0] > 0 && op->number[0] <= op->size && op->number[1] <= op->size &&
            op->number[0] + op->number[1] + more == op->size;

@@ -213,6 +213,7 @@ static void handle(struct shim *shim, struct client *client, const struct clib_m
     case CLIB_MESSAGE_HANDOVER:
     case CLIB_MESSAGE_REBORN:
     case CLIB_MESSAGE_RESTARTS:
+    case CLIB_MESSAGE_RESTORING:
         answer(shim, client, -EPROTO);
         return;
     }

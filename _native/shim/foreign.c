@@ -20,8 +20,7 @@
 #include <linux/time_types.h>
 #include <linux/wait.h>
 
-enum { PID_SIZE = 24, TICK_MS = 5, LAST_ROUNDS = 200, ENDED = 32 };
-enum { WATCHED_FD = 0, PROGRAM_FD = 1, KEPT_FDS = 3, RUNNING = -1 };
+enum { PID_SIZE = 24, TICK_MS = 5, LAST_ROUNDS = 200, ENDED = 32, RUNNING = -1 };
 
 static const char CONSOLE[] = "console.sock";
 
@@ -148,38 +147,7 @@ static int make_process(struct shim *shim, const struct clib_op *op, const int c
     return result;
 }
 
-/* Nothing ties the process to this one's life, as PARENT_DEATH does for our own: so somebody waits for that.
- */
-static _Noreturn void keep_guard(struct shim *shim, int self) {
-    sys(dup3, self, WATCHED_FD, O_CLOEXEC);
-    sys(dup3, shim->pidfd, PROGRAM_FD, O_CLOEXEC);
-    sys(close_range, KEPT_FDS, ~0u, 0); /* 2 is /dev/null */
-    shim->directory = -1;
-    struct pollfd slot = {WATCHED_FD, POLLIN, 0};
-    sys(ppoll, &slot, 1, 0, 0, 0);
-    after_kill(shim);
-    sys(pidfd_send_signal, PROGRAM_FD, SIGKILL, 0, 0);
-    int index;
-    const struct clib_plan *header = shim->plan.header;
-    handover_hooks(shim, header->before_count + header->started_count, header->after_count, &index);
-    after_remove(shim);
-    leave(0);
-}
-
-static int post_guard(struct shim *shim) {
-    long own = sys(getpid);
-    cleanup_close int self = (int)sys(pidfd_open, own, 0);
-    long pid = self < 0 ? self : sys(clone, CLONE_PIDFD | SIGCHLD, 0, &shim->guard);
-    if (pid == 0)
-        keep_guard(shim, self);
-    return pid < 0 ? (int)pid : 0;
-}
-
 void foreign_dismiss(struct shim *shim) {
-    if (shim->guard >= 0)
-        sys(pidfd_send_signal, shim->guard, SIGKILL, 0, 0);
-    close_fd(&shim->guard);
-    shim->guard = -1;
     /* what a command that failed left dying would keep the groups busy for as long as nobody reaps it */
     for (int round = 0; round < LAST_ROUNDS && reap_others(shim, 0, NULL) != -ECHILD; round++)
         pause_briefly();
@@ -226,7 +194,7 @@ static int run_ops(struct shim *shim, struct init *init, const int child[3], str
             return result;
     }
     launch->index = -1;
-    return shim->pid ? post_guard(shim) : -EINVAL;
+    return shim->pid ? guard_post(shim) : -EINVAL;
 }
 
 void foreign_leave(struct shim *shim) {

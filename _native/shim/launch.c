@@ -34,7 +34,8 @@ int launch_receive(struct shim *shim, enum clib_stage *stage) {
     int64_t layers = shim->flags & CLIB_LAUNCH_LAYERS ? message.number[0] : 0;
     if (message.kind != CLIB_MESSAGE_LAUNCH || preserved < 0 || preserved > count || layers < 0 ||
         layers > count - preserved ||
-        count - preserved - layers != count_bits(shim->flags & (0xff | CLIB_LAUNCH_INPUT)) ||
+        count - preserved - layers !=
+            count_bits(shim->flags & (0xff | CLIB_LAUNCH_INPUT | CLIB_LAUNCH_RESTORE)) ||
         !(shim->flags & CLIB_LAUNCH_PLAN))
         return -EPROTO;
     cleanup_close int plan = fds[next++];
@@ -45,13 +46,18 @@ int launch_receive(struct shim *shim, enum clib_stage *stage) {
             *places[bit] = fds[next++];
     if (shim->flags & CLIB_LAUNCH_INPUT)
         shim->input = fds[next++];
+    cleanup_close int first = shim->flags & CLIB_LAUNCH_RESTORE ? fds[next++] : -1;
     shim->preserved_count = preserved;
     memcpy(shim->preserved, fds + next, (size_t)preserved * sizeof *fds);
     shim->layer_count = (int)layers;
     memcpy(shim->layers, fds + next + preserved, (size_t)layers * sizeof *fds);
     if (shim->flags & CLIB_LAUNCH_FILTER && shim->layer_count)
         shim->filter = shim->layers[--shim->layer_count];
-    return plan_map(plan, &shim->plan);
+    result = plan_map(plan, &shim->plan);
+    if (result < 0 || first < 0)
+        return result;
+    shim->later = shim->plan;
+    return plan_map(first, &shim->plan);
 }
 
 /* The user namespace comes first where this process has no right to the other one without it. */

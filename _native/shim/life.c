@@ -135,6 +135,7 @@ static void settle(struct shim *shim) {
     life_count(shim);
     after_empty(shim);
     life_poststop(shim);
+    guard_dismiss(shim);
     if (shim->flags & CLIB_LAUNCH_FOREIGN)
         foreign_dismiss(shim);
     roots_end(shim);
@@ -173,6 +174,11 @@ static void run_again(struct shim *shim) {
     shim->life.restarts++;
     shim->life.again = shim->life.settled = shim->recorded = 0;
     shim->life.began = 0;
+    if (shim->later.header) {
+        plan_unmap(&shim->plan);
+        shim->plan = shim->later;
+        shim->later.header = NULL;
+    }
     shim->log = (struct log){.fd = -1};
     shim->end = (struct clib_message){.kind = CLIB_MESSAGE_NONE};
     if (shim->life.stdin >= 0)

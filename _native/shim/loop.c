@@ -157,14 +157,16 @@ static int expects(const struct shim *shim, enum clib_op_kind kind) {
 
 /* The child that takes the first process's place: ours too, so that its number stays its own until it is
  * reaped; another's would be killed, and joined, in its stead. */
-static void adopt(struct shim *shim, int pid) {
+int loop_adopt(struct shim *shim, int pid) {
     char info[SIGNAL_INFO_SIZE];
-    if (sys(waitid, P_PID, pid, info, WEXITED | WNOHANG | WNOWAIT, 0) < 0)
-        return;
+    long result = sys(waitid, P_PID, pid, info, WEXITED | WNOHANG | WNOWAIT, 0);
+    if (result < 0)
+        return (int)result;
     close_fd(&shim->pidfd);
     shim->pid = pid;
     shim->pidfd = (int)sys(pidfd_open, pid, 0);
     record_init(shim);
+    return shim->pidfd < 0 ? shim->pidfd : 0;
 }
 
 /* the first process is silent from now on: by its exec, by its death, or by breaking the rules */
@@ -175,6 +177,10 @@ static void part_from_init(struct shim *shim) {
     if (shim->end.kind != CLIB_MESSAGE_NONE)
         return;
     process_facts(shim->pid, &facts);
+    if (facts.has_execed && shim->criu >= 0) {
+        restore_begin(shim);
+        return;
+    }
     if (facts.has_execed || (facts.is_init && plan_has(shim, CLIB_OP_INIT))) {
         loop_started(shim, facts.start_time);
         return;
@@ -190,6 +196,8 @@ static void part_from_init(struct shim *shim) {
 
 /* what the container's first process says while it runs its ops; -EAGAIN: nothing */
 static int serve_init(struct shim *shim) {
+    if (shim->restoring)
+        return restore_serve(shim);
     struct clib_message message;
     int fds[CLIB_MAX_FDS], count;
     int result = channel_receive(shim->sync, &message, fds, &count, 0);
@@ -202,7 +210,10 @@ static int serve_init(struct shim *shim) {
     } else if (message.kind == CLIB_MESSAGE_CREATED) {
         loop_created(shim);
     } else if (message.kind == CLIB_MESSAGE_REBORN && expects(shim, CLIB_OP_REBIRTH)) {
-        adopt(shim, message.value[0]);
+        loop_adopt(shim, message.value[0]);
+    } else if (message.kind == CLIB_MESSAGE_RESTORING && count == 1 && expects(shim, CLIB_OP_RESTORE)) {
+        close_fd(&shim->criu);
+        shim->criu = take_fd(fds);
     } else if (message.kind == CLIB_MESSAGE_HANDOVER) {
         handover_serve(shim, &message);
     } else if (message.kind == CLIB_MESSAGE_FAILED) {
@@ -240,7 +251,9 @@ static void reap(struct shim *shim) {
     sys(read, shim->signals, info, sizeof info);
     /* what it said is read while its number is still its own; who else holds its socket is not waited for */
     while (shim->sync >= 0 && has_ended(shim->pidfd))
-        if (serve_init(shim) == -EAGAIN)
+        if (shim->restoring)
+            restore_finish(shim);
+        else if (serve_init(shim) == -EAGAIN)
             part_from_init(shim);
     if (shim->released) /* its exit status is for whoever adopts it, and reaping would take it from them */
         return;

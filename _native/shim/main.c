@@ -32,7 +32,7 @@ void shim_clear(struct shim *shim) {
         &shim->sync,           &shim->terminal,      &shim->pidfd,          &shim->root_daemon,
         &shim->guard,          &shim->host_mounts,   &shim->life.stdin,     &shim->health.pidfd,
         &shim->health.channel, &shim->health.output, &shim->lent,           &shim->failed_op,
-        &shim->resolver,       &shim->filter,
+        &shim->resolver,       &shim->filter,        &shim->criu,
     };
     memset(shim, 0, __builtin_offsetof(struct shim, clients));
     for (unsigned i = 0; i < sizeof none / sizeof *none; i++)
@@ -54,6 +54,7 @@ static void finish(struct shim *shim) {
         after_kill(shim);
         foreign_dismiss(shim);
     }
+    guard_dismiss(shim);
     roots_end(shim);
     links_end(shim);
     if (shim->end.kind == CLIB_MESSAGE_FAILED) /* it must not be heard of before it is gone */

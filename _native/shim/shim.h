@@ -111,8 +111,9 @@ struct health {
 };
 
 struct shim {
-    struct plan plan;
-    uint32_t flags; /* enum clib_launch_flag */
+    struct plan plan;  /* of this run */
+    struct plan later; /* of those that follow, where that is another one */
+    uint32_t flags;    /* enum clib_launch_flag */
     int rows, columns;
     enum phase phase;
     int failed_op; /* which op a launch has failed in, where it is one, or -1 */
@@ -130,7 +131,9 @@ struct shim {
     int released;             /* the container is somebody else's now */
     int pid, pidfd;
     int root_daemon; /* pidfd of who serves the container's root, or -1 */
-    int guard;       /* of a foreign container: ends it where this process is killed */
+    int guard;       /* ends a container that this process has not started itself, where this one is killed */
+    int criu;        /* the socket to what the first process is about to become, or -1 */
+    int restoring;   /* `sync` is that, and CRIU is at work */
     int lent;        /* a mount in the container's mount namespace, or -1 */
     int has_links;   /* this run is connected by what the file says */
     int failed_link; /* of them, counted from 1, or 0 */
@@ -295,17 +298,40 @@ void after_remove(const struct shim *shim);
 void foreign_launch(struct shim *shim, const int child[3]);
 /* a RUNTIME without stdio, run to its end: 0, -errno, or how it ended, as program.h has it */
 int foreign_command(struct shim *shim, const struct clib_op *op);
-/* lets go of what ends the container where the shim is killed, and reaps what is left */
+/* reaps what a command that failed has left */
 void foreign_dismiss(struct shim *shim);
 /* back to the host's mounts: what is mounted in the directory, in a namespace that this process is in, cannot
  * be removed */
 void foreign_leave(struct shim *shim);
+
+/* guard.c: posted anew, it knows of the first process that there is now */
+int guard_post(struct shim *shim);
+void guard_dismiss(struct shim *shim);
+
+/* answer.c */
+struct answer {
+    int type, success, error;
+    int pid;           /* with a point */
+    const char *point; /* that CRIU has come to, and waits at; of these bytes */
+    size_t point_size;
+};
+void answer_read(const char *bytes, size_t size, struct answer *answer);
+int answer_is_at(const struct answer *answer, const char *point);
+
+/* restore.c: the first process has become CRIU */
+void restore_begin(struct shim *shim);
+/* what CRIU says; -EAGAIN: nothing */
+int restore_serve(struct shim *shim);
+/* until it has said all */
+void restore_finish(struct shim *shim);
 
 /* loop.c */
 void loop_run(struct shim *shim);
 /* the first process is created, or runs: told to all who wait */
 void loop_created(struct shim *shim);
 void loop_started(struct shim *shim, int64_t start_time);
+/* a child takes the first process's place: 0 or -errno */
+int loop_adopt(struct shim *shim, int pid);
 /* the first process has ended with that status of wait4(2) */
 void loop_ended(struct shim *shim, int status);
 /* the terminal becomes the container's stdio, or that of the launcher */

@@ -56,7 +56,7 @@ class Kind(IntEnum):
 
 
 class Launch(IntEnum):
-    """Flags of a LAUNCH message; those up to STDERR, and INPUT, each bring a descriptor, in this order."""
+    """Flags of a LAUNCH message; those up to STDERR, INPUT and RESTORE each bring a descriptor, in this order."""
 
     PLAN = lib.CLIB_LAUNCH_PLAN
     DIRECTORY = lib.CLIB_LAUNCH_DIRECTORY
@@ -75,6 +75,7 @@ class Launch(IntEnum):
     INPUT = lib.CLIB_LAUNCH_INPUT
     LAYERS = lib.CLIB_LAUNCH_LAYERS
     FILTER = lib.CLIB_LAUNCH_FILTER
+    RESTORE = lib.CLIB_LAUNCH_RESTORE
 
 
 class AttachFlag(IntEnum):

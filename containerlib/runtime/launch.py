@@ -57,6 +57,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeVar
 
+    from containerlib.runtime.plan.restored import Restored
     from containerlib.spec.runtime import Process, Spec
 
     _R = TypeVar("_R", bound=Root)
@@ -104,6 +105,7 @@ def create(
     kept: Sequence[int] = (),
     mapper: Mapper | None = None,
     files: KernelFiles = HOST_FILES,
+    restored: Restored | None = None,
 ) -> Supervisor:
     """Makes the container of `bundle` and starts its program, or with `hold` stops at OCI's "created".
 
@@ -119,8 +121,8 @@ def create(
     `late`: what paths in `spec` stand for, and what is nowhere else; it goes by the plan, in memory alone.
     `images`: more roots that are mounted, read-only, on these paths. `is_first`: `directory` is new, and has no records
     of an earlier run. `links`: what connects its network namespace; `kept`: descriptors that the supervisor keeps open
-    meanwhile. `mapper`: who maps a user namespace for a caller without privilege. Needs root, or a user namespace;
-    Linux 5.12.
+    meanwhile. `mapper`: who maps a user namespace for a caller without privilege. `restored`: its first run goes on
+    from a checkpoint. Needs root, or a user namespace; Linux 5.12.
 
     Raises: StageError, Unsupported, InvalidArgument, NotFound.
     """
@@ -129,29 +131,45 @@ def create(
     require_labels(spec["process"], spec.get("linux", {}), sys=files.sys)
     container_id = os.path.basename(directory)  # noqa: PTH119 - hot path
     with contextlib.ExitStack() as stack, contextlib.ExitStack() as undo:
+        manner = Manner(
+            hold=hold,
+            bare=bare,
+            supervised=not unsupervised,
+            pivot=pivot,
+            keyring=keyring,
+            reaper=reaper,
+            late=late,
+            links=tuple(op.origin for op in links.plan().before),
+            images=tuple((at, mountable(image)) for at, image in images),
+            bundle=bundle,
+            mapper=mapper,
+            log=log or ALL_IN_ONE,
+            nested=in_user_namespace(),
+        )
+        rootfs = os.path.join(bundle, spec.get("root", {}).get("path", "rootfs"))
+        groups = groups_of(cgroup, _class_of_service(spec, container_id, files, undo))
         plan = container_plan(
             spec,
-            os.path.join(bundle, spec.get("root", {}).get("path", "rootfs")),
+            rootfs,
             mountable(root),
-            groups_of(cgroup, _class_of_service(spec, container_id, files, undo)),
+            groups,
             container_id=container_id,
             seccomp=_filter(spec, seccomp_cache),
-            manner=Manner(
-                hold=hold,
-                bare=bare,
-                supervised=not unsupervised,
-                pivot=pivot,
-                keyring=keyring,
-                reaper=reaper,
-                late=late,
-                links=tuple(op.origin for op in links.plan().before),
-                images=tuple((at, mountable(image)) for at, image in images),
-                bundle=bundle,
-                mapper=mapper,
-                log=log or ALL_IN_ONE,
-                nested=in_user_namespace(),
-            ),
+            manner=manner,
         )
+        first = None
+        if restored is not None:
+            from containerlib.runtime.plan.restored import restored_plan  # noqa: PLC0415 - no start needs it
+
+            first = restored_plan(
+                spec,
+                rootfs,
+                mountable(root),
+                groups,
+                restored,
+                container_id=container_id,
+                manner=manner,
+            )
         if not is_first:
             forget(directory)
         if links != NO_LINKS or not is_first:
@@ -168,7 +186,7 @@ def create(
             flags, kept = flags | Launch.FILTER, (*kept, links.filter)
         size = terminal_size(spec["process"], terminal)
         order = Order(flags | _unsupervised(unsupervised), size, preserve, (*shared_mounts(root), *kept))
-        supervisor = start_helper(plan, fds, order, directory, wait=wait)
+        supervisor = start_helper(plan, fds, order, directory, wait=wait, first=first)
         undo.pop_all()
         return supervisor
 

@@ -70,20 +70,24 @@ def start_helper(
     *,
     wait: bool,
     kind: type[Supervisor] = Supervisor,
+    first: Plan | None = None,
 ) -> Supervisor:
     """Starts a helper and with `wait` hears of what came of it. `fds` are borrowed, and the plan is put among them.
 
-    `directory`: the container that it is the shim of, None for no container's. Raises: StageError.
+    `directory`: the container that it is the shim of, None for no container's. `first`: the plan of the first run,
+    where that is another one. Raises: StageError.
     """
     rows, columns = order.terminal or (0, 0)
     flags = order.flags | (Launch.TERMINAL if order.terminal else 0)
     flags |= (Launch.PRESERVE if order.preserve else 0) | (Launch.LAYERS if order.layers else 0)
     packed = plan.pack()
     helper, pair = Helper(directory), _Pair()
-    supervisor = kind(pair.ours, directory=directory, helper=helper, plan=plan.ops)
+    supervisor = kind(pair.ours, directory=directory, helper=helper, plan=(first or plan).ops)
     try:
-        with pair, _memory(packed) as memory:
+        with pair, _memory(packed) as memory, contextlib.ExitStack() as stack:
             fds[Launch.PLAN] = memory
+            if first is not None:
+                fds[Launch.RESTORE] = stack.enter_context(_memory(first.pack()))
             ordered = sorted(fds)
             value = (sum(ordered) | flags, rows, columns, len(order.preserve))
             # before the helper starts: it finds its order there and does not wait for this process to run again

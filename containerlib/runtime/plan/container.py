@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from containerlib.runtime.plan.mount_entry import MountEntry
     from containerlib.spec.runtime import Linux, Process, Spec
 
-__all__ = ["Manner", "after_ops", "container_plan", "exec_plan", "late_ops"]
+__all__ = ["Manner", "after_ops", "container_plan", "exec_plan", "host_ops", "late_ops", "log_ops"]
 
 _NOTIFY = "SCMP_ACT_NOTIFY"
 _IMAGE_ATTRIBUTES = 0x1 | 0x2 | 0x4
@@ -113,7 +113,7 @@ def container_plan(
         return hook_ops(spec, kind, container_id=container_id, bundle=manner.bundle)
 
     before = [
-        *_host_ops(spec, mounts, groups, namespaces, manner),
+        *host_ops(spec, mounts, groups, namespaces, manner),
         *(
             (directory_op(root),)
             if unmounted
@@ -299,7 +299,7 @@ def _oom_score(process: Process) -> list[Op]:
     return [ops.oom_score_adj(process["oomScoreAdj"])] if "oomScoreAdj" in process else []
 
 
-def _host_ops(
+def host_ops(
     spec: Spec,
     mounts: Sequence[MountEntry],
     groups: Groups,

@@ -25,10 +25,21 @@ if TYPE_CHECKING:
 
     from containerlib.spec.runtime import Process
 
-__all__ = ["NOTHING", "Borrowed", "Found", "Late", "Memory", "OtherNamespace", "Part", "late_mounts"]
+__all__ = [
+    "NOTHING",
+    "PRIVATE",
+    "Borrowed",
+    "Found",
+    "Late",
+    "Memory",
+    "OtherNamespace",
+    "Part",
+    "late_mounts",
+    "source_ops",
+]
 
-_PRIVATE = 1 << 18
-"""MS_PRIVATE."""
+PRIVATE = 1 << 18
+"""MSPRIVATE."""
 
 
 @frozen
@@ -128,4 +139,4 @@ def late_mounts(found: Mapping[str, Found], place: str) -> Iterator[Op]:
     yield ops.mount("tmpfs", place, place, options=options)
     for path, what in found.items():
         yield from source_ops(what, path)
-        yield ops.bind(path, path, path, flags=ops.MOUNT_TREE, propagation=_PRIVATE)
+        yield ops.bind(path, path, path, flags=ops.MOUNT_TREE, propagation=PRIVATE)

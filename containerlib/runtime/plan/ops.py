@@ -433,6 +433,18 @@ def exec_(args: Sequence[str], env: Sequence[str], path: str) -> Op:
     return Op(lib.CLIB_OP_EXEC, args[0], (len(args), len(env), 0), (args[0], path), (*args, *env))
 
 
+def request(work: str, message: bytes) -> Op:
+    """What CRIU is asked for, and the directory that it works in."""
+    return Op(lib.CLIB_OP_REQUEST, "the request to CRIU", texts=(work, None), data=message)
+
+
+def restore(program: str, images: str, env: Sequence[str]) -> Op:
+    """The process becomes CRIU, which finds its socket at descriptor 3."""
+    argv = ("criu", "swrk", str(lib.CLIB_RESTORE_SOCKET))
+    numbers = (len(argv), len(env), 0)
+    return Op(lib.CLIB_OP_RESTORE, images, numbers, (program, images), (*argv, *env))
+
+
 def oom_record(path: str) -> Op:
     return Op(lib.CLIB_OP_OOM_RECORD, path, texts=(path, None))
 
