@@ -165,7 +165,10 @@ class Rack:
         except BaseException:
             cgroup.remove()
             raise
-        made = Bundled(directory, cgroup, spec, supervisor, cache)
+        return self.add(Bundled(directory, cgroup, spec, supervisor, cache))
+
+    def add(self, made: Bundled) -> Bundled:
+        """One more that is ended with the block."""
         self._made.append(made)
         return made
 

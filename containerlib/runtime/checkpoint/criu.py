@@ -1,0 +1,200 @@
+"""The program `criu`: which one, whether it can do what is asked of it, and the conversation with it.
+
+    criu = find_criu()                                      # on PATH; Unsupported where that is missing or too old
+    criu.require("mem_track", "a dump that builds on another one")
+    with Conversation(criu) as conversation:
+        conversation.ask(request(DUMP, opts={...}))
+        answer = conversation.finish(when={"post-dump": copy_files})
+
+It is executed as `criu swrk FD`: a process that serves one request on the socket that it was given, and ends.
+
+    caller                                criu swrk
+      | request {DUMP, opts} ------------->|
+      |<-- {NOTIFY, "network-lock"} -------| it has come to that point, and waits
+      | {NOTIFY, notify_success} --------->|
+      |<-- {NOTIFY, "post-dump"} ----------| the images are whole, the processes stand still
+      | {NOTIFY, notify_success} --------->|
+      |<-- {DUMP, success} ----------------| they go on, or are killed
+      |<-- end of file --------------------|
+
+A caller that is gone has not accepted: before "post-dump" is answered nothing has happened to the processes that CRIU
+does not undo. So it is never killed, which could leave code of its own in them.
+
+Spec: criu.org/RPC, criu.org/Action_scripts
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import socket
+from subprocess import DEVNULL, Popen
+
+from containerlib._sys import forks
+from containerlib.errors import Unavailable, Unsupported
+from containerlib.runtime.checkpoint.messages import (
+    ACCEPTED,
+    FEATURE_CHECK,
+    NOTIFY,
+    REFUSED,
+    VERSION,
+    Answer,
+    read_answer,
+    request,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+    from typing import Self
+
+__all__ = ["LEAST", "Conversation", "Criu", "find_criu"]
+
+LEAST = (4, 2, 0)
+_HOW = "install criu 4.2 or later (Debian 12's and 13's are older), or name another program"
+_LONGEST_ANSWER = 1 << 16
+
+
+class Criu:
+    """A program that answers as CRIU does; `version` and `features` were asked for when it was found."""
+
+    def __init__(self, path: str, version: tuple[int, int, int], features: Mapping[str, bool]) -> None:
+        self.path = path
+        self.version = version
+        self.features = features
+
+    def __repr__(self) -> str:
+        return f"<Criu {_dotted(self.version)} at {self.path!r}>"
+
+    def require(self, feature: str, purpose: str) -> None:
+        """Raises: Unsupported where this kernel, or CRIU itself, has not that feature."""
+        if not self.features.get(feature):
+            raise Unsupported(f"{purpose} cannot be had: {_LACKS[feature]} (says {self.path})")
+
+
+_LACKS = {
+    "mem_track": "this kernel does not track which memory is written to (CONFIG_MEM_SOFT_DIRTY)",
+    "lazy_pages": "this kernel has no userfaultfd(2) that follows forks (CONFIG_USERFAULTFD)",
+}
+
+
+@functools.lru_cache(8)
+def find_criu(program: str = "criu") -> Criu:
+    """The program of that name on PATH, or at that absolute path.
+
+    Raises: Unsupported where there is none, or one that cannot dump on kernels of today, with what is needed.
+    """
+    path = shutil.which(program)
+    if path is None:
+        raise Unsupported(f"checkpoints are made by CRIU, and there is no program {program!r}: {_HOW}")
+    path = os.path.abspath(path)  # noqa: PTH100 - a str
+    version = _ask(path, request(VERSION)).version
+    if version < LEAST:
+        raise Unsupported(
+            f"checkpoints need CRIU {_dotted(LEAST)}, and {path} is {_dotted(version)}: older ones cannot dump "
+            f"processes and their sockets on kernels of today; {_HOW}"
+        )
+    wanted = dict.fromkeys(("mem_track", "lazy_pages", "pidfd_store"), True)
+    return Criu(path, version, _ask(path, request(FEATURE_CHECK, features=wanted)).features)
+
+
+def _ask(path: str, question: bytes) -> Answer:
+    try:
+        with Conversation(path) as conversation:
+            conversation.ask(question)
+            answer = conversation.finish()
+    except (OSError, Unavailable) as error:
+        raise Unsupported(f"{path} is no CRIU that can be used: {error}; {_HOW}") from error
+    if not answer.success:
+        raise Unsupported(f"{path} cannot look at this kernel: {answer.message or 'is this root?'}")
+    return answer
+
+
+def _dotted(version: tuple[int, int, int]) -> str:
+    major, minor, sublevel = version
+    return f"{major}.{minor}.{sublevel}" if sublevel else f"{major}.{minor}"
+
+
+class Conversation:
+    """One CRIU at work, in a session of its own: what is typed at this process's terminal does not reach it.
+
+    At the end of the block it has ended; where that is left by an error, it was told so first.
+    """
+
+    def __init__(self, criu: Criu | str) -> None:
+        """Raises: OSError."""
+        path = criu if isinstance(criu, str) else criu.path
+        with forks.no_fork:
+            self._ours, theirs = socket.socketpair(
+                socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC
+            )
+            forks.close_in_child(self._ours)
+            with theirs:
+                try:
+                    self._process = Popen(
+                        [path, "swrk", str(theirs.fileno())],
+                        stdin=DEVNULL,
+                        stdout=DEVNULL,
+                        stderr=DEVNULL,
+                        cwd="/",
+                        pass_fds=(theirs.fileno(),),
+                        start_new_session=True,
+                        umask=0o077,
+                    )
+                except BaseException:
+                    self._ours.close()
+                    raise
+
+    def ask(self, data: bytes) -> None:
+        """Sends a request."""
+        self._send(data)
+
+    def finish(self, when: Mapping[str, Callable[[], object]] = {}) -> Answer:
+        """What the request came to. `when`: what is done at a point, while CRIU waits, and what fails refuses it.
+
+        Raises: Unavailable where it ends without an answer; what a part of `when` raises, when CRIU has undone all.
+        """
+        failure: BaseException | None = None
+        while True:
+            answer = self._receive()
+            if answer.kind != NOTIFY:
+                if failure is not None:
+                    raise failure
+                return answer
+            try:
+                if answer.script in when:
+                    when[answer.script]()
+            except BaseException as error:
+                failure = error
+            self._send(ACCEPTED if failure is None else REFUSED)
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._ours.send(data, socket.MSG_NOSIGNAL)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise self._gone() from error
+
+    def _receive(self) -> Answer:
+        try:
+            data = self._ours.recv(_LONGEST_ANSWER)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            raise self._gone()
+        return read_answer(data)
+
+    def _gone(self) -> Unavailable:
+        return Unavailable(f"CRIU ended without an answer, with {self._process.wait()}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with forks.no_fork:
+            forks.let_go(self._ours)
+            self._ours.close()
+        self._process.wait()

@@ -1,0 +1,104 @@
+"""What is written beside CRIU's images: what of the container came from outside, so that it can be given again.
+
+    containerlib.json       this Description
+    descriptors.json        the streams alone, as runc and crun write and read them
+
+A checkpoint of another runtime has no containerlib.json; then its configuration says as much.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from containerlib._sys.writing import replace_file
+from containerlib.errors import InvalidArgument, NotFound
+from containerlib.runtime.checkpoint.mounts import BIND, NULL
+from containerlib.spec.values import frozen
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from containerlib.spec.runtime import Spec
+
+__all__ = ["Description", "Outside", "described_by", "read_description", "write_description"]
+
+_FILE, _STREAMS = "containerlib.json", "descriptors.json"
+_VERSION = 1
+
+
+@frozen
+class Outside:
+    """A mount from outside. `kind`: as in mounts.py; `destination`: what the configuration calls its mountpoint;
+    `options`: as mount(8) writes them, separated by commas."""
+
+    kind: str
+    destination: str
+    options: str = ""
+
+
+@frozen
+class Description:
+    """`outside`: by the mountpoint. `streams`: what the first process had at 0, 1 and 2, as /proc/PID/fd says it."""
+
+    outside: Mapping[str, Outside]
+    streams: tuple[str, ...] = ()
+
+    def pack(self) -> bytes:
+        outside = {path: [each.kind, each.destination, each.options] for path, each in self.outside.items()}
+        return json.dumps({"version": _VERSION, "outside": outside, "streams": self.streams}).encode()
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Description:
+        """Raises: InvalidArgument."""
+        try:
+            fields: Any = json.loads(data)
+            if fields["version"] != _VERSION:
+                raise InvalidArgument(f"{_FILE} is of version {fields['version']}, and known is {_VERSION}")
+            outside = {str(path): Outside(*map(str, each)) for path, each in fields["outside"].items()}
+            return cls(outside, tuple(map(str, fields["streams"])))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if isinstance(error, InvalidArgument):
+                raise
+            raise InvalidArgument(f"{_FILE} of the checkpoint is damaged: {error!r}") from error
+
+
+def write_description(images: str, description: Description) -> None:
+    """Raises: StageError."""
+    replace_file(images, _STREAMS, json.dumps(description.streams).encode())
+    replace_file(images, _FILE, description.pack())
+
+
+def read_description(images: str, spec: Spec) -> Description:
+    """That of the checkpoint in the directory `images`. Raises: NotFound where there is none; InvalidArgument."""
+    if not os.path.exists(f"{images}/inventory.img"):  # noqa: PTH110 - a str
+        raise NotFound(f"{images} has no checkpoint: inventory.img is not there")
+    data = _read(f"{images}/{_FILE}")
+    if data is not None:
+        return Description.unpack(data)
+    return described_by(spec, _read(f"{images}/{_STREAMS}") or b"[]")
+
+
+def described_by(spec: Spec, streams: bytes) -> Description:
+    """What a configuration says of a checkpoint of another runtime, with its descriptors.json."""
+    outside = {}
+    for mount in spec.get("mounts", ()):
+        options = mount.get("options", ())
+        if mount.get("type") == "bind" or "bind" in options or "rbind" in options:
+            outside[mount["destination"]] = Outside(BIND, mount["destination"], ",".join(options))
+    for path in spec.get("linux", {}).get("maskedPaths", ()):
+        outside[path] = Outside(NULL, path, "ro,nosuid,noexec")
+    try:
+        return Description(outside, tuple(map(str, json.loads(streams))))
+    except (ValueError, TypeError) as error:
+        raise InvalidArgument(f"{_STREAMS} of the checkpoint is damaged: {error}") from error
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.readall()
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,219 @@
+"""A container's processes to images. See the package for how it is used.
+
+    check             whose processes, which mounts and namespaces come from outside
+    CRIU              freezes them, writes the images, and waits at "post-dump"
+    post-dump         the processes stand still: the caller copies what else there is
+    accepted          they go on, or are killed, and the supervisor was told that this is the end
+
+Before the last step nothing has happened that CRIU does not undo, also where this process is killed: it runs by itself,
+and takes a caller who is gone for one that has refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from containerlib._sys.paths import open_in_root
+from containerlib._sys.processes import is_alive
+from containerlib._sys.wire import Kind
+from containerlib.errors import AlreadyExists, Conflict, StageError
+from containerlib.runtime.checkpoint.criu import Conversation, Criu
+from containerlib.runtime.checkpoint.description import Description, Outside, write_description
+from containerlib.runtime.checkpoint.failures import explained, log_lines
+from containerlib.runtime.checkpoint.mounts import external
+from containerlib.runtime.checkpoint.options import Options
+from containerlib.runtime.checkpoint.requests import DUMP_LOG, dump_request
+from containerlib.runtime.connections import connect
+from containerlib.runtime.records import read_record
+from containerlib.spec.lifecycle import State
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from containerlib.runtime.cgroups.cgroup import ContainerCgroup
+    from containerlib.spec.runtime import Spec
+
+__all__ = ["dump"]
+
+_POST_DUMP = "post-dump"
+
+
+def dump(
+    criu: Criu,
+    directory: str,
+    images: str,
+    *,
+    spec: Spec,
+    cgroup: ContainerCgroup | None = None,
+    options: Options = Options(),  # noqa: B008 - it is frozen
+    still: Callable[[], object] | None = None,
+    work: str | None = None,
+    pre: bool = False,
+    target: tuple[int, int] | None = None,
+) -> Description:
+    """Writes the processes of the container in `directory`, whose config is `spec`, to the directory `images`.
+
+    `images` is made, for its owner alone. `still` is called when they are written, and the processes stand still: what
+    it raises lets them go on, and leaves no images. Then they end, or with `options.leave_running` go on. `work` takes
+    CRIU's log, dump.log; else `images`. `pre`: the memory alone, for a dump that names it as its parent; they go on.
+    `target`: pid and start time of the first process, where no supervisor has recorded them. Processes that were
+    executed in the container from outside are left out.
+
+    Raises: Conflict where it does not run, is paused, or has what the options refuse; Unsupported; AlreadyExists for
+    images that are there; StageError(stage="dump"), with the process and the resource.
+    """
+    options.check()
+    _require(criu, options, pre)
+    pid, start_time = target or _recorded(directory)
+    with contextlib.ExitStack() as stack:
+        root = _open_root(stack, pid, start_time, cgroup)
+        made = _Images(images)
+        stack.enter_context(made)
+        work = work or images
+        places = [_open(stack, path) for path in (images, work)]
+        description = _describe(pid, root, spec)
+        with Conversation(criu) as conversation:
+            conversation.ask(
+                dump_request(
+                    pid,
+                    options,
+                    images=places[0],
+                    work=places[1],
+                    outside=description.outside,
+                    network=_network(pid, options),
+                    pre=pre,
+                )
+            )
+
+            def stands_still() -> None:
+                _check_alive(pid, start_time)
+                write_description(images, description)
+                if still is not None:
+                    still()
+                if not options.leave_running:
+                    _announce_end(directory)
+
+            answer = conversation.finish({} if pre else {_POST_DUMP: stands_still})
+        if not answer.success:
+            log = log_lines(work, DUMP_LOG)
+            subject = f"container {os.path.basename(directory)}"  # noqa: PTH119 - a str
+            raise explained("dump", answer.errno, log, subject=subject, where=f"{work}/{DUMP_LOG}")
+        made.keep()
+    return description
+
+
+def _require(criu: Criu, options: Options, pre: bool) -> None:
+    if pre or options.parent is not None:
+        criu.require("mem_track", "a dump of what has changed since another one")
+    if options.lazy_pages:
+        criu.require("lazy_pages", "memory that comes when it is touched")
+
+
+class _Images:
+    """The directory of a dump's images, from which they are removed where it fails; CRIU's log stays."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._kept = False
+
+    def __enter__(self) -> None:
+        try:
+            os.makedirs(self._path, 0o700, exist_ok=True)  # noqa: PTH103 - a str
+        except OSError as error:
+            raise StageError("state", error.errno or 0, self._path) from error
+        if any(name.endswith(".img") for name in os.listdir(self._path)):  # noqa: PTH208
+            raise AlreadyExists(f"{self._path} has images of another checkpoint: choose another directory")
+
+    def keep(self) -> None:
+        """They are whole."""
+        self._kept = True
+
+    def __exit__(self, *_: object) -> None:
+        if self._kept:
+            return
+        for name in os.listdir(self._path):  # noqa: PTH208
+            if name.endswith((".img", ".json")):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(f"{self._path}/{name}")  # noqa: PTH108
+
+
+def _recorded(directory: str) -> tuple[int, int]:
+    record = read_record(directory, "started")
+    if record is None or record.kind != Kind.STARTED:
+        state = State.STOPPED if record is None else State.CREATED
+        raise Conflict(f"the container is {state.value}, and must be running", state=state.value)
+    return record.value[0], record.number[0]
+
+
+def _check_alive(pid: int, start_time: int) -> None:
+    """CRIU has taken a number, which may be another process's by now: frozen as they are, that is sure."""
+    if not is_alive(pid, start_time):
+        raise Conflict("the container is stopped, and must be running", state=State.STOPPED.value)
+
+
+def _open_root(stack: contextlib.ExitStack, pid: int, start_time: int, cgroup: ContainerCgroup | None) -> int:
+    """The root that the process sees."""
+    try:
+        root = _open(stack, f"/proc/{pid}/root")
+    except StageError:
+        root = -1
+    _check_alive(pid, start_time)
+    if cgroup is not None and cgroup.frozen:
+        raise Conflict("the container is paused: resume it first", state=State.PAUSED.value)
+    return root
+
+
+def _open(stack: contextlib.ExitStack, path: str) -> int:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StageError("state", error.errno or 0, path) from error
+    stack.callback(os.close, fd)
+    return fd
+
+
+def _describe(pid: int, root: int, spec: Spec) -> Description:
+    with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        found = external(file.read())
+    called = dict(_destinations(root, spec))
+    outside = {
+        path: Outside(kind, called.get(path, path), options) for path, (kind, options) in found.items()
+    }
+    return Description(outside, tuple(_stream(pid, fd) for fd in range(3)))
+
+
+def _destinations(root: int, spec: Spec) -> Iterator[tuple[str, str]]:
+    """Mountpoint and what the configuration calls it, where links lie on the way."""
+    for mount in spec.get("mounts", ()):
+        with contextlib.suppress(OSError):
+            fd = open_in_root(root, mount["destination"], os.O_PATH | os.O_CLOEXEC)
+            try:
+                yield os.readlink(f"/proc/self/fd/{fd}"), mount["destination"]  # noqa: PTH115
+            finally:
+                os.close(fd)
+
+
+def _stream(pid: int, fd: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/fd/{fd}")  # noqa: PTH115 - a str
+    except FileNotFoundError:
+        return ""
+
+
+def _network(pid: int, options: Options) -> int | None:
+    """The number of its network namespace, where that is one of its own, and not CRIU's to make."""
+    if options.empty_network:
+        return None
+    own, host = (os.stat(f"/proc/{each}/ns/net").st_ino for each in (pid, "self"))  # noqa: PTH116
+    return None if own == host else own
+
+
+def _announce_end(directory: str) -> None:
+    """Its supervisor is not to start it again: it ends now, and goes on elsewhere."""
+    with contextlib.suppress(Conflict):
+        supervisor = connect(directory)
+        if supervisor is not None:
+            with supervisor:
+                supervisor.signal(0, final=True)
