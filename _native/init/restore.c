@@ -2,13 +2,18 @@
  * processes beside itself: children of the shim, as this one is. What it did before is what of a start is not
  * in the checkpoint: the groups, the network namespace, the root and what is mounted from outside.
  *
+ * The network it takes by a descriptor, and works in the shim's: what it asks the kernel for at first needs
+ * one that packets go through, and where a dump has ended none do.
+ *
  * It makes the socket itself. CRIU asks the kernel who has the other end, and looks among that process's
  * descriptors for the directories that it was told the numbers of: so these are its own. */
 #include "channel.h"
 #include "init.h"
+#include "proc.h"
 #include "program.h"
 
 #include <linux/close_range.h>
+#include <linux/sched.h>
 
 enum { ABOVE = 32 };
 
@@ -31,6 +36,16 @@ static int place_all(const int fds[CLIB_RESTORE_FDS]) {
     }
     sys(close_range, CLIB_RESTORE_FDS, ~0u, CLOSE_RANGE_CLOEXEC);
     return result < 0 ? (int)result : 0;
+}
+
+/* the container's network namespace, in which this process is no longer then; or -errno */
+static int leave_network(void) {
+    cleanup_close int own = (int)sys(openat, AT_FDCWD, "/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    cleanup_close int shims = open_proc((int)sys(getppid), "ns/net", O_RDONLY);
+    if (own < 0 || shims < 0)
+        return own < 0 ? own : shims;
+    long result = sys(setns, shims, CLONE_NEWNET);
+    return result < 0 ? (int)result : take_fd(&own);
 }
 
 static int tell_shim(struct init *init, int socket) {
@@ -58,7 +73,7 @@ int op_restore(struct init *init, const struct clib_op *op) {
     fds[CLIB_RESTORE_WORK] = lift(open_directory(op_text(init->plan, request, 0)));
     for (int fd = 0; fd < 3; fd++)
         fds[CLIB_RESTORE_STDIN + fd] = lift(fd);
-    fds[CLIB_RESTORE_NETWORK] = lift((int)sys(openat, AT_FDCWD, "/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
+    fds[CLIB_RESTORE_NETWORK] = lift(leave_network());
     if ((result = tell_shim(init, pair[0])) < 0 || (result = place_all(fds)) < 0)
         return result;
     struct words words = program_words(init->plan, op, op->number[0], op->number[1], 0);

@@ -66,6 +66,11 @@ class Machine:
             self.run("ip", *words.split())
         return self
 
+    @property
+    def namespace(self) -> str:
+        """The path of its network namespace, for as long as it is there."""
+        return f"/proc/{self._process.pid}/ns/net"
+
     def run(self, *argv: str, timeout: float = 10.0) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["nsenter", "-t", str(self._process.pid), "-n", *argv],

@@ -206,7 +206,7 @@ def _network(pid: int, options: Options) -> int | None:
     """The number of its network namespace, where that is one of its own, and not CRIU's to make."""
     if options.empty_network:
         return None
-    own, host = (os.stat(f"/proc/{each}/ns/net").st_ino for each in (pid, "self"))  # noqa: PTH116
+    own, host = (os.stat(f"/proc/{each}/ns/net").st_ino for each in (pid, "thread-self"))  # noqa: PTH116
     return None if own == host else own
 
 

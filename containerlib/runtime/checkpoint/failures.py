@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["explained", "log_lines"]
 
 _ERROR = re.compile(r"^\(\d+\.\d+\)\s*(?:\d+: )?Error \([^)]*\): (.*)$")
-_PROCESS = re.compile(r"\(pid: (\d+)(?: comm: ([^)]*))?\)|pid (\d+)")
+_PROCESS = re.compile(r"\bpid:? (\d+)")
+_NAMED = re.compile(r"\(pid: (\d+) comm: ([^)]*)\)")
 _HARMLESS = ("rlimit: Can't setup RLIMIT_NOFILE",)
 _LONGEST = 4 << 20
 _LAST = 12
@@ -56,7 +57,7 @@ def explained(stage: str, number: int, lines: Sequence[str], *, subject: str, wh
     The log's last lines are its note. `where`: the log's path.
     """
     reasons = [match[1] for line in lines if (match := _ERROR.match(line)) and not _is_harmless(match[1])]
-    process = next((found for reason in reasons if (found := _process(reason))), "")
+    process = next((_process(found[1], lines) for r in reasons if (found := _PROCESS.search(r))), "")
     cause = printable(reasons[0]) if reasons else "CRIU gave no reason"
     detail = f"{subject}, {process}" if process else subject
     error: Error = StageError(stage, number, detail, advice=cause)
@@ -73,9 +74,8 @@ def _is_harmless(reason: str) -> bool:
     return reason.startswith(_HARMLESS)
 
 
-def _process(reason: str) -> str:
-    match = _PROCESS.search(reason)
-    if match is None:
-        return ""
-    pid, name = match[1] or match[3], match[2]
+def _process(pid: str, lines: Sequence[str]) -> str:
+    """Its name is where CRIU begins with it."""
+    named = (match for line in lines for match in _NAMED.finditer(line))
+    name = next((match[2] for match in named if match[1] == pid), "")
     return f"process {pid} ({printable(name)})" if name else f"process {pid}"
