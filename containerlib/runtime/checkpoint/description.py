@@ -14,7 +14,7 @@ import os
 from containerlib._sys.writing import replace_file
 from containerlib.errors import InvalidArgument, NotFound
 from containerlib.runtime.checkpoint.mounts import BIND, NULL
-from containerlib.spec.values import frozen
+from containerlib.spec.values import evolve, field, frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,14 +41,18 @@ class Outside:
 
 @frozen
 class Description:
-    """`outside`: by the mountpoint. `streams`: what the first process had at 0, 1 and 2, as /proc/PID/fd says it."""
+    """`outside`: by the mountpoint. `streams`: what the first process had at 0, 1 and 2, as /proc/PID/fd says it.
+    `sizes`: of the images in bytes; CRIU waits for ever for what is missing of memory.
+    """
 
     outside: Mapping[str, Outside]
     streams: tuple[str, ...] = ()
+    sizes: Mapping[str, int] = field(factory=dict)
 
     def pack(self) -> bytes:
         outside = {path: [each.kind, each.destination, each.options] for path, each in self.outside.items()}
-        return json.dumps({"version": _VERSION, "outside": outside, "streams": self.streams}).encode()
+        fields = {"version": _VERSION, "outside": outside, "streams": self.streams, "sizes": dict(self.sizes)}
+        return json.dumps(fields).encode()
 
     @classmethod
     def unpack(cls, data: bytes) -> Description:
@@ -58,7 +62,8 @@ class Description:
             if fields["version"] != _VERSION:
                 raise InvalidArgument(f"{_FILE} is of version {fields['version']}, and known is {_VERSION}")
             outside = {str(path): Outside(*map(str, each)) for path, each in fields["outside"].items()}
-            return cls(outside, tuple(map(str, fields["streams"])))
+            sizes = {str(name): int(size) for name, size in fields["sizes"].items()}
+            return cls(outside, tuple(map(str, fields["streams"])), sizes)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, InvalidArgument):
                 raise
@@ -66,18 +71,24 @@ class Description:
 
 
 def write_description(images: str, description: Description) -> None:
-    """Raises: StageError."""
+    """Beside the images, which are whole by now. Raises: StageError."""
+    description = evolve(description, sizes=_sizes(images))
     replace_file(images, _STREAMS, json.dumps(description.streams).encode())
     replace_file(images, _FILE, description.pack())
 
 
 def read_description(images: str, spec: Spec) -> Description:
-    """That of the checkpoint in the directory `images`. Raises: NotFound where there is none; InvalidArgument."""
+    """That of the checkpoint in the directory `images`.
+
+    Raises: NotFound where there is none; InvalidArgument where it is damaged.
+    """
     if not os.path.exists(f"{images}/inventory.img"):  # noqa: PTH110 - a str
         raise NotFound(f"{images} has no checkpoint: inventory.img is not there")
     data = _read(f"{images}/{_FILE}")
     if data is not None:
-        return Description.unpack(data)
+        description = Description.unpack(data)
+        _check_sizes(images, description)
+        return description
     return described_by(spec, _read(f"{images}/{_STREAMS}") or b"[]")
 
 
@@ -94,6 +105,19 @@ def described_by(spec: Spec, streams: bytes) -> Description:
         return Description(outside, tuple(map(str, json.loads(streams))))
     except (ValueError, TypeError) as error:
         raise InvalidArgument(f"{_STREAMS} of the checkpoint is damaged: {error}") from error
+
+
+def _sizes(images: str) -> dict[str, int]:
+    with os.scandir(images) as entries:
+        return {entry.name: entry.stat().st_size for entry in entries if entry.name.endswith(".img")}
+
+
+def _check_sizes(images: str, description: Description) -> None:
+    found = _sizes(images)
+    for name, size in description.sizes.items():
+        if found.get(name) != size:
+            what = "is missing" if name not in found else f"has {found[name]} bytes, not {size}"
+            raise InvalidArgument(f"the checkpoint in {images} is damaged: {name} {what}")
 
 
 def _read(path: str) -> bytes | None:

@@ -9,6 +9,7 @@ that are errors say why, those after them only that others failed for it:
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 
@@ -37,7 +38,12 @@ _ADVICE = (
     ),
     ("Some file locks are hold", "a lock on a file is held", "ask for file_locks=True"),
     ("A session leader", "its session is led from outside", "ask for shell_job=True"),
-    ("Dumping FUSE", "a file is on FUSE", "leave that mount out"),
+    (
+        "t retrieve FDs from socket",
+        "it has a descriptor that cannot be handed on, as an io_uring's",
+        "have it closed",
+    ),
+    ("Unknown socket collected", "it has a socket of a kind that CRIU does not know", "have it closed"),
 )
 
 
@@ -54,13 +60,13 @@ def log_lines(directory: str, name: str) -> list[str]:
 def explained(stage: str, number: int, lines: Sequence[str], *, subject: str, where: str) -> Error:
     """The error of a dump or restore (`stage`) of `subject` that failed with CRIU's errno `number`.
 
-    The log's last lines are its note. `where`: the log's path.
+    The log's last lines are its note. `where`: the log's path. EBADRQC is CRIU's for any request that failed.
     """
     reasons = [match[1] for line in lines if (match := _ERROR.match(line)) and not _is_harmless(match[1])]
     process = next((_process(found[1], lines) for r in reasons if (found := _PROCESS.search(r))), "")
     cause = printable(reasons[0]) if reasons else "CRIU gave no reason"
     detail = f"{subject}, {process}" if process else subject
-    error: Error = StageError(stage, number, detail, advice=cause)
+    error: Error = StageError(stage, number if number != errno.EBADRQC else 0, detail, advice=cause)
     for words, what, way in _ADVICE:
         if any(words in reason for reason in reasons):
             error = Conflict(f"{stage}: {detail}: {what}: {way} ({cause})")

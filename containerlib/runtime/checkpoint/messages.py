@@ -24,6 +24,7 @@ __all__ = [
     "FEATURE_CHECK",
     "NFTABLES",
     "NOTIFY",
+    "NO_LOCK",
     "PRE_DUMP",
     "REFUSED",
     "RESTORE",
@@ -37,8 +38,8 @@ __all__ = [
 DUMP, RESTORE, CHECK, NOTIFY, FEATURE_CHECK, VERSION, PRE_DUMP = 1, 2, 3, 6, 9, 10, 13
 """Types of requests; PRE_DUMP is the one after which the conversation is over (SINGLE_PRE_DUMP)."""
 CGROUP_MODES = {"ignore": 0, "none": 1, "props": 2, "soft": 3, "full": 4, "strict": 5}
-NFTABLES = 2
-"""Of network_lock."""
+NFTABLES, NO_LOCK = 2, 3
+"""Of network_lock: how packets of connections that go on are kept away meanwhile."""
 
 _PAGE_SERVER: Table = {"address": Field(1, TEXT), "port": Field(2, NUMBER), "pid": Field(3, NUMBER)}
 _PAIR: Table = {"key": Field(1, TEXT), "val": Field(2, TEXT)}

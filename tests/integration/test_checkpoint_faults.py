@@ -1,0 +1,299 @@
+"""What goes wrong with a checkpoint: the container that was to be dumped runs on, and of a restore nothing is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from containerlib.errors import Conflict, InvalidArgument, StageError, Unavailable, Unsupported
+from containerlib.runtime import state
+from containerlib.runtime.checkpoint import Options, find_criu
+from containerlib.runtime.checkpoint.criu import Conversation
+from containerlib.spec.lifecycle import State
+from rig.bundles import Bundled, Rack, log_of, shim_of, until
+from rig.checkpoints import PROGRAM, checkpoint, criu, restore
+
+pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers, and CRIU dumps them")
+
+COUNT = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done"
+
+
+@pytest.fixture(autouse=True)
+def _needs_criu() -> None:
+    criu()
+
+
+@pytest.fixture
+def counter(rack: Rack) -> Bundled:
+    container = rack.create("sh", "-c", COUNT)
+    until(lambda: len(numbers(container)) > 2)
+    return container
+
+
+def numbers(container: Bundled) -> list[int]:
+    return [int(line) for line in log_of(container).splitlines()]
+
+
+def is_unharmed(container: Bundled) -> bool:
+    """It counts on, and has left out nothing."""
+    seen = len(numbers(container))
+    until(lambda: len(numbers(container)) > seen + 2)
+    return numbers(container) == list(range(1, len(numbers(container)) + 1))
+
+
+# ---- which CRIU ----
+
+
+def test_criu_that_is_missing_is_unsupported_with_what_to_install() -> None:
+    with pytest.raises(Unsupported, match=r"install criu 4\.2 or later"):
+        find_criu("no-such-criu")
+
+
+def test_program_that_is_no_criu_is_unsupported() -> None:
+    with pytest.raises(Unsupported, match="is no CRIU"):
+        find_criu("true")
+
+
+def test_dump_upon_another_needs_a_kernel_that_tracks_memory(counter: Bundled, tmp_path: Path) -> None:
+    if criu().features["mem_track"]:
+        pytest.skip("this kernel tracks which memory is written to")
+    with pytest.raises(Unsupported, match="CONFIG_MEM_SOFT_DIRTY"):
+        checkpoint(counter, tmp_path / "images", parent="../before")
+    assert not (tmp_path / "images").exists()
+    assert is_unharmed(counter)
+
+
+# ---- a dump that is interrupted ----
+
+DIES = """
+import os, signal, sys
+from containerlib.runtime.checkpoint.criu import Conversation, find_criu
+from containerlib.runtime.checkpoint.options import Options
+from containerlib.runtime.checkpoint.requests import dump_request
+from containerlib.runtime.checkpoint.mounts import external
+criu, pid, images, point = sys.argv[1:]
+outside = external(open(f"/proc/{pid}/mountinfo").read())
+directory, network = os.open(images, os.O_RDONLY), os.stat(f"/proc/{pid}/ns/net").st_ino
+asked = dump_request(
+    int(pid), Options(tcp="established"), images=directory, work=directory, outside=outside, network=network
+)
+with Conversation(find_criu(criu)) as conversation:
+    conversation.ask(asked)
+    conversation.finish({point: lambda: os.kill(os.getpid(), signal.SIGKILL)})
+"""
+
+
+@pytest.mark.parametrize("point", ["pre-dump", "network-lock", "query-ext-files", "post-dump"])
+def test_dump_whose_caller_is_killed_leaves_the_container_unharmed(
+    counter: Bundled, tmp_path: Path, point: str
+) -> None:
+    words = [PROGRAM, str(counter.supervisor.pid), str(tmp_path), point]
+    done = subprocess.run([sys.executable, "-c", DIES, *words], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert is_unharmed(counter)
+    until(lambda: not working_on(tmp_path))
+
+
+def test_dump_whose_caller_is_interrupted_leaves_the_container_unharmed(
+    counter: Bundled, tmp_path: Path
+) -> None:
+    script = f"""
+    import json, signal, sys
+    from containerlib.runtime.checkpoint import dump, find_criu
+    def still():
+        print("still", flush=True)
+        signal.pause()
+    dump(find_criu({PROGRAM!r}), {counter.directory!r}, {str(tmp_path / "images")!r},
+         spec=json.load(open({counter.directory + "/config.json"!r})), still=still)
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as caller:
+        assert caller.stdout is not None
+        assert caller.stdout.readline() == "still\n"
+        caller.send_signal(signal.SIGINT)
+        assert "KeyboardInterrupt" in caller.communicate()[1]
+    assert is_unharmed(counter)
+    assert [file.name for file in (tmp_path / "images").iterdir()] == ["dump.log"]
+
+
+@pytest.mark.parametrize("point", ["network-lock", "post-dump"])
+def test_dump_whose_criu_is_killed_leaves_the_container_unharmed(
+    counter: Bundled, tmp_path: Path, point: str
+) -> None:
+    from containerlib.runtime.checkpoint.mounts import external
+    from containerlib.runtime.checkpoint.requests import dump_request
+
+    directory = os.open(tmp_path, os.O_RDONLY)
+    pid = counter.supervisor.pid
+    asked = dump_request(
+        pid,
+        Options(),
+        images=directory,
+        work=directory,
+        outside=external(Path(f"/proc/{pid}/mountinfo").read_text()),
+        network=Path(f"/proc/{pid}/ns/net").stat().st_ino,
+    )
+
+    def kill() -> None:
+        for each in working_on(tmp_path):
+            os.kill(each, signal.SIGKILL)
+
+    with Conversation(criu()) as conversation:
+        conversation.ask(asked)
+        with pytest.raises(Unavailable):
+            conversation.finish({point: kill})
+    os.close(directory)
+    assert is_unharmed(counter)
+
+
+def working_on(directory: Path) -> list[int]:
+    """Every CRIU that works in that directory."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            is_there = (process / "cwd").readlink() == directory
+            if is_there and b"criu" in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
+# ---- a dump that fails ----
+
+
+def test_full_disk_fails_the_dump_and_nothing_else(counter: Bundled, small_disk: Path) -> None:
+    (small_disk / "fill").write_bytes(bytes((15 << 20) + (900 << 10)))
+    with pytest.raises(StageError) as caught:
+        checkpoint(counter, small_disk / "images")
+    assert caught.value.stage == "dump"
+    assert is_unharmed(counter)
+    assert not list((small_disk / "images").glob("*.img"))
+
+
+IO_URING = """
+import ctypes, time
+assert ctypes.CDLL(None).syscall(425, 8, ctypes.create_string_buffer(120)) > 0
+print("ready", flush=True); time.sleep(60)
+"""
+
+
+def test_what_cannot_be_dumped_is_named_with_its_process(tmp_path: Path) -> None:
+    with Rack(tmp_path / "containers", (Path("/"),)) as rack:
+        container = rack.create(
+            "sh", "-c", 'python3 -c "$0" & wait', IO_URING, change=lambda spec: spec["linux"].pop("seccomp")
+        )
+        until(lambda: log_of(container))
+        with pytest.raises(Conflict) as caught:
+            checkpoint(container, tmp_path / "images")
+        assert re.search(r"process \d+ \(python3\): .* io_uring", str(caught.value))
+        assert "dump.log" in caught.value.__notes__[0]
+        assert state(container.directory) is State.RUNNING
+
+
+def test_lock_on_a_file_is_refused_with_what_to_do_and_then_dumped(tmp_path: Path) -> None:
+    program = "import fcntl, time; f = open('/tmp/lock', 'w'); fcntl.flock(f, 2); print(1, flush=True); time.sleep(60)"
+    with Rack(tmp_path / "containers", (Path("/"),)) as rack:
+        container = rack.create("python3", "-c", program)
+        until(lambda: log_of(container))
+        with pytest.raises(Conflict, match="file_locks=True"):
+            checkpoint(container, tmp_path / "images")
+        checkpoint(container, tmp_path / "images", file_locks=True)
+
+
+# ---- a restore that fails or is interrupted ----
+
+
+def left_nothing(rack: Rack, container: Bundled, name: str = "again") -> bool:
+    """Nothing of a container that was to go on, in the groups or elsewhere."""
+    path = container.spec["linux"]["cgroupsPath"]
+    groups = [group for group in Path("/sys/fs/cgroup").glob(f"*{path}-{name}") if group.exists()]
+    return not groups and not (rack.directory / name / "exit").exists()
+
+
+def test_images_that_are_cut_short_are_refused_by_name(rack: Rack, counter: Bundled, tmp_path: Path) -> None:
+    images = checkpoint(counter, tmp_path / "images", leave_running=True)
+    pages = images / "pages-1.img"
+    os.truncate(pages, pages.stat().st_size // 2)
+    with pytest.raises(InvalidArgument, match=r"pages-1\.img has \d+ bytes"):
+        restore(rack, counter, images)
+    pages.unlink()
+    with pytest.raises(InvalidArgument, match=r"pages-1\.img is missing"):
+        restore(rack, counter, images)
+
+
+@pytest.mark.parametrize("name", ["core-1.img", "mm-1.img", "inventory.img", "pagemap-1.img"])
+def test_damaged_images_fail_the_restore_and_leave_nothing(
+    rack: Rack, counter: Bundled, tmp_path: Path, name: str
+) -> None:
+    images = checkpoint(counter, tmp_path / "images")
+    counter.finish()
+    data = (images / name).read_bytes()
+    (images / name).write_bytes(data[:8] + b"\xff" * (len(data) - 8))
+    with pytest.raises(StageError) as caught:
+        restore(rack, counter, images)
+    assert caught.value.stage == "restore"
+    assert "restore.log" in caught.value.__notes__[0]
+    until(lambda: left_nothing(rack, counter))
+
+
+def test_file_that_is_gone_fails_the_restore_and_is_named(rack: Rack, tmp_path: Path) -> None:
+    container = rack.create("sh", "-c", "exec 5>/kept; echo ready; sleep 60")
+    until(lambda: log_of(container))
+    images = checkpoint(container, tmp_path / "images")
+    container.finish()
+    Path(container.directory, "upper", "kept").unlink()
+    with pytest.raises(StageError, match="kept"):
+        restore(rack, container, images)
+    until(lambda: left_nothing(rack, container))
+
+
+def test_restored_container_dies_with_its_supervisor(rack: Rack, counter: Bundled, tmp_path: Path) -> None:
+    images = checkpoint(counter, tmp_path / "images")
+    counter.finish()
+    again = restore(rack, counter, images)
+    child = int(again.output("cat", "/proc/1/task/1/children").text.split()[0])
+    assert child > 1
+    os.kill(shim_of(again), signal.SIGKILL)
+    until(lambda: left_nothing(rack, counter))
+
+
+def test_restored_container_dies_with_its_owner(rack: Rack, counter: Bundled, tmp_path: Path) -> None:
+    images = checkpoint(counter, tmp_path / "images", leave_running=True)
+    prepared = restore(rack, counter, images)  # its directory, for another that is owned by somebody else
+    prepared.supervisor.abandon()
+    script = f"""
+    import json, sys
+    from containerlib.runtime import ContainerCgroup, OverlayRoot
+    from containerlib.runtime.checkpoint import find_criu, restore
+    directory = {prepared.directory!r}
+    spec = json.loads({json.dumps(prepared.spec)!r})
+    cgroup = ContainerCgroup(spec["linux"]["cgroupsPath"])
+    cgroup.create(spec["linux"]["resources"])
+    root = OverlayRoot({rack.lowers!r}, directory + "/upper", directory + "/work")
+    supervisor = restore(find_criu({PROGRAM!r}), {str(images)!r}, directory, directory=directory, root=root,
+                         cgroup=cgroup, owned=True, spec=spec)
+    print(supervisor.pid, flush=True)
+    supervisor.wait()
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
+    ) as owner:
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline())
+        assert Path(f"/proc/{pid}").exists()
+        owner.kill()
+    until(lambda: not Path(f"/proc/{pid}").exists())
+    until(lambda: not Path(prepared.cgroup.directories[0]).exists())
