@@ -41,7 +41,7 @@ GLOBAL = (
     Flag(
         "root", "text", "the directory of the containers' state, on a tmpfs (default: /run/containerlib-oci)"
     ),
-    Flag("criu", "text", "ignored; checkpoints are not supported yet"),
+    Flag("criu", "text", "the program that makes checkpoints", "criu"),
     Flag("systemd-cgroup", "bool", 'the groups are made by systemd, and cgroupsPath is "slice:prefix:name"'),
     Flag("rootless", "text", "whether failures of cgroups are passed over: true, false or auto", "auto"),
     Flag("help h", "bool", "show this"),
@@ -88,6 +88,44 @@ _EXEC = (
     Flag("cgroup", "list", "run it in a group below the container's: [CONTROLLER,...:]PATH"),
     Flag("ignore-paused", "bool", "allow this in a paused container"),
 )
+_CHECKPOINT = (
+    Flag("image-path", "text", "the directory of the images (default: checkpoint)"),
+    Flag("work-path", "text", "the directory for CRIU's log and temporary files"),
+    Flag("tcp-established", "bool", "allow open TCP connections, which go on"),
+    Flag("ext-unix-sk", "bool", "allow unix sockets that are connected to others outside"),
+    Flag("shell-job", "bool", "allow a session and a terminal of somebody else"),
+    Flag("lazy-pages", "bool", "memory comes when it is touched, from criu lazy-pages"),
+    Flag("file-locks", "bool", "allow locks on files, which are taken again"),
+    Flag(
+        "manage-cgroups-mode",
+        "text",
+        "what CRIU does about cgroups: ignore, none, props, soft, full or strict",
+    ),
+    Flag("empty-ns", "list", "network: the namespace is made empty, for hooks to fill"),
+    Flag("auto-dedup", "bool", "take out of the images what is there twice"),
+)
+_DUMP = (
+    *_CHECKPOINT,
+    Flag("parent-path", "text", "the images of an earlier pre-dump, from those of this one"),
+    Flag("leave-running", "bool", "let the container go on"),
+    Flag("tcp-skip-in-flight", "bool", "leave out TCP connections that are being made"),
+    Flag("link-remap", "bool", "ignored: files without a name are always kept"),
+    Flag("status-fd", "int", "a descriptor that is written to when lazy pages may be asked for"),
+    Flag("page-server", "text", "ADDRESS:PORT of a page server that takes the memory"),
+    Flag("pre-dump", "bool", "dump the memory alone, and let the container go on"),
+)
+_RESTORE = (
+    _BUNDLE,
+    _CONSOLE,
+    _PIDFD,
+    _PID_FILE,
+    _DETACH,
+    *_CHECKPOINT,
+    Flag("no-subreaper", "bool", "do not reap what the container leaves behind"),
+    Flag("no-pivot", "bool", "ignored: the root is CRIU's to change"),
+    Flag("lsm-profile", "text", "TYPE:NAME that processes are confined by, in place of what they had"),
+    Flag("lsm-mount-context", "text", "the SELinux context of mounts, in place of what they had"),
+)
 _UPDATE = (
     Flag(
         "resources r",
@@ -117,7 +155,7 @@ _UPDATE = (
 COMMANDS = {
     command.name: command
     for command in (
-        Command("checkpoint", "not supported yet", most=_MANY),
+        Command("checkpoint", "write the processes of a container to files", flags=_DUMP),
         Command("create", "make a container, whose program waits for start", flags=_NEW),
         Command(
             "delete",
@@ -165,7 +203,7 @@ COMMANDS = {
             most=_MANY,
             mixed=False,
         ),
-        Command("restore", "not supported yet", most=_MANY),
+        Command("restore", "make a container that goes on from a checkpoint", flags=_RESTORE),
         Command("resume", "let a paused container go on"),
         Command("run", "make a container, start it, and wait for its end", flags=(*_NEW, *_RUN)),
         Command(

@@ -27,6 +27,21 @@ __all__ = ["command", "main"]
 _NO_SUCH_COMMAND = 3
 _EXEC_FAILED = 255
 _INTERRUPTED = 130
+_OWN_MODULE = frozenset(
+    (
+        "checkpoint",
+        "create",
+        "events",
+        "exec",
+        "features",
+        "list",
+        "ps",
+        "restore",
+        "run",
+        "spec",
+        "update",
+    )
+)
 
 
 def command() -> NoReturn:
@@ -88,11 +103,7 @@ def _command(command: Command, options: Values, words: list[str], log: Log) -> i
 
 def _run(verb: str, request: Request) -> int:
     """Each verb is `run` of a module; those that are one call share one."""
-    name = (
-        verb
-        if verb in ("create", "events", "exec", "features", "list", "ps", "run", "spec", "update")
-        else "simple"
-    )
+    name = verb if verb in _OWN_MODULE else "simple"
     module = __import__(f"containerlib.oci_cli.verb_{name}", fromlist=["run"])
     status: int = module.run(request) if name != "simple" else module.run(verb, request)
     return status

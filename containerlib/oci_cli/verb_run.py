@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from containerlib.runtime.containers.containers import Container
     from containerlib.runtime.containers.notify import NotifySocket
 
-__all__ = ["run"]
+__all__ = ["ended", "run"]
 
 
 def run(request: Request) -> int:
@@ -53,14 +53,19 @@ def _detached(request: Request) -> int:
 
 
 def _served(request: Request, container: Container, foreground: Foreground) -> int:
+    notify = _notify_socket(container)
+    start(container)
+    tell(request, container)
+    if notify is not None:
+        _relay(notify, container.record.pid)
+    return ended(container, foreground)
+
+
+def ended(container: Container, foreground: Foreground) -> int:
+    """Serves until its first process ends, which is this one's to reap, and returns its exit status."""
     pid = container.record.pid
     pidfd = os.pidfd_open(pid)
     try:
-        notify = _notify_socket(container)
-        start(container)
-        tell(request, container)
-        if notify is not None:
-            _relay(notify, pid)
         return foreground.wait(pidfd, pidfd, lambda: _reap(pid))
     finally:
         os.close(pidfd)

@@ -1,12 +1,10 @@
-"""The verbs that are one call: delete, kill, pause, resume, start, state, and those that are not there yet."""
+"""The verbs that are one call: delete, kill, pause, resume, start, state."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-
-from containerlib.errors import Unsupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,16 +68,10 @@ def _start(request: Request) -> None:
         notify.close()
 
 
-def _refuse(request: Request) -> None:
-    raise Unsupported(f"containers cannot be checkpointed or restored yet: {request.id} stays as it is")
-
-
 _VERBS = {
-    "checkpoint": _refuse,
     "delete": _delete,
     "kill": _kill,
     "pause": _pause,
-    "restore": _refuse,
     "resume": _resume,
     "start": _start,
     "state": _state,

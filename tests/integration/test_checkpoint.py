@@ -107,12 +107,17 @@ def test_dump_of_a_stopped_container_is_a_conflict(rack: Rack, tmp_path: Path) -
     assert not (tmp_path / "images").exists()
 
 
-def test_dump_of_a_paused_container_is_a_conflict(counter: Bundled, tmp_path: Path) -> None:
+def test_dump_of_a_paused_container_leaves_it_paused(rack: Rack, counter: Bundled, tmp_path: Path) -> None:
     counter.cgroup.freeze()
-    with pytest.raises(Conflict) as caught:
-        checkpoint(counter, tmp_path / "images")
-    assert caught.value.state == "paused"
+    seen = numbers(counter)
+    images = checkpoint(counter, tmp_path / "images", leave_running=True)
+    assert state(counter.directory, counter.cgroup) is State.PAUSED
+    assert numbers(counter) == seen
+    again = restore(rack, counter, images)
+    until(lambda: log_of(again))
+    assert numbers(again)[0] in (seen[-1], seen[-1] + 1)
     counter.cgroup.thaw()
+    until(lambda: len(numbers(counter)) > len(seen))
 
 
 # ---- the restore ----

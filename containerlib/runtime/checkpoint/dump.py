@@ -17,7 +17,7 @@ import os
 from containerlib._sys.paths import open_in_root
 from containerlib._sys.processes import is_alive
 from containerlib._sys.wire import Kind
-from containerlib.errors import AlreadyExists, Conflict, StageError
+from containerlib.errors import AlreadyExists, Conflict, InvalidArgument, StageError
 from containerlib.runtime.checkpoint.criu import Conversation, Criu
 from containerlib.runtime.checkpoint.description import Description, Outside, write_description
 from containerlib.runtime.checkpoint.failures import explained, log_lines
@@ -25,19 +25,21 @@ from containerlib.runtime.checkpoint.mounts import external
 from containerlib.runtime.checkpoint.options import Options
 from containerlib.runtime.checkpoint.requests import DUMP_LOG, dump_request
 from containerlib.runtime.connections import connect
+from containerlib.runtime.launch import groups_of
 from containerlib.runtime.records import read_record
 from containerlib.spec.lifecycle import State
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Self
 
+    from containerlib.errors import Error
     from containerlib.runtime.cgroups.cgroup import ContainerCgroup
+    from containerlib.runtime.checkpoint.messages import Answer
     from containerlib.spec.runtime import Spec
 
 __all__ = ["dump"]
-
-_POST_DUMP = "post-dump"
 
 
 def dump(
@@ -52,62 +54,72 @@ def dump(
     work: str | None = None,
     pre: bool = False,
     target: tuple[int, int] | None = None,
+    ready: Callable[[], object] | None = None,
 ) -> Description:
     """Writes the processes of the container in `directory`, whose config is `spec`, to the directory `images`.
 
     `images` is made, for its owner alone. `still` is called when they are written, and the processes stand still: what
-    it raises lets them go on, and leaves no images. Then they end, or with `options.leave_running` go on. `work` takes
-    CRIU's log, dump.log; else `images`. `pre`: the memory alone, for a dump that names it as its parent; they go on.
-    `target`: pid and start time of the first process, where no supervisor has recorded them. Processes that were
-    executed in the container from outside are left out.
+    it raises lets them go on, and leaves no images. Then they end, or with `options.leave_running` go on, or stay
+    paused. `work` takes CRIU's log, dump.log; else `images`. `pre`: the memory alone, for a dump that names it as its
+    parent; they go on. `target`: pid and start time of the first process, where no supervisor has recorded them.
+    `ready` is called when memory may be asked for, with `options.lazy_pages`. Processes that were executed in the
+    container from outside are left out.
 
-    Raises: Conflict where it does not run, is paused, or has what the options refuse; Unsupported; AlreadyExists for
-    images that are there; StageError(stage="dump"), with the process and the resource.
+    Raises: Conflict where it does not run, or has what the options refuse; Unsupported; AlreadyExists for images that
+    are there; StageError(stage="dump"), with the process and the resource.
     """
     options.check()
     _require(criu, options, pre)
     pid, start_time = target or _recorded(directory)
     with contextlib.ExitStack() as stack:
-        root = _open_root(stack, pid, start_time, cgroup)
-        made = _Images(images)
-        stack.enter_context(made)
-        work = work or images
-        places = [_open(stack, path) for path in (images, work)]
+        root = _open_root(stack, pid, start_time)
+        made = stack.enter_context(_Images(images))
         description = _describe(pid, root, spec)
+        asked = dump_request(
+            pid,
+            options,
+            images=_open(stack, images),
+            work=_open(stack, work or images),
+            outside=description.outside,
+            network=_network(pid, options),
+            freezer=_frozen_group(cgroup),
+            pre=pre,
+        )
+
+        def stands_still() -> None:
+            _check_alive(pid, start_time)
+            write_description(images, description)
+            if still is not None:
+                still()
+            if not options.leave_running:
+                _announce_end(directory)
+
+        points = {"status-ready": ready or _nothing} | ({} if pre else {"post-dump": stands_still})
         with Conversation(criu) as conversation:
-            conversation.ask(
-                dump_request(
-                    pid,
-                    options,
-                    images=places[0],
-                    work=places[1],
-                    outside=description.outside,
-                    network=_network(pid, options),
-                    pre=pre,
-                )
-            )
-
-            def stands_still() -> None:
-                _check_alive(pid, start_time)
-                write_description(images, description)
-                if still is not None:
-                    still()
-                if not options.leave_running:
-                    _announce_end(directory)
-
-            answer = conversation.finish({} if pre else {_POST_DUMP: stands_still})
+            conversation.ask(asked)
+            answer = conversation.finish(points)
         if not answer.success:
-            log = log_lines(work, DUMP_LOG)
-            subject = f"container {os.path.basename(directory)}"  # noqa: PTH119 - a str
-            raise explained("dump", answer.errno, log, subject=subject, where=f"{work}/{DUMP_LOG}")
+            raise _failure(directory, answer, work or images)
         made.keep()
     return description
+
+
+def _nothing() -> None:
+    pass
+
+
+def _failure(directory: str, answer: Answer, work: str) -> Error:
+    subject = f"container {os.path.basename(directory)}"  # noqa: PTH119 - a str
+    lines = log_lines(work, DUMP_LOG)
+    return explained("dump", answer.errno, lines, subject=subject, where=f"{work}/{DUMP_LOG}")
 
 
 def _require(criu: Criu, options: Options, pre: bool) -> None:
     if pre or options.parent is not None:
         criu.require("mem_track", "a dump of what has changed since another one")
     if options.lazy_pages:
+        if options.page_server is None:
+            raise InvalidArgument("lazy pages are asked for at a page server", field="checkpoint.page_server")
         criu.require("lazy_pages", "memory that comes when it is touched")
 
 
@@ -118,13 +130,14 @@ class _Images:
         self._path = path
         self._kept = False
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         try:
             os.makedirs(self._path, 0o700, exist_ok=True)  # noqa: PTH103 - a str
         except OSError as error:
             raise StageError("state", error.errno or 0, self._path) from error
         if any(name.endswith(".img") for name in os.listdir(self._path)):  # noqa: PTH208
             raise AlreadyExists(f"{self._path} has images of another checkpoint: choose another directory")
+        return self
 
     def keep(self) -> None:
         """They are whole."""
@@ -153,15 +166,22 @@ def _check_alive(pid: int, start_time: int) -> None:
         raise Conflict("the container is stopped, and must be running", state=State.STOPPED.value)
 
 
-def _open_root(stack: contextlib.ExitStack, pid: int, start_time: int, cgroup: ContainerCgroup | None) -> int:
+def _frozen_group(cgroup: ContainerCgroup | None) -> str | None:
+    """The group that CRIU has to thaw, and freezes again: of a container that is paused."""
+    if cgroup is None or not cgroup.frozen:
+        return None
+    groups = groups_of(cgroup)
+    found = (path for names, path in (groups.hierarchies or {}).items() if "freezer" in names.split(","))
+    return next(found, groups.directories[0])
+
+
+def _open_root(stack: contextlib.ExitStack, pid: int, start_time: int) -> int:
     """The root that the process sees."""
     try:
         root = _open(stack, f"/proc/{pid}/root")
     except StageError:
         root = -1
     _check_alive(pid, start_time)
-    if cgroup is not None and cgroup.frozen:
-        raise Conflict("the container is paused: resume it first", state=State.PAUSED.value)
     return root
 
 

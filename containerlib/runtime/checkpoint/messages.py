@@ -74,6 +74,7 @@ _OPTIONS: Table = {
     "external": Field(37, TEXT, repeated=True),
     "empty_ns": Field(38, NUMBER),
     "join_ns": Field(39, _JOINED, repeated=True),
+    "freeze_cgroup": Field(44, TEXT),
     "tcp_skip_in_flight": Field(46, FLAG),
     "lazy_pages": Field(48, FLAG),
     "orphan_pts_master": Field(50, FLAG),

@@ -19,6 +19,8 @@ class Options:
 
     tcp: Literal["refuse", "established", "close"] = "refuse"
     """Connections: a dump fails on them, they go on where their addresses are there again, or are closed."""
+    tcp_skip_in_flight: bool = False
+    """Connections that are only being made are left out."""
     external_unix_sockets: bool = False
     """Connections to unix sockets of others are closed, and do not fail a dump."""
     file_locks: bool = False

@@ -39,12 +39,13 @@ def dump_request(
     work: int,
     outside: Iterable[str],
     network: int | None,
+    freezer: str | None = None,
     pre: bool = False,
 ) -> bytes:
     """For a dump of the tree of process `pid`; `pre`: of its memory alone, as a parent of a dump to come.
 
     `images` and `work`: descriptors of directories. `outside`: mountpoints; `network`: the namespace's number,
-    None where that is the host's, or CRIU's to make.
+    None where that is the host's, or CRIU's to make. `freezer`: the group of a container that is frozen.
     """
     given = {
         **_of_both(options, DUMP_LOG),
@@ -52,6 +53,7 @@ def dump_request(
         "work_dir_fd": work,
         "pid": pid,
         "leave_running": options.leave_running,
+        "freeze_cgroup": freezer,
         "link_remap": True,
         "ghost_limit": _GHOST_BYTES,
         "parent_img": options.parent,
@@ -108,6 +110,7 @@ def _of_both(options: Options, log: str) -> dict[str, Any]:
         "orphan_pts_master": True,
         "network_lock": NFTABLES if options.tcp == "established" else NO_LOCK,
         "tcp_established": options.tcp == "established",
+        "tcp_skip_in_flight": options.tcp_skip_in_flight,
         "tcp_close": options.tcp == "close",
         "ext_unix_sk": options.external_unix_sockets,
         "file_locks": options.file_locks,

@@ -122,7 +122,7 @@ class Container:
             return State.STOPPED
         if self._is_frozen():
             return State.PAUSED
-        return State.RUNNING if known.has_execed else State.CREATED
+        return State.RUNNING if known.has_execed or self.record.restored else State.CREATED
 
     def check(self, verb: str, *, locked: bool = False) -> State:
         """The state, in which `verb` is allowed. `locked`: as in `status`. Raises: Conflict."""

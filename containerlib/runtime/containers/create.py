@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from containerlib.runtime.order import Stdio
+    from containerlib.runtime.supervisor import Supervisor
     from containerlib.spec.runtime import Spec
 
 __all__ = ["create"]
@@ -52,13 +53,15 @@ def create(
     warn: Callable[[str], None] = silent,
     pivot: bool = True,
     keyring: bool = True,
+    launcher: Callable[..., Supervisor] | None = None,
 ) -> Container:
     """Makes the container of `bundle`, whose configuration may be at hand (`spec`); its program waits for `start`.
 
     It inherits `stdio`, or has a terminal of `terminal`'s size, whose master `on_terminal` is lent. `preserve` are its
     descriptors from 3 on, `env` is added to its environment. `rootless`: it goes without what a caller without
     privileges cannot give it (None: if this is one), and `warn` hears of that. `pivot`: False where "/" is the initial
-    ramdisk, which pivot_root(2) does not take; `keyring`: it has a session keyring of its own.
+    ramdisk, which pivot_root(2) does not take; `keyring`: it has a session keyring of its own. `launcher`: makes its
+    processes in place of `launch.create`, as programs that run already.
 
     Its first process is a child of the nearest process that adopts orphans (a subreaper), which is to be the caller's
     monitor.
@@ -76,6 +79,7 @@ def create(
         container = Container(directory, _record(spec, container_id, bundle, place), made_here=True)
         container.record.notify, container.record.rootless = notify, rootless
         container.record.keyring = keyring
+        container.record.restored = launcher is not None
         try:
             container.write_spec(spec, first=True)
             container.record.write(directory)
@@ -87,6 +91,7 @@ def create(
                 on_terminal=on_terminal,
                 preserve=preserve,
                 pivot=pivot,
+                launcher=launcher or launch,
             )
         except BaseException as error:
             try:
@@ -157,6 +162,7 @@ def _make(
     on_terminal: Callable[[int], None] | None,
     preserve: Sequence[int],
     pivot: bool,
+    launcher: Callable[..., Supervisor],
 ) -> None:
     record = container.record
     cgroup = container.cgroup()
@@ -165,7 +171,7 @@ def _make(
         if cgroup.adopted:
             record.adopted = list(cgroup.adopted)
             record.write(container.directory)
-    supervisor = launch(
+    supervisor = launcher(
         record.bundle,
         directory=container.directory,
         root=BindRoot(record.rootfs),

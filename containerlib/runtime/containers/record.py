@@ -33,7 +33,8 @@ class Record:
     `cgroup`: the place of its groups (cgroups/path.py), None for a container without; `adopted`: those of them that are
     others'. `freezer`: the file that says whether it is paused. `own_pids`: it has a pid namespace, whose processes end
     with the first one. `notify`: its program tells systemd of its readiness through a socket that `start` serves.
-    `rootless`: who made it was not privileged. `keyring`: it has a session keyring of its own.
+    `rootless`: who made it was not privileged. `keyring`: it has a session keyring of its own. `restored`: its first
+    process was made by CRIU, and executed nothing.
     """
 
     __slots__ = (
@@ -48,6 +49,7 @@ class Record:
         "notify",
         "own_pids",
         "pid",
+        "restored",
         "rootfs",
         "rootless",
         "start_time",
@@ -68,6 +70,7 @@ class Record:
         rootless: bool = False,
         keyring: bool = True,
         notify: bool = False,
+        restored: bool = False,
         pid: int = 0,
         start_time: int = 0,
     ) -> None:
@@ -83,6 +86,7 @@ class Record:
         self.rootless = rootless
         self.keyring = keyring
         self.notify = notify
+        self.restored = restored
         self.pid = pid
         self.start_time = start_time
 

@@ -129,12 +129,6 @@ def test_wrong_id_is_refused(run: Run, container_id: str) -> None:
     assert "container id" in err.lower()
 
 
-@pytest.mark.parametrize("verb", ["checkpoint", "restore"])
-def test_checkpoint_is_refused_as_unsupported(run: Run, verb: str) -> None:
-    status, _, err = run(verb, "x")
-    assert (status, "cannot be checkpointed or restored yet" in err) == (1, True)
-
-
 # ---- create, before anything is made ----
 
 

@@ -1,0 +1,232 @@
+"""`checkpoint` and `restore` of the command: runc's flags, and containers that other tools can adopt."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rig.bundles import until
+from rig.checkpoints import PROGRAM, criu
+from rig.oci import Bundle, Command, groups_left, status_of
+
+pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers, and CRIU dumps them")
+
+COUNT = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done"
+
+
+@pytest.fixture(autouse=True)
+def _needs_criu() -> None:
+    criu()
+
+
+@pytest.fixture
+def ours(oci: Command) -> Command:
+    """The command with the CRIU of the tests."""
+    return Command((*oci.words, "--criu", shutil.which(PROGRAM) or PROGRAM), oci.root)
+
+
+class Output:
+    """A pipe for a container to write to, and what has come of it by now."""
+
+    def __init__(self) -> None:
+        self._reading, self.writing = os.pipe()
+        os.set_blocking(self._reading, False)
+        self._text = b""
+
+    @property
+    def numbers(self) -> list[int]:
+        return [int(line) for line in self.text.splitlines()]
+
+    @property
+    def text(self) -> str:
+        with contextlib.suppress(BlockingIOError):
+            while piece := os.read(self._reading, 65536):
+                self._text += piece
+        return self._text.decode()
+
+    def close(self) -> None:
+        os.close(self._reading)
+        os.close(self.writing)
+
+
+@pytest.fixture
+def outputs() -> Iterator[tuple[Output, Output]]:
+    """One for a container, and one for that which goes on."""
+    made = Output(), Output()
+    yield made
+    for output in made:
+        output.close()
+
+
+def test_container_goes_on_from_its_checkpoint(
+    ours: Command, bundle: Bundle, tmp_path: Path, outputs: tuple[Output, Output]
+) -> None:
+    before, after = outputs
+    made = bundle("sh", "-c", COUNT)
+    ours.detach(made, "c1", stdout=before.writing).ok()
+    until(lambda: len(before.numbers) > 2)
+    images = tmp_path / "images"
+    ours("checkpoint", "--image-path", images, "c1").ok()
+    assert ours("list", "-q").text == ""
+    assert not groups_left(made)
+    last = before.numbers[-1]
+
+    words = ("restore", "--bundle", made, "--detach", "--pid-file", str(tmp_path / "pid"))
+    ours.silently(*words, "--image-path", str(images), "c1", stdout=after.writing).ok()
+    assert ours.state("c1")["pid"] == int((tmp_path / "pid").read_text())
+    assert status_of(ours, "c1") == "running"
+    until(lambda: len(after.numbers) > 2)
+    assert after.numbers[0] in (last, last + 1)
+
+    assert ours("exec", "c1", "cat", "/proc/1/comm").text == "sh\n"
+    ours("kill", "c1", "KILL").ok()
+    until(lambda: status_of(ours, "c1") == "stopped")
+    ours("delete", "c1").ok()
+    assert not groups_left(made)
+
+
+def test_checkpoint_that_leaves_it_running_is_restored_beside_it(
+    ours: Command, bundle: Bundle, tmp_path: Path
+) -> None:
+    made = bundle("sleep", "60")
+    ours.detach(made, "c1").ok()
+    images, work = tmp_path / "images", tmp_path / "work"
+    ours("checkpoint", "--leave-running", "--image-path", images, "--work-path", work, "c1").ok()
+    assert status_of(ours, "c1") == "running"
+    assert (work / "dump.log").exists()
+    assert not (images / "dump.log").exists()
+    other = Path(shutil.copytree(made, tmp_path / "other"))
+    config = (other / "config.json").read_text().replace("/containerlib-oci-", "/containerlib-oci-other-")
+    (other / "config.json").write_text(config)
+    ours.silently(
+        "restore", "-d", "-b", str(other), "--image-path", str(images), "--work-path", str(work), "c2"
+    ).ok()
+    assert (work / "restore.log").exists()
+    assert [status_of(ours, each) for each in ("c1", "c2")] == ["running", "running"]
+
+
+def test_restore_in_the_foreground_ends_as_the_program_does(
+    ours: Command, bundle: Bundle, tmp_path: Path
+) -> None:
+    made = bundle("sh", "-c", "trap 'exit 42' TERM; while :; do sleep 0.02; done")
+    ours.detach(made, "c1").ok()
+    ours("checkpoint", "--image-path", tmp_path / "images", "c1").ok()
+    with ours.start("restore", "-b", made, "--image-path", tmp_path / "images", "c1") as restoring:
+        until(lambda: ours("list", "-q").stdout == "c1\n" and status_of(ours, "c1") == "running")
+        restoring.send_signal(signal.SIGTERM)
+        assert restoring.wait(30.0) == 42
+    assert ours("list", "-q").text == ""
+    assert not groups_left(made)
+
+
+def test_terminal_is_sent_to_the_console_socket(ours: Command, bundle: Bundle, tmp_path: Path) -> None:
+    import socket
+
+    def with_terminal(spec: dict[str, Any]) -> None:
+        spec["process"]["terminal"] = True
+
+    made = bundle("sh", "-c", "while read word; do echo got $word; done", change=with_terminal)
+    path = str(tmp_path / "console.sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+
+        def master() -> int:
+            connection, _ = listener.accept()
+            with connection:
+                return socket.recv_fds(connection, 64, 1)[1][0]
+
+        ours.detach(made, "c1", "--console-socket", path).ok()
+        first = master()
+        ours("checkpoint", "--image-path", tmp_path / "images", "c1").ok()
+        os.close(first)
+        words = ("restore", "-d", "-b", made, "--image-path", str(tmp_path / "images"))
+        ours.silently(*words, "--console-socket", path, "c1").ok()
+        second = master()
+    os.write(second, b"two\n")
+    heard = b""
+    while b"got two" not in heard:
+        heard += os.read(second, 4096)
+    os.close(second)
+
+
+def test_open_connection_is_refused_and_with_the_flag_goes_on(
+    ours: Command, bundle: Bundle, tmp_path: Path
+) -> None:
+    listens = "until grep -q :15B3 /proc/net/tcp /proc/net/tcp6; do :; done"
+    script = f"(sleep 60 | nc -l -p 5555) & {listens}; sleep 60 | nc 127.0.0.1 5555"
+    made = bundle("sh", "-c", script)
+    images = tmp_path / "images"
+
+    def is_connected() -> bool:
+        return " 01 " in ours("exec", "c1", "cat", "/proc/net/tcp").text
+
+    ours.detach(made, "c1").ok()
+    until(is_connected)
+    answer = ours("checkpoint", "--image-path", images, "c1")
+    assert answer.status == 1
+    assert "--tcp-established" in answer.stderr
+    assert status_of(ours, "c1") == "running"
+    ours("checkpoint", "--tcp-established", "--image-path", images, "c1").ok()
+    words = ("restore", "-d", "-b", made, "--image-path", str(images), "--tcp-established")
+    ours.silently(*words, "c1").ok()
+    assert is_connected()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--empty-ns", "pid"),
+        ("--page-server", "nowhere"),
+        ("--manage-cgroups-mode", "some"),
+        ("--status-fd", "99"),
+        ("--lazy-pages",),
+    ],
+)
+def test_wrong_flags_are_refused_before_anything_is_done(
+    ours: Command, bundle: Bundle, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    ours.detach(bundle("sleep", "60"), "c1").ok()
+    assert ours("checkpoint", *words, "--image-path", tmp_path / "images", "c1").status == 1
+    assert not (tmp_path / "images").exists()
+    assert status_of(ours, "c1") == "running"
+
+
+def test_restore_of_an_id_that_is_taken_is_refused(ours: Command, bundle: Bundle, tmp_path: Path) -> None:
+    made = bundle("sleep", "60")
+    ours.detach(made, "c1").ok()
+    ours("checkpoint", "--leave-running", "--image-path", tmp_path / "images", "c1").ok()
+    answer = ours("restore", "-d", "-b", made, "--image-path", tmp_path / "images", "c1")
+    assert answer.status == 1
+    assert "already exists" in answer.stderr
+
+
+def test_restore_that_fails_leaves_nothing(ours: Command, bundle: Bundle, tmp_path: Path) -> None:
+    made = bundle("sleep", "60")
+    ours.detach(made, "c1").ok()
+    ours("checkpoint", "--image-path", tmp_path / "images", "c1").ok()
+    core = tmp_path / "images" / "core-1.img"
+    core.write_bytes(core.read_bytes()[:8] + b"\xff" * (core.stat().st_size - 8))
+    answer = ours("restore", "-d", "-b", made, "--image-path", tmp_path / "images", "c1")
+    assert answer.status == 1
+    assert "restore.log" in answer.stderr
+    assert ours("list", "-q").text == ""
+    assert not groups_left(made)
+
+
+def test_criu_that_is_too_old_or_missing_is_refused_with_what_to_install(
+    oci: Command, bundle: Bundle, tmp_path: Path
+) -> None:
+    oci.detach(bundle("sleep", "60"), "c1").ok()
+    command = Command((*oci.words, "--criu", "/no/such/criu"), oci.root)
+    answer = command("checkpoint", "--image-path", tmp_path / "images", "c1")
+    assert answer.status == 1
+    assert "install criu 4.2 or later" in answer.stderr
+    assert status_of(oci, "c1") == "running"
