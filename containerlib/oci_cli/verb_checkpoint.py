@@ -13,9 +13,11 @@ from containerlib.runtime.containers.delete import delete
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Literal
 
     from containerlib.oci_cli.parser import Values
     from containerlib.oci_cli.request import Request
+    from containerlib.spec.runtime import Spec
 
 __all__ = ["images_of", "options_of", "run", "work_of"]
 
@@ -23,9 +25,10 @@ __all__ = ["images_of", "options_of", "run", "work_of"]
 def run(request: Request) -> int:
     values = request.values
     pre = values.flag("pre-dump")
-    options = options_of(values, dumps=True)
+    container = request.container
+    options = options_of(values, container.spec(), dumps=True)
     checkpoint(
-        request.container,
+        container,
         images_of(values),
         criu=request.options.text("criu"),
         options=options,
@@ -52,11 +55,8 @@ def work_of(values: Values) -> str | None:
     return os.path.abspath(path)
 
 
-def options_of(values: Values, *, dumps: bool) -> Options:
+def options_of(values: Values, spec: Spec, *, dumps: bool) -> Options:
     """What the flags of both verbs say, and of a dump its own. Raises: InvalidArgument."""
-    networks = values.texts("empty-ns")
-    if unknown := set(networks) - {"network"}:
-        raise InvalidArgument(f"namespace {min(unknown)} is not supported: --empty-ns takes network")
     return Options(
         tcp="established" if values.flag("tcp-established") else "refuse",
         tcp_skip_in_flight=dumps and values.flag("tcp-skip-in-flight"),
@@ -64,7 +64,7 @@ def options_of(values: Values, *, dumps: bool) -> Options:
         file_locks=values.flag("file-locks"),
         shell_job=values.flag("shell-job"),
         cgroups=values.text("manage-cgroups-mode") or "ignore",
-        empty_network=bool(networks),
+        network=_network(values, spec),
         auto_dedup=values.flag("auto-dedup"),
         lazy_pages=values.flag("lazy-pages"),
         page_server=_page_server(values.text("page-server")) if dumps else None,
@@ -73,6 +73,17 @@ def options_of(values: Values, *, dumps: bool) -> Options:
         lsm_profile=None if dumps else values.text("lsm-profile") or None,
         lsm_mount_context=None if dumps else values.text("lsm-mount-context") or None,
     )
+
+
+def _network(values: Values, spec: Spec) -> Literal["given", "dumped", "empty"]:
+    """A namespace that the configuration names is somebody else's, as runc has it."""
+    empty = values.texts("empty-ns")
+    if unknown := set(empty) - {"network"}:
+        raise InvalidArgument(f"namespace {min(unknown)} is not supported: --empty-ns takes network")
+    if empty:
+        return "empty"
+    namespaces = spec.get("linux", {}).get("namespaces") or ()
+    return "given" if any(n["type"] == "network" and n.get("path") for n in namespaces) else "dumped"
 
 
 def _page_server(text: str) -> tuple[str, int] | None:

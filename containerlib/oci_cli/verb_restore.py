@@ -55,7 +55,7 @@ def _make(request: Request, *, detach: bool, on_terminal: Callable[[int], None])
         bundle,
         images_of(values),
         criu=request.options.text("criu"),
-        options=options_of(values, dumps=False),
+        options=options_of(values, spec, dumps=False),
         work=work_of(values),
         spec=spec,
         stdio=None if terminal else Stdio(0, 1, 2),

@@ -80,7 +80,7 @@ from containerlib.runtime.checkpoint.options import Options
 from containerlib.runtime.checkpoint.requests import dump_request
 from containerlib.runtime.checkpoint.mounts import external
 criu, pid, images, point = sys.argv[1:]
-outside = external(open(f"/proc/{pid}/mountinfo").read())
+outside = {path: path for path in external(open(f"/proc/{pid}/mountinfo").read())}
 directory, network = os.open(images, os.O_RDONLY), os.stat(f"/proc/{pid}/ns/net").st_ino
 asked = dump_request(
     int(pid), Options(tcp="established"), images=directory, work=directory, outside=outside, network=network
@@ -142,7 +142,7 @@ def test_dump_whose_criu_is_killed_leaves_the_container_unharmed(
         Options(),
         images=directory,
         work=directory,
-        outside=external(Path(f"/proc/{pid}/mountinfo").read_text()),
+        outside={path: path for path in external(Path(f"/proc/{pid}/mountinfo").read_text())},
         network=Path(f"/proc/{pid}/ns/net").stat().st_ino,
     )
 

@@ -230,3 +230,34 @@ def test_criu_that_is_too_old_or_missing_is_refused_with_what_to_install(
     assert answer.status == 1
     assert "install criu 4.2 or later" in answer.stderr
     assert status_of(oci, "c1") == "running"
+
+
+# ---- with another runtime ----
+
+
+@pytest.fixture
+def runc(tmp_path: Path) -> Iterator[Command]:
+    if shutil.which("runc") is None:
+        pytest.skip("no runc")
+    path = shutil.which(PROGRAM) or PROGRAM
+    with Command(("runc", "--criu", path), tmp_path / "runc") as command:
+        yield command
+
+
+@pytest.mark.parametrize("from_ours", [True, False], ids=["ours-to-runc", "runc-to-ours"])
+def test_checkpoint_is_restored_by_the_other(
+    ours: Command, runc: Command, bundle: Bundle, tmp_path: Path, from_ours: bool
+) -> None:
+    first, second = (ours, runc) if from_ours else (runc, ours)
+    made = bundle("sh", "-c", "i=0; while :; do i=$((i+1)); echo $i >/dev/shm/count; sleep 0.02; done")
+    first.detach(made, "c1").ok()
+
+    def count(command: Command) -> int:
+        return int(command("exec", "c1", "cat", "/dev/shm/count").stdout.strip() or 0)
+
+    until(lambda: count(first) > 3)
+    seen = count(first)
+    first("checkpoint", "--image-path", tmp_path / "images", "c1").ok()
+    second.silently("restore", "-d", "-b", made, "--image-path", str(tmp_path / "images"), "c1").ok()
+    until(lambda: count(second) > seen + 3)
+    assert status_of(second, "c1") == "running"

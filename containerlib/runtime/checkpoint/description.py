@@ -13,24 +13,25 @@ import os
 
 from containerlib._sys.writing import replace_file
 from containerlib.errors import InvalidArgument, NotFound
+from containerlib.runtime.cgroups.layout import Layout
 from containerlib.runtime.checkpoint.mounts import BIND, NULL
 from containerlib.spec.values import evolve, field, frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
     from containerlib.spec.runtime import Spec
 
-__all__ = ["Description", "Outside", "described_by", "read_description", "write_description"]
+__all__ = ["Description", "FromOutside", "described_by", "read_description", "write_description"]
 
 _FILE, _STREAMS = "containerlib.json", "descriptors.json"
 _VERSION = 1
 
 
 @frozen
-class Outside:
+class FromOutside:
     """A mount from outside. `kind`: as in mounts.py; `destination`: what the configuration calls its mountpoint;
     `options`: as mount(8) writes them, separated by commas."""
 
@@ -45,7 +46,7 @@ class Description:
     `sizes`: of the images in bytes; CRIU waits for ever for what is missing of memory.
     """
 
-    outside: Mapping[str, Outside]
+    outside: Mapping[str, FromOutside]
     streams: tuple[str, ...] = ()
     sizes: Mapping[str, int] = field(factory=dict)
 
@@ -61,7 +62,7 @@ class Description:
             fields: Any = json.loads(data)
             if fields["version"] != _VERSION:
                 raise InvalidArgument(f"{_FILE} is of version {fields['version']}, and known is {_VERSION}")
-            outside = {str(path): Outside(*map(str, each)) for path, each in fields["outside"].items()}
+            outside = {str(path): FromOutside(*map(str, each)) for path, each in fields["outside"].items()}
             sizes = {str(name): int(size) for name, size in fields["sizes"].items()}
             return cls(outside, tuple(map(str, fields["streams"])), sizes)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -96,11 +97,13 @@ def described_by(spec: Spec, streams: bytes) -> Description:
     """What a configuration says of a checkpoint of another runtime, with its descriptors.json."""
     outside = {}
     for mount in spec.get("mounts", ()):
-        options = mount.get("options", ())
+        at, options = mount["destination"], mount.get("options", ())
         if mount.get("type") == "bind" or "bind" in options or "rbind" in options:
-            outside[mount["destination"]] = Outside(BIND, mount["destination"], ",".join(options))
+            outside[at] = FromOutside(BIND, at, ",".join(options))
+        if mount.get("type") == "cgroup":
+            outside |= {f"{at}/{name}": each for name, each in _hierarchies(at, ",".join(options))}
     for path in spec.get("linux", {}).get("maskedPaths", ()):
-        outside[path] = Outside(NULL, path, "ro,nosuid,noexec")
+        outside[path] = FromOutside(NULL, path, "ro,nosuid,noexec")
     try:
         return Description(outside, tuple(map(str, json.loads(streams))))
     except (ValueError, TypeError) as error:
@@ -118,6 +121,14 @@ def _check_sizes(images: str, description: Description) -> None:
         if found.get(name) != size:
             what = "is missing" if name not in found else f"has {found[name]} bytes, not {size}"
             raise InvalidArgument(f"the checkpoint in {images} is damaged: {name} {what}")
+
+
+def _hierarchies(at: str, options: str) -> Iterator[tuple[str, FromOutside]]:
+    """On v1 there is a mount for each, by its directory's name."""
+    layout = Layout.host()
+    places = dict(layout.v1) | ({"name=systemd": layout.systemd} if layout.systemd else {})
+    for name, place in places.items():
+        yield os.path.basename(place), FromOutside(f"cgroup:{name}", at, options)  # noqa: PTH119
 
 
 def _read(path: str) -> bytes | None:

@@ -19,10 +19,11 @@ from containerlib._sys.processes import is_alive
 from containerlib._sys.wire import Kind
 from containerlib.errors import AlreadyExists, Conflict, InvalidArgument, StageError
 from containerlib.runtime.checkpoint.criu import Conversation, Criu
-from containerlib.runtime.checkpoint.description import Description, Outside, write_description
+from containerlib.runtime.checkpoint.description import Description, FromOutside, write_description
 from containerlib.runtime.checkpoint.failures import explained, log_lines
 from containerlib.runtime.checkpoint.mounts import external
 from containerlib.runtime.checkpoint.options import Options
+from containerlib.runtime.checkpoint.outside import names_of
 from containerlib.runtime.checkpoint.requests import DUMP_LOG, dump_request
 from containerlib.runtime.connections import connect
 from containerlib.runtime.launch import groups_of
@@ -80,7 +81,7 @@ def dump(
             options,
             images=_open(stack, images),
             work=_open(stack, work or images),
-            outside=description.outside,
+            outside=names_of(description),
             network=_network(pid, options),
             freezer=_frozen_group(cgroup),
             pre=pre,
@@ -199,7 +200,7 @@ def _describe(pid: int, root: int, spec: Spec) -> Description:
         found = external(file.read())
     called = dict(_destinations(root, spec))
     outside = {
-        path: Outside(kind, called.get(path, path), options) for path, (kind, options) in found.items()
+        path: FromOutside(kind, called.get(path, path), options) for path, (kind, options) in found.items()
     }
     return Description(outside, tuple(_stream(pid, fd) for fd in range(3)))
 
@@ -224,7 +225,7 @@ def _stream(pid: int, fd: int) -> str:
 
 def _network(pid: int, options: Options) -> int | None:
     """The number of its network namespace, where that is one of its own, and not CRIU's to make."""
-    if options.empty_network:
+    if options.network != "given":
         return None
     own, host = (os.stat(f"/proc/{each}/ns/net").st_ino for each in (pid, "thread-self"))  # noqa: PTH116
     return None if own == host else own

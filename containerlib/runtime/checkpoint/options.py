@@ -30,8 +30,9 @@ class Options:
     cgroups: str = "ignore"
     """What CRIU does about control groups: "ignore" (all goes to the container's own), or "none", "props", "soft",
     "full", "strict" for groups below that."""
-    empty_network: bool = False
-    """The network namespace is made by CRIU, and empty; not the container's own way, but Docker's."""
+    network: Literal["given", "dumped", "empty"] = "given"
+    """Its network namespace: that of the restored container is another one, which is there before the processes; or
+    CRIU makes it anew, with what was in it, or empty."""
     auto_dedup: bool = False
     """Pages that a later dump has again are punched out of its parent's images."""
     lazy_pages: bool = False
@@ -56,6 +57,10 @@ class Options:
         if self.tcp not in ("refuse", "established", "close"):
             raise InvalidArgument(
                 f"{self.tcp!r} is none of refuse, established, close", field="checkpoint.tcp"
+            )
+        if self.network not in ("given", "dumped", "empty"):
+            raise InvalidArgument(
+                f"{self.network!r} is none of given, dumped, empty", field="checkpoint.network"
             )
         if self.parent is not None and self.parent.startswith("/"):
             raise InvalidArgument("is a path from the images' directory", field="checkpoint.parent")

@@ -15,7 +15,7 @@ from containerlib.runtime.checkpoint.messages import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from containerlib.runtime.checkpoint.options import Options
@@ -37,15 +37,16 @@ def dump_request(
     *,
     images: int,
     work: int,
-    outside: Iterable[str],
+    outside: Mapping[str, str],
     network: int | None,
     freezer: str | None = None,
     pre: bool = False,
 ) -> bytes:
     """For a dump of the tree of process `pid`; `pre`: of its memory alone, as a parent of a dump to come.
 
-    `images` and `work`: descriptors of directories. `outside`: mountpoints; `network`: the namespace's number,
-    None where that is the host's, or CRIU's to make. `freezer`: the group of a container that is frozen.
+    `images` and `work`: descriptors of directories. `outside`: mountpoints, and what they are called. `network`: the
+    namespace's number, None where that is the host's, or CRIU's to make. `freezer`: the group of a container that is
+    frozen.
     """
     given = {
         **_of_both(options, DUMP_LOG),
@@ -60,7 +61,7 @@ def dump_request(
         "track_mem": True if pre or options.parent is not None else None,
         "ps": None if options.page_server is None else _page_server(*options.page_server),
         "external": [] if network is None else [f"net[{network}]:{_NETWORK}"],
-        "ext_mnt": [{"key": path, "val": path} for path in outside],
+        "ext_mnt": [{"key": path, "val": name} for path, name in outside.items()],
     }
     return request(PRE_DUMP if pre else DUMP, opts=given)
 
@@ -116,7 +117,7 @@ def _of_both(options: Options, log: str) -> dict[str, Any]:
         "file_locks": options.file_locks,
         "shell_job": options.shell_job,
         "manage_cgroups_mode": CGROUP_MODES[options.cgroups],
-        "empty_ns": _CLONE_NEWNET if options.empty_network else None,
+        "empty_ns": _CLONE_NEWNET if options.network == "empty" else None,
         "auto_dedup": options.auto_dedup,
         "lazy_pages": options.lazy_pages,
     }

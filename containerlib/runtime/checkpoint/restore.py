@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 
-from containerlib.errors import NotFound, StageError, Unsupported
+from containerlib.errors import StageError
 from containerlib.runtime import launch
-from containerlib.runtime.checkpoint import description as described
 from containerlib.runtime.checkpoint.criu import Criu
 from containerlib.runtime.checkpoint.description import Description, read_description
 from containerlib.runtime.checkpoint.failures import explained, log_lines
-from containerlib.runtime.checkpoint.mounts import BIND, NULL
 from containerlib.runtime.checkpoint.options import Options
+from containerlib.runtime.checkpoint.outside import sources_of
 from containerlib.runtime.checkpoint.requests import RESTORE_LOG, restore_request
 from containerlib.runtime.plan.late import NOTHING, Late
-from containerlib.runtime.plan.mount_options import RDONLY, parse
 from containerlib.runtime.plan.namespaces import namespaces_of
-from containerlib.runtime.plan.restored import Outside, Restored, image_place
+from containerlib.runtime.plan.restored import Restored
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,9 +27,8 @@ if TYPE_CHECKING:
     from containerlib.runtime.supervisor import Supervisor
     from containerlib.spec.runtime import Spec
 
-__all__ = ["restore", "sources_of"]
+__all__ = ["restore"]
 
-_NULL = "/dev/null"
 _PLACE, _NOTHING = "late", "nothing"
 _PASSED_ON = ("PATH",)
 
@@ -64,22 +61,23 @@ def restore(
     if options.lazy_pages:
         criu.require("lazy_pages", "memory that comes when it is touched")
     description = read_description(images, spec)
-    place, work = f"{directory}/{_PLACE}", work or directory
-    sources = sources_of(description, spec, cgroup, place, mounted, nothing=f"{directory}/{_NOTHING}")
-    outside = {
-        path: Outside(
-            source, f"{place}/outside-{index}", _attributes(description.outside[path], spec), f"mount {path}"
-        )
-        for index, (path, source) in enumerate(sources.items())
-    }
-    for path in (place, f"{directory}/{_NOTHING}"):
+    place, nothing, work = f"{directory}/{_PLACE}", f"{directory}/{_NOTHING}", work or directory
+    outside = sources_of(
+        description,
+        spec,
+        groups=_groups(cgroup),
+        place=place,
+        nothing=nothing,
+        images=[at for at, _ in mounted],
+    )
+    for path in (place, nothing):
         os.makedirs(path, 0o700, exist_ok=True)  # noqa: PTH103 - a str
     request = restore_request(
         options,
         root=os.path.join(bundle, spec.get("root", {}).get("path", "rootfs")),
-        sources={path: each.place for path, each in outside.items()},
+        sources={name: each.place for name, each in outside.items()},
         streams=_streams(description, spec, stdio, supervised=words.get("log", True) is not None),
-        network="network" in namespaces_of(spec.get("linux", {})).kinds and not options.empty_network,
+        network="network" in namespaces_of(spec.get("linux", {})).kinds and options.network != "empty",
     )
     restored = Restored(
         criu.path,
@@ -112,66 +110,12 @@ def restore(
         raise explained("restore", error.errno or 0, log, subject=images, where=where) from error
 
 
-def sources_of(
-    description: Description,
-    spec: Spec,
-    cgroup: ContainerCgroup | None,
-    place: str,
-    mounted: Sequence[tuple[str, OverlayRoot]],
-    *,
-    nothing: str,
-) -> dict[str, str]:
-    """The host path for each mount that came from outside, by its mountpoint.
-
-    `nothing`: an empty directory, for a group that the container has not any more. Raises: NotFound.
-    """
-    binds = {mount["destination"]: mount.get("source", "") for mount in spec.get("mounts", ())}
-    binds |= {at: image_place(place, index) for index, (at, _) in enumerate(mounted)}
-    groups = {} if cgroup is None else launch.groups_of(cgroup).hierarchies
-    if cgroup is not None and groups is None:
-        groups = {"": cgroup.directories[0]}
-    sources = {}
-    for path, each in description.outside.items():
-        if each.kind == NULL:
-            source: str | None = _NULL
-        elif each.kind == BIND:
-            source = _bound(each.destination, binds)
-        else:
-            source = _group(each.kind.removeprefix("cgroup:"), groups or {}) or nothing
-        if source is None:
-            raise NotFound(
-                f"the checkpoint has a mount from outside on {path}, and the container has none there: "
-                "give it a source"
-            )
-        sources[path] = source
-    return sources
-
-
-def _attributes(outside: described.Outside, spec: Spec) -> int:
-    """MOUNT_ATTR_* as at the dump, which CRIU gives it. Raises: Unsupported where it is to be read-only from now on."""
-    attributes = parse(outside.options.split(",")).attributes.on
-    wanted = next((m for m in spec.get("mounts", ()) if m["destination"] == outside.destination), None)
-    if wanted is None or attributes & RDONLY or "ro" not in wanted.get("options", ()):
-        return attributes
-    raise Unsupported(
-        f"the mount on {outside.destination} was writable, and a restored container cannot have it read-only: "
-        "mount it as it was"
-    )
-
-
-def _bound(destination: str, binds: Mapping[str, str]) -> str | None:
-    """Its own source, or below that of a mount above it."""
-    at = destination
-    while at != "/":
-        if at in binds:
-            return binds[at] + destination[len(at) :]
-        at = os.path.dirname(at)  # noqa: PTH120
-    return None
-
-
-def _group(controllers: str, groups: Mapping[str, str]) -> str | None:
-    wanted = set(controllers.split(","))
-    return next((path for names, path in groups.items() if wanted & set(names.split(","))), None)
+def _groups(cgroup: ContainerCgroup | None) -> Mapping[str, str]:
+    """By their controllers; on v2 there is one, of all."""
+    if cgroup is None:
+        return {}
+    groups = launch.groups_of(cgroup)
+    return {"": groups.directories[0]} if groups.hierarchies is None else groups.hierarchies
 
 
 def _streams(
