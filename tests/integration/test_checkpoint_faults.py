@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -216,11 +218,10 @@ def test_lock_on_a_file_is_refused_with_what_to_do_and_then_dumped(tmp_path: Pat
 # ---- a restore that fails or is interrupted ----
 
 
-def left_nothing(rack: Rack, container: Bundled, name: str = "again") -> bool:
-    """Nothing of a container that was to go on, in the groups or elsewhere."""
-    path = container.spec["linux"]["cgroupsPath"]
-    groups = [group for group in Path("/sys/fs/cgroup").glob(f"*{path}-{name}") if group.exists()]
-    return not groups and not (rack.directory / name / "exit").exists()
+def left_nothing(container: Bundled, name: str = "again") -> bool:
+    """No group is left of the one that was to go on, and so no process."""
+    pattern = f"*{container.spec['linux']['cgroupsPath']}-{name}"
+    return not list(Path("/sys/fs/cgroup").glob(pattern))
 
 
 def test_images_that_are_cut_short_are_refused_by_name(rack: Rack, counter: Bundled, tmp_path: Path) -> None:
@@ -246,7 +247,7 @@ def test_damaged_images_fail_the_restore_and_leave_nothing(
         restore(rack, counter, images)
     assert caught.value.stage == "restore"
     assert "restore.log" in caught.value.__notes__[0]
-    until(lambda: left_nothing(rack, counter))
+    until(lambda: left_nothing(counter))
 
 
 def test_file_that_is_gone_fails_the_restore_and_is_named(rack: Rack, tmp_path: Path) -> None:
@@ -257,7 +258,7 @@ def test_file_that_is_gone_fails_the_restore_and_is_named(rack: Rack, tmp_path: 
     Path(container.directory, "upper", "kept").unlink()
     with pytest.raises(StageError, match="kept"):
         restore(rack, container, images)
-    until(lambda: left_nothing(rack, container))
+    until(lambda: left_nothing(container))
 
 
 def test_restored_container_dies_with_its_supervisor(rack: Rack, counter: Bundled, tmp_path: Path) -> None:
@@ -267,33 +268,86 @@ def test_restored_container_dies_with_its_supervisor(rack: Rack, counter: Bundle
     child = int(again.output("cat", "/proc/1/task/1/children").text.split()[0])
     assert child > 1
     os.kill(shim_of(again), signal.SIGKILL)
-    until(lambda: left_nothing(rack, counter))
+    until(lambda: left_nothing(counter))
 
 
-def test_restored_container_dies_with_its_owner(rack: Rack, counter: Bundled, tmp_path: Path) -> None:
+OWNER = """
+import json, sys
+from containerlib.runtime import ContainerCgroup, OverlayRoot
+from containerlib.runtime.checkpoint import find_criu, restore
+program, images, directory, lowers, spec = sys.argv[1:]
+spec = json.loads(spec)
+cgroup = ContainerCgroup(spec["linux"]["cgroupsPath"])
+cgroup.create(spec["linux"]["resources"])
+root = OverlayRoot(tuple(json.loads(lowers)), directory + "/upper", directory + "/work")
+print("begins", flush=True)
+supervisor = restore(
+    find_criu(program), images, directory, directory=directory, root=root, cgroup=cgroup, owned=True, spec=spec
+)
+print(supervisor.pid, flush=True)
+supervisor.wait()
+"""
+
+
+@pytest.fixture
+def prepared(rack: Rack, counter: Bundled, tmp_path: Path) -> list[str]:
+    """A command that restores the counter into a container that is its own."""
     images = checkpoint(counter, tmp_path / "images", leave_running=True)
-    prepared = restore(rack, counter, images)  # its directory, for another that is owned by somebody else
-    prepared.supervisor.abandon()
-    script = f"""
-    import json, sys
-    from containerlib.runtime import ContainerCgroup, OverlayRoot
-    from containerlib.runtime.checkpoint import find_criu, restore
-    directory = {prepared.directory!r}
-    spec = json.loads({json.dumps(prepared.spec)!r})
-    cgroup = ContainerCgroup(spec["linux"]["cgroupsPath"])
-    cgroup.create(spec["linux"]["resources"])
-    root = OverlayRoot({rack.lowers!r}, directory + "/upper", directory + "/work")
-    supervisor = restore(find_criu({PROGRAM!r}), {str(images)!r}, directory, directory=directory, root=root,
-                         cgroup=cgroup, owned=True, spec=spec)
-    print(supervisor.pid, flush=True)
-    supervisor.wait()
-    """
-    with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script)], stdout=subprocess.PIPE, text=True
-    ) as owner:
+    again = restore(rack, counter, images)
+    again.supervisor.abandon()
+    words = [PROGRAM, str(images), again.directory, json.dumps(rack.lowers), json.dumps(again.spec)]
+    return [sys.executable, "-c", OWNER, *words]
+
+
+def test_restored_container_dies_with_its_owner(rack: Rack, counter: Bundled, prepared: list[str]) -> None:
+    with subprocess.Popen(prepared, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
+        assert owner.stdout.readline() == "begins\n"
         pid = int(owner.stdout.readline())
         assert Path(f"/proc/{pid}").exists()
         owner.kill()
     until(lambda: not Path(f"/proc/{pid}").exists())
-    until(lambda: not Path(prepared.cgroup.directories[0]).exists())
+    until(lambda: left_nothing(counter))
+
+
+@pytest.mark.parametrize("milliseconds", [0, 10, 20, 30, 45, 60, 90])
+def test_restore_whose_owner_is_killed_leaves_nothing_whenever_that_is(
+    rack: Rack, counter: Bundled, prepared: list[str], milliseconds: int
+) -> None:
+    with subprocess.Popen(prepared, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "begins\n"
+        time.sleep(milliseconds / 1000)
+        owner.kill()
+    until(lambda: not working_on(Path(prepared[5])))
+    until(lambda: not processes_of(counter))
+
+
+@pytest.mark.parametrize("milliseconds", [2, 10, 20, 30, 45, 60, 90])
+def test_restore_whose_supervisor_is_killed_leaves_nothing_whenever_that_is(
+    rack: Rack, counter: Bundled, tmp_path: Path, milliseconds: int
+) -> None:
+    images = checkpoint(counter, tmp_path / "images", leave_running=True)
+    again = restore(rack, counter, images, wait=False)
+    (supervisor,) = [pid for pid in children() if pid != shim_of(counter)]
+    time.sleep(milliseconds / 1000)
+    os.kill(supervisor, signal.SIGKILL)
+    with contextlib.suppress(StageError, Unavailable):  # it may run by then
+        again.supervisor.launched().wait()
+    until(lambda: not working_on(Path(again.directory)))
+    until(lambda: not processes_of(counter))
+
+
+def processes_of(container: Bundled, name: str = "again") -> list[int]:
+    """What is left in the groups of the one that was to go on; a supervisor removes these, where there is one."""
+    found = []
+    for file in Path("/sys/fs/cgroup").glob(f"*{container.spec['linux']['cgroupsPath']}-{name}/cgroup.procs"):
+        with contextlib.suppress(OSError):  # it goes at this moment
+            found += file.read_text().split()
+    return [int(pid) for pid in found]
+
+
+def children() -> list[int]:
+    """This process's supervisors."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    return [int(pid) for task in tasks for pid in task.read_text().split()]

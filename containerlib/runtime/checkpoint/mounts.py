@@ -2,8 +2,8 @@
 
     external(text)      # of /proc/PID/mountinfo: {"/etc/hosts": ("bind", "rw"), "/proc/keys": ("null", "ro")}
 
-A mount that shows a part of a file system whose whole is mounted in the container too is not among them: CRIU binds it
-from there.
+A mount that shows a part of what CRIU makes anew, or of the container's root, is not among them: it is bound from
+there.
 
 Spec: proc_pid_mountinfo(5); criu.org/External_bind_mounts
 """
@@ -53,19 +53,22 @@ def external(text: str) -> Mapping[str, tuple[str, str]]:
     That is BIND, NULL for the host's null device, or "cgroup:" with the hierarchy's controllers.
     """
     lines = list(mount_lines(text))
-    wholes = {(line.device, line.root) for line in lines}
+    wholes = {(line.device, line.root) for line in lines if _is_made(line)}
     return {
         line.path: (_kind(line), line.attributes)
         for line in lines
-        if line.path != "/" and not _is_made(line, wholes)
+        if not (_is_made(line) or _is_part(line, wholes))
     }
 
 
-def _is_made(line: MountLine, wholes: set[tuple[str, str]]) -> bool:
-    if line.root == "/" and line.fstype in _MADE_ANEW:
-        return True
-    covers = (root for device, root in wholes if device == line.device and root != line.root)
-    return any(root == "/" or line.root.startswith(f"{root}/") for root in covers)
+def _is_made(line: MountLine) -> bool:
+    """By CRIU; the container's root is made by others, and given to it as that."""
+    return line.path == "/" or (line.root == "/" and line.fstype in _MADE_ANEW)
+
+
+def _is_part(line: MountLine, wholes: set[tuple[str, str]]) -> bool:
+    tops = (root for device, root in wholes if device == line.device)
+    return any(line.root.startswith(f"{root.rstrip('/')}/") for root in tops)
 
 
 _MADE_ANEW = frozenset(("proc", "sysfs", "tmpfs", "devpts", "mqueue", "binfmt_misc", "debugfs", "securityfs"))
