@@ -14,7 +14,13 @@ from typing import Any
 import pytest
 
 from containerlib.errors import Conflict, NotFound, Unsupported
+from containerlib.networking.netlink import route
+from containerlib.networking.netlink.message import packed
 from containerlib.runtime.checkpoint import Options
+from containerlib.runtime.plan import ops
+from containerlib.runtime.plan.late import Late, Memory
+from containerlib.runtime.plan.links import Links
+from containerlib.spec.secret import Secret
 from rig import images as rig_images
 from rig.bundles import Bundled, Rack, log_of, until
 from rig.checkpoints import checkpoint, criu, restore
@@ -302,3 +308,50 @@ def test_closed_connections_let_a_copy_run_in_a_network_of_its_own(
         with socket.create_connection(("203.0.113.2", 6379), timeout=30.0) as second:
             assert talk(second, "SET", "name", "copy") == b"+OK\r\n"
         assert talk(client, "GET", "name") == b"$6\r\nparent\r\n"
+
+
+def linked(address: str) -> Links:
+    """A wire from the container, which has that address, to a device of this host's."""
+    from ipaddress import ip_interface
+
+    host = [route.veth("eth0", "peer0", number=2, mtu=1500)]
+    own = [route.add_address(ip_interface(address), 2), route.up("eth0")]
+    return Links(
+        (ops.netlink(0, packed(host), "veth", answers=1, pid_at=route.NAMESPACE_AT),),
+        (ops.netlink(0, packed(own), "address", answers=2),),
+    )
+
+
+@pytest.mark.usefixtures("network")
+def test_restored_container_is_connected_as_its_links_say(rack: Rack, tmp_path: Path) -> None:
+    container = rack.create("sleep", "60", links=linked("198.51.100.2/24"))
+    images = checkpoint(container, tmp_path / "images")
+    container.finish()
+    again = restore(rack, container, images, links=linked("203.0.113.7/24"))
+    addresses = again.output("ip", "-4", "address", "show", "eth0").text
+    assert "203.0.113.7/24" in addresses
+    assert "198.51.100.2" not in addresses
+    assert "UP" in again.output("ip", "link", "show", "lo").text
+
+
+# ---- what is found or made at each start ----
+
+
+def test_secrets_are_made_anew(rack: Rack, tmp_path: Path) -> None:
+    place = tmp_path / "secret"
+
+    def late(value: bytes) -> Late:
+        return Late({str(place): Memory((Secret("key", "/key", value),), "/key")})
+
+    container = rack.create(
+        "sleep",
+        "60",
+        change=lambda spec: spec["mounts"].append(_mount("/run/key", place, "ro")),
+        late=late(b"first"),
+    )
+    assert container.output("cat", "/run/key").text == "first"
+    images = checkpoint(container, tmp_path / "images")
+    container.finish()
+    assert not any(b"first" in file.read_bytes() for file in images.iterdir())
+    again = restore(rack, container, images, late=late(b"second"))
+    assert again.output("cat", "/run/key").text == "second"
