@@ -59,7 +59,7 @@ def tests(session: nox.Session) -> None:
     debian_packages(session, TEST_PACKAGES)
     session.install(".[tests]", "mypy")
     options = ["--cov", "--cov-report=term:skip-covered", "--durations=5"]
-    session.run("pytest", *options, *session.posargs, env=INSTALLED)
+    session.run("pytest", *options, *session.posargs, env={**INSTALLED, **criu(session)})
 
 
 @nox.session
@@ -142,7 +142,8 @@ def vm(session: nox.Session) -> None:
         path for path in sorted(ROOT.glob("tests/**/test_*.py")) if "pytest.mark.vm" in path.read_text()
     ]
     plain, systemd = ([str(p) for p in marked if ("systemd" in p.stem) is wanted] for wanted in (False, True))
-    session.run(*guest, "--", *pytest, *plain, env=environment, external=True)
+    criu_words = [f"{name}={value}" for name, value in criu(session).items()]
+    session.run(*guest, "--", "env", *criu_words, *pytest, *plain, env=environment, external=True)
     # systemd itself mounts what it likes meanwhile, its own /tmp among it
     own = ["--leaks=report", "--basetemp=/dev/shm/pytest"]
     session.run(*guest, "--systemd", "--", *pytest, *own, *systemd, env=environment, external=True)
@@ -151,6 +152,17 @@ def vm(session: nox.Session) -> None:
 def c_sources(pattern: str) -> Iterator[Path]:
     for folder in ("_native", "tests"):
         yield from ROOT.joinpath(folder).rglob(pattern)
+
+
+def criu(session: nox.Session) -> dict[str, str]:
+    """A CRIU that works on kernels of today, for the tests of checkpoints: Debian's newest, which is not installed."""
+    directory = Path.home() / ".cache" / "containerlib" / "criu"
+    program = directory / "criu"
+    if "CRIU" in os.environ or shutil.which("apt-get") is None:
+        return {}
+    if not program.exists():
+        session.run("tests/rig/criu-fetch", str(directory), external=True, success_codes=range(256))
+    return {"CRIU": str(program)} if program.exists() else {}
 
 
 def debian_packages(session: nox.Session, packages: list[str]) -> None:

@@ -123,6 +123,7 @@ def test_dump_of_a_paused_container_leaves_it_paused(rack: Rack, counter: Bundle
 # ---- the restore ----
 
 
+@pytest.mark.vm
 def test_restored_program_goes_on_where_it_was(rack: Rack, counter: Bundled, tmp_path: Path) -> None:
     images = checkpoint(counter, tmp_path / "images")
     counter.finish()
@@ -135,6 +136,7 @@ def test_restored_program_goes_on_where_it_was(rack: Rack, counter: Bundled, tmp
     assert numbers(again) == list(range(first, first + len(numbers(again))))
 
 
+@pytest.mark.vm
 def test_restored_program_is_its_supervisors_child_and_in_its_groups(
     rack: Rack, counter: Bundled, tmp_path: Path
 ) -> None:

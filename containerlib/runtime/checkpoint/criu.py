@@ -55,6 +55,7 @@ __all__ = ["LEAST", "Conversation", "Criu", "find_criu"]
 LEAST = (4, 2, 0)
 _HOW = "install criu 4.2 or later (Debian 12's and 13's are older), or name another program"
 _LONGEST_ANSWER = 1 << 16
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Criu:
@@ -138,6 +139,7 @@ class Conversation:
                         stdin=DEVNULL,
                         stdout=DEVNULL,
                         stderr=DEVNULL,
+                        env={"PATH": os.environ.get("PATH") or _PATH},
                         cwd="/",
                         pass_fds=(theirs.fileno(),),
                         start_new_session=True,
