@@ -146,6 +146,8 @@ enum clib_op_kind {
                          answers for names in the container's network namespace, where the numbers and data
                          are those of a NETLINK that leads there */
     /* the last ones of a run that goes on from a checkpoint */
+    CLIB_OP_TARGET,  /* t1 root path where CRIU mounts something, made where it is missing; t0 host path of
+                        that, or 0:  a directory */
     CLIB_OP_REQUEST, /* t0 host directory that CRIU works in, data: the message by which it is asked */
     CLIB_OP_RESTORE, /* t0 CRIU's program, t1 host directory of the images, n0 argc, n1 envc, size = argc +
                         envc strings at t2; the first process becomes CRIU, with the descriptors of

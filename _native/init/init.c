@@ -174,6 +174,8 @@ int init_run_op(struct init *init, const struct clib_op *op) {
         return op_init(init);
     case CLIB_OP_EXEC:
         return op_exec(init, op);
+    case CLIB_OP_TARGET:
+        return op_target(init, op);
     case CLIB_OP_REQUEST: /* the shim sends it */
         return 0;
     case CLIB_OP_RESTORE:

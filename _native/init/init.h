@@ -162,5 +162,7 @@ int op_descriptors(struct init *init);
 /* does not return when it succeeds */
 int op_exec(struct init *init, const struct clib_op *op);
 
-/* restore.c: does not return when it succeeds */
+/* restore.c */
+int op_target(const struct init *init, const struct clib_op *op);
+/* does not return when it succeeds */
 int op_restore(struct init *init, const struct clib_op *op);

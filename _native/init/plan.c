@@ -79,6 +79,7 @@ static enum payload payload_of(uint32_t kind) {
     case CLIB_OP_CGROUP_KILL:
     case CLIB_OP_CGROUP_REMOVE:
     case CLIB_OP_LOG:
+    case CLIB_OP_TARGET:
     case CLIB_OP_KINDS:
         return PAYLOAD_NONE;
     }
@@ -116,6 +117,7 @@ static uint32_t needed_texts(uint32_t kind) {
     case CLIB_OP_READONLY:
     case CLIB_OP_MEMORY:
     case CLIB_OP_LEND:
+    case CLIB_OP_TARGET:
         return 2;
     case CLIB_OP_MOUNT:
     case CLIB_OP_BIND:

@@ -9,6 +9,7 @@
  * descriptors for the directories that it was told the numbers of: so these are its own. */
 #include "channel.h"
 #include "init.h"
+#include "path.h"
 #include "proc.h"
 #include "program.h"
 
@@ -16,6 +17,17 @@
 #include <linux/sched.h>
 
 enum { ABOVE = 32 };
+
+int op_target(const struct init *init, const struct clib_op *op) {
+    const char *source = op_text(init->plan, op, 0);
+    struct file_facts facts = {.mode = S_IFDIR};
+    int result = source ? path_facts(source, &facts) : 0;
+    if (result < 0)
+        return result;
+    int target = path_ensure(init->root, op_text(init->plan, op, 1), S_ISDIR(facts.mode), PATH_FOLLOW);
+    close_fd(&target);
+    return target < 0 ? target : 0;
+}
 
 static int open_directory(const char *path) {
     return (int)sys(openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -310,11 +310,11 @@ def test_closed_connections_let_a_copy_run_in_a_network_of_its_own(
         assert talk(client, "GET", "name") == b"$6\r\nparent\r\n"
 
 
-def linked(address: str) -> Links:
-    """A wire from the container, which has that address, to a device of this host's."""
+def linked(address: str, peer: str) -> Links:
+    """A wire from the container, which has that address, to the device `peer` of this host's."""
     from ipaddress import ip_interface
 
-    host = [route.veth("eth0", "peer0", number=2, mtu=1500)]
+    host = [route.veth("eth0", peer, number=2, mtu=1500)]
     own = [route.add_address(ip_interface(address), 2), route.up("eth0")]
     return Links(
         (ops.netlink(0, packed(host), "veth", answers=1, pid_at=route.NAMESPACE_AT),),
@@ -324,10 +324,10 @@ def linked(address: str) -> Links:
 
 @pytest.mark.usefixtures("network")
 def test_restored_container_is_connected_as_its_links_say(rack: Rack, tmp_path: Path) -> None:
-    container = rack.create("sleep", "60", links=linked("198.51.100.2/24"))
+    container = rack.create("sleep", "60", links=linked("198.51.100.2/24", "peer0"))
     images = checkpoint(container, tmp_path / "images")
     container.finish()
-    again = restore(rack, container, images, links=linked("203.0.113.7/24"))
+    again = restore(rack, container, images, links=linked("203.0.113.7/24", "peer1"))
     addresses = again.output("ip", "-4", "address", "show", "eth0").text
     assert "203.0.113.7/24" in addresses
     assert "198.51.100.2" not in addresses

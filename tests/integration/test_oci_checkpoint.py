@@ -14,7 +14,8 @@ import pytest
 
 from rig.bundles import until
 from rig.checkpoints import PROGRAM, criu
-from rig.oci import Bundle, Command, groups_left, status_of
+from rig.engines import Podman
+from rig.oci import SCRIPT, Bundle, Command, groups_left, status_of
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers, and CRIU dumps them")
 
@@ -261,3 +262,25 @@ def test_checkpoint_is_restored_by_the_other(
     second.silently("restore", "-d", "-b", made, "--image-path", str(tmp_path / "images"), "c1").ok()
     until(lambda: count(second) > seen + 3)
     assert status_of(second, "c1") == "running"
+
+
+def test_podman_checkpoints_and_restores_with_the_command(
+    tmp_path: Path, busybox_image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """podman finds CRIU on the PATH, and has the container's files in its archive."""
+    found = Path(shutil.which(PROGRAM) or PROGRAM).parent
+    monkeypatch.setenv("PATH", f"{found}:{os.environ['PATH']}")
+    archive = str(tmp_path / "archive.tar.gz")
+    script = "i=0; while :; do i=$((i+1)); echo $i >/count; sleep 0.02; done"
+    with Podman(tmp_path, SCRIPT, busybox_image) as podman:
+        podman.run("sh", "-c", script, options=("--detach", "--name", "c1")).ok()
+
+        def count(name: str) -> int:
+            return int(podman("exec", name, "cat", "/count").stdout.strip() or 0)
+
+        until(lambda: count("c1") > 3)
+        seen = count("c1")
+        podman("container", "checkpoint", "--export", archive, "c1").ok()
+        podman("rm", "c1").ok()
+        podman("container", "restore", "--import", archive, "--name", "c2").ok()
+        until(lambda: count("c2") > seen + 3)

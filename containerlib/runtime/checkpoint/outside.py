@@ -54,7 +54,7 @@ def sources_of(
         if name not in found:
             source = _source(path, each, binds, groups) or nothing
             attributes = _attributes(each, spec)
-            found[name] = Outside(source, f"{place}/outside-{len(found)}", attributes, f"mount {path}")
+            found[name] = Outside(source, f"{place}/outside-{len(found)}", attributes, path)
     return found
 
 

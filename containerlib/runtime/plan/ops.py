@@ -433,6 +433,11 @@ def exec_(args: Sequence[str], env: Sequence[str], path: str) -> Op:
     return Op(lib.CLIB_OP_EXEC, args[0], (len(args), len(env), 0), (args[0], path), (*args, *env))
 
 
+def target(path: str, source: str | None, origin: str) -> Op:
+    """What CRIU mounts something on: a directory, or as the host path `source` is."""
+    return Op(lib.CLIB_OP_TARGET, origin, texts=(source, path))
+
+
 def request(work: str, message: bytes) -> Op:
     """What CRIU is asked for, and the directory that it works in."""
     return Op(lib.CLIB_OP_REQUEST, "the request to CRIU", texts=(work, None), data=message)

@@ -12,7 +12,7 @@ the same as of any run.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from containerlib.errors import Unsupported
 from containerlib.runtime.plan import ops
@@ -40,7 +40,7 @@ _OWN = frozenset(("mount", "network", "cgroup"))
 
 @frozen
 class Outside:
-    """What CRIU mounts from outside: a host path, where it finds that with these MOUNT_ATTR_*, and what it is called.
+    """What CRIU mounts from outside: a host path, where it finds that with these MOUNT_ATTR_*, and a mountpoint of it.
 
     It takes them from there: of two mounts of the same file it would leave those of the second out.
     """
@@ -48,7 +48,7 @@ class Outside:
     source: str
     place: str
     attributes: int
-    origin: str
+    path: str
 
 
 @frozen
@@ -100,6 +100,7 @@ def restored_plan(
         *host_ops(spec, read_mounts(spec, manner.bundle), groups, own, manner),
         *labelled_mounts(_outside(restored, rootfs, manner), linux),
         *root_mount_ops(rootfs, root, linux, new=False, joined=False, privileged=True),
+        *_targets(spec, restored.outside),
         *ops.handover(*hooks("prestart"), *hooks("createRuntime")),
         ops.parent_death(signal.SIGKILL),
         ops.request(restored.work, restored.request),
@@ -139,4 +140,15 @@ def _outside(restored: Restored, rootfs: str, manner: Manner) -> Iterator[Op]:
             yield from ops.handover(*source_ops(what, path))
             yield ops.bind(path, path, path, flags=ops.MOUNT_TREE, propagation=PRIVATE)
     for each in restored.outside:
-        yield ops.bind(each.source, each.place, each.origin, attributes=each.attributes)
+        yield ops.bind(each.source, each.place, f"mount {each.path}", attributes=each.attributes)
+
+
+def _targets(spec: Spec, outside: Sequence[Outside]) -> Iterator[Op]:
+    """The mountpoints on the root itself; others are on what CRIU mounts before."""
+    sources: dict[str, str | None] = {mount["destination"]: None for mount in spec.get("mounts", ())}
+    sources |= {each.path: each.place for each in outside}
+    tops: list[str] = []
+    for path in sorted(sources):
+        if path != "/" and not any(path.startswith(f"{top}/") for top in tops):
+            tops.append(path)
+            yield ops.target(path, sources[path], f"mount {path}")

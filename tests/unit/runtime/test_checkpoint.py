@@ -313,7 +313,7 @@ RESTORED = Restored(
     "/work",
     "/place",
     b"request",
-    (Outside("/srv", "/place/outside-0", 1, "mount /data"),),
+    (Outside("/srv", "/place/outside-0", 1, "/data"),),
     ("PATH=/bin",),
 )
 
@@ -346,6 +346,7 @@ def test_plan_makes_what_is_the_hosts_and_leaves_the_rest_to_criu() -> None:
         "mount",
         "bind",
         "root_overlay",
+        "target",
         "parent_death",
         "request",
         "restore",
