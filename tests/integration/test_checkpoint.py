@@ -9,6 +9,7 @@ import pytest
 
 from containerlib.errors import AlreadyExists, Conflict, NotFound
 from containerlib.runtime import connect, state
+from containerlib.runtime.checkpoint.protobuf import NUMBER, Field, Table, decode
 from containerlib.runtime.lifetime import Lifetime, restart_count, write_policy
 from containerlib.shim import read_exit
 from containerlib.spec.lifecycle import State
@@ -118,6 +119,13 @@ def test_dump_of_a_paused_container_leaves_it_paused(rack: Rack, counter: Bundle
     assert numbers(again)[0] in (seen[-1], seen[-1] + 1)
     counter.cgroup.thaw()
     until(lambda: len(numbers(counter)) > len(seen))
+
+
+def test_images_do_not_have_the_supervisor_in_them(counter: Bundled, tmp_path: Path) -> None:
+    images = checkpoint(counter, tmp_path / "images", leave_running=True)
+    thread: Table = {"death": Field(7, NUMBER), "nice": Field(4, NUMBER)}
+    core = decode({"thread": Field(5, thread)}, (images / "core-1.img").read_bytes()[12:])
+    assert core["thread"] == {"nice": 0}
 
 
 # ---- the restore ----

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -231,6 +232,38 @@ def test_criu_that_is_too_old_or_missing_is_refused_with_what_to_install(
     assert answer.status == 1
     assert "install criu 4.2 or later" in answer.stderr
     assert status_of(oci, "c1") == "running"
+
+
+def test_memory_comes_when_it_is_touched(ours: Command, bundle: Bundle, tmp_path: Path) -> None:
+    if not criu().features["lazy_pages"]:
+        pytest.skip("this kernel has no userfaultfd(2) that follows forks")
+    made = bundle("sh", "-c", "i=0; while :; do i=$((i+1)); echo $i >/dev/shm/count; sleep 0.02; done")
+    images, work = tmp_path / "images", tmp_path / "work"
+    work.mkdir()
+
+    def count() -> int:
+        return int(ours("exec", "c1", "cat", "/dev/shm/count").stdout.strip() or 0)
+
+    ours.detach(made, "c1").ok()
+    until(lambda: count() > 3)
+    seen = count()
+    ours("checkpoint", "--image-path", images, "c1").ok()
+    words = (
+        criu().path,
+        "lazy-pages",
+        "--images-dir",
+        str(images),
+        "--work-dir",
+        str(work),
+        "-o",
+        "lazy.log",
+    )
+    with subprocess.Popen(words) as pages:
+        until((work / "lazy-pages.socket").exists)
+        restore = ("restore", "-d", "-b", made, "--image-path", str(images), "--work-path", str(work))
+        ours.silently(*restore, "--lazy-pages", "c1").ok()
+        until(lambda: count() > seen + 3)
+        assert pages.wait(30.0) == 0
 
 
 # ---- with another runtime ----

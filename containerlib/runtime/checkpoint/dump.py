@@ -21,6 +21,7 @@ from containerlib.errors import AlreadyExists, Conflict, InvalidArgument, StageE
 from containerlib.runtime.checkpoint.criu import Conversation, Criu
 from containerlib.runtime.checkpoint.description import Description, FromOutside, write_description
 from containerlib.runtime.checkpoint.failures import explained, log_lines
+from containerlib.runtime.checkpoint.image import forget_parent
 from containerlib.runtime.checkpoint.mounts import external
 from containerlib.runtime.checkpoint.options import Options
 from containerlib.runtime.checkpoint.outside import names_of
@@ -89,6 +90,7 @@ def dump(
 
         def stands_still() -> None:
             _check_alive(pid, start_time)
+            forget_parent(images, _inner_pid(pid))
             write_description(images, description)
             if still is not None:
                 still()
@@ -221,6 +223,12 @@ def _stream(pid: int, fd: int) -> str:
         return os.readlink(f"/proc/{pid}/fd/{fd}")  # noqa: PTH115 - a str
     except FileNotFoundError:
         return ""
+
+
+def _inner_pid(pid: int) -> int:
+    """Its number in its own pid namespace. Spec: proc_pid_status(5), NSpid"""
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        return next((int(line.split()[-1]) for line in file if line.startswith("NSpid:")), pid)
 
 
 def _network(pid: int, options: Options) -> int | None:

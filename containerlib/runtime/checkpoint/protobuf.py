@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["FLAG", "NUMBER", "TEXT", "Field", "Table", "decode", "encode"]
+__all__ = ["FLAG", "NUMBER", "TEXT", "Field", "Table", "decode", "encode", "without"]
 
 NUMBER, FLAG, TEXT = "number", "flag", "text"
 """int32, uint32 and enums; bool; string."""
@@ -72,6 +72,22 @@ def decode(table: Table, data: bytes) -> dict[str, Any]:
         else:
             values[name] = read
     return values
+
+
+def without(data: bytes, path: tuple[int, ...]) -> bytes:
+    """A message without the field that is found by these numbers; all else as it is. Raises: InvalidArgument."""
+    kept = bytearray()
+    at = 0
+    while at < len(data):
+        begin = at
+        key, at = _read_number(data, at)
+        value, at = _read_value(data, at, key & 7)
+        if key >> 3 != path[0]:
+            kept += data[begin:at]
+        elif len(path) > 1:
+            inner = without(value, path[1:]) if isinstance(value, bytes) else b""
+            kept += _number(key) + _number(len(inner)) + inner
+    return bytes(kept)
 
 
 def _encode_field(field: Field, value: Any) -> bytes:

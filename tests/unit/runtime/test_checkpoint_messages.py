@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from containerlib.errors import InvalidArgument
+from containerlib.runtime.checkpoint.image import without_parent
 from containerlib.runtime.checkpoint.messages import (
     ACCEPTED,
     DUMP,
@@ -120,3 +122,35 @@ def test_answers_say_what_became_of_it() -> None:
         "lazy_pages": True,
         "pidfd_store": True,
     }
+
+
+# ---- what is taken out of an image ----
+
+SIGNAL = encode({"pdeath_sig": Field(7, NUMBER)}, {"pdeath_sig": 9})
+
+
+def image(message: bytes) -> bytes:
+    return struct.pack("<III", 0x54564319, 0x55053847, len(message)) + message
+
+
+@given(messages, messages)
+def test_image_loses_the_signal_of_its_parents_death_and_nothing_else(
+    outer: dict[str, Any], inner: dict[str, Any]
+) -> None:
+    around = encode(TABLE, outer)
+    core, thread = encode(TABLE, inner), encode(TABLE, inner) + SIGNAL
+    before, after = (
+        around + bytes([5 << 3 | 2]) + varint(len(each)) + each + around for each in (thread, core)
+    )
+    assert without_parent(image(before)) == image(after)
+    assert without_parent(image(after)) == image(after)
+
+
+def varint(value: int) -> bytes:
+    return encode({"n": Field(1, NUMBER)}, {"n": value})[1:]
+
+
+@pytest.mark.parametrize("data", [b"", b"x" * 12, image(b"\x08\x01") + b"x", image(b"\x08")])
+def test_what_is_no_image_of_a_process_is_refused(data: bytes) -> None:
+    with pytest.raises(InvalidArgument):
+        without_parent(data)
