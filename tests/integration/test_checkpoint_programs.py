@@ -16,6 +16,7 @@ import pytest
 from containerlib.errors import Conflict, NotFound, Unsupported
 from containerlib.networking.netlink import route
 from containerlib.networking.netlink.message import packed
+from containerlib.runtime import Stdio
 from containerlib.runtime.checkpoint import Options
 from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.late import Late, Memory
@@ -116,8 +117,6 @@ def test_terminal_is_the_new_supervisors(rack: Rack, tmp_path: Path) -> None:
 
 
 def test_standard_input_is_given_anew(rack: Rack, tmp_path: Path) -> None:
-    from containerlib.runtime import Stdio
-
     with _pipe() as (reading, _), _pipe() as (next_reading, next_writing):
         container = rack.create("cat", stdio=Stdio(stdin=reading))
         images = checkpoint(container, tmp_path / "images")
@@ -125,6 +124,16 @@ def test_standard_input_is_given_anew(rack: Rack, tmp_path: Path) -> None:
         os.write(next_writing, b"from the other end\n")
         again = restore(rack, container, images, stdio=Stdio(stdin=next_reading))
         until(lambda: log_of(again) == b"from the other end\n")
+
+
+def test_program_that_ends_when_it_goes_on_is_heard_of(rack: Rack, tmp_path: Path) -> None:
+    with _pipe() as (reading, _):
+        container = rack.create("sh", "-c", "cat; exit 7", stdio=Stdio(stdin=reading))
+        images = checkpoint(container, tmp_path / "images")
+        container.finish()
+    for number in range(5):
+        again = restore(rack, container, images, name=f"again-{number}")  # whose standard input is at its end
+        assert again.finish().status.exit_code == 7
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ import pytest
 from rig.bundles import until
 from rig.checkpoints import PROGRAM, criu
 from rig.engines import Podman
-from rig.oci import SCRIPT, Bundle, Command, groups_left, status_of
+from rig.oci import SCRIPT, Bundle, Command, group_of, groups_left, status_of
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers, and CRIU dumps them")
 
@@ -232,6 +232,26 @@ def test_criu_that_is_too_old_or_missing_is_refused_with_what_to_install(
     assert answer.status == 1
     assert "install criu 4.2 or later" in answer.stderr
     assert status_of(oci, "c1") == "running"
+
+
+@pytest.mark.parametrize("mode", ["ignore", "none", "props", "soft", "full"])
+def test_restored_container_is_in_its_own_groups_whatever_criu_does_about_them(
+    ours: Command, bundle: Bundle, tmp_path: Path, mode: str
+) -> None:
+    made, images = bundle("sleep", "60"), tmp_path / "images"
+    flags = ("--manage-cgroups-mode", mode, "--image-path", str(images))
+    ours.detach(made, "c1").ok()
+    ours("checkpoint", *flags, "c1").ok()
+    other = Path(shutil.copytree(made, tmp_path / "other"))
+    config = (other / "config.json").read_text().replace("/containerlib-oci-", "/containerlib-oci-other-")
+    (other / "config.json").write_text(config)
+    ours.silently("restore", "-d", "-b", str(other), *flags, "c1").ok()
+    paths = ours("exec", "c1", "cat", "/proc/1/cgroup").text
+    assert group_of(str(other)) in paths
+    assert group_of(made) not in paths
+    assert not groups_left(made)
+    ours("delete", "--force", "c1").ok()
+    assert not groups_left(str(other))
 
 
 def test_memory_comes_when_it_is_touched(ours: Command, bundle: Bundle, tmp_path: Path) -> None:

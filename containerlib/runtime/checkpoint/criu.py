@@ -59,15 +59,20 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Criu:
-    """A program that answers as CRIU does; `version` and `features` were asked for when it was found."""
+    """A program that answers as CRIU does, of that version. What the kernel has for it is asked when it is needed."""
 
-    def __init__(self, path: str, version: tuple[int, int, int], features: Mapping[str, bool]) -> None:
+    def __init__(self, path: str, version: tuple[int, int, int]) -> None:
         self.path = path
         self.version = version
-        self.features = features
 
     def __repr__(self) -> str:
         return f"<Criu {_dotted(self.version)} at {self.path!r}>"
+
+    @functools.cached_property
+    def features(self) -> Mapping[str, bool]:
+        """ "mem_track", "lazy_pages" and "pidfd_store". Raises: Unsupported where it cannot look."""
+        wanted = dict.fromkeys(("mem_track", "lazy_pages", "pidfd_store"), True)
+        return _ask(self.path, request(FEATURE_CHECK, features=wanted)).features
 
     def require(self, feature: str, purpose: str) -> None:
         """Raises: Unsupported where this kernel, or CRIU itself, has not that feature."""
@@ -97,8 +102,7 @@ def find_criu(program: str = "criu") -> Criu:
             f"checkpoints need CRIU {_dotted(LEAST)}, and {path} is {_dotted(version)}: older ones cannot dump "
             f"processes and their sockets on kernels of today; {_HOW}"
         )
-    wanted = dict.fromkeys(("mem_track", "lazy_pages", "pidfd_store"), True)
-    return Criu(path, version, _ask(path, request(FEATURE_CHECK, features=wanted)).features)
+    return Criu(path, version)
 
 
 def _ask(path: str, question: bytes) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from containerlib.errors import StageError
+from containerlib.errors import StageError, Unsupported
 from containerlib.runtime import launch
 from containerlib.runtime.checkpoint.criu import Criu
 from containerlib.runtime.checkpoint.description import Description, read_description
@@ -72,12 +72,14 @@ def restore(
     )
     for path in (place, nothing):
         os.makedirs(path, 0o700, exist_ok=True)  # noqa: PTH103 - a str
+    namespaces = namespaces_of(spec.get("linux", {})).kinds
     request = restore_request(
         options,
         root=os.path.join(bundle, spec.get("root", {}).get("path", "rootfs")),
         sources={name: each.place for name, each in outside.items()},
         streams=_streams(description, spec, stdio, supervised=words.get("log", True) is not None),
-        network="network" in namespaces_of(spec.get("linux", {})).kinds and options.network != "empty",
+        network="network" in namespaces and options.network != "empty",
+        cgroup_roots=_roots(options, cgroup, is_private="cgroup" in namespaces),
     )
     restored = Restored(
         criu.path,
@@ -116,6 +118,32 @@ def _groups(cgroup: ContainerCgroup | None) -> Mapping[str, str]:
         return {}
     groups = launch.groups_of(cgroup)
     return {"": groups.directories[0]} if groups.hierarchies is None else groups.hierarchies
+
+
+def _roots(
+    options: Options, cgroup: ContainerCgroup | None, *, is_private: bool
+) -> list[tuple[str | None, str]]:
+    """By controller, where CRIU puts the groups that it makes: below the container's, or where this process is.
+
+    Raises: Unsupported.
+    """
+    if options.cgroups == "ignore":
+        return []
+    if is_private:
+        raise Unsupported(
+            "a container with a cgroup namespace has its own groups alone: leave CRIU's mode of cgroups at ignore"
+        )
+    groups = {} if cgroup is None else launch.groups_of(cgroup).hierarchies
+    if cgroup is not None and groups is None:
+        return [(None, cgroup.path)]
+    own = {name for names in groups or () for name in names.split(",")}
+    with open("/proc/self/cgroup", encoding="utf-8") as file:
+        lines = [line.rstrip("\n").split(":", 2) for line in file]
+    return [
+        (names, cgroup.path if cgroup is not None and own & set(names.split(",")) else path)
+        for _, names, path in lines
+        if names
+    ]
 
 
 def _streams(
