@@ -41,7 +41,20 @@ TEST_PACKAGES = [
 ]  # fmt: skip
 SANITIZED = [
     f"tests/integration/test_{name}.py"
-    for name in ("runtime", "run", "exec", "attach", "lifecycle", "logs", "owner", "names", "connecting")
+    for name in (
+        "runtime",
+        "run",
+        "exec",
+        "attach",
+        "lifecycle",
+        "logs",
+        "owner",
+        "names",
+        "connecting",
+        "checkpoint",
+        "checkpoint_programs",
+        "checkpoint_faults",
+    )
 ]
 VM_PACKAGES = ["busybox-static", "dbus", "kmod", "qemu-system-x86", "systemd", "xfsprogs", "xz-utils"]
 
@@ -68,7 +81,7 @@ def native(session: nox.Session) -> None:
     debian_packages(session, TEST_PACKAGES)
     session.install(".[tests]", "--config-settings=cmake.define.CONTAINERLIB_SANITIZE=ON")
     targets = session.posargs or ["tests/native", "tests/security", *SANITIZED]
-    session.run("pytest", "--no-cov", "--timeout=60", *targets, env=INSTALLED)
+    session.run("pytest", "--no-cov", "--timeout=60", *targets, env={**INSTALLED, **criu(session)})
 
 
 @nox.session

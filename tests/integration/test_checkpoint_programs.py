@@ -128,12 +128,12 @@ def test_standard_input_is_given_anew(rack: Rack, tmp_path: Path) -> None:
 
 def test_program_that_ends_when_it_goes_on_is_heard_of(rack: Rack, tmp_path: Path) -> None:
     with _pipe() as (reading, _):
-        container = rack.create("sh", "-c", "cat; exit 7", stdio=Stdio(stdin=reading))
+        container = rack.create("cat", stdio=Stdio(stdin=reading))
         images = checkpoint(container, tmp_path / "images")
         container.finish()
     for number in range(5):
         again = restore(rack, container, images, name=f"again-{number}")  # whose standard input is at its end
-        assert again.finish().status.exit_code == 7
+        assert again.finish().status.exit_code == 0
 
 
 @contextlib.contextmanager
