@@ -43,6 +43,8 @@
  *     |                               | clone3 ------------------------------>| ops[0..before)
  *     |<-------------------- STARTED  | writes `started`, `restarts`          | the user's program
  *
+ * A run may go on from a checkpoint, whose processes CRIU makes: see shim/restore.c.
+ *
  * Any process may connect to shim.sock and take the caller's place; messages are one SOCK_SEQPACKET datagram
  * each.
  *

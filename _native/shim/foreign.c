@@ -148,6 +148,7 @@ static int make_process(struct shim *shim, const struct clib_op *op, const int c
 }
 
 void foreign_dismiss(struct shim *shim) {
+    guard_dismiss(shim);
     /* what a command that failed left dying would keep the groups busy for as long as nobody reaps it */
     for (int round = 0; round < LAST_ROUNDS && reap_others(shim, 0, NULL) != -ECHILD; round++)
         pause_briefly();

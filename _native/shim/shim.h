@@ -298,7 +298,7 @@ void after_remove(const struct shim *shim);
 void foreign_launch(struct shim *shim, const int child[3]);
 /* a RUNTIME without stdio, run to its end: 0, -errno, or how it ended, as program.h has it */
 int foreign_command(struct shim *shim, const struct clib_op *op);
-/* reaps what a command that failed has left */
+/* dismisses the guard, and reaps what is left */
 void foreign_dismiss(struct shim *shim);
 /* back to the host's mounts: what is mounted in the directory, in a namespace that this process is in, cannot
  * be removed */

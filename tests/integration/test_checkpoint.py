@@ -121,6 +121,17 @@ def test_dump_of_a_paused_container_leaves_it_paused(rack: Rack, counter: Bundle
     until(lambda: len(numbers(counter)) > len(seen))
 
 
+def test_process_that_was_executed_from_outside_is_left_out(
+    rack: Rack, counter: Bundled, tmp_path: Path
+) -> None:
+    with counter.execute("sleep", "60") as other:
+        images = checkpoint(counter, tmp_path / "images", leave_running=True)
+        assert other.poll() is None
+        again = restore(rack, counter, images)
+        assert b"sleep\x0060" not in again.output("sh", "-c", "cat /proc/[0-9]*/cmdline").stdout
+        other.abandon()
+
+
 def test_images_do_not_have_the_supervisor_in_them(counter: Bundled, tmp_path: Path) -> None:
     images = checkpoint(counter, tmp_path / "images", leave_running=True)
     thread: Table = {"death": Field(7, NUMBER), "nice": Field(4, NUMBER)}

@@ -25,6 +25,7 @@ Spec: criu.org/RPC, criu.org/Action_scripts
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
@@ -70,7 +71,7 @@ class Criu:
 
     @functools.cached_property
     def features(self) -> Mapping[str, bool]:
-        """ "mem_track", "lazy_pages" and "pidfd_store". Raises: Unsupported where it cannot look."""
+        """`mem_track`, `lazy_pages` and `pidfd_store`. Raises: Unsupported where it cannot look."""
         wanted = dict.fromkeys(("mem_track", "lazy_pages", "pidfd_store"), True)
         return _ask(self.path, request(FEATURE_CHECK, features=wanted)).features
 
@@ -157,24 +158,27 @@ class Conversation:
         """Sends a request."""
         self._send(data)
 
-    def finish(self, when: Mapping[str, Callable[[], object]] = {}) -> Answer:
+    def finish(self, when: Mapping[str, Callable[[], object] | None] = {}) -> Answer:
         """What the request came to. `when`: what is done at a point, while CRIU waits, and what fails refuses it.
 
         Raises: Unavailable where it ends without an answer; what a part of `when` raises, when CRIU has undone all.
         """
-        failure: BaseException | None = None
-        while True:
-            answer = self._receive()
-            if answer.kind != NOTIFY:
-                if failure is not None:
-                    raise failure
-                return answer
+        while (answer := self._receive()).kind == NOTIFY:
             try:
-                if answer.script in when:
-                    when[answer.script]()
-            except BaseException as error:
-                failure = error
-            self._send(ACCEPTED if failure is None else REFUSED)
+                if (part := when.get(answer.script)) is not None:
+                    part()
+            except BaseException:
+                self._refuse()
+                raise
+            self._send(ACCEPTED)
+        return answer
+
+    def _refuse(self) -> None:
+        """Tells it so, and hears until it has undone all."""
+        with contextlib.suppress(Unavailable):
+            self._send(REFUSED)
+            while self._receive().kind == NOTIFY:
+                self._send(REFUSED)
 
     def _send(self, data: bytes) -> None:
         try:

@@ -97,7 +97,7 @@ def dump(
             if not options.leave_running:
                 _announce_end(directory)
 
-        points = {"status-ready": ready or _nothing} | ({} if pre else {"post-dump": stands_still})
+        points = {"status-ready": ready, "post-dump": None if pre else stands_still}
         with Conversation(criu) as conversation:
             conversation.ask(asked)
             answer = conversation.finish(points)
@@ -105,10 +105,6 @@ def dump(
             raise _failure(directory, answer, work or images)
         made.keep()
     return description
-
-
-def _nothing() -> None:
-    pass
 
 
 def _failure(directory: str, answer: Answer, work: str) -> Error:

@@ -7,7 +7,7 @@ import os
 from containerlib.errors import StageError, Unsupported
 from containerlib.runtime import launch
 from containerlib.runtime.checkpoint.criu import Criu
-from containerlib.runtime.checkpoint.description import Description, read_description
+from containerlib.runtime.checkpoint.description import read_description
 from containerlib.runtime.checkpoint.failures import explained, log_lines
 from containerlib.runtime.checkpoint.options import Options
 from containerlib.runtime.checkpoint.outside import sources_of
@@ -15,6 +15,7 @@ from containerlib.runtime.checkpoint.requests import RESTORE_LOG, restore_reques
 from containerlib.runtime.plan.late import NOTHING, Late
 from containerlib.runtime.plan.namespaces import namespaces_of
 from containerlib.runtime.plan.restored import Restored
+from containerlib.spec.values import frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,36 +61,12 @@ def restore(
     options.check()
     if options.lazy_pages:
         criu.require("lazy_pages", "memory that comes when it is touched")
-    description = read_description(images, spec)
-    place, nothing, work = f"{directory}/{_PLACE}", f"{directory}/{_NOTHING}", work or directory
-    outside = sources_of(
-        description,
-        spec,
-        groups=_groups(cgroup),
-        place=place,
-        nothing=nothing,
-        images=[at for at, _ in mounted],
-    )
-    for path in (place, nothing):
+    work = work or directory
+    asked = _Asked(options, spec, cgroup, _given(spec, stdio, supervised=words.get("log", True) is not None))
+    places = [at for at, _ in mounted]
+    restored = _restored(criu, images, bundle, asked, directory=directory, work=work, mounted=places)
+    for path in (restored.place, f"{directory}/{_NOTHING}"):
         os.makedirs(path, 0o700, exist_ok=True)  # noqa: PTH103 - a str
-    namespaces = namespaces_of(spec.get("linux", {})).kinds
-    request = restore_request(
-        options,
-        root=os.path.join(bundle, spec.get("root", {}).get("path", "rootfs")),
-        sources={name: each.place for name, each in outside.items()},
-        streams=_streams(description, spec, stdio, supervised=words.get("log", True) is not None),
-        network="network" in namespaces and options.network != "empty",
-        cgroup_roots=_roots(options, cgroup, is_private="cgroup" in namespaces),
-    )
-    restored = Restored(
-        criu.path,
-        os.path.abspath(images),  # noqa: PTH100
-        os.path.abspath(work),  # noqa: PTH100
-        place,
-        request,
-        tuple(outside.values()),
-        tuple(f"{name}={os.environ[name]}" for name in _PASSED_ON if name in os.environ),
-    )
     try:
         return launch.create(
             bundle,
@@ -110,6 +87,53 @@ def restore(
         log = log_lines(work, RESTORE_LOG)
         where = f"{work}/{RESTORE_LOG}"
         raise explained("restore", error.errno or 0, log, subject=images, where=where) from error
+
+
+@frozen
+class _Asked:
+    """What a restored container is to be. `streams`: which of the three it is given."""
+
+    options: Options
+    spec: Spec
+    cgroup: ContainerCgroup | None
+    streams: Sequence[bool]
+
+
+def _restored(
+    criu: Criu,
+    images: str,
+    bundle: str,
+    asked: _Asked,
+    *,
+    directory: str,
+    work: str,
+    mounted: Sequence[str],
+) -> Restored:
+    """Raises: NotFound, InvalidArgument and Unsupported for the checkpoint."""
+    spec, options = asked.spec, asked.options
+    description = read_description(images, spec)
+    place = f"{directory}/{_PLACE}"
+    outside = sources_of(
+        description,
+        spec,
+        groups=_groups(asked.cgroup),
+        place=place,
+        nothing=f"{directory}/{_NOTHING}",
+        images=mounted,
+    )
+    namespaces = namespaces_of(spec.get("linux", {})).kinds
+    pairs = zip(description.streams, asked.streams, strict=False)
+    request = restore_request(
+        options,
+        root=os.path.join(bundle, spec.get("root", {}).get("path", "rootfs")),
+        sources={name: each.place for name, each in outside.items()},
+        streams=[name if given and name.startswith("pipe:") else None for name, given in pairs],
+        network="network" in namespaces and options.network != "empty",
+        cgroup_roots=_roots(options, asked.cgroup, is_private="cgroup" in namespaces),
+    )
+    env = tuple(f"{name}={os.environ[name]}" for name in _PASSED_ON if name in os.environ)
+    images, work = os.path.abspath(images), os.path.abspath(work)  # noqa: PTH100
+    return Restored(criu.path, images, work, place, request, tuple(outside.values()), env)
 
 
 def _groups(cgroup: ContainerCgroup | None) -> Mapping[str, str]:
@@ -146,16 +170,9 @@ def _roots(
     ]
 
 
-def _streams(
-    description: Description, spec: Spec, stdio: Stdio | None, *, supervised: bool
-) -> list[str | None]:
-    """What of its streams were pipes, and are given again."""
+def _given(spec: Spec, stdio: Stdio | None, *, supervised: bool) -> Sequence[bool]:
+    """Of the program's three streams; a supervisor gives it the pipes that go to the log."""
     if spec["process"].get("terminal"):
-        return []
-    given = [
-        stdio is not None and stdio.stdin is not None,
-        supervised or (stdio is not None and stdio.stdout is not None),
-        supervised or (stdio is not None and stdio.stderr is not None),
-    ]
-    pairs = zip(description.streams, given, strict=False)
-    return [name if is_given and name.startswith("pipe:") else None for name, is_given in pairs]
+        return ()
+    own = (None, None, None) if stdio is None else (stdio.stdin, stdio.stdout, stdio.stderr)
+    return (own[0] is not None, supervised or own[1] is not None, supervised or own[2] is not None)
