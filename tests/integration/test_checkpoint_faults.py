@@ -59,6 +59,20 @@ def test_criu_that_is_missing_is_unsupported_with_what_to_install() -> None:
         find_criu("no-such-criu")
 
 
+@pytest.mark.parametrize(("version", "words"), [((3, 17, 0), "3.17"), ((4, 1, 1), "4.1.1")])
+def test_criu_that_is_too_old_is_unsupported_with_what_is_needed(
+    tmp_path: Path, version: tuple[int, int, int], words: str
+) -> None:
+    major, minor, sublevel = version
+    answer = bytes([8, 10, 16, 1, 82, 6, 8, major, 16, minor, 32, sublevel])
+    lines = ("import os, sys", "fd = int(sys.argv[2])", "os.read(fd, 99)", f"os.write(fd, {answer})", "")
+    program = tmp_path / "criu"
+    program.write_text("\n".join((f"#!{sys.executable}", *lines)))
+    program.chmod(0o755)
+    with pytest.raises(Unsupported, match=rf"need CRIU 4\.2, and .*/criu is {re.escape(words)}:"):
+        find_criu(str(program))
+
+
 def test_program_that_is_no_criu_is_unsupported() -> None:
     with pytest.raises(Unsupported, match="is no CRIU"):
         find_criu("true")
