@@ -34,7 +34,7 @@ from containerlib.spec.image import Manifest
 from containerlib.spec.image_config import ImageConfig
 from containerlib.spec.platform import Wanted
 from containerlib.spec.reference import Reference
-from containerlib.store import ImageRow, Store
+from containerlib.store import ImageRow, Origin, Store
 
 if TYPE_CHECKING:
     import httpx
@@ -109,6 +109,7 @@ class ImageStore:
         connected = self._connect(parsed.registry, auth, foreign_layers=foreign_layers)
         with connected as registry, Cleanup(self._root):
             image_id = pull(self._root, registry, parsed, request, report=one_at_a_time(progress))
+        self._table.set_origin(image_id, "pulled")
         return self._noted("pull", image_id, str(parsed))
 
     def load(
@@ -213,6 +214,10 @@ class ImageStore:
             )
         return self._noted("build" if base else "import", image_id)
 
+    def origin(self, image_id: str) -> Origin:
+        """Where it came from."""
+        return self._table.origin(image_id)
+
     def squash(
         self,
         name_or_id: str,
@@ -253,7 +258,9 @@ class ImageStore:
 
         Raises: NotFound.
         """
-        return self._root.snapshots.layers(self._row(image_id).chain, kind)
+        row = self._row(image_id)
+        layers = self._root.snapshots.layers(row.chain, kind)
+        return layers[1:] if self._config(row.id).is_checkpoint else layers
 
     def tag(self, image: str, reference: str) -> ImageRecord:
         """Gives the image another name; an image that had it keeps its other names.
@@ -380,14 +387,16 @@ class ImageStore:
         self._events.note(image_event(action, row.id, name, self._config))
 
     def _record(self, row: ImageRow) -> ImageRecord:
+        config, layers = self._config(row.id), self._root.snapshots.layers(row.chain, row.snapshot_kind)
         return ImageRecord(
             id=row.id,
             references=row.references,
-            config=self._config(row.id),
+            config=config,
             size_bytes=row.size_bytes,
             created_at=datetime.fromtimestamp(row.created_at, UTC),
-            layers=self._root.snapshots.layers(row.chain, row.snapshot_kind),
+            layers=layers[1:] if config.is_checkpoint else layers,
             digest=row.manifest_digest,
+            processes=layers[0] if config.is_checkpoint else None,
         )
 
     def _read_config(self, image_id: str) -> ImageConfig:

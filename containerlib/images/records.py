@@ -31,6 +31,8 @@ class ImageRecord:
     created_at: datetime
     layers: tuple[Layer, ...] = field(repr=False)
     digest: str = field(default="", repr=False)
+    processes: Layer | None = field(default=None, repr=False)
+    """Of a checkpoint what goes on from it; it is none of `layers`."""
 
 
 @frozen

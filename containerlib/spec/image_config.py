@@ -17,8 +17,10 @@ from containerlib.spec.digest import Digest
 from containerlib.spec.document import Document
 from containerlib.spec.platform import Platform
 
-__all__ = ["Healthcheck", "History", "ImageConfig", "chain_ids"]
+__all__ = ["CHECKPOINT", "Healthcheck", "History", "ImageConfig", "chain_ids"]
 
+CHECKPOINT = "io.github.containerlib.checkpoint"
+"""A label: the top layer is a container's processes, and no part of the root file system."""
 _MAX_ID = 2**31 - 1
 _NUMBER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _NANOSECONDS = 1_000_000_000
@@ -127,6 +129,11 @@ class ImageConfig:
     diff_ids: tuple[str, ...] = ()
     history: tuple[History, ...] = ()
     raw: bytes = field(default=b"", repr=False)
+
+    @property
+    def is_checkpoint(self) -> bool:
+        """Whether the top layer is a container's processes."""
+        return CHECKPOINT in dict(self.labels)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> ImageConfig:

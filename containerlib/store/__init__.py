@@ -20,7 +20,7 @@ from containerlib.store.containers import ContainerRecord, ContainerTable
 from containerlib.store.database import Database
 from containerlib.store.events import EventRow, EventTable
 from containerlib.store.ids import IdTable
-from containerlib.store.images import Content, ImageRow, ImageTable, IndexRow, Kind
+from containerlib.store.images import Content, ImageRow, ImageTable, IndexRow, Kind, Origin
 from containerlib.store.networks import EndpointRecord, NetworkRecord, NetworkTable
 from containerlib.store.volumes import VolumeRecord, VolumeTable
 
@@ -40,6 +40,7 @@ __all__ = [
     "Kind",
     "NetworkRecord",
     "NetworkTable",
+    "Origin",
     "Store",
     "VolumeRecord",
     "VolumeTable",

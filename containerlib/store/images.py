@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from attrs import frozen
 
@@ -12,9 +12,11 @@ from containerlib.store.database import Database
 if TYPE_CHECKING:
     from containerlib.spec.layer import LayerKind
 
-__all__ = ["Content", "ImageRow", "ImageTable", "IndexRow", "Kind"]
+__all__ = ["Content", "ImageRow", "ImageTable", "IndexRow", "Kind", "Origin"]
 
 Kind = Literal["blob", "snapshot"]
+Origin = Literal["pulled", "loaded", "made"]
+"""By a reference, as an archive, or from what was here."""
 Content = tuple[Kind, str]
 """A blob and its digest, or a snapshot and its chain id."""
 
@@ -62,9 +64,20 @@ class ImageTable:
         self._database = database
         self.transaction = database.transaction
 
-    def put(self, row: ImageRow, contents: Iterable[Content], *, below: Iterable[str] = ()) -> None:
-        """Adds the image, or replaces what it consists of; its references stay. `below`: the blobs of its index."""
+    def put(
+        self,
+        row: ImageRow,
+        contents: Iterable[Content],
+        *,
+        below: Iterable[str] = (),
+        origin: Origin = "pulled",
+    ) -> None:
+        """Adds the image, or replaces what it consists of; its references stay. `below`: the blobs of its index.
+
+        `origin`: an archive says nothing of one that was here before.
+        """
         with self.transaction() as cursor:
+            is_known = origin == "loaded" and self.has(row.id)
             cursor.execute(
                 """INSERT INTO images VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (id) DO UPDATE SET
                     manifest_digest = excluded.manifest_digest,
@@ -96,6 +109,20 @@ class ImageTable:
                     "INSERT OR IGNORE INTO index_contents VALUES (?,?)",
                     [(row.index.digest, key) for key in below],
                 )
+            if not is_known:
+                self.set_origin(row.id, origin)
+
+    def origin(self, image_id: str) -> Origin:
+        """Where it came from."""
+        rows = self._database.query("SELECT origin FROM image_origins WHERE image_id = ?", (image_id,))
+        return cast(Origin, rows[0][0]) if rows else "pulled"
+
+    def set_origin(self, image_id: str, origin: Origin) -> None:
+        """One that was made here stays that."""
+        with self.transaction() as cursor:
+            cursor.execute("DELETE FROM image_origins WHERE image_id = ? AND origin != 'made'", (image_id,))
+            if origin != "pulled":
+                cursor.execute("INSERT OR REPLACE INTO image_origins VALUES (?,?)", (image_id, origin))
 
     def contents(self, image_id: str) -> tuple[Content, ...]:
         """What the image, and the indexes that it and its names have, keep from collection."""

@@ -169,4 +169,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (container_id, network_id)
         ) WITHOUT ROWID""",
     ),
+    (
+        # Where an image came from that no registry was asked for: "loaded" from an archive, whoever made that, or
+        # "made" here.
+        """CREATE TABLE image_origins (
+            image_id TEXT PRIMARY KEY REFERENCES images(id) ON DELETE CASCADE,
+            origin TEXT NOT NULL
+        ) WITHOUT ROWID""",
+    ),
 )

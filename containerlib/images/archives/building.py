@@ -15,7 +15,7 @@ from attrs import frozen
 
 from containerlib.errors import Conflict, InvalidArgument
 from containerlib.images.archives.compression import compressed, media_type
-from containerlib.images.archives.configs import ConfigChanges, History, child_config
+from containerlib.images.archives.configs import ConfigChanges, History, child_config, without_processes
 from containerlib.images.archives.layer import layer_entries, layer_tar
 from containerlib.images.content.ingest import Ingest
 from containerlib.images.records import Progress
@@ -54,7 +54,9 @@ class Base:
             Descriptor(_OCI.get(layer.media_type, layer.media_type), layer.digest, layer.size)
             for layer in manifest.layers
         )
-        return cls(config.to_bytes(), layers, tuple(Digest.parse(text) for text in config.diff_ids))
+        diff_ids = tuple(Digest.parse(text) for text in config.diff_ids)
+        count = len(layers) - config.is_checkpoint
+        return cls(without_processes(config.to_bytes()), layers[:count], diff_ids[:count])
 
 
 @frozen
@@ -96,7 +98,8 @@ def add_layers(
             config = child_config(config, diff_ids, new.history, last, keep_history=keep_history)
         document = Descriptor(MediaType.CONFIG, Digest.of(config), len(config))
         manifest = Manifest(document, tuple(described), annotations=annotations)
-        return assemble(root, manifest, _Made(paths, config), references=references, report=report)
+        source = _Made(paths, config)
+        return assemble(root, manifest, source, references=references, report=report, origin="made")
 
 
 def _unlink(path: str) -> None:
@@ -120,7 +123,7 @@ def squash(
     with MergedTree(layers) as tree:
         return add_layers(
             root,
-            Base(config.to_bytes()),
+            Base(without_processes(config.to_bytes())),
             [NewLayer(layer_tar(layer_entries(tree.walk())), history, compression)],
             changes=ConfigChanges(),
             keep_history=False,

@@ -13,9 +13,10 @@ from typing import Any
 from attrs import frozen
 
 from containerlib.spec.digest import Digest
+from containerlib.spec.image_config import CHECKPOINT
 from containerlib.spec.platform import Platform
 
-__all__ = ["ConfigChanges", "History", "child_config"]
+__all__ = ["ConfigChanges", "History", "child_config", "without_processes"]
 
 _OF_ITS_MAKER = ("container", "container_config", "id", "parent", "docker_version", "throwaway", "Size")
 """What Docker notes of the container that an image was committed from."""
@@ -84,6 +85,15 @@ def child_config(
     value["rootfs"] = {"type": "layers", "diff_ids": [str(diff_id) for diff_id in diff_ids]}
     before = (value.get("history") or []) if keep_history else []
     value["history"] = [*before, history.to_json()]
+    return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
+
+
+def without_processes(config: bytes) -> bytes:
+    """That of a checkpoint without the word that it is one: for what is made of its files alone."""
+    value: dict[str, Any] = json.loads(config)
+    labels = (value.get("config") or {}).get("Labels") or {}
+    if labels.pop(CHECKPOINT, None) is None:
+        return config
     return json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
 
 

@@ -117,7 +117,15 @@ def load(
         source = _BundleSource(files, image.places)
         references = tuple(dict.fromkeys(str(Reference.parse(name)) for name in image.names))
         ids.append(
-            assemble(root, image.manifest, source, references=references, report=report, index=image.index)
+            assemble(
+                root,
+                image.manifest,
+                source,
+                references=references,
+                report=report,
+                index=image.index,
+                origin="loaded",
+            )
         )
     return ids
 

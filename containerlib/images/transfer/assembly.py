@@ -33,7 +33,7 @@ from containerlib.spec.digest import Digest
 from containerlib.spec.document import MAX_DOCUMENT
 from containerlib.spec.image import Descriptor, ImageConfig, Manifest, MediaType
 from containerlib.spec.layer import MAX_LAYERS
-from containerlib.store import Content, ImageRow, IndexRow
+from containerlib.store import Content, ImageRow, IndexRow, Origin
 
 if TYPE_CHECKING:
     from containerlib.spec.layer import LayerKind
@@ -55,12 +55,13 @@ def assemble(
     resolved: str = "",
     index: Tree | None = None,
     check: Callable[[ImageConfig], None] | None = None,
+    origin: Origin = "pulled",
 ) -> str:
     """Fetches, unpacks and records the image under `references`; returns its id. Blocks.
 
     `index` is what the manifest is a part of, to be kept with all that it names. `resolved` is what made it the
     references' image, for a pull to hold against what a registry says next time. `check` sees the config before any
-    layer is fetched, and may raise.
+    layer is fetched, and may raise. `origin`: as of the table.
 
     Whatever it raises, nothing of it is left; blobs and snapshots that were here before are not made again.
     """
@@ -81,7 +82,7 @@ def assemble(
                 transfers.adopt()
                 drafts.adopt()
                 row = _row(root, manifest, chain, kind=drafts.kind, index=index)
-                root.table.put(row, contents, below=below)
+                root.table.put(row, contents, below=below, origin=origin)
                 for reference in references:
                     root.table.refer(reference, row.id, resolved=resolved, index=row.index)
                 root.write_index()
