@@ -27,6 +27,19 @@ int clib_mount_detached(const char *type, const char *source) {
     return mounted < 0 ? -errno : mounted;
 }
 
+int clib_mount_memory(void) {
+    cleanup_close int context = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+    if (context < 0)
+        return -errno;
+    syscall(SYS_fsconfig, context, FSCONFIG_SET_FLAG, "noswap", NULL, 0);
+    if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "mode", "0700", 0) ||
+        syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+        return -errno;
+    int mounted = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC,
+                               MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    return mounted < 0 ? -errno : mounted;
+}
+
 int clib_loop_attach(const char *path, char device[32]) {
     cleanup_close int file = open(path, O_RDONLY | O_CLOEXEC);
     cleanup_close int control = file < 0 ? -1 : open("/dev/loop-control", O_RDWR | O_CLOEXEC);

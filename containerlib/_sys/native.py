@@ -212,6 +212,11 @@ def filesystem_known(kind: str) -> bool:
     return True
 
 
+def mount_memory() -> int:
+    """A tmpfs that is attached nowhere: it is gone with its last descriptor. Raises: OSError."""
+    return _checked(lib.clib_mount_memory())
+
+
 def exchange(one: str, other: str) -> None:
     """Gives each of two paths what the other has, in one step. Raises: OSError."""
     _checked(lib.clib_exchange(os.fsencode(one), os.fsencode(other)), one)

@@ -33,6 +33,15 @@ def _image(self: Container, made: BlockingImage) -> Image:
     return Image(self.engine, made)
 
 
+def _copies(self: Container, made: list[BlockingContainer]) -> list[Container]:
+    return [Container(self.engine, each) for each in made]
+
+
+def _discard_all(made: list[BlockingContainer]) -> None:
+    for each in made:
+        discard(each)
+
+
 class Container(ContainerHandle["Engine"]):
     """A container, whatever its state: `containerlib.Container`, whose verbs are awaited.
 
@@ -63,6 +72,8 @@ class Container(ContainerHandle["Engine"]):
     spawn = handed(BlockingContainer.spawn, process, BlockingProcess.close)
     attach = handed(BlockingContainer.attach, process, BlockingProcess.close)
     commit = handed(BlockingContainer.commit, _image)
+    checkpoint = handed(BlockingContainer.checkpoint, _image)
+    fork = handed(BlockingContainer.fork, _copies, _discard_all)
 
     @overload
     async def wait(

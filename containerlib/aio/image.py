@@ -17,7 +17,9 @@ from containerlib.fluent.image import ImageCollection as BlockingCollection
 from containerlib.fluent.image import ImageRecipe as BlockingRecipe
 
 if TYPE_CHECKING:
+    from containerlib.aio.container import Container
     from containerlib.aio.engine import Engine
+    from containerlib.fluent.container import Container as BlockingContainer
     from containerlib.images import ImageRecord, Progress
     from containerlib.images.archives.streams import Source, Target
     from containerlib.spec.auth import Auth, Credentials
@@ -31,6 +33,18 @@ _OnProgress = Callable[["Progress"], None]
 
 def _image(self: Image | ImageCollection, made: BlockingImage) -> Image:
     return Image(self.engine, made)
+
+
+def _container(self: Image, made: BlockingContainer) -> Container:
+    from containerlib.aio.container import Container  # noqa: PLC0415 - which knows images
+
+    return Container(self.engine, made)
+
+
+def _discard(made: BlockingContainer) -> None:
+    from containerlib.aio.container import discard  # noqa: PLC0415 - as above
+
+    discard(made)
 
 
 @frozen
@@ -87,6 +101,7 @@ class Image:
     remove = threaded(BlockingImage.remove)
     tag = handed(BlockingImage.tag, _image)
     squash = handed(BlockingImage.squash, _image)
+    restore = handed(BlockingImage.restore, _container, _discard)
 
     @property
     def record(self) -> ImageRecord:

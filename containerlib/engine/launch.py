@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, cast
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from containerlib.runtime.plan.late import Late
     from containerlib.spec.runtime import Mount, Spec
 
-__all__ = ["Order", "launch"]
+__all__ = ["Order", "claimed", "fill_directory", "launch", "register", "start_bundle"]
 
 
 @frozen
@@ -97,14 +97,14 @@ def launch(
         # Each undoing is noted before its step: an interrupt may come right after the step.
         undo.add(partial(release_of, instance))
         undo.add(partial(forget, instance))
-        _register(instance, order.options.name)
+        register(instance, order.options.name)
         place(instance, options)
         undo.add(partial(remove_anonymous, instance))
         maps = maps_of(instance, options)
         options = bound(instance, options, image)
         undo.add(partial(remove_directory, instance.directory))
-        held.enter_context(_claimed(instance))
-        _fill_directory(instance.directory, image, core.mountpoints, maps)
+        held.enter_context(claimed(instance))
+        fill_directory(instance.directory, image, core.mountpoints, maps)
         instance._spec = _write_bundle(instance, image, options, order.argv, maps)
         supervisor = start_bundle(
             instance,
@@ -123,7 +123,7 @@ def launch(
 
 
 @contextlib.contextmanager
-def _claimed(instance: Instance) -> Iterator[None]:
+def claimed(instance: Instance) -> Iterator[None]:
     """Makes the container's directory and holds it, so that whoever removes the container waits.
 
     Raises: NotFound where somebody has removed it before there was a directory to wait at; StageError.
@@ -151,10 +151,12 @@ def start_bundle(
     late: Late | None = None,
     ports: Sequence[PortOption] = (),
     is_first: bool = False,
+    create: Callable[..., Supervisor] | None = None,
 ) -> Supervisor:
     """Starts what the container's directory describes, in a new cgroup. `is_first`: that is new.
 
-    `late` with its secrets, `ports` with the caller's sockets: nobody else knows them.
+    `late` with its secrets, `ports` with the caller's sockets: nobody else knows them. `create`: how it is made, where
+    that is not what the driver's `create` does.
     """
     attach(instance)
     require_lenders(instance)
@@ -167,7 +169,7 @@ def start_bundle(
     layers = instance.core.layer_mounts
     with layers.of(_root(instance, image)) as root, links_of(instance, ports) as (links, kept):
         try:
-            return instance.driver.create(
+            return (create or instance.driver.create)(
                 instance.directory,
                 directory=instance.directory,
                 root=root,
@@ -257,7 +259,7 @@ def _draft(
     return Instance(core, record, memo)
 
 
-def _register(instance: Instance, asked_name: str | None) -> None:
+def register(instance: Instance, asked_name: str | None) -> None:
     """Takes the name, or another where one that was made up is taken."""
     if not instance.memo.detached:
         instance.core.owned[instance.id] = instance
@@ -302,7 +304,7 @@ def _add(instance: Instance) -> None:
         store.events.add(history.row(instance, "create", **volumes))
 
 
-def _fill_directory(directory: str, image: Resolved, mountpoints: str, maps: IdMaps | None) -> None:
+def fill_directory(directory: str, image: Resolved, mountpoints: str, maps: IdMaps | None) -> None:
     """What it writes has the host's ids of its own; fuse-overlayfs maps them back."""
     try:
         if image.kind == "copy":

@@ -26,6 +26,7 @@ from containerlib.engine import (
 from containerlib.engine.execute import ExecOptions
 from containerlib.engine.signals import parse_signal
 from containerlib.engine.words_ready import conditions
+from containerlib.fluent.checkpoint import Checkpointable
 from containerlib.fluent.container_handle import ContainerHandle
 from containerlib.fluent.image import Image, image_changes
 from containerlib.fluent.inspection import Inspectable
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["Container", "ContainerCollection"]
 
 
-class Container(ContainerHandle["Engine"], Inspectable):
+class Container(ContainerHandle["Engine"], Inspectable, Checkpointable):
     """A container, whatever its state: a handle that any process with the same root can have.
 
     As a context manager it is stopped and removed at the end of the block, unless it was started with

@@ -13,6 +13,7 @@ from containerlib.engine import archive, words
 from containerlib.engine.removal import prune_images, remove_image, verify_images
 from containerlib.engine.sources import check_reference
 from containerlib.errors import InvalidArgument
+from containerlib.fluent.restoring import Restorable
 from containerlib.images.archives.configs import ConfigChanges
 from containerlib.images.content.pruning import PrunePolicy
 from containerlib.units import Size, parse_size
@@ -85,7 +86,7 @@ class HostImage:
 
 
 @frozen
-class Image:
+class Image(Restorable):
     """An image that is here and unpacked."""
 
     engine: Engine

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from rig import checkpoints
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted(ROOT.joinpath("examples").glob("*.py"))
 EXPECTED = {
+    "checkpoints.py": [
+        "count 1",
+        "the same: True",
+        "goes on: count ",
+        "a live copy: True running",
+        "left: []",
+    ],
     "demo.py": ["a command in a container of its own:", "exit code:", "ready / asked to stop"],
     "detached.py": ["[('counter', 'running')]", "stdout line 3", "ended by signal 9"],
     "event_loop.py": ["sum of squares: 2470", "there and back", "left: []", "log: ready"],
@@ -35,7 +46,19 @@ EXPECTED = {
 
 @pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
-def test_example_run_as_a_program_prints_what_it_promises(example: Path) -> None:
-    done = subprocess.run([sys.executable, example], check=False, capture_output=True, text=True, timeout=120)
+def test_example_run_as_a_program_prints_what_it_promises(example: Path, tmp_path: Path) -> None:
+    environment = dict(os.environ)
+    if example.name == "checkpoints.py":
+        checkpoints.on_path(environment, tmp_path)
+        if shutil.which("docker-registry") is None:
+            pytest.skip("needs docker-registry")
+    done = subprocess.run(
+        [sys.executable, example],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
+    )
     assert done.returncode == 0, done.stderr
     assert [line for line in EXPECTED[example.name] if line not in done.stdout] == []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, cast
@@ -34,6 +34,14 @@ def criu() -> Criu:
         return find_criu(PROGRAM)
     except Unsupported as error:
         pytest.skip(str(error))
+
+
+def on_path(environment: MutableMapping[str, str], directory: Path) -> None:
+    """`criu` on PATH is the one that the tests were given; skips as `criu`. `directory`: for a link to it."""
+    programs = directory / "programs"
+    programs.mkdir()
+    (programs / "criu").symlink_to(criu().path)
+    environment["PATH"] = f"{programs}:{environment.get('PATH', os.defpath)}"
 
 
 def checkpoint(

@@ -39,6 +39,7 @@ NOUNS: dict[str, tuple[type, type]] = {
 NO_NOUN = {
     "Registry": "one registry without an engine: its calls end by themselves, in a thread of anyio's",
     "Change": "a value",
+    "Checkpoint": "an aio.Image, which has `restore`",
     "Progress": "a value",
     "Tmpfs": "a value",
 }

@@ -1,0 +1,264 @@
+"""A running container to the files of a checkpoint, and from these to an image.
+
+<container>/checkpoint-RANDOM/      held by flock(2): one whose maker is gone is cleared away by the next
+  layer/checkpoint/                 CRIU's images
+  layer/spec.dump, container.json
+  changed.tar                       written while the processes stand still, as are CRIU's images
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from containerlib._sys.forks import descriptor, opened
+from containerlib._sys.native import mount_memory
+from containerlib._sys.trees import remove_tree
+from containerlib._sys.writing import write_whole
+from containerlib.bundles.write import encode
+from containerlib.engine.archive import history, upper_layer
+from containerlib.engine.checkpoints.document import VERSION, Document, Machine
+from containerlib.engine.history import catch_up, note
+from containerlib.engine.usage import pids_of, usage_of
+from containerlib.errors import NotFound, StageError, Unsupported
+from containerlib.images.archives.building import NewLayer
+from containerlib.images.archives.configs import ConfigChanges
+from containerlib.images.archives.layer import layer_tar
+from containerlib.images.snapshots.merged import MergedTree
+from containerlib.runtime import NATIVE
+from containerlib.runtime.checkpoint import Criu, Options, dump, find_criu
+from containerlib.spec.image_config import CHECKPOINT
+from containerlib.spec.lifecycle import check
+from containerlib.spec.options import NetworkOption, PortOption
+
+if TYPE_CHECKING:
+    from containerlib.engine.instance import Instance
+    from containerlib.images import ImageRecord
+    from containerlib.spec.options import Compression
+
+__all__ = ["IMAGES", "Captured", "captured", "checkpoint"]
+
+IMAGES, DOCUMENT, SPEC = "checkpoint", "container.json", "spec.dump"
+_PREFIX = "checkpoint-"
+_PIECE = 1 << 20
+
+
+@frozen
+class Captured:
+    """A container's state on disk. `layer`: the directory that is to be the top layer; `changed`: a tar archive."""
+
+    layer: str
+    changed: str
+    document: Document
+
+    @property
+    def images(self) -> str:
+        return f"{self.layer}/{IMAGES}"
+
+
+def checkpoint(
+    instance: Instance, options: Options, *, reference: str | None, compression: Compression
+) -> ImageRecord:
+    """The image of the container with its processes as they are now.
+
+    Raises: Unsupported where CRIU or the kernel cannot, with the process and the resource; Conflict where it does not
+    run, or has what `options` refuse; StageError.
+    """
+    with captured(instance, options) as found:
+        made = history("checkpoint", comment=f"processes of {instance.record.name}")
+        with MergedTree([found.layer]) as tree, open(found.changed, "rb", buffering=0) as changed:
+            pieces = iter(lambda: changed.read(_PIECE), b"")
+            image = instance.core.images.add_layers(
+                instance.record.image_id,
+                [NewLayer(pieces, made, compression), NewLayer(layer_tar(tree.walk()), made, compression)],
+                changes=ConfigChanges(labels=((CHECKPOINT, VERSION),)),
+                annotations=_annotations(found.document),
+                reference=reference,
+            )
+    note(instance, "checkpoint", image_id=image.id)
+    return image
+
+
+@contextlib.contextmanager
+def captured(instance: Instance, options: Options, *, in_memory: bool = False) -> Iterator[Captured]:
+    """The files, for the time of the `with`; `in_memory`: where they fit there. Raises: as `checkpoint`."""
+    check("checkpoint", instance.state, instance.subject)
+    _require(instance)
+    criu = find_criu()
+    with _memory() if in_memory and _fits(instance) else _scratch(instance) as directory:
+        document = _document(instance, criu)
+        found = Captured(f"{directory}/layer", f"{directory}/changed.tar", document)
+        os.mkdir(found.layer, 0o700)  # noqa: PTH102 - a str
+        _write(f"{found.layer}/{SPEC}", encode(instance.spec))
+        _write(f"{found.layer}/{DOCUMENT}", document.pack())
+        dump(
+            criu,
+            instance.directory,
+            found.images,
+            spec=instance.spec,
+            cgroup=instance.cgroup,
+            options=options,
+            still=lambda: _write_changed(instance, found.changed),
+            work=directory,
+        )
+        if not options.leave_running:
+            catch_up([instance])
+        yield found
+
+
+def _require(instance: Instance) -> None:
+    """Raises: Unsupported for what the files of a checkpoint would not have."""
+    memo = instance.memo
+    lacks = {
+        f"it is of the runtime {memo.driver}, which has checkpoints of its own": memo.driver != NATIVE,
+        "it is of the host's image: what it writes is in memory, and the image is this machine": memo.host,
+        f"it has secrets ({', '.join(memo.secrets)}), which are kept nowhere": memo.secrets,
+        "it shares namespaces of other containers, which would have to be there again": memo.joined,
+        "it has a user namespace": memo.ids,
+        "its files are a copy of the image's: the other snapshotters keep apart what it changed": memo.layers
+        == "copy",
+    }
+    for reason, is_so in lacks.items():
+        if is_so:
+            raise Unsupported(f"{instance.subject} cannot be checkpointed: {reason}")
+
+
+def _document(instance: Instance, criu: Criu) -> Document:
+    networks, ports = _places(instance)
+    return Document(
+        instance.id,
+        instance.record.name,
+        datetime.now(UTC).isoformat(),
+        instance.record.image_id,
+        instance.core.root,
+        instance.directory,
+        instance.memo.to_json(),
+        networks,
+        ports,
+        _log_bytes(instance),
+        Machine.here(criu.version),
+    )
+
+
+def _places(instance: Instance) -> tuple[tuple[NetworkOption, ...], tuple[PortOption, ...]]:
+    if not instance.memo.connected:
+        return (), ()
+    table, networks, ports = instance.core.store.networks, [], list[PortOption]()
+    for each in table.endpoints_of(instance.id):
+        four = next((one for one in each.addresses if ":" not in one), None)
+        six = next((one for one in each.addresses if ":" in one), None)
+        networks.append(NetworkOption(table.get(each.network_id).name, each.names, four, six, each.mac))
+        ports += map(_port, each.ports)
+    return tuple(networks), tuple(ports)
+
+
+def _port(port: Mapping[str, Any]) -> PortOption:
+    return PortOption(
+        port["port"],
+        port["protocol"],
+        port["host_port"],
+        port["host_address"],
+        host_last=port.get("host_last"),
+    )
+
+
+def _log_bytes(instance: Instance) -> int:
+    try:
+        return os.stat(f"{instance.directory}/log").st_size  # noqa: PTH116 - a str
+    except FileNotFoundError:
+        return 0
+
+
+def _write_changed(instance: Instance, path: str) -> None:
+    with _made(path) as file, upper_layer(instance) as chunks:
+        for chunk in chunks:
+            write_whole(file, chunk)
+
+
+def _write(path: str, data: bytes) -> None:
+    with _made(path) as file:
+        write_whole(file, data)
+
+
+@contextlib.contextmanager
+def _made(path: str) -> Iterator[int]:
+    """Memory holds secrets: for its owner alone."""
+    try:
+        with opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600) as file:
+            yield file
+    except StageError:
+        raise
+    except OSError as error:
+        raise StageError("checkpoint", error.errno or 0, path) from error
+
+
+def _fits(instance: Instance) -> bool:
+    """Whether what its processes have in memory is there a second time."""
+    used = usage_of(pids_of(instance)).memory_bytes
+    with open("/proc/meminfo", encoding="ascii") as file:
+        found = dict(line.split(":") for line in file)
+    return used < int(found["MemAvailable"].split()[0]) * 1024 // 4
+
+
+@contextlib.contextmanager
+def _memory() -> Iterator[str]:
+    """A directory that is gone with this process, which a path of its descriptor leads to."""
+    try:
+        with descriptor(mount_memory) as made:
+            yield f"/proc/{os.getpid()}/fd/{made}"
+    except StageError:
+        raise
+    except OSError as error:
+        raise StageError("checkpoint", error.errno or 0, "memory") from error
+
+
+@contextlib.contextmanager
+def _scratch(instance: Instance) -> Iterator[str]:
+    _clear(instance)
+    path = f"{instance.directory}/{_PREFIX}{secrets.token_hex(8)}"
+    try:
+        os.mkdir(path, 0o700)  # noqa: PTH102 - a str
+    except FileNotFoundError as error:
+        raise instance.gone() from error
+    except OSError as error:
+        raise StageError("checkpoint", error.errno or 0, path) from error
+    try:
+        with opened(path, os.O_RDONLY | os.O_DIRECTORY) as directory:
+            fcntl.flock(directory, fcntl.LOCK_EX)
+            yield path
+    finally:
+        with contextlib.suppress(FileNotFoundError):  # somebody has removed the container
+            remove_tree(path)
+
+
+def _clear(instance: Instance) -> None:
+    """What killed processes left."""
+    with contextlib.suppress(FileNotFoundError, NotFound):
+        for name in os.listdir(instance.directory):  # noqa: PTH208
+            if not name.startswith(_PREFIX):
+                continue
+            path = f"{instance.directory}/{name}"
+            with contextlib.suppress(OSError), opened(path, os.O_RDONLY | os.O_DIRECTORY) as directory:
+                fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove_tree(path)
+
+
+def _annotations(document: Document) -> tuple[tuple[str, str], ...]:
+    """What tools show of a checkpoint without fetching it, by the names that CRI-O and containerd use."""
+    return (
+        ("org.criu.checkpoint.container.name", document.name),
+        ("org.criu.checkpoint.container.id", document.container),
+        ("org.criu.checkpoint.engine.name", "containerlib"),
+        ("org.criu.checkpoint.rootfsImageID", document.image),
+        ("org.criu.checkpoint.host.kernel", document.machine.kernel),
+        ("org.criu.checkpoint.host.architecture", document.machine.architecture),
+        ("org.criu.checkpoint.criu.version", document.machine.criu),
+        ("org.opencontainers.image.created", document.created),
+    )

@@ -1,0 +1,117 @@
+"""container.json: what a checkpoint says of its container, and of the machine that it was made on."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import platform as host
+import re
+from pathlib import Path
+from typing import Any
+
+from attrs import asdict, frozen
+
+from containerlib.errors import InvalidArgument
+from containerlib.spec.options import NetworkOption, PortOption
+
+__all__ = ["VERSION", "Document", "Machine", "difference"]
+
+VERSION = "1"
+_RELEASE = re.compile(r"(\d+)\.(\d+)")
+
+
+@frozen
+class Machine:
+    """What processes that go on elsewhere rely on. `criu` and `kernel` are versions, `cpu` what it can do."""
+
+    architecture: str
+    kernel: str
+    criu: str
+    cpu: tuple[str, ...] = ()
+
+    @classmethod
+    def here(cls, criu: tuple[int, int, int]) -> Machine:
+        """This one. Spec: proc_cpuinfo(5)"""
+        return cls(os.uname().machine, host.release(), ".".join(map(str, criu)), _cpu())
+
+
+@functools.cache
+def _cpu() -> tuple[str, ...]:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return tuple(sorted(value.split()))
+    return ()
+
+
+def difference(made: Machine, here: Machine) -> str | None:
+    """Why processes of the one machine cannot go on at the other; None where they can."""
+    if made.architecture != here.architecture:
+        return f"it is of {made.architecture}, and this machine is {here.architecture}"
+    if missing := sorted(set(made.cpu) - set(here.cpu)):
+        return f"its processor had {', '.join(missing)}, which this one has not"
+    for what, one, other in (("Linux", made.kernel, here.kernel), ("CRIU", made.criu, here.criu)):
+        if _release(other) < _release(one):
+            return f"it was made with {what} {one}, and here is {other}, which is older"
+    return None
+
+
+def _release(text: str) -> tuple[int, int]:
+    found = _RELEASE.match(text)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+@frozen
+class Document:
+    """`root` and `directory`: where the engine and the container were; `memo`: what the engine kept of its recipe.
+
+    `log_bytes`: how much of its log was written by then.
+    """
+
+    container: str
+    name: str
+    created: str
+    image: str
+    root: str
+    directory: str
+    memo: str
+    networks: tuple[NetworkOption, ...]
+    ports: tuple[PortOption, ...]
+    log_bytes: int
+    machine: Machine
+
+    def pack(self) -> bytes:
+        networks = [asdict(each) for each in self.networks]
+        ports = [asdict(each, filter=lambda field, _: field.name != "socket") for each in self.ports]
+        fields = {name: getattr(self, name) for name in _PLAIN}
+        changed = {"networks": networks, "ports": ports, "machine": asdict(self.machine)}
+        return json.dumps({"version": VERSION, **fields, **changed}).encode()
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Document:
+        """Raises: InvalidArgument(field="checkpoint") where it is damaged, or of a later version."""
+        try:
+            fields: Any = json.loads(data)
+            if fields["version"] != VERSION:
+                raise InvalidArgument(
+                    f"it is of version {fields['version']}, and this containerlib knows {VERSION}",
+                    field="checkpoint",
+                )
+            networks = (
+                NetworkOption(**{**each, "aliases": tuple(each["aliases"])}) for each in fields["networks"]
+            )
+            machine = Machine(**{**fields["machine"], "cpu": tuple(fields["machine"]["cpu"])})
+            return cls(
+                **{name: fields[name] for name in _PLAIN},
+                networks=tuple(networks),
+                ports=tuple(PortOption(**each) for each in fields["ports"]),
+                machine=machine,
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            if isinstance(error, InvalidArgument):
+                raise
+            raise InvalidArgument(f"container.json is damaged: {error!r}", field="checkpoint") from error
+
+
+_PLAIN = ("container", "name", "created", "image", "root", "directory", "memo", "log_bytes")

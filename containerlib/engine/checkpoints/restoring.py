@@ -1,0 +1,184 @@
+"""A checkpoint to a container that goes on: on the same machine or another one, once or several times."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from attrs import evolve, field, frozen
+
+from containerlib._sys.opening import open_layer
+from containerlib._sys.privilege import Capability, require_capability
+from containerlib.bundles.write import write
+from containerlib.engine.checkpoints.capture import IMAGES
+from containerlib.engine.checkpoints.document import Machine, difference
+from containerlib.engine.checkpoints.outside import Begun, networks_of, sources_of, spec_of
+from containerlib.engine.history import catch_up, note
+from containerlib.engine.instance import Instance, Memo
+from containerlib.engine.late import late_of
+from containerlib.engine.launch import claimed, fill_directory, register, start_bundle
+from containerlib.engine.names import new_id, new_name
+from containerlib.engine.places import place
+from containerlib.engine.sources import Resolved
+from containerlib.engine.stop import forget, remove_directory
+from containerlib.engine.undo import Undo
+from containerlib.engine.volume_use import release_of
+from containerlib.errors import InvalidArgument, StageError, Unsupported
+from containerlib.runtime.checkpoint import Options, find_criu
+from containerlib.runtime.checkpoint import restore as restore_images
+from containerlib.spec.options import ContainerOptions, Limits, NetworkOption, PortOption
+from containerlib.store import ContainerRecord
+
+if TYPE_CHECKING:
+    from containerlib.engine.core import Core
+    from containerlib.runtime import OverlayRoot, Supervisor
+    from containerlib.runtime.checkpoint import Criu
+    from containerlib.spec.layer import Layer
+
+__all__ = ["Restoration", "begin", "restore"]
+
+
+@frozen
+class Restoration:
+    """What is to be made of a checkpoint. None: as it was.
+
+    `mounts`: by the place in the container, a volume's name or the host's path that is mounted there now.
+    """
+
+    image: str
+    name: str | None = None
+    detached: bool = True
+    networks: tuple[NetworkOption, ...] | None = None
+    ports: tuple[PortOption, ...] | None = None
+    limits: Limits | None = None
+    mounts: Mapping[str, str] = field(factory=dict)
+    options: Options = field(factory=Options)
+    trusted: bool = False
+    """Also one that came as an archive: whoever made it has written what runs."""
+
+
+def restore(core: Core, wanted: Restoration) -> Instance:
+    """The container of the image, with its processes as they were.
+
+    Raises: NotFound for the image, a network, a volume or a path; InvalidArgument for an image without processes, and
+    for one that came as an archive, unless it is trusted;
+    Unsupported where they cannot go on here, with the difference; AlreadyExists for the name; Conflict for an address
+    or port; StageError(stage="restore").
+    """
+    record = core.images.get(wanted.image)
+    if record.processes is None:
+        raise InvalidArgument(
+            f"the image {wanted.image} has no processes: it is no checkpoint", field="image"
+        )
+    origin = core.images.origin(record.id)
+    if origin == "loaded" and not wanted.trusted:
+        raise InvalidArgument(
+            f"the checkpoint {wanted.image} came as an archive, and nobody says whose it is: what it holds runs as it "
+            "is, with all rights that it has saved. Where you know who made it: restore(trusted=True)",
+            field="trusted",
+        )
+    image = Resolved(record.id, wanted.image, record.config, record.layers)
+    with _opened(record.processes) as directory:
+        return begin(core, Begun.of(directory, image, is_own=origin == "made"), wanted)
+
+
+def begin(
+    core: Core, begun: Begun, wanted: Restoration, *, fill: Callable[[str], object] = lambda _: None
+) -> Instance:
+    """The container; `fill` gets its directory when that is made. Raises: as `restore`."""
+    require_capability(Capability.SYS_ADMIN)
+    criu = find_criu()
+    if reason := difference(begun.document.machine, Machine.here(criu.version)):
+        raise Unsupported(f"the checkpoint of {begun.document.name!r} cannot go on here: {reason}")
+    sources = sources_of(core, begun, wanted.mounts)
+    networks = networks_of(core, begun.document, wanted.networks)
+    instance = _draft(core, begun, wanted, networks)
+    with contextlib.ExitStack() as held, Undo() as undo:
+        undo.add(partial(release_of, instance))
+        undo.add(partial(forget, instance))
+        register(instance, wanted.name)
+        ports = begun.document.ports if wanted.ports is None else wanted.ports
+        place(instance, ContainerOptions(networks=networks, ports=ports))
+        undo.add(partial(remove_directory, instance.directory))
+        held.enter_context(claimed(instance))
+        fill_directory(instance.directory, begun.image, core.mountpoints, None)
+        fill(instance.directory)
+        spec = spec_of(instance, begun, wanted.limits, sources)
+        write(instance.directory, spec)
+        instance.refresh(spec)
+        start_bundle(
+            instance,
+            begun.image,
+            None,
+            hold=False,
+            undo=undo,
+            late=late_of(instance),
+            is_first=True,
+            create=partial(_create, criu, f"{begun.directory}/{IMAGES}", wanted.options),
+        ).close()
+    note(instance, "restore", image_id=begun.image.id)
+    catch_up([instance])
+    return instance
+
+
+def _create(
+    criu: Criu,
+    source: str,
+    options: Options,
+    bundle: str,
+    *,
+    images: Sequence[tuple[str, OverlayRoot]],
+    **words: Any,
+) -> Supervisor:
+    """In place of the driver's `create`, whose words it takes; it goes on from the directory `source`."""
+    for meaningless in ("hold", "wait"):
+        del words[meaningless]
+    return restore_images(criu, source, bundle, options=options, mounted=images, **words)
+
+
+@contextlib.contextmanager
+def _opened(layer: Layer) -> Iterator[str]:
+    """A path of the layer's root, for the container's supervisor too, while the block runs."""
+    try:
+        descriptor = open_layer(layer)
+    except OSError as error:
+        raise StageError("image", error.errno or 0, layer.path, advice="pull the image again") from error
+    try:
+        yield f"/proc/{os.getpid()}/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+def _draft(core: Core, begun: Begun, wanted: Restoration, networks: tuple[NetworkOption, ...]) -> Instance:
+    document = begun.document
+    memo = Memo.from_json(document.memo)
+    volumes = {mount.target: mount for mount in memo.mounts if mount.kind == "volume"}
+    renamed = {
+        target: evolve(mount, source=wanted.mounts[target]) if target in wanted.mounts else mount
+        for target, mount in volumes.items()
+    }
+    memo = evolve(
+        memo,
+        detached=wanted.detached,
+        connected=bool(networks or wanted.ports or (wanted.ports is None and document.ports)),
+        layers=begun.image.kind,
+        mounts=tuple(renamed.get(mount.target, mount) for mount in memo.mounts),
+        volumes=tuple(mount.source for mount in renamed.values()),
+        anonymous=(),
+    )
+    record = ContainerRecord(
+        id=new_id(),
+        name=wanted.name or new_name(),
+        image_id=begun.image.id,
+        image_reference=begun.image.reference,
+        options_json=memo.to_json(),
+        created_at=datetime.now(UTC),
+        owner_pid=core.owner.pid,
+        owner_start_time=core.owner.start_time,
+        auto_remove=False,
+    )
+    return Instance(core, record, memo)

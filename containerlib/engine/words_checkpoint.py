@@ -1,0 +1,75 @@
+"""The words of checkpoints, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from containerlib.engine import words, words_networks, words_resources
+from containerlib.engine.checkpoints.restoring import Restoration
+from containerlib.engine.names import check_name
+from containerlib.errors import InvalidArgument
+from containerlib.runtime.checkpoint import Options
+from containerlib.spec.options import Limits
+
+__all__ = ["MOST_CLONES", "clones", "options", "restoration"]
+
+_TCP = ("refuse", "established", "close")
+MOST_CLONES = 1000
+
+
+def options(
+    tcp: str, *, external_unix_sockets: bool, file_locks: bool, leave_running: bool = False
+) -> Options:
+    """What both sides agree on."""
+    if tcp not in _TCP:
+        raise InvalidArgument(f"{tcp!r} is none of {', '.join(_TCP)}", field="tcp")
+    return Options(
+        tcp=cast(Any, tcp),
+        external_unix_sockets=words.flag(external_unix_sockets, field="external_unix_sockets"),
+        file_locks=words.flag(file_locks, field="file_locks"),
+        leave_running=words.flag(leave_running, field="leave_running"),
+    )
+
+
+def restoration(
+    image: str,
+    options: Options,
+    *,
+    name: str | None,
+    detach: bool,
+    ports: Mapping[int, int] | None,
+    networks: Sequence[str] | None,
+    mounts: Mapping[str, str] | None,
+    limits: Mapping[str, Any],
+    trusted: bool,
+) -> Restoration:
+    """What is to be made of the checkpoint `image`; None: as it was."""
+    given = {key: value for key, value in limits.items() if value is not None}
+    on = (
+        None
+        if networks is None
+        else [words_networks.network(each, (), None, None, None) for each in networks]
+    )
+    published = None if ports is None else [words_networks.port(*each, None) for each in _tcp(ports)]
+    places = {words.container_path(at, field="mounts"): source for at, source in (mounts or {}).items()}
+    return Restoration(
+        image,
+        None if name is None else check_name(name),
+        words.flag(detach, field="detach"),
+        None if on is None else tuple(on),
+        None if published is None else tuple(published),
+        words_resources.limits(Limits(), **given) if given else None,
+        {at: words.text(source, field="mounts") for at, source in places.items()},
+        options,
+        words.flag(trusted, field="trusted"),
+    )
+
+
+def _tcp(ports: Mapping[int, int]) -> list[tuple[int, str, int]]:
+    return [(number, "tcp", host) for number, host in ports.items()]
+
+
+def clones(count: int) -> int:
+    """How many."""
+    return words_resources.number(count, field="count", least=1, most=MOST_CLONES)

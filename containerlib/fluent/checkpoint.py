@@ -1,0 +1,96 @@
+"""Containers as images that go on, and live copies of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Self
+
+from attrs import frozen
+
+from containerlib.engine import words
+from containerlib.fluent.image import Image
+
+if TYPE_CHECKING:
+    from containerlib.engine.instance import Instance
+    from containerlib.fluent.engine import Engine
+    from containerlib.spec.options import Compression
+
+__all__ = ["Checkpoint", "Checkpointable"]
+
+
+@frozen(repr=False)
+class Checkpoint(Image):
+    """An image with a container's processes: `restore` lets them go on, here or where it was pulled."""
+
+    def __repr__(self) -> str:
+        return f"<Checkpoint{super().__repr__().removeprefix('<Image')}"
+
+
+class Checkpointable:
+    """The words of a container that can be made an image that goes on."""
+
+    engine: Engine
+    _instance: Instance
+
+    def checkpoint(
+        self,
+        reference: str | None = None,
+        *,
+        leave_running: bool = False,
+        tcp: Literal["refuse", "established", "close"] = "refuse",
+        external_unix_sockets: bool = False,
+        file_locks: bool = False,
+        compression: Compression = "zstd",
+    ) -> Checkpoint:
+        """Its processes, its files and what it is on, as an image: named `reference`, for `push` and `restore`.
+
+        It ends then, or with `leave_running` goes on after a pause. `tcp`: connections are an error, go on where their
+        addresses are there again (`"established"`), or are closed (`"close"`). `external_unix_sockets`: those to
+        sockets of others are closed. `file_locks` are taken again. Volumes and what is bound of the host are no part of
+        it, nor programs that `exec` runs at this moment. The image holds what is in memory, secrets too. Needs CRIU
+        4.2.
+
+        Raises: Unsupported, and StageError with the process and the resource, for what CRIU cannot save; Conflict where
+        it does not run. It goes on then.
+        """
+        from containerlib.engine import words_checkpoint  # noqa: PLC0415 - few containers are checkpointed
+        from containerlib.engine.checkpoints import capture  # noqa: PLC0415
+
+        options = words_checkpoint.options(
+            tcp,
+            external_unix_sockets=external_unix_sockets,
+            file_locks=file_locks,
+            leave_running=leave_running,
+        )
+        how = words.compression(compression)
+        record = capture.checkpoint(self._instance, options, reference=reference, compression=how)
+        return Checkpoint(self.engine, record)
+
+    def fork(
+        self,
+        count: int = 1,
+        *,
+        detach: bool = False,
+        tcp: Literal["refuse", "established", "close"] = "close",
+        external_unix_sockets: bool = False,
+        file_locks: bool = False,
+    ) -> list[Self]:
+        """`count` live copies, which go on from where it is: each with a name, addresses and writable files of its own.
+
+        It pauses, and goes on. Ports that it has published are free ones of the host for a copy. Volumes and what is
+        bound of the host they share. The words: as of `checkpoint`; `detach`: as of `start`.
+
+        Raises: as `checkpoint` and `Image.restore`; none of the copies is left then.
+        """
+        from containerlib.engine import words_checkpoint  # noqa: PLC0415 - as in checkpoint
+        from containerlib.engine.checkpoints import forking  # noqa: PLC0415
+
+        options = words_checkpoint.options(
+            tcp, external_unix_sockets=external_unix_sockets, file_locks=file_locks
+        )
+        number = words_checkpoint.clones(count)
+        made = forking.fork(self._instance, number, options, detached=words.flag(detach, field="detach"))
+        return [self._beside(each) for each in made]
+
+    def _beside(self, instance: Instance) -> Self:
+        """A handle of another container."""
+        return type(self)(self.engine, instance)  # type: ignore[call-arg]  # as ContainerHandle is made

@@ -1,0 +1,72 @@
+"""Images that are processes too: what goes on from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from containerlib.fluent.container import Container
+    from containerlib.fluent.engine import Engine
+    from containerlib.images import ImageRecord
+    from containerlib.units import Size
+
+__all__ = ["Restorable"]
+
+
+class Restorable:
+    """What an image has that is a checkpoint."""
+
+    __slots__ = ()
+    engine: Engine
+    record: ImageRecord
+
+    def restore(
+        self,
+        *,
+        name: str | None = None,
+        detach: bool = False,
+        ports: Mapping[int, int] | None = None,
+        networks: Sequence[str] | None = None,
+        mounts: Mapping[str, str] | None = None,
+        memory: Size | None = None,
+        cpus: float | None = None,
+        pids: int | None = None,
+        tcp: Literal["refuse", "established", "close"] = "refuse",
+        external_unix_sockets: bool = False,
+        file_locks: bool = False,
+        trusted: bool = False,
+    ) -> Container:
+        """The container that `Container.checkpoint` made this image of, going on, here or on another machine.
+
+        It has the same files, and what was outside of it by the same names: volumes, paths that were bound, networks
+        with the same addresses where these are free. Other ones: `ports` (the container's to the host's, 0 for any),
+        the names of `networks`, and `mounts` (the place in the container to a volume's name or a path of the host).
+        `memory`, `cpus` and `pids` in place of its limits. `tcp`, `external_unix_sockets` and `file_locks` as at its
+        checkpoint. The same image may be restored several times. `detach`: as of `start`. Needs CRIU 4.2.
+        One that came as an archive is refused unless it is `trusted`: whoever made it has written what runs.
+
+        Raises: InvalidArgument for that, for an image that is no checkpoint, and for a path of the host in one from
+        elsewhere; Unsupported where its processes cannot go on here, with what this machine lacks; NotFound for what
+        it had outside; AlreadyExists for its name; Conflict for an address or a port; StageError(stage="restore").
+        Nothing is left then.
+        """
+        from containerlib.engine import words_checkpoint  # noqa: PLC0415 - few images are checkpoints
+        from containerlib.engine.checkpoints import restoring  # noqa: PLC0415
+        from containerlib.fluent.container import Container  # noqa: PLC0415
+
+        options = words_checkpoint.options(
+            tcp, external_unix_sockets=external_unix_sockets, file_locks=file_locks
+        )
+        wanted = words_checkpoint.restoration(
+            self.record.id,
+            options,
+            name=name,
+            detach=detach,
+            ports=ports,
+            networks=networks,
+            mounts=mounts,
+            limits={"memory": memory, "cpus": cpus, "pids": pids},
+            trusted=trusted,
+        )
+        return Container(self.engine, restoring.restore(self.engine.core, wanted))
