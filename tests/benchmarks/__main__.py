@@ -27,6 +27,7 @@ NAMES = (
     "layer",
     "layers",
     "oci",
+    "checkpoint",
     "network_start",
     "network_connect",
     "network_speed",

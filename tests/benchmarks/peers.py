@@ -61,6 +61,33 @@ class LowLevel:
         taken += self._call("kill", name, "KILL")
         return taken + self._call("delete", "--force", name)
 
+    def hold(self, bundle: Path, name: str) -> None:
+        """Without streams, which a restored container would need again."""
+        words = ("run", "--detach", "--bundle", str(bundle), name)
+        self._quietly(*words)
+
+    def _quietly(self, *words: str) -> float:
+        quiet = ("sh", "-c", 'exec "$@" </dev/null >/dev/null 2>&1', "sh")
+        try:
+            return self._runner.seconds(*quiet, *self._command, *words)
+        except CommandError as error:
+            raise Skip(f"{self.name} does not work here: {error}") from error
+
+    def await_file(self, name: str, path: str) -> None:
+        """Until the container has it."""
+        while self._runner.run(*self._command, "exec", name, "test", "-e", path, check=False).code:
+            time.sleep(0.05)
+
+    def checkpoint(self, name: str, images: Path) -> float:
+        """CRIU's images; the container runs on."""
+        return self._call(
+            "checkpoint", "--leave-running", "--image-path", str(images), "--work-path", str(images), name
+        )
+
+    def restore(self, bundle: Path, name: str, images: Path) -> float:
+        words = ("--detach", "--image-path", str(images), "--work-path", str(images), "--bundle", str(bundle))
+        return self._quietly("restore", *words, name)
+
     def remove(self, name: str) -> float:
         return self._call("delete", "--force", name)
 
@@ -147,6 +174,25 @@ class Podman:
         log = ("--log-driver", "k8s-file", "--log-opt", f"path={self._directory / name}.log")
         shown = ("--volume", f"{source}:/lines")
         return self._call("run", "--detach", "--name", name, *self._isolation, *log, *shown, image, *argv)
+
+    def hold(self, image: str, name: str, *argv: str) -> float:
+        """A container of runc's, which `checkpoint` takes."""
+        return self._call(
+            "--runtime", "runc", "run", "--detach", "--name", name, *self._isolation, image, *argv
+        )
+
+    def log(self, name: str) -> str:
+        return self._runner.run(*self._command, "logs", name).output
+
+    def checkpoint(self, name: str, archive: Path) -> float:
+        """An archive of the container, compressed with zstd; it runs on."""
+        words = ("--leave-running", "--compress", "zstd", "--export", str(archive))
+        return self._call("--runtime", "runc", "container", "checkpoint", *words, name)
+
+    def restore(self, archive: Path, name: str) -> float:
+        return self._call(
+            "--runtime", "runc", "container", "restore", "--import", str(archive), "--name", name
+        )
 
     def wait(self, name: str) -> float:
         return self._call("wait", "--interval", "1ms", name)

@@ -1,9 +1,11 @@
 """A running container to the files of a checkpoint, and from these to an image.
 
-<container>/checkpoint-RANDOM/      held by flock(2): one whose maker is gone is cleared away by the next
-  layer/checkpoint/                 CRIU's images
-  layer/spec.dump, container.json
-  changed.tar                       written while the processes stand still, as are CRIU's images
+    layer/checkpoint/                   CRIU's images
+    layer/spec.dump, container.json
+    changed.tar                         written while the processes stand still, as are CRIU's images
+
+They are on a tmpfs that is attached nowhere, and goes with this process; where memory is short in
+<container>/checkpoint-RANDOM/, held by flock(2): what a killed process left there is cleared away by the next.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from attrs import frozen
 
 from containerlib._sys.forks import descriptor, opened
 from containerlib._sys.native import mount_memory
+from containerlib._sys.sizes import size_on_disk
 from containerlib._sys.trees import remove_tree
 from containerlib._sys.writing import write_whole
 from containerlib.bundles.write import encode
@@ -87,12 +90,13 @@ def checkpoint(
 
 
 @contextlib.contextmanager
-def captured(instance: Instance, options: Options, *, in_memory: bool = False) -> Iterator[Captured]:
-    """The files, for the time of the `with`; `in_memory`: where they fit there. Raises: as `checkpoint`."""
+def captured(instance: Instance, options: Options) -> Iterator[Captured]:
+    """The files, for the time of the `with`; in memory, where they fit there. Raises: as `checkpoint`."""
     check("checkpoint", instance.state, instance.subject)
     _require(instance)
     criu = find_criu()
-    with _memory() if in_memory and _fits(instance) else _scratch(instance) as directory:
+    _clear(instance)
+    with _memory() if _fits(instance) else _scratch(instance) as directory:
         document = _document(instance, criu)
         found = Captured(f"{directory}/layer", f"{directory}/changed.tar", document)
         os.mkdir(found.layer, 0o700)  # noqa: PTH102 - a str
@@ -200,8 +204,8 @@ def _made(path: str) -> Iterator[int]:
 
 
 def _fits(instance: Instance) -> bool:
-    """Whether what its processes have in memory is there a second time."""
-    used = usage_of(pids_of(instance)).memory_bytes
+    """Whether memory has room for what its processes have in theirs, and for what it has written."""
+    used = usage_of(pids_of(instance)).memory_bytes + size_on_disk(f"{instance.directory}/upper")
     with open("/proc/meminfo", encoding="ascii") as file:
         found = dict(line.split(":") for line in file)
     return used < int(found["MemAvailable"].split()[0]) * 1024 // 4
@@ -221,7 +225,6 @@ def _memory() -> Iterator[str]:
 
 @contextlib.contextmanager
 def _scratch(instance: Instance) -> Iterator[str]:
-    _clear(instance)
     path = f"{instance.directory}/{_PREFIX}{secrets.token_hex(8)}"
     try:
         os.mkdir(path, 0o700)  # noqa: PTH102 - a str

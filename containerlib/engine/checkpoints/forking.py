@@ -35,7 +35,7 @@ def fork(instance: Instance, count: int, options: Options, *, detached: bool) ->
     Raises: as `checkpoint` and `restore`.
     """
     core, record = instance.core, instance.record
-    with captured(instance, evolve_value(options, leave_running=True), in_memory=True) as found:
+    with captured(instance, evolve_value(options, leave_running=True)) as found:
         image = resolve_again(core, record.image_id, record.image_reference, instance.memo.layers)
         begun = Begun.of(found.layer, image)
         networks = tuple(

@@ -90,7 +90,13 @@ def test_page_has_each_action_of_events_or_why_there_is_none(kind: str) -> None:
     found = table(kind)
     assert [*found] == DOCKERS_ACTIONS[kind].split()
     ours = {text.split("`")[1] for text in found.values() if not text.startswith("none: ")}
-    named = {"missed", "checkpoint", "restore"} if kind == "container" else {"build", "import"} if kind == "image" else set()
+    named = (
+        {"missed", "checkpoint", "restore"}
+        if kind == "container"
+        else {"build", "import"}
+        if kind == "image"
+        else set()
+    )
     assert ours | named == set(EVENT_ACTIONS[kind])  # type: ignore[index]
 
 
