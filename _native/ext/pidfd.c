@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "cleanup.h"
+
 #ifndef P_PIDFD
 #define P_PIDFD 3
 #endif
@@ -21,15 +23,15 @@ int clib_pidfd_signal(int pidfd, int signal) {
     return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;
 }
 
-int clib_pidfd_reap(int pidfd, int no_wait) {
+int clib_pidfd_reap(int *pidfd) {
     siginfo_t info = {0};
     int result;
     do
-        result = waitid((idtype_t)P_PIDFD, (id_t)pidfd, &info, WEXITED | (no_wait ? WNOHANG : 0));
+        result = waitid((idtype_t)P_PIDFD, (id_t)*pidfd, &info, WEXITED);
     while (result < 0 && errno == EINTR);
-    if (result < 0)
-        return -errno;
-    return info.si_pid != 0;
+    result = result < 0 ? -errno : 0;
+    close(take_fd(pidfd));
+    return result;
 }
 
 int clib_become_subreaper(void) {

@@ -27,18 +27,18 @@ int clib_spawn(int exe_fd, int control_fd, int null_fd, int *pidfd, struct clib_
     struct clib_spawn_call call = {exe_fd, control_fd, null_fd, 0};
     _Alignas(16) char stack[CHILD_STACK];
     sigset_t before;
+    int made = -1;
     block_signals(&before);
     int pid = clone(clib_spawn_child, stack + sizeof stack, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD,
-                    &call, pidfd);
+                    &call, &made);
     int failure = pid < 0 ? errno : call.err;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!failure)
+    if (!failure) {
+        *pidfd = made; /* the kernel writes its number before there is a descriptor of that number */
         return 0;
-    if (pid >= 0) {
-        clib_pidfd_reap(*pidfd, 0);
-        close(*pidfd);
-        *pidfd = -1;
     }
+    if (pid >= 0)
+        clib_pidfd_reap(&made);
     *error = (struct clib_error){.stage = CLIB_STAGE_SPAWN, .err = failure, .index = -1};
     return -1;
 }

@@ -416,7 +416,8 @@ struct clib_ends {
 /* ---- the extension: parent side, called with the GIL released ---- */
 
 /* Starts the program behind exe_fd with control_fd as descriptor 3, null_fd as 0, 1 and 2 and nothing else
- * open, in a new session, without copying the caller's memory. Fills *pidfd. <0: *error says why. */
+ * open, in a new session, without copying the caller's memory. Fills *pidfd when there is such a descriptor.
+ * <0: *error says why. */
 int clib_spawn(int exe_fd, int control_fd, int null_fd, int *pidfd, struct clib_error *error);
 
 /* A TCP socket, not blocking, of an address family in the network namespace of the process behind pidfd: none
@@ -434,11 +435,11 @@ int clib_join(int fd, int flags);
  * time. Its pid or -errno. */
 int clib_hold(int flags, int *pidfd);
 
-/* pidfd_open(2), pidfd_send_signal(2) and waitid(P_PIDFD). Each returns <0 with -errno. */
+/* pidfd_open(2), pidfd_send_signal(2). Each returns <0 with -errno. */
 int clib_pidfd_open(int pid);
 int clib_pidfd_signal(int pidfd, int signal);
-/* 1: reaped, 0: still running (with no_wait), <0: -errno (-ECHILD: not our child) */
-int clib_pidfd_reap(int pidfd, int no_wait);
+/* Waits for the end of a child, and closes *pidfd, which is -1 then. 0 or -errno (-ECHILD: not our child) */
+int clib_pidfd_reap(int *pidfd);
 /* prctl(PR_SET_CHILD_SUBREAPER). 0 or -errno */
 int clib_become_subreaper(void);
 

@@ -75,12 +75,14 @@ class Child:
             poll.register(self.pidfd, select.POLLIN)
             if not poll.poll(None if patience is None else patience * 1000):
                 return False
-            lib.clib_pidfd_reap(self.pidfd, 0)
-            os.close(self.pidfd)
-            self._pidfd[0] = -1
+            self._bury()
             return True
         finally:
             self._lock.release()
+
+    def _bury(self) -> None:
+        """It has ended: its descriptor is no more, in one call that no interrupt comes between."""
+        lib.clib_pidfd_reap(self._pidfd)
 
 
 class Holder(Child):

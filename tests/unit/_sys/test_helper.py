@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -36,6 +38,25 @@ def test_helper_that_ended_is_reaped_when_the_next_one_starts() -> None:
         ours.close()
         helper.reap("other")
     assert started.pidfd == -1
+
+
+def test_helper_that_is_being_started_shows_no_descriptor_before_there_is_one() -> None:
+    """The kernel says its number sooner: another thread would take the helper for one that has ended."""
+
+    def see(starting: helper.Helper) -> None:
+        while starting.pidfd < 0:
+            pass
+        os.fstat(starting.pidfd)
+
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(50):
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with ours, theirs:
+                starting = helper.Helper("seen")
+                seeing = pool.submit(see, starting)
+                starting.start(theirs.fileno())
+                seeing.result()
+            assert starting.reap(patience=10.0)
 
 
 def test_helper_that_was_copied_in_part_is_copied_again() -> None:
