@@ -10,9 +10,11 @@ import contextlib
 import errno
 import fcntl
 import os
+import select
+from collections.abc import Iterator
 
 from containerlib._sys import native
-from containerlib._sys.forks import Lock
+from containerlib._sys.forks import Lock, close_in_child, no_fork
 from containerlib._sys.writing import write_whole
 from containerlib.errors import StageError, Unsupported
 
@@ -88,35 +90,81 @@ class Helper(native.Child):
                 ) from error
             raise StageError("spawn", error.errno or 0, "the container's supervisor") from error
 
-    def reap(self, patience: float | None = 0.0) -> bool:
-        gone = super().reap(patience)
-        if gone:
-            _helpers.discard(self)
-        return gone
+    def _bury(self) -> None:
+        with _helpers.burial(self):
+            super()._bury()
 
 
 class _Helpers:
-    """All that are still to be reaped: known before they are started, so that no interrupt can lose one."""
+    """All that are still to be reaped: known before they are started, so that no interrupt can lose one.
+
+    Who has ended is asked of all of them at once: a start costs the same whatever number of them lives.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._known: set[Helper] = set()
+        self._new: set[Helper] = set()
+        self._watched: dict[int, Helper] = {}
+        self._epoll: select.epoll | None = None
 
     def add(self, helper: Helper) -> None:
         with self._lock:
-            self._known.add(helper)
+            self._new.add(helper)
 
     def sweep(self, subject: str | None = None, patience: float = 0.0) -> None:
         """Reaps those that have ended, and waits up to `patience` seconds for those of `subject`."""
         with self._lock:
-            started = [helper for helper in self._known if helper.pidfd >= 0]
+            self._watch()
+            ready = self._epoll.poll(0) if self._epoll else ()
+            ended = [self._watched[number] for number, _ in ready if number in self._watched]
+            started = [*self._watched.values(), *self._new] if subject else ()
+        for helper in ended:
+            helper.reap()
         for helper in started:
-            awaited = subject is not None and helper.subject == subject
-            helper.reap(patience if awaited else 0.0)
+            if helper.subject == subject and helper.pidfd >= 0:
+                helper.reap(patience)
 
     def discard(self, helper: Helper) -> None:
         with self._lock:
-            self._known.discard(helper)
+            self._new.discard(helper)
+
+    @contextlib.contextmanager
+    def burial(self, helper: Helper) -> Iterator[None]:
+        """The time in which its descriptor is closed: a forked child has a copy, which would be watched for ever."""
+        with self._lock:
+            self._new.add(helper)
+            self._watched.pop(helper.pidfd, None)
+            if self._epoll:
+                with contextlib.suppress(FileNotFoundError):
+                    self._epoll.unregister(helper.pidfd)
+            yield
+            self._new.discard(helper)
+
+    def _watch(self) -> None:
+        for helper in [one for one in self._new if one.pidfd >= 0]:
+            try:
+                self._events().register(helper.pidfd, select.EPOLLIN)
+            except FileExistsError:  # an interrupt came right after it
+                pass
+            except OSError:  # this process has too many descriptors: when the next one starts
+                return
+            self._watched[helper.pidfd] = helper
+            self._new.discard(helper)
+
+    def _events(self) -> select.epoll:
+        if self._epoll is None:
+            with no_fork:
+                close_in_child(self)
+                self._epoll = select.epoll()
+        return self._epoll
+
+    def close(self) -> None:
+        """In a forked child: its parent's go on as they are."""
+        epoll, self._epoll = self._epoll, None
+        if epoll is not None:
+            epoll.close()
+        self._new.update(self._watched.values())
+        self._watched.clear()
 
 
 _helpers = _Helpers()
