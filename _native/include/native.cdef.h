@@ -270,9 +270,9 @@ enum clib_message_kind {
                                input where that is asked for and kept open */
     CLIB_MESSAGE_END_INPUT, /* the shim no longer keeps the program's standard input open */
     CLIB_MESSAGE_BORROW,    /* answered by DONE, with a new mount of what LEND names */
-    CLIB_MESSAGE_LINKS,     /* `links` is another one, and the plan in `relink` makes of what is connected now
-                               what it     says; answered by DONE, of which value[1] is the op that failed,
-                               counted     from 1 */
+    CLIB_MESSAGE_LINKS, /* `links` is another one, and the plan that comes along makes of what is connected
+                           now what it says; answered by DONE, of which value[1] is the op that failed,
+                           counted from 1 */
     /* from the first process */
     CLIB_MESSAGE_RESTORING, /* one descriptor: the socket to what it becomes by its exec, which is CRIU */
 };
@@ -431,8 +431,8 @@ int clib_network_let_go(const char *path);
 
 /* setns(2). A user namespace takes a caller with one thread. 0 or -errno */
 int clib_join(int fd, int flags);
-/* A child in new namespaces (CLONE_NEW*) that sleeps until it is killed, or its caller's thread ends: one at a
- * time. Its pid or -errno. */
+/* A child in new namespaces (CLONE_NEW*) that sleeps until it is killed, or its caller's thread ends: one at
+ * a time. Its pid or -errno. */
 int clib_hold(int flags, int *pidfd);
 
 /* pidfd_open(2), pidfd_send_signal(2). Each returns <0 with -errno. */

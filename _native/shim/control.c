@@ -153,14 +153,21 @@ static void answer_loan(struct shim *shim, struct client *client) {
     answer_with(shim, client, result, mount);
 }
 
-static void answer_change(struct shim *shim, struct client *client) {
-    int failed, result = links_change(shim, &failed);
+static void answer_change(struct shim *shim, struct client *client, const int *fds, int count) {
+    struct plan plan;
+    int failed = 0, result = count == 1 ? plan_map(fds[0], &plan) : -EPROTO;
+    if (result < 0) {
+        answer(shim, client, result);
+        return;
+    }
+    result = links_change(shim, &plan, &failed);
     struct clib_message done = {
         .kind = CLIB_MESSAGE_DONE, .version = CLIB_PROTOCOL_VERSION, .value = {-result, failed}};
     if (channel_send(client->fd, &done, -1) < 0)
         drop(shim, client);
     if (result == 0)
-        links_changed(shim);
+        links_changed(&plan);
+    plan_unmap(&plan);
 }
 
 static void handle(struct shim *shim, struct client *client, const struct clib_message *message, int *fds,
@@ -197,7 +204,7 @@ static void handle(struct shim *shim, struct client *client, const struct clib_m
         answer_loan(shim, client);
         return;
     case CLIB_MESSAGE_LINKS:
-        answer_change(shim, client);
+        answer_change(shim, client, fds, count);
         return;
     case CLIB_MESSAGE_END_INPUT:
         answer(shim, client, stdio_end_input(shim));

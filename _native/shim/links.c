@@ -1,11 +1,10 @@
-/* What connects the container to networks: messages for the kernel, which an engine has left in files of the
- * container's directory, each of which is a plan.
+/* What connects the container to networks: messages for the kernel, as an engine's plans say.
  *
- *   links   read at each start, and at the end
+ *   `links`, a file of the container's directory: read at each start, and at the end
  *     before: HANDOVER n, n ops in the host's namespace; then ops in the container's
  *     after:  ops in the host's namespace, whatever becomes of them
- *   relink  the way from the links as they were to those that the file says now; its "after" when whoever
- * asked for it has heard
+ *   a change, which comes with a LINKS message: the way from the links as they were to those that the file
+ * says now; its "after" when whoever asked for it has heard
  *
  * So a container is connected and disconnected while it runs, and its next run finds it so. */
 #include "shim.h"
@@ -82,20 +81,14 @@ int links_make(struct shim *shim) {
     return result;
 }
 
-int links_change(struct shim *shim, int *failed) {
-    struct plan plan;
+int links_change(struct shim *shim, const struct plan *plan, int *failed) {
     uint32_t at;
-    *failed = 0;
     if (shim->phase == PHASE_LAUNCHING) /* it may have no namespace of its own yet */
         return -EAGAIN;
     if (shim->phase != PHASE_CREATED && shim->phase != PHASE_RUNNING) /* its next run reads `links` */
         return 0;
-    int result = map_file(shim, "relink", &plan);
-    if (result < 0)
-        return result;
-    result = run(shim, &plan, &at);
+    int result = run(shim, plan, &at);
     *failed = result < 0 ? (int)at + 1 : 0;
-    plan_unmap(&plan);
     return result;
 }
 
@@ -107,16 +100,12 @@ static void run_after(const struct plan *plan, int *filter) {
 }
 
 /* By a child: the kernel takes its time to remove a device, and lets others go on meanwhile. */
-void links_changed(struct shim *shim) {
-    struct plan plan;
-    if (map_file(shim, "relink", &plan) < 0)
-        return;
-    if (plan.header->after_count && sys(clone, SIGCHLD, 0) == 0) {
+void links_changed(const struct plan *plan) {
+    if (plan->header->after_count && sys(clone, SIGCHLD, 0) == 0) {
         close_others(NULL, 0);
-        run_after(&plan, NULL);
+        run_after(plan, NULL);
         leave(0);
     }
-    plan_unmap(&plan);
 }
 
 void links_end(struct shim *shim) {

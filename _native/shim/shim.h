@@ -267,10 +267,10 @@ int link_move(int pid, const char *name, const char *new_name);
 
 /* links.c: what connects the container to networks */
 int links_make(struct shim *shim);
-/* while it runs; *failed is the op that did, counted from 1, or 0 */
-int links_change(struct shim *shim, int *failed);
+/* while it runs; *failed is the op that did, counted from 1 */
+int links_change(struct shim *shim, const struct plan *plan, int *failed);
 /* and what follows, when that has been told */
-void links_changed(struct shim *shim);
+void links_changed(const struct plan *plan);
 /* the container has ended */
 void links_end(struct shim *shim);
 /* A socket belongs to the network namespace that it was made in. This process has one thread, and comes back:

@@ -22,6 +22,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address
 
 from containerlib._sys.native import lib
+from containerlib._sys.writing import put_in_place
 from containerlib.errors import StageError
 from containerlib.networking.netlink import Request
 from containerlib.networking.netlink import nftables as nft
@@ -140,7 +141,7 @@ class NameFiles:
             with _staged(path):
                 self._write_aside(temporary, data)
             with contextlib.suppress(FileNotFoundError), _staged(path):  # `forget_others`, by another process
-                os.rename(temporary, path)  # noqa: PTH104
+                put_in_place(temporary, path)
                 return
 
     def _write_aside(self, path: str, data: bytes) -> None:

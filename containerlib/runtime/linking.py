@@ -24,7 +24,7 @@ _PAUSE = 0.005
 def write_links(directory: str, links: Links) -> None:
     """Raises: StageError(stage="state")."""
     if links != NO_LINKS:
-        replace_file(directory, "links", links.plan().pack())
+        replace_file(directory, "links", links.plan().pack(), lasting=False)  # the next start writes it anew
         return
     with contextlib.suppress(FileNotFoundError):
         os.unlink(f"{directory}/links")  # noqa: PTH108 - a str
@@ -39,13 +39,12 @@ def relink(directory: str, links: Links, change: Links) -> None:
     from containerlib.runtime.connections import connect  # noqa: PLC0415 - no start needs it
 
     plan = change.plan()
-    replace_file(directory, "relink", plan.pack())
     write_links(directory, links)
     deadline = time.monotonic() + REPLY_TIMEOUT
     while (supervisor := connect(directory)) is not None:
         with supervisor, contextlib.suppress(Conflict):  # it has ended meanwhile
             try:
-                supervisor.relink(plan.before)
+                supervisor.relink(plan)
             except StageError as error:
                 if error.errno != errno.EAGAIN or time.monotonic() > deadline:
                     raise

@@ -11,12 +11,12 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from containerlib._sys import forks, native
 from containerlib._sys.helper import Helper
 from containerlib._sys.wire import Kind, Launch, Message, send
-from containerlib._sys.writing import write_whole
+from containerlib._sys.writing import memory
 from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.supervisor import Supervisor
 from containerlib.spec.values import frozen
@@ -84,10 +84,10 @@ def start_helper(
     helper, pair = Helper(directory), _Pair()
     supervisor = kind(pair.ours, directory=directory, helper=helper, plan=(first or plan).ops)
     try:
-        with pair, _memory(packed) as memory, contextlib.ExitStack() as stack:
-            fds[Launch.PLAN] = memory
+        with pair, contextlib.ExitStack() as stack:
+            fds[Launch.PLAN] = stack.enter_context(memory("containerlib-plan", packed))
             if first is not None:
-                fds[Launch.RESTORE] = stack.enter_context(_memory(first.pack()))
+                fds[Launch.RESTORE] = stack.enter_context(memory("containerlib-plan", first.pack()))
             ordered = sorted(fds)
             value = (sum(ordered) | flags, rows, columns, len(order.preserve))
             # before the helper starts: it finds its order there and does not wait for this process to run again
@@ -164,13 +164,6 @@ class _Pair:
         with forks.no_fork:
             forks.let_go(self)
             self.close()
-
-
-@contextlib.contextmanager
-def _memory(data: bytes) -> Iterator[int]:
-    with forks.descriptor(lambda: os.memfd_create("containerlib-plan", os.MFD_CLOEXEC)) as fd:
-        write_whole(fd, data)
-        yield fd
 
 
 def open_directory(stack: contextlib.ExitStack, path: str) -> int:

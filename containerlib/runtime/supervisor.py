@@ -16,9 +16,10 @@ from types import TracebackType
 from containerlib._sys.helper import Helper, reap
 from containerlib._sys.native import lib
 from containerlib._sys.wire import AttachFlag, Kind, Message, receive, send
+from containerlib._sys.writing import memory
 from containerlib.errors import Conflict, Error, StageError, Timeout, Unavailable, Unsupported
 from containerlib.runtime.failures import failure
-from containerlib.runtime.plan.op import Op
+from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.records import exit_status, read_record
 from containerlib.spec.lifecycle import State
 from containerlib.spec.status import ExitStatus
@@ -112,15 +113,16 @@ class Supervisor:
             return
         self._done(Message(Kind.RESIZE, (rows, columns, 0, 0)))
 
-    def relink(self, ops: Sequence[Op]) -> None:
-        """Has it run `relink` of its directory, which has these ops: see links.c.
+    def relink(self, plan: Plan) -> None:
+        """Has it change what connects the container: see links.c.
 
         Raises: StageError(stage="network"); Conflict where it has ended.
         """
-        answer, _ = self._answer(Message(Kind.LINKS))
+        with memory("containerlib-links", plan.pack()) as descriptor:
+            answer, _ = self._answer(Message(Kind.LINKS), (descriptor,))
         error, failed = answer.value[:2]
         if error:
-            subject = ops[failed - 1].origin if 0 < failed <= len(ops) else "links"
+            subject = plan.before[failed - 1].origin if 0 < failed <= len(plan.before) else "links"
             raise StageError("network", error, subject)
 
     def attach(self, *, stdin: bool, stdout: int | None, stderr: int | None) -> int | None:

@@ -142,6 +142,7 @@ def test_recorded_supervisor_is_talked_to_as_it_was(talk: dict[str, Any], tmp_pa
     [
         (0, 1, EPROTO),
         (Kind.LAUNCH, 1, EPROTO),
+        (Kind.LINKS, 1, EPROTO),  # without a plan
         (99, 1, EPROTO),
         (2**32 - 1, 1, EPROTO),
         (Kind.STATE, 2, EPROTONOSUPPORT),
