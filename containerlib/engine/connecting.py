@@ -24,6 +24,7 @@ from containerlib.engine.places import (
     number_of,
     occupy,
     places_of,
+    wired,
     wirings_of,
 )
 from containerlib.engine.wiring import connection, disconnection, links
@@ -164,22 +165,20 @@ def _leave(instance: Instance, left: Sequence[EndpointRecord], gone: EndpointRec
     """Its devices, and its routes, where those led through it."""
     before = sorted([*left, gone], key=number_of)
     detach(instance.core, instance.id, gone.network_id)
-    if not places_of(instance, before):  # plugins had connected it
+    places = {place.device: (network, place) for network, place in places_of(instance, before)}
+    if not places:  # plugins had connected it
         told(instance, [gone], [evolve(gone, addresses=())])
         relink(instance.directory, links((), resolver_of(instance, left)), Links())
         return
-    leading = {place.device: place for _, place in places_of(instance, before)}
-    resolver = resolver_of(instance, left)
-    wirings = wirings_of(instance, left)
+    wiring, inside = unwire(*places[gone.device])
+    staying = places_of(instance, left)
     change: list[Request] = []
-    for network, place in places_of(instance, left):
-        families = set(place.gateway) - set(leading[place.device].gateway)
+    for network, place in staying:
+        families = set(place.gateway) - set(places[place.device][1].gateway)
         change += routes(network, evolve_value(place, gateway=tuple(families)))
-    (network, place) = places_of(instance, [gone])[0]
-    wiring, inside = unwire(network, place)
     relink(
         instance.directory,
-        links(wirings, resolver),
+        links(wired(instance.core, staying), resolver_of(instance, left)),
         disconnection(gone.device, wiring, [*inside, *change]),
     )
 

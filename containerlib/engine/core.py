@@ -23,6 +23,7 @@ from containerlib.volumes import VolumeStore
 
 if TYPE_CHECKING:
     from containerlib.engine.instance import Instance
+    from containerlib.engine.network_drivers import AnyNetwork
     from containerlib.spec.options import SnapshotterName
 
 __all__ = ["Core", "default_root"]
@@ -59,6 +60,7 @@ class Core:
         self.filter = KeptNetlink(Netlink.NETFILTER)
         self.filter_sockets = FilterSockets()
         self.names = NameFiles(f"{root}/networks")
+        self.networks: dict[str, AnyNetwork] = {}
         self.namespaces = f"{root}/netns"
         self.layer_mounts = LayerMounts()
         self.owned: dict[str, Instance] = {}

@@ -27,7 +27,20 @@ if TYPE_CHECKING:
     from containerlib.networking.subnets import Addresses
     from containerlib.store import NetworkRecord
 
-__all__ = ["AnyNetwork", "default_driver", "is_known", "maker", "network_of", "routes", "unwire", "wire"]
+__all__ = [
+    "AnyNetwork",
+    "default_driver",
+    "is_known",
+    "maker",
+    "network_at",
+    "network_of",
+    "routes",
+    "unwire",
+    "wire",
+]
+
+_MOST = 128
+"""Networks of an engine that need not be read again."""
 
 AnyNetwork = BridgeNetwork | DirectNetwork | CniNetwork | UserNetwork
 
@@ -112,16 +125,29 @@ def network_of(record: NetworkRecord) -> AnyNetwork:
     return BridgeNetwork.of(record.id, record.settings)
 
 
+def network_at(core: Core, network_id: str) -> AnyNetwork:
+    """The network of that id, where a container is on it: which never changes, and is there. Raises: NotFound."""
+    known = core.networks.get(network_id)
+    if known is None:
+        known = network_of(core.store.networks.get(network_id))
+        if len(core.networks) >= _MOST:
+            core.networks.clear()
+        core.networks[network_id] = known
+    return known
+
+
 def is_known(core: Core, network: BridgeNetwork | DirectNetwork) -> bool:
     """Whether the packet filter knows it; of one without a bridge it knows nothing. Raises: StageError."""
     return isinstance(network, DirectNetwork) or bridge.is_known(network, core.filter)
 
 
-def wire(core: Core, network: BridgeNetwork | DirectNetwork, place: Endpoint) -> Wiring:
-    """What connects a container. Raises: StageError(stage="network")."""
+def wire(
+    core: Core, network: BridgeNetwork | DirectNetwork, place: Endpoint, *, known: bool = False
+) -> Wiring:
+    """What connects a container; `known`: what `is_known` has answered. Raises: StageError(stage="network")."""
     if isinstance(network, DirectNetwork):
         return direct.wire(network, direct.find_parent(network), place)
-    return bridge.wire(network, bridge.ensure(network, core.filter), place)
+    return bridge.wire(network, bridge.ensure(network, core.filter, known=known), place)
 
 
 def unwire(network: BridgeNetwork | DirectNetwork, place: Endpoint) -> tuple[Wiring, Sequence[Request]]:

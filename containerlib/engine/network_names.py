@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from containerlib.engine.kept_networks import KEPT, results_of
-from containerlib.engine.network_drivers import network_of
+from containerlib.engine.network_drivers import network_at
 from containerlib.engine.wiring import resolver
 from containerlib.networking import Names, names
 from containerlib.networking.files import read_host_file, rewrite_hosts, rewrite_resolver
@@ -30,7 +30,7 @@ __all__ = ["forget_names", "line", "names_inside", "rename", "resolver_of", "tel
 
 def resolver_of(instance: Instance, endpoints: Sequence[EndpointRecord]) -> Op:
     """Who answers for names, who knows these networks from now on, and whom to ask for others."""
-    networks = [network_of(instance.core.store.networks.get(one.network_id)) for one in endpoints]
+    networks = [network_at(instance.core, one.network_id) for one in endpoints]
     view = instance.core.names.show(instance.id, [one.id for one in networks], _servers(instance, networks))
     return resolver(instance.core.names.directory, view)
 

@@ -18,7 +18,7 @@ from containerlib.engine.admission import promised, refuse
 from containerlib.engine.instance import Instance
 from containerlib.engine.kept_networks import KEPT, attach, take_back_orphans
 from containerlib.engine.leftovers import take_back
-from containerlib.engine.network_drivers import is_known, network_of, wire
+from containerlib.engine.network_drivers import is_known, network_at, network_of, wire
 from containerlib.engine.network_names import line, resolver_of, tell_names, told
 from containerlib.engine.networks import DEFAULT, find
 from containerlib.engine.wiring import links
@@ -56,8 +56,11 @@ __all__ = [
     "places_of",
     "published",
     "reclaim",
+    "wired",
     "wirings_of",
 ]
+
+Place = tuple[BridgeNetwork | DirectNetwork, Endpoint]
 
 
 @frozen
@@ -179,7 +182,7 @@ def links_of(instance: Instance, ports: Sequence[PortOption] = ()) -> Iterator[t
 
 def _is_published_elsewhere(instance: Instance, endpoint: EndpointRecord) -> bool:
     """Whether somebody else listens at its ports: who would not get them while they are held here."""
-    return instance.core.store.networks.get(endpoint.network_id).driver == "pasta"
+    return isinstance(network_at(instance.core, endpoint.network_id), UserNetwork)
 
 
 def _with_free_ports(instance: Instance, endpoint: EndpointRecord) -> EndpointRecord:
@@ -210,20 +213,23 @@ def wirings_of(instance: Instance, endpoints: Sequence[EndpointRecord]) -> Seque
 
     Raises: StageError(stage="network").
     """
-    core, places = instance.core, places_of(instance, endpoints)
-    if not all(is_known(core, network) for network, _ in places):
+    return wired(instance.core, places_of(instance, endpoints))
+
+
+def wired(core: Core, places: Sequence[Place]) -> Sequence[Wiring]:
+    """As `wirings_of`."""
+    known = [is_known(core, network) for network, _ in places]
+    if not all(known):
         mend(core)
-    return [wire(core, network, place) for network, place in places]
+    return [wire(core, *each, known=one) for each, one in zip(places, known, strict=True)]
 
 
-def places_of(
-    instance: Instance, endpoints: Sequence[EndpointRecord]
-) -> Sequence[tuple[BridgeNetwork | DirectNetwork, Endpoint]]:
+def places_of(instance: Instance, endpoints: Sequence[EndpointRecord]) -> Sequence[Place]:
     """`endpoints`: all of the container's. The first that leads out has the route to everywhere else."""
     found = []
     led: set[int] = set()
     for endpoint in endpoints:
-        network = network_of(instance.core.store.networks.get(endpoint.network_id))
+        network = network_at(instance.core, endpoint.network_id)
         if isinstance(network, CniNetwork | UserNetwork):  # somebody else has connected it
             continue
         families = {one.subnet.version for one in network.subnets}
@@ -282,13 +288,16 @@ def mend(core: Core) -> None:
 
     Raises: StageError(stage="network").
     """
+    lost = []
     for record in core.store.networks.list():
         network = network_of(record)
         endpoints = core.store.networks.endpoints(record.id)
         running = [one.container_id for one in endpoints if has_shim(core.directory(one.container_id))]
         if running and isinstance(network, BridgeNetwork) and not is_known(core, network):
-            batches = [batch for each in running for batch in _known_on(core, each, network)]
-            bridge.ensure(network, core.filter, batches)
+            lost.append((network, running))
+    for network, running in lost:  # each of them misses a table, until one of them has it
+        batches = [batch for each in running for batch in _known_on(core, each, network)]
+        bridge.ensure(network, core.filter, running=batches)
 
 
 def _known_on(core: Core, container_id: str, network: BridgeNetwork) -> Iterator[Sequence[Request]]:

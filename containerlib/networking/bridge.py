@@ -180,28 +180,35 @@ def routes(network: BridgeNetwork, endpoint: Endpoint) -> tuple[Request, ...]:
 def is_known(network: BridgeNetwork, kept: KeptNetlink) -> bool:
     """Whether the packet filter knows it. Raises: StageError(stage="network")."""
     with kept.use() as filter_:
-        return firewall.knows(filter_, network.device)
+        if not firewall.knows(filter_, network.device):
+            return False
+        return not network.anti_spoofing or spoofing.is_installed(filter_)
 
 
-def ensure(network: BridgeNetwork, kept: KeptNetlink, running: Sequence[Sequence[Request]] = ()) -> int:
+def ensure(
+    network: BridgeNetwork,
+    kept: KeptNetlink,
+    *,
+    known: bool = False,
+    running: Sequence[Sequence[Request]] = (),
+) -> int:
     """The index of its bridge, which is there after it, with all that belongs to it.
 
-    `running`: what the packet filter is to know of its containers (`Wiring.host`), where it does not know the network.
-    The network itself comes last: a bridge that it does not know may lack something, since whoever made it may have
-    been killed meanwhile.
+    `known`: what `is_known` has answered. `running`: what the packet filter is to know of its containers
+    (`Wiring.host`), where it does not know the network. The network itself comes last: a bridge that it does not know
+    may lack something, since whoever made it may have been killed meanwhile.
 
     Raises: StageError(stage="network").
     """
-    with kept.use() as filter_:
-        if network.anti_spoofing:
-            filter_.run(spoofing.install(filter_))
-        is_whole = firewall.knows(filter_, network.device)
-        if is_whole:
-            with contextlib.suppress(OSError):
-                return socket.if_nametoindex(network.device)
-        with Netlink(Netlink.ROUTE) as kernel:
-            _make(kernel, network)
-        if not is_whole:
+    if known:
+        with contextlib.suppress(OSError):
+            return socket.if_nametoindex(network.device)
+    with Netlink(Netlink.ROUTE) as kernel:
+        _make(kernel, network)
+    if not known:
+        with kept.use() as filter_:
+            if network.anti_spoofing:
+                filter_.run(spoofing.install(filter_))
             filter_.run(firewall.install(filter_))
             for batch in running:
                 filter_.run(batch)

@@ -26,7 +26,18 @@ from containerlib.networking.netlink.nftables import BRIDGE, REGISTER, Element, 
 from containerlib.networking.netlink.route import Address
 from containerlib.spec.values import frozen
 
-__all__ = ["GROUP", "TABLE", "Identity", "Known", "forget", "install", "is_supported", "known", "restrict"]
+__all__ = [
+    "GROUP",
+    "TABLE",
+    "Identity",
+    "Known",
+    "forget",
+    "install",
+    "is_installed",
+    "is_supported",
+    "known",
+    "restrict",
+]
 
 TABLE = "containerlib"
 GROUP = 0x636C6172
@@ -93,7 +104,7 @@ def is_supported(kernel: Netlink) -> bool:
         nft.remove_table(BRIDGE, _PROBE),
     )
     try:
-        if not kernel.has(nft.get_table(BRIDGE, TABLE)):
+        if not is_installed(kernel):
             kernel.run(probe)
     except StageError as error:
         if error.errno not in (*_LACKING, EPERM):
@@ -102,9 +113,14 @@ def is_supported(kernel: Netlink) -> bool:
     return True
 
 
+def is_installed(kernel: Netlink) -> bool:
+    """Whether the table is there. Raises: StageError(stage="network")."""
+    return kernel.has(nft.get_table(BRIDGE, TABLE))
+
+
 def install(kernel: Netlink) -> Sequence[Request]:
     """The table, its sets and its rules, where they are not there: what somebody else has done meanwhile stays."""
-    if kernel.has(nft.get_table(BRIDGE, TABLE)):
+    if is_installed(kernel):
         return ()
     chain = "prerouting"
     return nft.batch(
@@ -180,7 +196,7 @@ def forget(identity: Identity) -> Sequence[Request]:
 
 def known(kernel: Netlink) -> Sequence[Known]:
     """All that the table has, by device. Raises: StageError(stage="network")."""
-    if not kernel.has(nft.get_table(BRIDGE, TABLE)):
+    if not is_installed(kernel):
         return ()
     found: dict[str, Known] = {}
     for the_set in _SETS:

@@ -160,10 +160,11 @@ def test_what_the_host_drops_stays_dropped(
 
 
 @pytest.mark.parametrize("by", ["start", "connect", "reconcile"])
+@pytest.mark.parametrize("emptied", ["flush ruleset", "delete table bridge containerlib"])
 def test_rules_that_the_host_flushed_are_there_again(
-    engine: cl.Engine, box: cl.ContainerRecipe, outside: Machine, by: str
+    engine: cl.Engine, box: cl.ContainerRecipe, outside: Machine, emptied: str, by: str
 ) -> None:
-    """For all that runs: its ports, and that nobody reaches it from outside or from another network."""
+    """For all that runs: its ports, that nobody reaches it from outside or from another network, and who it is."""
     with (
         engine.network("inner").internal().create() as inner,
         engine.network("other").create() as other,
@@ -172,7 +173,7 @@ def test_rules_that_the_host_flushed_are_there_again(
         box.publish(80, host=8080).start(*SERVE) as server,
     ):
         before = ours()
-        nft("flush", "ruleset")
+        nft(*emptied.split())
         if by == "start":
             box.join(other).run("true")
         elif by == "connect":
