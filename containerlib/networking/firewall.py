@@ -121,7 +121,7 @@ def _rules() -> dict[str, Sequence[Sequence[Expression]]]:
     from_loopback6 = (*_is_ipv6(), nft.payload(1, 8, 16), nft.compare(_LOOPBACK6))
     return {
         # the bridges route 127.0.0.0/8 and ::1, for the host's own packets alone
-        "raw": [(*from_bridge, *of_loopback, nft.drop()), (*from_bridge, *of_loopback6, nft.drop())],
+        "raw": [(*of_loopback, *from_bridge, nft.drop()), (*of_loopback6, *from_bridge, nft.drop())],
         "prerouting": ports,
         "output": ports,
         "forward": [

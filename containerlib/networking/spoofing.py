@@ -49,13 +49,17 @@ _IFNAME, _ETHER, _IPV4, _IPV6 = 41, 9, 7, 8
 _PAIR = 6
 """Bits by which nft(8) shifts the types of a concatenation."""
 _NAME = 16
-_MACS = Set("macs", _NAME + 8, _IFNAME << _PAIR | _ETHER)
-_SOURCES4 = Set("sources4", _NAME + 4, _IFNAME << _PAIR | _IPV4)
-_SOURCES6 = Set("sources6", _NAME + 16, _IFNAME << _PAIR | _IPV6)
+_MAC = 8
+"""Bytes of one in a key."""
+_STATION = _IFNAME << _PAIR | _ETHER
+_MACS = Set("macs", _NAME + _MAC, _STATION)
+_SOURCES4 = Set("sources4", _NAME + _MAC + 4, _STATION << _PAIR | _IPV4)
+_SOURCES6 = Set("sources6", _NAME + _MAC + 16, _STATION << _PAIR | _IPV6)
 _SETS = (_MACS, _SOURCES4, _SOURCES6)
 
 _LINK, _NETWORK, _TRANSPORT = range(3)
 _BEHIND_NAME = REGISTER + _NAME // 4
+_BEHIND_MAC = _BEHIND_NAME + _MAC // 4
 _ETHERNET_ARP = struct.pack(">HHBB", 1, 0x0800, 6, 4)
 _SOLICITATION, _ADVERTISEMENT, _ROUTER, _REDIRECT = 135, 136, 134, 137
 _DHCP_SERVER, _DHCP6_SERVER = 67, 547
@@ -71,12 +75,12 @@ class Identity:
 
     def elements(self) -> Mapping[Set, Sequence[Element]]:
         """By the set that they are of. The address that the kernel makes of the MAC is one of the container's."""
-        name = self.device.encode().ljust(_NAME, b"\0")
+        station = self.device.encode().ljust(_NAME, b"\0") + self.mac.ljust(_MAC, b"\0")
         sources = {*self.addresses, _link_local(self.mac)}
         return {
-            _MACS: [Element(name + self.mac.ljust(8, b"\0"))],
-            _SOURCES4: [Element(name + one.packed) for one in sources if one.version == 4],
-            _SOURCES6: [Element(name + one.packed) for one in sources if one.version == 6],
+            _MACS: [Element(station)],
+            _SOURCES4: [Element(station + one.packed) for one in sources if one.version == 4],
+            _SOURCES6: [Element(station + one.packed) for one in sources if one.version == 6],
         }
 
 
@@ -132,25 +136,28 @@ def install(kernel: Netlink) -> Sequence[Request]:
 
 
 def _rules() -> Sequence[Sequence[Expression]]:
+    """What most packets are comes first, and each of those is looked up once."""
     device = nft.meta(nft.IIF_NAME)
+    station = (device, nft.payload(_LINK, 6, 6, _BEHIND_NAME))
     arp, ipv4, ipv6 = (_protocol(number) for number in (0x0806, 0x0800, 0x86DD))
-    source4 = (device, nft.payload(_NETWORK, 12, 4, _BEHIND_NAME))
-    source6 = (device, nft.payload(_NETWORK, 8, 16, _BEHIND_NAME))
-    target = (device, nft.payload(_TRANSPORT, 8, 16, _BEHIND_NAME), nft.lookup("sources6"))
+    source4 = (*station, nft.payload(_NETWORK, 12, 4, _BEHIND_MAC))
+    source6 = (*station, nft.payload(_NETWORK, 8, 16, _BEHIND_MAC))
+    target = (*station, nft.payload(_TRANSPORT, 8, 16, _BEHIND_MAC), nft.lookup("sources6"))
+    tcp = (nft.meta(nft.L4PROTO), nft.compare(bytes([socket.IPPROTO_TCP])))
     nobody = (nft.payload(_NETWORK, 8, 16), nft.compare(bytes(16)))
     is_first = (nft.meta(nft.L4PROTO), nft.payload(_TRANSPORT, 0, 2))
     return [
         (nft.meta(nft.IIF_GROUP), nft.compare(struct.pack("=I", GROUP), equal=False), nft.accept()),
-        (device, nft.payload(_LINK, 6, 6, _BEHIND_NAME), nft.lookup("macs", inverted=True), nft.drop()),
+        (*ipv4, *_from_port(_DHCP_SERVER), nft.drop()),
+        (*ipv4, *source4, nft.lookup("sources4"), nft.accept()),
+        (*ipv6, *tcp, *source6, nft.lookup("sources6"), nft.accept()),
+        (*station, nft.lookup("macs", inverted=True), nft.drop()),
         (
             *arp,
             *(nft.payload(_NETWORK, 0, 6), nft.compare(_ETHERNET_ARP)),
-            *(device, nft.payload(_NETWORK, 8, 6, _BEHIND_NAME), nft.lookup("macs")),
-            *(device, nft.payload(_NETWORK, 14, 4, _BEHIND_NAME), nft.lookup("sources4")),
-            nft.accept(),
+            *(device, nft.payload(_NETWORK, 8, 6, _BEHIND_NAME), nft.payload(_NETWORK, 14, 4, _BEHIND_MAC)),
+            *(nft.lookup("sources4"), nft.accept()),
         ),
-        (*ipv4, *_from_port(_DHCP_SERVER), nft.drop()),
-        (*ipv4, *source4, nft.lookup("sources4"), nft.accept()),
         # whether an address is free is asked without one (RFC 4862)
         (*ipv6, *nobody, *_icmp6(_SOLICITATION), *target, nft.accept()),
         (*ipv6, *source6, nft.lookup("sources6", inverted=True), nft.drop()),
@@ -205,6 +212,6 @@ def known(kernel: Netlink) -> Sequence[Known]:
                 device = element.key[:_NAME].rstrip(b"\0").decode()
                 one = found.setdefault(device, Known(device, [], []))
                 if the_set is not _MACS:
-                    one.addresses.append(ipaddress.ip_address(element.key[_NAME:]))
+                    one.addresses.append(ipaddress.ip_address(element.key[_NAME + _MAC :]))
                 one.batches.append(nft.batch(nft.remove_element(BRIDGE, TABLE, the_set.name, element)))
     return list(found.values())

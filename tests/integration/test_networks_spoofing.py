@@ -13,7 +13,7 @@ import pytest
 import containerlib as cl
 from rig import frames
 from rig.bundles import parent_of, until
-from rig.frames import FRAGMENT, ICMP6, OPTIONS, SENDER, UDP, Ear, ethernet, ipv4, ipv6
+from rig.frames import FRAGMENT, ICMP6, OPTIONS, SENDER, TCP, UDP, Ear, ethernet, ipv4, ipv6
 from rig.networks import elements, interfaces, own_network
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
@@ -29,6 +29,8 @@ HONEST = {
     "IPv4": ethernet(MAC, frames.IPV4, ipv4(OWN4, UDP, frames.udp(10))),
     "IPv6": ethernet(MAC, frames.IPV6, ipv6(OWN6, UDP, frames.udp(11))),
     "link-local": ethernet(MAC, frames.IPV6, ipv6(LOCAL, UDP, frames.udp(12))),
+    "TCP": ethernet(MAC, frames.IPV4, ipv4(OWN4, TCP, b"segment of IPv4")),
+    "TCP over IPv6": ethernet(MAC, frames.IPV6, ipv6(OWN6, TCP, b"segment of IPv6")),
     "tagged": ethernet(MAC, frames.IPV4, ipv4(OWN4, UDP, frames.udp(13)), tags=1),
     "solicitation": ethernet(MAC, frames.IPV6, ipv6(OWN6, ICMP6, frames.icmp6(135, OTHER6))),
     "advertisement": ethernet(MAC, frames.IPV6, ipv6(OWN6, ICMP6, frames.icmp6(136, OWN6))),
@@ -42,6 +44,10 @@ HONEST = {
 }
 SPOOFED = {
     "MAC": ethernet(OTHER_MAC, frames.IPV4, ipv4(OWN4, UDP, frames.udp(14))),
+    "MAC over IPv6": ethernet(OTHER_MAC, frames.IPV6, ipv6(OWN6, TCP, b"segment of a MAC")),
+    "MAC of ARP": ethernet(OTHER_MAC, frames.ARP, frames.arp(MAC, OWN4)),
+    "TCP": ethernet(MAC, frames.IPV4, ipv4(OTHER4, TCP, b"segment of another")),
+    "TCP over IPv6": ethernet(MAC, frames.IPV6, ipv6(OTHER6, TCP, b"segment of another's")),
     "IPv4": ethernet(MAC, frames.IPV4, ipv4(OTHER4, UDP, frames.udp(15))),
     "IPv4 of the gateway": ethernet(MAC, frames.IPV4, ipv4(GATEWAY4, UDP, frames.udp(16))),
     "tagged IPv4": ethernet(MAC, frames.IPV4, ipv4(OTHER4, UDP, frames.udp(17)), tags=1),

@@ -19,6 +19,7 @@ __all__ = [
     "IPV4",
     "IPV6",
     "SENDER",
+    "TCP",
     "UDP",
     "Ear",
     "arp",
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 IPV4, ARP, IPV6, _VLAN = 0x0800, 0x0806, 0x86DD, 0x8100
-UDP, ICMP6, OPTIONS, FRAGMENT = 17, 58, 60, 44
+TCP, UDP, ICMP6, OPTIONS, FRAGMENT = 6, 17, 58, 60, 44
 _EVERYBODY = b"\xff" * 6
 _ALL = 3
 
