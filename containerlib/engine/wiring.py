@@ -63,9 +63,10 @@ def _redirect() -> tuple[Sequence[Request], bytes]:
 
 
 def _links(wiring: Wiring) -> Links:
+    quiet = [_tolerant(Netlink.ROUTE, wiring.quiet, errno.EAFNOSUPPORT)] if wiring.quiet else []
     return Links(
         (_pair(wiring), *_ops(Netlink.NETFILTER, wiring.host)),
-        tuple(_ops(Netlink.ROUTE, wiring.own)),
+        (*quiet, *_ops(Netlink.ROUTE, wiring.own)),
         tuple(op for batch in wiring.end for op in _ops(Netlink.NETFILTER, batch)),
     )
 

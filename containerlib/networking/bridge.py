@@ -137,6 +137,8 @@ class Wiring:
     own: tuple[Request, ...]
     end: tuple[tuple[Request, ...], ...]
     """Each by itself, since a batch is undone where one of it is not there."""
+    quiet: tuple[Request, ...] = ()
+    """Before `own`; a kernel without IPv6 does not know of it."""
 
 
 def wire(network: BridgeNetwork, index: int, endpoint: Endpoint) -> Wiring:
@@ -157,6 +159,8 @@ def wire(network: BridgeNetwork, index: int, endpoint: Endpoint) -> Wiring:
         route.change(name=endpoint.device, master=index, up=True),
         *((route.hairpin(endpoint.device),) if endpoint.forwards else ()),
     )
+    has_ipv6 = any(one.subnet.version == 6 for one in network.subnets)
+    quiet = () if has_ipv6 else (route.no_link_local(endpoint.index),)
     own = (*inside(endpoint), *routes(network, endpoint))
     host = [*firewall.publish(endpoint.forwards)]
     end = [*firewall.unpublish(endpoint.forwards)]
@@ -164,7 +168,9 @@ def wire(network: BridgeNetwork, index: int, endpoint: Endpoint) -> Wiring:
         identity = Identity(endpoint.device, endpoint.mac, tuple(one.ip for one in endpoint.addresses))
         host += spoofing.restrict(identity)
         end.append(spoofing.forget(identity))
-    return Wiring(pair, tuple(nft.batch(*host)) if host else (), own, tuple(tuple(batch) for batch in end))
+    return Wiring(
+        pair, tuple(nft.batch(*host)) if host else (), own, tuple(tuple(batch) for batch in end), quiet
+    )
 
 
 def routes(network: BridgeNetwork, endpoint: Endpoint) -> tuple[Request, ...]:

@@ -69,6 +69,14 @@ def test_ipv6(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
             assert client.exec("ping", "-6", "-c", "1", "-W", "5", there).exit_code == 0
 
 
+def test_container_has_ipv6_where_its_network_has(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
+    """Else each that starts would ask all others on the bridge for its address, and for routers."""
+    with engine.network("four").create() as four, engine.network("six").ipv6().create() as six:
+        with box.join(four).join(six).start("sleep", "600") as container:
+            until(lambda: "scope link" in container.exec("ip", "-6", "address", "show", "eth1").text)
+            assert not container.exec("ip", "-6", "address", "show", "eth0").text
+
+
 def test_published_port_is_reached_from_everywhere(box: cl.ContainerRecipe, outside: Machine) -> None:
     with box.publish(80, host=8080).start(*SERVE) as server:
         assert [(port.container, port.host) for port in server.ports] == [(80, 8080)]
