@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from containerlib.images import ImageStore
     from containerlib.spec.options import SnapshotterName
     from rig.bundles import Rack
+    from rig.cni import Plugins
     from rig.networks import Machine
     from rig.oci import Bundle, Command
 
@@ -40,6 +41,16 @@ def outside(network: None) -> Iterator[Machine]:
 
     with Machine("198.51.100.2/24", host="198.51.100.1/24") as machine:
         yield machine
+
+
+@pytest.fixture
+def plugins(tmp_path: Path) -> Plugins:
+    """CNI plugins of the test's own: "first" and "second"."""
+    from rig.cni import Plugins
+
+    made = Plugins(tmp_path / "plugins")
+    made.make("first", "second")
+    return made
 
 
 @pytest.fixture

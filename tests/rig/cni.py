@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Plugins"]
+if TYPE_CHECKING:
+    import containerlib as cl
+
+__all__ = ["Plugins", "two"]
 
 VERSIONS = ("0.4.0", "1.0.0", "1.1.0")
 _SCRIPT = """\
@@ -60,3 +63,14 @@ class Plugins:
             return []
         lines = [json.loads(line) for line in self._log.read_text().splitlines()]
         return [one for one in lines if not commands or one["command"] in commands]
+
+
+def two(engine: cl.Engine, plugins: Plugins, **words: Any) -> cl.NetworkRecipe:
+    """A network of a chain of the plugins "first" and "second"; `words`: more of its configuration."""
+    config = {
+        "cniVersion": "1.1.0",
+        "name": "two",
+        "plugins": [{"type": "first", "own": 1}, {"type": "second"}],
+        **words,
+    }
+    return engine.network("lan").driver("cni", config=config, path=[plugins.directory], timeout=2.0)
