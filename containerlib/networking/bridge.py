@@ -15,6 +15,7 @@ where it starts the container again.
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 import socket
 from collections.abc import Mapping, Sequence
@@ -141,8 +142,9 @@ class Wiring:
     """Before `own`; a kernel without IPv6 does not know of it."""
 
 
+@functools.lru_cache(maxsize=64)
 def wire(network: BridgeNetwork, index: int, endpoint: Endpoint) -> Wiring:
-    """What connects a container; `index` is that of the bridge."""
+    """What connects a container; `index` is that of the bridge. Each change of one network asks for all of them."""
     group = spoofing.GROUP if network.anti_spoofing else 0
     pair = (
         route.remove(
