@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import ipaddress
+import os
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -232,18 +233,38 @@ def _make(kernel: Netlink, network: BridgeNetwork) -> None:
     _set(f"ipv4/conf/{network.device}/route_localnet")
     if any(one.subnet.version == 6 for one in network.subnets):
         kernel.run([route.local6(index, priority=_LAST)])
-    for family in {"ipv4" if one.subnet.version == 4 else "ipv6" for one in network.subnets}:
-        _set(f"{family}/conf/{network.device}/forwarding")
-        if not network.internal:
-            _let_through(kernel, family)
+    ways_in = [network.device, *(() if network.internal else _own_devices(kernel))]
+    for version in {one.subnet.version for one in network.subnets}:
+        _forward(version, ways_in)
 
 
-def _let_through(kernel: Netlink, family: str) -> None:
-    """Forwarding is a matter of the device that a packet comes in by: any of the host's, for answers and for what comes
-    to published ports."""
-    for device in route.devices(kernel):
-        if device.up and device.name != "lo" and not device.master:
-            _set(f"{family}/conf/{device.name}/forwarding")
+def _own_devices(kernel: Netlink) -> Sequence[str]:
+    """The host's, by which answers come, and what comes to published ports."""
+    found = [one for one in route.devices(kernel) if one.up and one.name != "lo" and not one.master]
+    return [one.name for one in found]
+
+
+def _forward(version: int, ways_in: Sequence[str]) -> None:
+    """Forwarding is a matter of the device that a packet comes in by. Of IPv6 it has been one only since Linux 6.17, by
+    another word: `forwarding` of a device would have it take no routes from routers any more.
+    """
+    if version == 4 or os.path.exists(f"{_PROC}/ipv6/conf/all/force_forwarding"):  # noqa: PTH110 - a str
+        word = "ipv4/conf/{}/forwarding" if version == 4 else "ipv6/conf/{}/force_forwarding"
+        for device in ways_in:
+            _set(word.format(device))
+    elif len(ways_in) > 1:
+        for device in ways_in[1:]:
+            if _get(f"ipv6/conf/{device}/accept_ra") == b"1":
+                _set(f"ipv6/conf/{device}/accept_ra", b"2")  # also as one that forwards
+        _set("ipv6/conf/all/forwarding")
+
+
+def _get(path: str) -> bytes:
+    try:
+        with open(f"{_PROC}/{path}", "rb", buffering=0) as file:
+            return file.read(64).rstrip()
+    except OSError:  # its device is gone
+        return b""
 
 
 def _set(path: str, value: bytes = b"1") -> None:
