@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -146,7 +147,9 @@ def test_names_come_and_go_with_their_containers(
             os.kill(shim_of(server), signal.SIGKILL)
             until(lambda: status(client, "base") == "NXDOMAIN")
             server.remove(force=True)
-            assert [path.name for path in Path(engine.core.names.directory).glob(f"{server.id}*")] == []
+            files = Path(engine.core.names.directory)
+            assert [path.name for path in files.glob(f"{server.id}*")] == []
+            assert "base" not in (files / backend.id).read_text()
 
 
 def test_names_of_a_container_that_is_started_again(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
@@ -234,6 +237,26 @@ def test_other_names_are_asked_of_the_hosts_resolver_on_loopback(
             assert status(client, *words, "other.test") == "NXDOMAIN"
         assert client.exec("getent", "ahostsv4", "deep.example.test").text.split()[0] == "192.0.2.2"
     assert dnsmasq.asked()[:2] == ["example.test", "example.test"]
+
+
+ASK = """
+import sys, containerlib as cl
+with cl.Engine(sys.argv[1]) as engine:
+    ask = engine.container(engine.host_image()).join("bridge")
+    print(ask.run("dig", "+short", "+time=5", "+tries=1", "example.test").text, end="")
+"""
+
+
+def test_other_names_are_asked_of_those_whom_the_hosts_file_names(
+    engine: cl.Engine, dnsmasq: Dnsmasq, tmp_path: Path
+) -> None:
+    own = tmp_path / "resolv.conf"
+    own.write_text("nameserver 127.0.0.1\n")
+    command = 'mount --bind "$1" /etc/resolv.conf && exec "$2" -P -c "$3" "$4"'
+    words = ["sh", "-c", command, "sh", str(own), sys.executable, ASK, engine.root]
+    done = subprocess.run(["unshare", "--mount", *words], capture_output=True, text=True, check=False)
+    assert done.stdout == "192.0.2.1\n", done.stderr
+    assert dnsmasq.asked() == ["example.test"]
 
 
 def test_internal_network_asks_nobody(engine: cl.Engine, host: cl.ContainerRecipe, dnsmasq: Dnsmasq) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -104,6 +106,37 @@ def test_container_reaches_another_machine_over_ipv6_and_the_host_still_hears_ro
         assert taking == "2\n" or (taking, forwarding) == ("1\n", "0\n")
 
 
+@pytest.mark.parametrize("bridged", ["0", "1"])
+def test_port_is_reached_from_its_own_network(box: cl.ContainerRecipe, bridged: str) -> None:
+    """Whether bridges hand packets to the packet filter or not; and from the container itself where they do not."""
+    handing = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+    if handing.exists():
+        handing.write_text(bridged)
+    with (
+        box.publish(80, host=8080).start(*SERVE) as server,
+        box.join("bridge").start("sleep", "600") as other,
+    ):
+        host = server.exec("ip", "route").text.split()[2]
+        for client in (other, server):
+            until(lambda client=client: client.exec("nc", "-w", "2", host, "8080", check=False).text)
+
+
+def rules() -> int:
+    ruleset = subprocess.run(["nft", "--json", "list", "ruleset"], capture_output=True, text=True, check=True)
+    return sum("rule" in one for one in json.loads(ruleset.stdout)["nftables"])
+
+
+def test_container_and_network_cost_elements_and_no_rules(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
+    with box.publish(80).start("sleep", "600"):
+        before = rules()
+        with engine.network("lan").create() as lan, box.join(lan).publish(80).start("sleep", "600"):
+            assert rules() == before
+        with cl.Engine(engine.root) as again, again.network("lan").create() as lan:
+            again.container(again.images.list()[0]).join(lan).run("true")
+            assert rules() == before
+    assert before
+
+
 def test_sctp_port_is_published_or_refused_by_its_name(box: cl.ContainerRecipe) -> None:
     recipe = box.publish(36412, host=36412, protocol="sctp")
     try:
@@ -161,3 +194,32 @@ def test_forwarding_is_for_the_devices_of_networks_and_the_hosts_own_that_are_up
         assert every.read_text() == before
         assert Path("/proc/sys/net/ipv4/conf/lo/forwarding").read_text() == before
     del outside
+
+
+TO_LOOPBACK = """
+set -e
+echo 1 > /proc/sys/net/ipv4/conf/eth0/route_localnet
+ip route flush table local type local 127.0.0.0/8
+ip route flush table local type local 127.0.0.1
+ip route add 127.0.0.1 via "$1" src "$2"
+exec "$3" -c "$4" 127.0.0.1 8080
+"""
+
+
+def test_hosts_loopback_is_not_reached_from_a_container(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
+    """CVE-2020-8558: bridges route 127.0.0.1, for the host's own packets to published ports."""
+    with engine.network("lan").subnet("10.9.0.0/24").create() as lan:
+        with (
+            box.join(lan, address="10.9.0.2").start("sleep", "600") as container,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server,
+        ):
+            server.bind(("127.0.0.1", 8080))
+            server.settimeout(0.1)
+            enter = ("nsenter", "--net", "--target", str(container.inspect().pid))
+            words = ("sh", "10.9.0.1", "10.9.0.2", sys.executable, ASK)
+            asked = subprocess.run(
+                [*enter, "sh", "-c", TO_LOOPBACK, *words], check=False, capture_output=True
+            )
+            assert asked.stderr.endswith(b"TimeoutError: timed out\n")
+            with pytest.raises(TimeoutError):
+                server.recv(100)
