@@ -7,12 +7,13 @@ from typing import Any, cast
 
 from containerlib.engine import words, words_networks, words_resources
 from containerlib.engine.checkpoints.restoring import Restoration
+from containerlib.engine.checkpoints.sealing import KEY_BYTES
 from containerlib.engine.names import check_name
 from containerlib.errors import InvalidArgument
 from containerlib.runtime.checkpoint import Options
 from containerlib.spec.options import Limits
 
-__all__ = ["MOST_CLONES", "clones", "options", "restoration"]
+__all__ = ["MOST_CLONES", "clones", "options", "restoration", "sealing_key"]
 
 _TCP = ("refuse", "established", "close")
 MOST_CLONES = 1000
@@ -43,6 +44,7 @@ def restoration(
     mounts: Mapping[str, str] | None,
     limits: Mapping[str, Any],
     trusted: bool,
+    key: bytes | None,
 ) -> Restoration:
     """What is to be made of the checkpoint `image`; None: as it was."""
     given = {key: value for key, value in limits.items() if value is not None}
@@ -63,11 +65,21 @@ def restoration(
         {at: words.text(source, field="mounts") for at, source in places.items()},
         options,
         words.flag(trusted, field="trusted"),
+        sealing_key(key),
     )
 
 
 def _tcp(ports: Mapping[int, int]) -> list[tuple[int, str, int]]:
     return [(number, "tcp", host) for number, host in ports.items()]
+
+
+def sealing_key(key: bytes | None) -> bytes | None:
+    """What encrypts."""
+    if key is None:
+        return None
+    if not isinstance(key, bytes) or len(key) != KEY_BYTES:
+        raise InvalidArgument(f"a key is {KEY_BYTES} random bytes: os.urandom({KEY_BYTES})", field="key")
+    return key
 
 
 def clones(count: int) -> int:

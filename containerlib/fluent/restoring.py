@@ -36,6 +36,7 @@ class Restorable:
         external_unix_sockets: bool = False,
         file_locks: bool = False,
         trusted: bool = False,
+        key: bytes | None = None,
     ) -> Container:
         """The container that `Container.checkpoint` made this image of, going on, here or on another machine.
 
@@ -45,6 +46,7 @@ class Restorable:
         `memory`, `cpus` and `pids` in place of its limits. `tcp`, `external_unix_sockets` and `file_locks` as at its
         checkpoint. The same image may be restored several times. `detach`: as of `start`. Needs CRIU 4.2.
         One that came as an archive is refused unless it is `trusted`: whoever made it has written what runs.
+        `key`: of one that is encrypted.
 
         Raises: InvalidArgument for that, for an image that is no checkpoint, and for a path of the host in one from
         elsewhere; Unsupported where its processes cannot go on here, with what this machine lacks; NotFound for what
@@ -68,5 +70,6 @@ class Restorable:
             mounts=mounts,
             limits={"memory": memory, "cpus": cpus, "pids": pids},
             trusted=trusted,
+            key=key,
         )
         return Container(self.engine, restoring.restore(self.engine.core, wanted))

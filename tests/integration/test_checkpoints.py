@@ -305,6 +305,28 @@ def test_damaged_checkpoint_is_refused_before_anything_starts(
         checkpoint.restore()
 
 
+def test_encrypted_checkpoint_takes_its_key(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
+    key, secret = os.urandom(32), "as-yet-unspoken"
+    with box.start("sh", "-c", f"word={secret}; {COUNT}") as container:
+        until(lambda: len(numbers(container)) > 1)
+        checkpoint = container.checkpoint(key=key, compression="none")
+    for blob in Path(engine.root, "content/blobs/sha256").iterdir():
+        assert secret.encode() not in blob.read_bytes()
+    for wrong, words in (
+        (None, "is encrypted"),
+        (os.urandom(32), "another key, or is damaged"),
+        (b"short", "32 random bytes"),
+    ):
+        with pytest.raises(cl.InvalidArgument, match=words):
+            checkpoint.restore(key=wrong)
+    assert engine.containers.list() == []
+    with checkpoint.restore(key=key) as again:
+        until(lambda: len(numbers(again)) > 1)
+        assert numbers(again)[0] > 1
+    with box.start("sleep", "600") as container, pytest.raises(cl.InvalidArgument, match="32 random bytes"):
+        container.checkpoint(key="a" * 32)  # type: ignore[arg-type]
+
+
 # ---- live copies ----
 
 

@@ -28,6 +28,7 @@ from containerlib._sys.writing import write_whole
 from containerlib.bundles.write import encode
 from containerlib.engine.archive import history, upper_layer
 from containerlib.engine.checkpoints.document import VERSION, Document, Machine
+from containerlib.engine.checkpoints.sealing import write_sealed
 from containerlib.engine.history import catch_up, note
 from containerlib.engine.usage import pids_of, usage_of
 from containerlib.errors import NotFound, StageError, Unsupported
@@ -46,9 +47,9 @@ if TYPE_CHECKING:
     from containerlib.images import ImageRecord
     from containerlib.spec.options import Compression
 
-__all__ = ["IMAGES", "Captured", "captured", "checkpoint"]
+__all__ = ["DOCUMENT", "IMAGES", "SEALED", "SPEC", "Captured", "captured", "checkpoint", "memory"]
 
-IMAGES, DOCUMENT, SPEC = "checkpoint", "container.json", "spec.dump"
+IMAGES, DOCUMENT, SPEC, SEALED = "checkpoint", "container.json", "spec.dump", "checkpoint.sealed"
 _PREFIX = "checkpoint-"
 _PIECE = 1 << 20
 
@@ -67,16 +68,22 @@ class Captured:
 
 
 def checkpoint(
-    instance: Instance, options: Options, *, reference: str | None, compression: Compression
+    instance: Instance,
+    options: Options,
+    *,
+    reference: str | None,
+    compression: Compression,
+    key: bytes | None = None,
 ) -> ImageRecord:
-    """The image of the container with its processes as they are now.
+    """The image of the container with its processes as they are now, which with `key` are encrypted.
 
     Raises: Unsupported where CRIU or the kernel cannot, with the process and the resource; Conflict where it does not
     run, or has what `options` refuse; StageError.
     """
     with captured(instance, options) as found:
         made = history("checkpoint", comment=f"processes of {instance.record.name}")
-        with MergedTree([found.layer]) as tree, open(found.changed, "rb", buffering=0) as changed:
+        layer = found.layer if key is None else _sealed(found, key)
+        with MergedTree([layer]) as tree, open(found.changed, "rb", buffering=0) as changed:
             pieces = iter(lambda: changed.read(_PIECE), b"")
             image = instance.core.images.add_layers(
                 instance.record.image_id,
@@ -89,6 +96,16 @@ def checkpoint(
     return image
 
 
+def _sealed(found: Captured, key: bytes) -> str:
+    """A directory for the top layer, with its encrypted form; the other is gone."""
+    directory = f"{found.layer}-sealed"
+    os.mkdir(directory, 0o700)  # noqa: PTH102 - a str
+    with _made(f"{directory}/{SEALED}") as file, MergedTree([found.layer]) as tree:
+        write_sealed(layer_tar(tree.walk()), key, file)
+    remove_tree(found.layer)
+    return directory
+
+
 @contextlib.contextmanager
 def captured(instance: Instance, options: Options) -> Iterator[Captured]:
     """The files, for the time of the `with`; in memory, where they fit there. Raises: as `checkpoint`."""
@@ -96,7 +113,7 @@ def captured(instance: Instance, options: Options) -> Iterator[Captured]:
     _require(instance)
     criu = find_criu()
     _clear(instance)
-    with _memory() if _fits(instance) else _scratch(instance) as directory:
+    with memory() if _fits(instance) else _scratch(instance) as directory:
         document = _document(instance, criu)
         found = Captured(f"{directory}/layer", f"{directory}/changed.tar", document)
         os.mkdir(found.layer, 0o700)  # noqa: PTH102 - a str
@@ -212,7 +229,7 @@ def _fits(instance: Instance) -> bool:
 
 
 @contextlib.contextmanager
-def _memory() -> Iterator[str]:
+def memory() -> Iterator[str]:
     """A directory that is gone with this process, which a path of its descriptor leads to."""
     try:
         with descriptor(mount_memory) as made:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
+from containerlib._sys.layers import LayerWriter
 from containerlib._sys.opening import open_layer
 from containerlib._sys.privilege import Capability, require_capability
 from containerlib.bundles.write import write
-from containerlib.engine.checkpoints.capture import IMAGES
+from containerlib.engine.checkpoints.capture import IMAGES, SEALED, memory
 from containerlib.engine.checkpoints.document import Machine, difference
 from containerlib.engine.checkpoints.outside import Begun, networks_of, sources_of, spec_of
+from containerlib.engine.checkpoints.sealing import read_sealed
 from containerlib.engine.history import catch_up, note
 from containerlib.engine.instance import Instance, Memo
 from containerlib.engine.late import late_of
@@ -59,6 +61,8 @@ class Restoration:
     options: Options = field(factory=Options)
     trusted: bool = False
     """Also one that came as an archive: whoever made it has written what runs."""
+    key: bytes | None = None
+    """Of one that is encrypted."""
 
 
 def restore(core: Core, wanted: Restoration) -> Instance:
@@ -82,7 +86,7 @@ def restore(core: Core, wanted: Restoration) -> Instance:
             field="trusted",
         )
     image = Resolved(record.id, wanted.image, record.config, record.layers)
-    with _opened(record.processes) as directory:
+    with _opened(record.processes) as layer, _readable(layer, wanted.key) as directory:
         return begin(core, Begun.of(directory, image, is_own=origin == "made"), wanted)
 
 
@@ -151,6 +155,23 @@ def _opened(layer: Layer) -> Iterator[str]:
         yield f"/proc/{os.getpid()}/fd/{descriptor}"
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _readable(layer: str, key: bytes | None) -> Iterator[str]:
+    """The same, decrypted where it is not. Raises: InvalidArgument(field="key")."""
+    path = f"{layer}/{SEALED}"
+    if not os.path.exists(path):  # noqa: PTH110 - a str
+        yield layer
+        return
+    if key is None:
+        raise InvalidArgument("the checkpoint is encrypted: restore(key=...)", field="key")
+    with memory() as directory:
+        with LayerWriter(directory) as writer:
+            for piece in read_sealed(path, key):
+                writer.feed(piece)
+            writer.finish()
+        yield directory
 
 
 def _draft(core: Core, begun: Begun, wanted: Restoration, networks: tuple[NetworkOption, ...]) -> Instance:
