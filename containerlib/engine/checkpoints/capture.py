@@ -27,6 +27,7 @@ from containerlib._sys.trees import remove_tree
 from containerlib._sys.writing import write_whole
 from containerlib.bundles.write import encode
 from containerlib.engine.archive import history, upper_layer
+from containerlib.engine.checkpoints.checking import unfit
 from containerlib.engine.checkpoints.document import VERSION, Document, Machine
 from containerlib.engine.checkpoints.sealing import write_sealed
 from containerlib.engine.history import catch_up, note
@@ -36,7 +37,6 @@ from containerlib.images.archives.building import NewLayer
 from containerlib.images.archives.configs import ConfigChanges
 from containerlib.images.archives.layer import layer_tar
 from containerlib.images.snapshots.merged import MergedTree
-from containerlib.runtime import NATIVE
 from containerlib.runtime.checkpoint import Criu, Options, dump, find_criu
 from containerlib.spec.image_config import CHECKPOINT
 from containerlib.spec.lifecycle import check
@@ -136,19 +136,11 @@ def captured(instance: Instance, options: Options) -> Iterator[Captured]:
 
 def _require(instance: Instance) -> None:
     """Raises: Unsupported for what the files of a checkpoint would not have."""
-    memo = instance.memo
-    lacks = {
-        f"it is of the runtime {memo.driver}, which has checkpoints of its own": memo.driver != NATIVE,
-        "it is of the host's image: what it writes is in memory, and the image is this machine": memo.host,
-        f"it has secrets ({', '.join(memo.secrets)}), which are kept nowhere": memo.secrets,
-        "it shares namespaces of other containers, which would have to be there again": memo.joined,
-        "it has a user namespace": memo.ids,
-        "its files are a copy of the image's: the other snapshotters keep apart what it changed": memo.layers
-        == "copy",
-    }
-    for reason, is_so in lacks.items():
-        if is_so:
-            raise Unsupported(f"{instance.subject} cannot be checkpointed: {reason}")
+    reason = unfit(instance.memo)
+    if instance.memo.layers == "copy":
+        reason = "its files are a copy of the image's: the other snapshotters keep apart what it changed"
+    if reason is not None:
+        raise Unsupported(f"{instance.subject} cannot be checkpointed: {reason}")
 
 
 def _document(instance: Instance, criu: Criu) -> Document:

@@ -5,7 +5,6 @@ By their names, or those that the caller gives: what cannot be found is refused 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from ipaddress import ip_address
@@ -14,16 +13,21 @@ from typing import TYPE_CHECKING, Any
 from attrs import evolve, frozen
 
 from containerlib.bundles.resources import resources_of
-from containerlib.engine.checkpoints.capture import DOCUMENT, SPEC
+from containerlib.engine.checkpoints.capture import DOCUMENT, IMAGES, SPEC
+from containerlib.engine.checkpoints.checking import checked_memo, checked_spec, require_files
 from containerlib.engine.checkpoints.document import Document
 from containerlib.engine.instance import Instance, Memo
 from containerlib.engine.kept_networks import in_kept_network
+from containerlib.engine.late import part_path
 from containerlib.engine.network_drivers import network_of
 from containerlib.engine.network_names import names_inside
 from containerlib.engine.networks import find
 from containerlib.errors import InvalidArgument, NotFound
 from containerlib.networking import Names, write_files
+from containerlib.networking.files import file_mounts
 from containerlib.networking.files import network as files_of
+from containerlib.runtime.config.read import parse_object
+from containerlib.runtime.plan.mount_entry import MountEntry, read_mounts
 from containerlib.spec.options import ContainerOptions, Limits, NetworkOption
 
 if TYPE_CHECKING:
@@ -40,6 +44,7 @@ class Begun:
 
     directory: str
     document: Document
+    memo: Memo
     spec: Spec
     image: Resolved
     is_own: bool = True
@@ -47,12 +52,12 @@ class Begun:
 
     @classmethod
     def of(cls, directory: str, image: Resolved, *, is_own: bool = True) -> Begun:
-        """Raises: InvalidArgument(field="checkpoint") where something of it is missing or damaged."""
+        """Raises: InvalidArgument where something of it is missing, damaged or none of ours; Unsupported."""
+        require_files(directory, IMAGES)
         document = Document.unpack(_read(directory, DOCUMENT))
-        try:
-            return cls(directory, document, json.loads(_read(directory, SPEC)), image, is_own)
-        except ValueError as error:
-            raise InvalidArgument(f"{SPEC} is damaged: {error}", field="checkpoint") from error
+        memo = checked_memo(document.memo)
+        spec = checked_spec(parse_object(_read(directory, SPEC), SPEC), is_own=is_own)
+        return cls(directory, document, memo, spec, image, is_own)
 
 
 def _read(directory: str, name: str) -> bytes:
@@ -68,9 +73,10 @@ def _read(directory: str, name: str) -> bytes:
 
 def sources_of(core: Core, begun: Begun, given: Mapping[str, str]) -> dict[str, str]:
     """Where each bind comes from now, by its place. Raises: NotFound; InvalidArgument for a place that is none."""
-    document = begun.document
-    volumes = {m.target: m.source for m in Memo.from_json(document.memo).mounts if m.kind == "volume"}
-    binds = {m["destination"]: m.get("source", "") for m in begun.spec["mounts"] if m.get("type") == "bind"}
+    volumes = {m.target: m.source for m in begun.memo.mounts if m.kind == "volume"}
+    own = {mount["destination"]: mount["source"] for mount in file_mounts(begun.document.directory)}
+    binds = {m.mount["destination"]: m.source for m in read_mounts(begun.spec) if m.binds}
+    binds = {target: source for target, source in binds.items() if own.get(target) != source}
     for target in given:
         if target not in binds:
             raise InvalidArgument(f"the checkpoint has no mount on {target}", field="mounts")
@@ -79,9 +85,8 @@ def sources_of(core: Core, begun: Begun, given: Mapping[str, str]) -> dict[str, 
         if target in volumes:
             name = given.get(target, volumes[target])
             _require_volume(core, name, target)
-            below = source.removeprefix(f"{document.root}/volumes/{volumes[target]}")
-            found[target] = f"{core.volumes.path(name)}{below}"
-        elif not source.startswith(f"{document.directory}/"):
+            found[target] = core.volumes.path(name)
+        else:
             found[target] = _path(begun, target, source, given.get(target))
     return found
 
@@ -143,16 +148,13 @@ def _network(core: Core, each: NetworkOption) -> NetworkOption:
 
 def spec_of(instance: Instance, begun: Begun, limits: Limits | None, sources: Mapping[str, str]) -> Spec:
     """The configuration of the new container."""
-    old, spec = begun.document.directory, begun.spec
-    own = {mount["destination"]: mount for mount in _files(instance, spec)}
+    spec = begun.spec
+    files = {mount["destination"]: mount["source"] for mount in _files(instance, spec)}
+    parts = {m.target: part_path(instance, m.target) for m in instance.memo.mounts if m.subpath}
+    places = {**files, **sources, **parts}
 
-    def moved(mount: Mount) -> Mount:
-        target, source = mount["destination"], mount.get("source", "")
-        if target in own:
-            return {**mount, "source": own[target]["source"]}
-        if source.startswith(f"{old}/"):
-            source = instance.directory + source.removeprefix(old)
-        return {**mount, "source": sources.get(target, source)} if source else mount
+    def moved(mount: MountEntry) -> Mount:
+        return {**mount.mount, "source": places[mount.mount["destination"]]} if mount.binds else mount.mount
 
     linux: dict[str, Any] = {
         **spec["linux"],
@@ -162,7 +164,8 @@ def spec_of(instance: Instance, begun: Begun, limits: Limits | None, sources: Ma
     if limits is not None:
         devices = spec["linux"].get("resources", {}).get("devices", [])
         linux["resources"] = {**resources_of(ContainerOptions(limits=limits)), "devices": devices}
-    made: Any = {**spec, "mounts": [moved(mount) for mount in spec["mounts"]], "linux": linux}
+    root: Any = {**spec.get("root", {}), "path": "rootfs"}
+    made: Any = {**spec, "root": root, "mounts": list(map(moved, read_mounts(spec))), "linux": linux}
     return in_kept_network(instance, made)
 
 

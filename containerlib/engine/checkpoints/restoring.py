@@ -20,7 +20,7 @@ from containerlib.engine.checkpoints.document import Machine, difference
 from containerlib.engine.checkpoints.outside import Begun, networks_of, sources_of, spec_of
 from containerlib.engine.checkpoints.sealing import read_sealed
 from containerlib.engine.history import catch_up, note
-from containerlib.engine.instance import Instance, Memo
+from containerlib.engine.instance import Instance, Shared
 from containerlib.engine.late import late_of
 from containerlib.engine.launch import claimed, fill_directory, register, start_bundle
 from containerlib.engine.names import new_id, new_name
@@ -100,7 +100,7 @@ def begin(
         raise Unsupported(f"the checkpoint of {begun.document.name!r} cannot go on here: {reason}")
     sources = sources_of(core, begun, wanted.mounts)
     networks = networks_of(core, begun.document, wanted.networks)
-    instance = _draft(core, begun, wanted, networks)
+    instance = _draft(core, begun, wanted, networks, sources)
     with contextlib.ExitStack() as held, Undo() as undo:
         undo.add(partial(release_of, instance))
         undo.add(partial(forget, instance))
@@ -174,21 +174,27 @@ def _readable(layer: str, key: bytes | None) -> Iterator[str]:
         yield directory
 
 
-def _draft(core: Core, begun: Begun, wanted: Restoration, networks: tuple[NetworkOption, ...]) -> Instance:
+def _draft(
+    core: Core,
+    begun: Begun,
+    wanted: Restoration,
+    networks: tuple[NetworkOption, ...],
+    sources: Mapping[str, str],
+) -> Instance:
     document = begun.document
-    memo = Memo.from_json(document.memo)
-    volumes = {mount.target: mount for mount in memo.mounts if mount.kind == "volume"}
-    renamed = {
-        target: evolve(mount, source=wanted.mounts[target]) if target in wanted.mounts else mount
-        for target, mount in volumes.items()
-    }
+
+    def found(mount: Shared) -> Shared:
+        here = sources[mount.target] if mount.kind == "bind" else mount.source
+        return evolve(mount, source=wanted.mounts.get(mount.target, here))
+
+    mounts = tuple(found(mount) for mount in begun.memo.mounts if mount.target in sources)
     memo = evolve(
-        memo,
+        begun.memo,
         detached=wanted.detached,
         connected=bool(networks or wanted.ports or (wanted.ports is None and document.ports)),
         layers=begun.image.kind,
-        mounts=tuple(renamed.get(mount.target, mount) for mount in memo.mounts),
-        volumes=tuple(mount.source for mount in renamed.values()),
+        mounts=mounts,
+        volumes=tuple(mount.source for mount in mounts if mount.kind == "volume"),
         anonymous=(),
     )
     record = ContainerRecord(

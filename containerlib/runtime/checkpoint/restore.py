@@ -116,6 +116,7 @@ def _restored(
     outside = sources_of(
         description,
         spec,
+        bundle=bundle,
         groups=_groups(asked.cgroup),
         place=place,
         nothing=f"{directory}/{_NOTHING}",

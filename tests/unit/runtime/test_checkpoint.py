@@ -94,13 +94,14 @@ DESCRIPTION = Description(
 )
 
 
-def test_each_mount_has_a_source_and_what_it_was_mounted_with() -> None:
+def test_each_mount_has_a_source_and_what_it_was_mounted_with(tmp_path: Path) -> None:
     groups = {"cpu,cpuacct": "/cg/cpu/x"}
-    config = spec(bind("/var/run/data", "/srv/new"))
-    found = sources_of(DESCRIPTION, config, groups=groups, place="/p", nothing="/n")
+    (tmp_path / "new" / "deep").mkdir(parents=True)
+    config = spec(bind("/var/run/data", "new"))
+    found = sources_of(DESCRIPTION, config, bundle=str(tmp_path), groups=groups, place="/p", nothing="/n")
     assert {name: (each.source, each.attributes) for name, each in found.items()} == {
-        "/run/data": ("/srv/new", 0),
-        "/run/data/deep": ("/srv/new/deep", 0x3),
+        "/run/data": (f"{tmp_path}/new", 0),
+        "/run/data/deep": (f"{tmp_path}/new/deep", 0x3),
         "/dev/null": ("/dev/null", 0xB),
         "/sys/fs/cgroup/memory": ("/n", 0x1),
         "/sys/fs/cgroup/cpu": ("/cg/cpu/x", 0x1),
@@ -112,24 +113,50 @@ def test_each_mount_has_a_source_and_what_it_was_mounted_with() -> None:
 
 def test_image_that_is_mounted_is_a_source() -> None:
     description = Description({"/img": FromOutside("bind", "/img", "ro")})
-    found = sources_of(description, spec(), groups={}, place="/p", nothing="/n", images=["/img"])
+    found = sources_of(description, spec(), bundle="/b", groups={}, place="/p", nothing="/n", images=["/img"])
     assert found["/img"].source == "/p/image-0"
 
 
 def test_group_of_cgroup_v2_is_a_source() -> None:
     description = Description({"/sys/fs/cgroup": FromOutside("cgroup:", "/sys/fs/cgroup", "ro")})
-    found = sources_of(description, spec(), groups={"": "/cg/x"}, place="/p", nothing="/n")
+    found = sources_of(description, spec(), bundle="/b", groups={"": "/cg/x"}, place="/p", nothing="/n")
     assert found["/sys/fs/cgroup"].source == "/cg/x"
 
 
 def test_mount_without_a_source_is_not_found_by_its_name() -> None:
     with pytest.raises(NotFound, match="/run/data"):
-        sources_of(DESCRIPTION, spec(), groups={}, place="/p", nothing="/n")
+        sources_of(DESCRIPTION, spec(), bundle="/b", groups={}, place="/p", nothing="/n")
 
 
 def test_mount_that_was_writable_cannot_be_read_only() -> None:
     with pytest.raises(Unsupported, match="/var/run/data"):
-        sources_of(DESCRIPTION, spec(bind("/var/run/data", "/x", "ro")), groups={}, place="/p", nothing="/n")
+        sources_of(
+            Description({"/run/data": FromOutside("bind", "/var/run/data", "rw")}),
+            spec(bind("/var/run/data", "/x", "ro")),
+            bundle="/b",
+            groups={},
+            place="/p",
+            nothing="/n",
+        )
+
+
+@pytest.mark.parametrize("below", ["../outside", "link/outside", "../../../../../../../../etc"])
+def test_mount_below_another_is_found_in_that_alone(tmp_path: Path, below: str) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "top").mkdir()
+    (tmp_path / "top" / "link").symlink_to(tmp_path)
+    description = Description({"/data/x": FromOutside("bind", f"/data/{below}", "rw")})
+    config = spec(bind("/data", f"{tmp_path}/top"))
+    with pytest.raises(NotFound):
+        sources_of(description, config, bundle="/b", groups={}, place="/p", nothing="/n")
+
+
+@pytest.mark.parametrize("kind", ["tmpfs", "proc", ""])
+def test_what_is_no_bind_is_no_source(kind: str) -> None:
+    description = Description({"/data": FromOutside("bind", "/data", "rw")})
+    config = spec({"destination": "/data", "type": kind, "source": "/etc"})
+    with pytest.raises(NotFound, match="/data"):
+        sources_of(description, config, bundle="/b", groups={}, place="/p", nothing="/n")
 
 
 # ---- requests ----
@@ -269,6 +296,7 @@ def test_damaged_descriptors_of_another_runtime_are_refused() -> None:
 
 LOG = """(00.000007) Version: 4.2 (gitid 0)
 (00.003) Error (criu/util.c:1534): rlimit: Can't setup RLIMIT_NOFILE for self: Operation not permitted
+(00.004) Error (criu/tun.c:85): tun: Unable to create tun: Operation not permitted
 (00.010) Dumping task (pid: 17 comm: redis-server)
 (00.020) Error (criu/sk-inet.c:191): inet: Connected TCP socket, consider using --tcp-established option.
 (00.021) Error (criu/cr-dump.c:1607): Dump files (pid: 17 comm: redis-server) failed with -1
