@@ -12,6 +12,7 @@ from containerlib.engine.names import check_name
 from containerlib.errors import InvalidArgument
 from containerlib.runtime.checkpoint import Options
 from containerlib.spec.options import Limits
+from containerlib.units import check_kind
 
 __all__ = ["MOST_CLONES", "clones", "options", "restoration", "sealing_key"]
 
@@ -48,12 +49,10 @@ def restoration(
 ) -> Restoration:
     """What is to be made of the checkpoint `image`; None: as it was."""
     given = {key: value for key, value in limits.items() if value is not None}
-    on = (
-        None
-        if networks is None
-        else [words_networks.network(each, (), None, None, None) for each in networks]
-    )
+    names = None if networks is None else words.vector(networks, field="networks")
+    on = None if names is None else [words_networks.network(each, (), None, None, None) for each in names]
     published = None if ports is None else [words_networks.port(*each, None) for each in _tcp(ports)]
+    check_kind(mounts, Mapping, type(None), want="a mapping of places to sources", field="mounts")
     places = {words.container_path(at, field="mounts"): source for at, source in (mounts or {}).items()}
     return Restoration(
         image,
@@ -70,6 +69,7 @@ def restoration(
 
 
 def _tcp(ports: Mapping[int, int]) -> list[tuple[int, str, int]]:
+    check_kind(ports, Mapping, want="a mapping of the container's ports to the host's", field="ports")
     return [(number, "tcp", host) for number, host in ports.items()]
 
 

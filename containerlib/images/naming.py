@@ -8,6 +8,7 @@ from containerlib.errors import InvalidArgument, NotFound
 from containerlib.spec.digest import ALGORITHMS
 from containerlib.spec.reference import Reference
 from containerlib.store import ImageRow, ImageTable
+from containerlib.units import check_kind
 
 __all__ = ["find_row", "reference_in", "tag_of", "tags_of"]
 
@@ -52,6 +53,7 @@ def tags_of(reference: str | None) -> tuple[str, ...]:
 
 
 def tag_of(reference: str) -> Reference:
+    check_kind(reference, str, want='a name: write "repository:tag"', field="reference")
     name = Reference.parse(reference)
     if name.digest is not None:
         raise InvalidArgument(f"{reference!r} has a digest, and a tag has none", field="reference")
