@@ -14,7 +14,7 @@ import contextlib
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ from containerlib.errors import NotFound, StageError, Unsupported
 from containerlib.images.archives.building import NewLayer
 from containerlib.images.archives.configs import ConfigChanges
 from containerlib.images.archives.layer import layer_tar
+from containerlib.images.naming import tags_of
 from containerlib.images.snapshots.merged import MergedTree
 from containerlib.runtime.checkpoint import Criu, Options, dump, find_criu
 from containerlib.spec.image_config import CHECKPOINT
@@ -80,58 +81,109 @@ def checkpoint(
     Raises: Unsupported where CRIU or the kernel cannot, with the process and the resource; Conflict where it does not
     run, or has what `options` refuse; StageError.
     """
-    with captured(instance, options) as found:
-        made = history("checkpoint", comment=f"processes of {instance.record.name}")
-        layer = found.layer if key is None else _sealed(found, key)
-        with MergedTree([layer]) as tree, open(found.changed, "rb", buffering=0) as changed:
-            pieces = iter(lambda: changed.read(_PIECE), b"")
-            image = instance.core.images.add_layers(
-                instance.record.image_id,
-                [NewLayer(pieces, made, compression), NewLayer(layer_tar(tree.walk()), made, compression)],
-                changes=ConfigChanges(labels=((CHECKPOINT, VERSION),)),
-                annotations=_annotations(found.document),
-                reference=reference,
-            )
-    note(instance, "checkpoint", image_id=image.id)
-    return image
+    made: list[ImageRecord] = []
+
+    def make(found: Captured) -> None:
+        made.append(_image(instance, found, reference, compression, key))
+
+    tags_of(reference)
+    if options.leave_running:
+        with captured(instance, options) as found:
+            make(found)
+    else:
+        with captured(instance, options, before_the_end=make):
+            pass
+    note(instance, "checkpoint", image_id=made[0].id)
+    return made[0]
+
+
+def _image(
+    instance: Instance, found: Captured, reference: str | None, compression: Compression, key: bytes | None
+) -> ImageRecord:
+    layer = found.layer if key is None else _sealed(found, key)
+    done = history("checkpoint", comment=f"processes of {instance.record.name}")
+    with MergedTree([layer]) as tree, open(found.changed, "rb", buffering=0) as changed:
+        pieces = iter(lambda: changed.read(_PIECE), b"")
+        return instance.core.images.add_layers(
+            instance.record.image_id,
+            [NewLayer(pieces, done, compression), NewLayer(layer_tar(tree.walk()), done, compression)],
+            changes=ConfigChanges(labels=((CHECKPOINT, VERSION),)),
+            annotations=_annotations(found.document),
+            reference=reference,
+        )
 
 
 def _sealed(found: Captured, key: bytes) -> str:
-    """A directory for the top layer, with its encrypted form; the other is gone."""
+    """A directory for the top layer, with its encrypted form."""
     directory = f"{found.layer}-sealed"
     os.mkdir(directory, 0o700)  # noqa: PTH102 - a str
     with _made(f"{directory}/{SEALED}") as file, MergedTree([found.layer]) as tree:
         write_sealed(layer_tar(tree.walk()), key, file)
-    remove_tree(found.layer)
     return directory
 
 
 @contextlib.contextmanager
-def captured(instance: Instance, options: Options) -> Iterator[Captured]:
-    """The files, for the time of the `with`; in memory, where they fit there. Raises: as `checkpoint`."""
-    check("checkpoint", instance.state, instance.subject)
-    _require(instance)
-    criu = find_criu()
-    _clear(instance)
-    with memory() if _fits(instance) else _scratch(instance) as directory:
-        document = _document(instance, criu)
-        found = Captured(f"{directory}/layer", f"{directory}/changed.tar", document)
-        os.mkdir(found.layer, 0o700)  # noqa: PTH102 - a str
-        _write(f"{found.layer}/{SPEC}", encode(instance.spec))
-        _write(f"{found.layer}/{DOCUMENT}", document.pack())
-        dump(
-            criu,
-            instance.directory,
-            found.images,
-            spec=instance.spec,
-            cgroup=instance.cgroup,
-            options=options,
-            still=lambda: _write_changed(instance, found.changed),
-            work=directory,
-        )
+def captured(
+    instance: Instance,
+    options: Options,
+    *,
+    in_memory: bool = False,
+    before_the_end: Callable[[Captured], object] = lambda _: None,
+) -> Iterator[Captured]:
+    """The files, for the time of the `with`; `in_memory`: where they fit there.
+
+    `before_the_end` is called when they are whole, and the processes stand still: what it raises lets them go on.
+    Raises: as `checkpoint`.
+    """
+    with contextlib.ExitStack() as held:
+        with _turn(instance):
+            check("checkpoint", instance.state, instance.subject)
+            _require(instance)
+            criu = find_criu()
+            directory = held.enter_context(_memory() if in_memory and _fits(instance) else _scratch(instance))
+            found = Captured(f"{directory}/layer", f"{directory}/changed.tar", _document(instance, criu))
+            _dump(criu, instance, found, options, before_the_end)
         if not options.leave_running:
             catch_up([instance])
         yield found
+
+
+def _dump(
+    criu: Criu, instance: Instance, found: Captured, options: Options, still: Callable[[Captured], object]
+) -> None:
+    os.mkdir(found.layer, 0o700)  # noqa: PTH102 - a str
+    _write(f"{found.layer}/{SPEC}", encode(instance.spec))
+    _write(f"{found.layer}/{DOCUMENT}", found.document.pack())
+
+    def stand_still() -> None:
+        _write_changed(instance, found.changed)
+        still(found)
+
+    dump(
+        criu,
+        instance.directory,
+        found.images,
+        spec=instance.spec,
+        cgroup=instance.cgroup,
+        options=options,
+        still=stand_still,
+        work=os.path.dirname(found.layer),  # noqa: PTH120 - a str
+    )
+
+
+@contextlib.contextmanager
+def _turn(instance: Instance) -> Iterator[None]:
+    """One dump at a time: of two CRIUs one finds the processes traced. Raises: NotFound; StageError."""
+    with contextlib.ExitStack() as stack:
+        path = f"{instance.directory}/rootfs"
+        try:
+            place = stack.enter_context(opened(path, os.O_RDONLY | os.O_DIRECTORY))
+        except FileNotFoundError as error:
+            raise instance.gone() from error
+        except OSError as error:
+            raise StageError("checkpoint", error.errno or 0, path) from error
+        fcntl.flock(place, fcntl.LOCK_EX)
+        yield
 
 
 def _require(instance: Instance) -> None:
@@ -246,7 +298,11 @@ def _scratch(instance: Instance) -> Iterator[str]:
             fcntl.flock(directory, fcntl.LOCK_EX)
             yield path
     finally:
-        with contextlib.suppress(FileNotFoundError):  # somebody has removed the container
+        with (
+            contextlib.suppress(FileNotFoundError),  # somebody has removed the container
+            opened(instance.directory, os.O_RDONLY | os.O_DIRECTORY) as whole,
+        ):
+            fcntl.flock(whole, fcntl.LOCK_EX)  # its shim, which may be removing all of it, would meet this
             remove_tree(path)
 
 
