@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from containerlib.engine.instance import Instance
     from containerlib.engine.launch import Order
 
-__all__ = ["again", "create", "restart", "start"]
+__all__ = ["again", "create", "restart", "start", "waiting_input"]
 
 
 def start(core: Core, order: Order) -> Instance:
@@ -35,7 +35,7 @@ def start(core: Core, order: Order) -> Instance:
 
     Raises: what `launch` raises.
     """
-    with _waiting_input(order.options.stdin) as stdio:
+    with waiting_input(order.options.stdin) as stdio:
         instance, supervisor = launch(core, order, stdio)
     supervisor.close()
     catch_up([instance])
@@ -110,7 +110,7 @@ def _start_again(instance: Instance) -> None:
     # What a killed supervisor was starting comes into a group when it gets there, and only then hears of its end.
     instance.cgroup.kill()
     instance.cgroup.remove()
-    with Undo() as undo, _waiting_input(instance.memo.stdin) as stdio:
+    with Undo() as undo, waiting_input(instance.memo.stdin) as stdio:
         start_bundle(instance, image, stdio, hold=False, undo=undo).close()
     catch_up([instance])
     if not instance.memo.detached:
@@ -118,7 +118,7 @@ def _start_again(instance: Instance) -> None:
 
 
 @contextlib.contextmanager
-def _waiting_input(wanted: bool) -> Iterator[Stdio | None]:
+def waiting_input(wanted: bool) -> Iterator[Stdio | None]:
     """Standard input that its supervisor keeps open, for those who attach."""
     if not wanted:
         yield None

@@ -10,7 +10,9 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -289,6 +291,77 @@ def test_connection_that_is_not_to_be_saved_fails_and_it_runs_on(redis: cl.Conta
         client.sendall(b"PING\r\n")
         assert client.recv(100) == b"+PONG\r\n"
     assert redis.state is cl.State.RUNNING
+
+
+def test_container_whose_image_cannot_be_made_goes_on(small_disk: Path, busybox_image: Path) -> None:
+    """Its end is the last step: a name that is none, or a full disk, comes before it."""
+    program = "x=$(dd if=/dev/urandom bs=1M count=5 2>/dev/null | base64 | sed p); " + COUNT
+    with cl.Engine(root=small_disk / "root") as engine:
+        (image,) = engine.images.load(busybox_image)
+        with engine.container(image).start("sh", "-c", program) as container:
+            until(lambda: len(numbers(container)) > 1)
+            before = engine.images.list()
+            for reference, error in (
+                ("UPPER", cl.InvalidArgument),
+                (5, cl.InvalidArgument),
+                ("a", cl.StageError),
+            ):
+                with pytest.raises(error):
+                    container.checkpoint(reference)  # type: ignore[arg-type]
+                seen = len(numbers(container))
+                until(lambda seen=seen: len(numbers(container)) > seen)
+            assert engine.images.list() == before
+        assert engine.prune().failures == ()
+
+
+def test_words_of_other_kinds_are_refused(box: cl.ContainerRecipe) -> None:
+    with box.start("sleep", "600") as container:
+        checkpoint = container.checkpoint(leave_running=True)
+        wrong: tuple[dict[str, Any], ...] = (
+            {"ports": [80]},
+            {"networks": "bridge"},
+            {"networks": 5},
+            {"mounts": 5},
+        )
+        for words in wrong:
+            with pytest.raises(cl.InvalidArgument) as caught:
+                checkpoint.restore(**words)
+            assert caught.value.field in words
+
+
+def test_input_waits_for_those_who_attach(box: cl.ContainerRecipe) -> None:
+    with box.stdin().start("cat") as container:
+        checkpoint = container.checkpoint()
+    with checkpoint.restore() as again, again.attach(stdin=True) as process:
+        assert process.stdin is not None
+        process.stdin.write(b"here\n")
+        process.stdin.flush()
+        until(lambda: [record.text for record in again.logs()] == ["here"])
+
+
+def test_several_at_once_take_turns(engine: cl.Engine, box: cl.ContainerRecipe) -> None:
+    with box.start("sh", "-c", COUNT) as container, ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: container.checkpoint(leave_running=True), range(4)))
+        copies = [copy for some in pool.map(lambda _: container.fork(2), range(2)) for copy in some]
+        restored = list(pool.map(lambda image: image.restore(), made))
+        for each in (*copies, *restored):
+            assert each.exec("echo", "here").text == "here\n"
+            each.remove(force=True)
+        assert [each.id for each in engine.containers.list()] == [container.id]
+
+
+def test_container_that_is_removed_at_its_end_is_in_its_checkpoint(
+    engine: cl.Engine, box: cl.ContainerRecipe
+) -> None:
+    container = box.start("sh", "-c", COUNT, remove=True)
+    checkpoint = container.checkpoint()
+    until(lambda: engine.containers.list() == [])
+    again = checkpoint.restore()
+    (copy,) = again.fork()
+    for each in (again, copy):
+        assert each.exec("echo", "here").text == "here\n"
+        each.stop(0.0)
+    until(lambda: engine.containers.list() == [])
 
 
 def test_damaged_checkpoint_is_refused_before_anything_starts(

@@ -26,6 +26,7 @@ from containerlib.engine.launch import claimed, fill_directory, register, start_
 from containerlib.engine.names import new_id, new_name
 from containerlib.engine.places import place
 from containerlib.engine.sources import Resolved
+from containerlib.engine.start import waiting_input
 from containerlib.engine.stop import forget, remove_directory
 from containerlib.engine.undo import Undo
 from containerlib.engine.volume_use import release_of
@@ -101,7 +102,7 @@ def begin(
     sources = sources_of(core, begun, wanted.mounts)
     networks = networks_of(core, begun.document, wanted.networks)
     instance = _draft(core, begun, wanted, networks, sources)
-    with contextlib.ExitStack() as held, Undo() as undo:
+    with contextlib.ExitStack() as held, Undo() as undo, waiting_input(instance.memo.stdin) as stdio:
         undo.add(partial(release_of, instance))
         undo.add(partial(forget, instance))
         register(instance, wanted.name)
@@ -117,13 +118,15 @@ def begin(
         start_bundle(
             instance,
             begun.image,
-            None,
+            stdio,
             hold=False,
             undo=undo,
             late=late_of(instance),
             is_first=True,
             create=partial(_create, criu, f"{begun.directory}/{IMAGES}", wanted.options),
         ).close()
+        if instance.memo.remove:  # from here on the shim's, as at any start
+            core.store.containers.adopt(instance.id, None, None)
     note(instance, "restore", image_id=begun.image.id)
     catch_up([instance])
     return instance
@@ -206,6 +209,6 @@ def _draft(
         created_at=datetime.now(UTC),
         owner_pid=core.owner.pid,
         owner_start_time=core.owner.start_time,
-        auto_remove=False,
+        auto_remove=memo.remove,
     )
     return Instance(core, record, memo)
