@@ -178,6 +178,44 @@ def test_memory_is_no_file_of_the_host(restored: Callable[[Forge], cl.Container]
             restored(forge)
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"networks": [{"network": "bridge", "aliases": [], "address": "x", "address6": None, "mac": None}]},
+        {
+            "networks": [
+                {"network": "bridge", "aliases": [], "address": None, "address6": None, "mac": "../x"}
+            ]
+        },
+        {
+            "networks": [
+                {"network": "b", "aliases": ["a\n1.1.1.1 b"], "address": None, "address6": None, "mac": None}
+            ]
+        },
+        {"ports": [{"port": 80, "protocol": "x", "host_port": 0, "host_address": None, "host_last": None}]},
+        {
+            "ports": [
+                {"port": 80, "protocol": "tcp", "host_port": -1, "host_address": None, "host_last": None}
+            ]
+        },
+        {"machine": {"architecture": 5, "kernel": [], "criu": "4", "cpu": []}},
+        {"root": None},
+        {"memo": "[]"},
+    ],
+    ids=str,
+)
+def test_what_is_no_word_of_a_container_is_damage(
+    restored: Callable[[Forge], cl.Container], changed: dict[str, Any]
+) -> None:
+    def forge(parts: Parts) -> None:
+        if "memo" in changed:
+            parts.memo = []  # type: ignore[assignment]
+        parts.document.update(changed)
+
+    with pytest.raises(cl.InvalidArgument, match=r"container\.json is damaged"):
+        restored(forge)
+
+
 # ---- those of our own, with the same parts ----
 
 

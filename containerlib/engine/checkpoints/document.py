@@ -7,11 +7,14 @@ import json
 import os
 import platform as host
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 
+from containerlib.engine import words, words_networks
+from containerlib.engine.names import check_name
 from containerlib.errors import InvalidArgument
 from containerlib.spec.options import NetworkOption, PortOption
 
@@ -98,20 +101,38 @@ class Document:
                     f"it is of version {fields['version']}, and this containerlib knows {VERSION}",
                     field="checkpoint",
                 )
-            networks = (
-                NetworkOption(**{**each, "aliases": tuple(each["aliases"])}) for each in fields["networks"]
-            )
-            machine = Machine(**{**fields["machine"], "cpu": tuple(fields["machine"]["cpu"])})
+            made = fields["machine"]
             return cls(
-                **{name: fields[name] for name in _PLAIN},
-                networks=tuple(networks),
-                ports=tuple(PortOption(**each) for each in fields["ports"]),
-                machine=machine,
+                **{name: _plain(fields, name) for name in _PLAIN},
+                networks=tuple(map(_network, fields["networks"])),
+                ports=tuple(map(_port, fields["ports"])),
+                machine=Machine(
+                    words.text(made["architecture"], field="architecture"),
+                    words.text(made["kernel"], field="kernel"),
+                    words.text(made["criu"], field="criu"),
+                    words.vector(made["cpu"], field="cpu"),
+                ),
             )
-        except (ValueError, KeyError, TypeError) as error:
-            if isinstance(error, InvalidArgument):
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if isinstance(error, InvalidArgument) and error.field == "checkpoint":
                 raise
             raise InvalidArgument(f"container.json is damaged: {error!r}", field="checkpoint") from error
 
 
 _PLAIN = ("container", "name", "created", "image", "root", "directory", "memo", "log_bytes")
+
+
+def _plain(fields: Mapping[str, Any], name: str) -> Any:
+    return fields[name] if name == "log_bytes" else words.text(fields[name], field=name)
+
+
+def _network(each: Mapping[str, Any]) -> NetworkOption:
+    """Checked as the words of a recipe; the container's own names are among the aliases."""
+    made = words_networks.network(each["network"], (), each["address"], each["address6"], each["mac"])
+    return evolve(made, aliases=tuple(map(check_name, each["aliases"])))
+
+
+def _port(each: Mapping[str, Any]) -> PortOption:
+    first, last = each["host_port"], each["host_last"]
+    host = first if last is None else range(first, last + 1)
+    return words_networks.port(each["port"], each["protocol"], host, each["host_address"])
