@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,7 @@ def test_container_that_could_not_be_checkpointed_is_not_restored(
 def test_memory_is_no_file_of_the_host(restored: Callable[[Forge], cl.Container], tmp_path: Path) -> None:
     def link(parts: Parts) -> None:
         pages = parts.layer / "checkpoint/pages-1.img"
-        pages.rename(tmp_path / "pages")
+        shutil.move(pages, tmp_path / "pages")
         pages.symlink_to(tmp_path / "pages")
 
     def directory(parts: Parts) -> None:

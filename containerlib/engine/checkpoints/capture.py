@@ -127,10 +127,9 @@ def captured(
     instance: Instance,
     options: Options,
     *,
-    in_memory: bool = False,
     before_the_end: Callable[[Captured], object] = lambda _: None,
 ) -> Iterator[Captured]:
-    """The files, for the time of the `with`; `in_memory`: where they fit there.
+    """The files, for the time of the `with`; in memory, where they fit there.
 
     `before_the_end` is called when they are whole, and the processes stand still: what it raises lets them go on.
     Raises: as `checkpoint`.
@@ -140,7 +139,8 @@ def captured(
             check("checkpoint", instance.state, instance.subject)
             _require(instance)
             criu = find_criu()
-            directory = held.enter_context(_memory() if in_memory and _fits(instance) else _scratch(instance))
+            _clear(instance)
+            directory = held.enter_context(memory() if _fits(instance) else _scratch(instance))
             found = Captured(f"{directory}/layer", f"{directory}/changed.tar", _document(instance, criu))
             _dump(criu, instance, found, options, before_the_end)
         if not options.leave_running:
