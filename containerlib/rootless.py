@@ -91,10 +91,21 @@ def _find(note: int) -> list[int] | None:
     for pid in os.listdir("/proc") if len(wanted) == len(_KINDS) else ():  # noqa: PTH208
         if pid.isdecimal():
             namespaces = _opened(pid)
-            if [str(os.fstat(each).st_ino).encode() for each in namespaces] == wanted:
+            numbers = [str(os.fstat(each).st_ino).encode() for each in namespaces]
+            if numbers == wanted and _is_mapped(pid):
                 return namespaces
             _close(namespaces)
     return None
+
+
+def _is_mapped(pid: str) -> bool:
+    """As `_make` does. The numbers of those that are gone are given anew: to a sandbox of the user's, with one id."""
+    try:
+        with open(f"/proc/{pid}/uid_map", encoding="ascii") as file:
+            words = file.read().split()
+    except OSError:
+        return False
+    return words[:3] == ["0", str(os.getuid()), "1"] and len(words) > 3
 
 
 def _opened(pid: str) -> list[int]:

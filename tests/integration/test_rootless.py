@@ -108,6 +108,17 @@ def test_layers_are_stacked_and_what_only_the_hosts_root_makes_is_left_out(tmp_p
     assert output.split() == ["hostname", "hosts", "passwd", "resolv.conf", "/kept"]
 
 
+def test_sandbox_with_the_numbers_of_namespaces_that_are_gone_is_not_joined(user: User) -> None:
+    user.run("")
+    note = user.home / "data/containerlib/user-namespace"
+    script = "cd /proc/self/ns; stat -Lc %i user mnt; read line"
+    with user.popen("unshare", "--map-root-user", "--mount", "sh", "-c", script) as sandbox:
+        assert sandbox.stdout is not None
+        note.write_text(f"{sandbox.stdout.readline().strip()} {sandbox.stdout.readline().strip()}")
+        assert user.run("print(box.user('1000').run('cat', '/srv/secret').text)") == "of 1000\n\n"
+        sandbox.communicate("\n")
+
+
 def test_container_is_reached_by_the_users_next_process(user: User) -> None:
     user.run("""
         box.name("first").start("sh", "-c", "echo begun; exec sleep 600", detach=True)
