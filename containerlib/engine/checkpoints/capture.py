@@ -31,6 +31,7 @@ from containerlib.engine.checkpoints.checking import unfit
 from containerlib.engine.checkpoints.document import VERSION, Document, Machine
 from containerlib.engine.checkpoints.sealing import write_sealed
 from containerlib.engine.history import catch_up, note
+from containerlib.engine.lock import locked
 from containerlib.engine.usage import pids_of, usage_of
 from containerlib.errors import NotFound, StageError, Unsupported
 from containerlib.images.archives.building import NewLayer
@@ -132,10 +133,11 @@ def captured(
     """The files, for the time of the `with`; in memory, where they fit there.
 
     `before_the_end` is called when they are whole, and the processes stand still: what it raises lets them go on.
+    Nobody starts it anew meanwhile, to be frozen as it was; and of two CRIUs one would find the processes traced.
     Raises: as `checkpoint`.
     """
     with contextlib.ExitStack() as held:
-        with _turn(instance):
+        with locked(instance):
             check("checkpoint", instance.state, instance.subject)
             _require(instance)
             criu = find_criu()
@@ -169,21 +171,6 @@ def _dump(
         still=stand_still,
         work=os.path.dirname(found.layer),  # noqa: PTH120 - a str
     )
-
-
-@contextlib.contextmanager
-def _turn(instance: Instance) -> Iterator[None]:
-    """One dump at a time: of two CRIUs one finds the processes traced. Raises: NotFound; StageError."""
-    with contextlib.ExitStack() as stack:
-        path = f"{instance.directory}/rootfs"
-        try:
-            place = stack.enter_context(opened(path, os.O_RDONLY | os.O_DIRECTORY))
-        except FileNotFoundError as error:
-            raise instance.gone() from error
-        except OSError as error:
-            raise StageError("checkpoint", error.errno or 0, path) from error
-        fcntl.flock(place, fcntl.LOCK_EX)
-        yield
 
 
 def _require(instance: Instance) -> None:
