@@ -146,9 +146,10 @@ def pause(instance: Instance) -> None:
 
     Raises: Conflict where it does not run.
     """
-    check("pause", instance.state, instance.subject)
-    with _unless_ended("pause", instance):
-        instance.cgroup.freeze()
+    with locked(instance):  # one that is being started would stand still before it is seen to run, for ever
+        check("pause", instance.state, instance.subject)
+        with _unless_ended("pause", instance):
+            instance.cgroup.freeze()
     history.note(instance, "pause")
 
 

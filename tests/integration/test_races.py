@@ -6,6 +6,7 @@ import contextlib
 import pickle
 import random
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from subprocess import Popen
 
@@ -86,6 +87,28 @@ ROUNDS = 200
 
 
 @pytest.mark.slow
+def test_container_that_is_being_started_is_not_paused(box: cl.ContainerRecipe) -> None:
+    """It would stand still before anybody sees it run, and nobody could resume it."""
+    with box.start("sleep", "1000") as container:
+
+        def others(_: int) -> None:
+            for _ in range(300):
+                outcome(container.pause)
+                outcome(container.resume)
+
+        with ThreadPoolExecutor(3) as pool:
+            waiting = [pool.submit(others, number) for number in range(2)]
+            restarts = pool.submit(lambda: [container.restart(timeout=0.0) for _ in range(60)])
+            try:
+                restarts.result(timeout=60.0)
+            except TimeoutError:
+                container._instance.cgroup.thaw()
+                raise
+            for each in waiting:
+                each.result()
+        assert container.state in (cl.State.RUNNING, cl.State.PAUSED)
+
+
 def test_two_processes_on_one_container_one_wins_and_the_other_is_told(
     engine: cl.Engine,
     box: cl.ContainerRecipe,
