@@ -18,8 +18,10 @@ from containerlib.engine.checkpoints.outside import Begun
 from containerlib.engine.checkpoints.restoring import Restoration, begin
 from containerlib.engine.sources import resolve_again
 from containerlib.runtime.checkpoint import Options
+from containerlib.spec.image_config import CHECKPOINT
 from rig.bundles import until
 from rig.checkpoints import on_path
+from rig.images import Image, Layer, busybox_layer
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers, and CRIU dumps them")
 
@@ -215,6 +217,20 @@ def test_what_is_no_word_of_a_container_is_damage(
 
     with pytest.raises(cl.InvalidArgument, match=r"container\.json is damaged"):
         restored(forge)
+
+
+def test_key_is_for_what_was_encrypted_with_it_alone(engine: cl.Engine, tmp_path: Path) -> None:
+    """Whoever can put another image in a checkpoint's place has no key."""
+    for number, (top, words) in enumerate(
+        (
+            (Layer().file("container.json", "{}"), "is not encrypted"),
+            (Layer().symlink("checkpoint.sealed", "/etc/shadow"), "is no file"),
+        )
+    ):
+        image = Image((busybox_layer(), top.finish()), {"Labels": {CHECKPOINT: "1"}})
+        (loaded,) = engine.images.load(image.write_layout(tmp_path / str(number)))
+        with pytest.raises(cl.InvalidArgument, match=words):
+            loaded.restore(trusted=True, key=bytes(32))
 
 
 # ---- those of our own, with the same parts ----

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -164,9 +165,13 @@ def _opened(layer: Layer) -> Iterator[str]:
 def _readable(layer: str, key: bytes | None) -> Iterator[str]:
     """The same, decrypted where it is not. Raises: InvalidArgument(field="key")."""
     path = f"{layer}/{SEALED}"
-    if not os.path.exists(path):  # noqa: PTH110 - a str
+    if not os.path.lexists(path):
+        if key is not None:  # who has the key wants one that was made with it
+            raise InvalidArgument("the checkpoint is not encrypted: leave the key out", field="key")
         yield layer
         return
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        raise InvalidArgument(f"{SEALED} is no file", field="checkpoint")
     if key is None:
         raise InvalidArgument("the checkpoint is encrypted: restore(key=...)", field="key")
     with memory() as directory:
