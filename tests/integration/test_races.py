@@ -109,6 +109,7 @@ def test_container_that_is_being_started_is_not_paused(box: cl.ContainerRecipe) 
         assert container.state in (cl.State.RUNNING, cl.State.PAUSED)
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_container_one_wins_and_the_other_is_told(
     engine: cl.Engine,
     box: cl.ContainerRecipe,
