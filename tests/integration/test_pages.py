@@ -111,7 +111,7 @@ def test_page_code_runs_as_it_stands(page: str, number: int, hub: Path, tmp_path
 
 
 def test_page_of_the_runtime_has_calls_that_work(bundle: Bundle, tmp_path: Path) -> None:
-    first, second = blocks("docs/oci-runtime.md")
+    first, _, second = blocks("docs/oci-runtime.md")
     made, _, ended = first.partition("kill(container")
     code = f"{made}\n{second}\nprint(container.status().value)\nkill(container{ended}"
     code = code.replace("/run/mine", f"{tmp_path}/state").replace("/path/to/bundle", bundle("sleep", "60"))

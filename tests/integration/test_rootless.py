@@ -140,9 +140,8 @@ def test_processes_that_enter_at_once_are_in_one_namespace(user: User) -> None:
     try:
         lines = {process.stdout.readline() for process in processes if process.stdout is not None}
     finally:
-        for process in processes:
-            process.communicate(timeout=60)
-    assert len(lines) == 1
+        errors = [process.communicate(timeout=60)[1] for process in processes]
+    assert len(lines) == 1, errors
     assert str(Path("/proc/self/ns/user").readlink()) not in lines.pop()
 
 
