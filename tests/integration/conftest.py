@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import textwrap
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import containerlib as cl
     from containerlib.images import ImageStore
     from containerlib.spec.options import SnapshotterName
-    from rig.bundles import Rack
+    from rig.bundles import Bundled, Rack
     from rig.cni import Plugins
     from rig.networks import Machine
     from rig.oci import Bundle, Command
@@ -142,6 +143,35 @@ def rack(tmp_path: Path, busybox_rootfs: Path) -> Iterator[Rack]:
 
     with Rack(tmp_path / "containers", (busybox_rootfs,)) as rack:
         yield rack
+
+
+@pytest.fixture
+def needs_criu() -> None:
+    """Skips with the reason where no CRIU works."""
+    from rig.checkpoints import criu
+
+    criu()
+
+
+@pytest.fixture
+def criu_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CRIU of the tests is the one that an engine finds."""
+    from rig.checkpoints import on_path
+
+    changed = dict(os.environ)
+    on_path(changed, tmp_path)
+    monkeypatch.setenv("PATH", changed["PATH"])
+
+
+@pytest.fixture
+def counter(rack: Rack) -> Bundled:
+    """A container whose program counts on its standard output."""
+    from rig.bundles import until
+    from rig.checkpoints import COUNT, numbers
+
+    container = rack.create("sh", "-c", COUNT)
+    until(lambda: len(numbers(container)) > 2)
+    return container
 
 
 @pytest.fixture

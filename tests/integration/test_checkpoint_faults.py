@@ -21,27 +21,12 @@ from containerlib.runtime.checkpoint import Options, find_criu
 from containerlib.runtime.checkpoint.criu import Conversation
 from containerlib.spec.lifecycle import State
 from rig.bundles import Bundled, Rack, log_of, shim_of, until
-from rig.checkpoints import PROGRAM, checkpoint, criu, restore
+from rig.checkpoints import PROGRAM, checkpoint, criu, numbers, restore
 
-pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers, and CRIU dumps them")
-
-COUNT = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.02; done"
-
-
-@pytest.fixture(autouse=True)
-def _needs_criu() -> None:
-    criu()
-
-
-@pytest.fixture
-def counter(rack: Rack) -> Bundled:
-    container = rack.create("sh", "-c", COUNT)
-    until(lambda: len(numbers(container)) > 2)
-    return container
-
-
-def numbers(container: Bundled) -> list[int]:
-    return [int(line) for line in log_of(container).splitlines()]
+pytestmark = [
+    pytest.mark.privileged("CAP_SYS_ADMIN: makes containers, and CRIU dumps them"),
+    pytest.mark.usefixtures("needs_criu"),
+]
 
 
 def is_unharmed(container: Bundled) -> bool:

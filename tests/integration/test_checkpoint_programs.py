@@ -24,10 +24,13 @@ from containerlib.runtime.plan.links import Links
 from containerlib.spec.secret import Secret
 from rig import images as rig_images
 from rig.bundles import Bundled, Rack, log_of, until
-from rig.checkpoints import checkpoint, criu, restore
+from rig.checkpoints import checkpoint, restore
 from rig.networks import Machine
 
-pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers, and CRIU dumps them")
+pytestmark = [
+    pytest.mark.privileged("CAP_SYS_ADMIN: makes containers, and CRIU dumps them"),
+    pytest.mark.usefixtures("needs_criu"),
+]
 
 TREE = """
 import mmap, os, signal, threading, time
@@ -58,11 +61,6 @@ for number in range(250):
     print(number, heard, shared[0], ticks, spins, open("/dev/shm/note").read(), unnamed.read(), flush=True)
     time.sleep(0.05)
 """
-
-
-@pytest.fixture(autouse=True)
-def _needs_criu() -> None:
-    criu()
 
 
 def typed(container: Bundled, text: bytes) -> None:

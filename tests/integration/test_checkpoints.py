@@ -25,19 +25,14 @@ from containerlib.engine.checkpoints.restoring import Restoration, begin
 from containerlib.engine.sources import resolve_again
 from containerlib.runtime.checkpoint import Options
 from rig.bundles import until
-from rig.checkpoints import on_path
+from rig.checkpoints import COUNT
 from rig.networks import own_network
 from rig.registry import Registry
 
-pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers, and CRIU dumps them")
-COUNT = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done"
-
-
-@pytest.fixture(autouse=True)
-def _criu_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    changed = dict(os.environ)
-    on_path(changed, tmp_path)
-    monkeypatch.setenv("PATH", changed["PATH"])
+pytestmark = [
+    pytest.mark.privileged("CAP_SYS_ADMIN: makes containers, and CRIU dumps them"),
+    pytest.mark.usefixtures("criu_on_path"),
+]
 
 
 @pytest.fixture
@@ -437,6 +432,17 @@ def test_fork_that_fails_leaves_no_copy(engine: cl.Engine, box: cl.ContainerReci
         assert [path.name for path in Path(container.inspect().directory).glob("checkpoint-*")] == []
 
 
+def killed_while_it_works(code: str, delay: float) -> None:
+    """Another process runs `code`, and is killed `delay` seconds after it has said that it is at it."""
+    words = [sys.executable, "-P", "-c", textwrap.dedent(code)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(delay)
+        process.kill()
+
+
 def test_checkpoint_of_a_killed_process_leaves_the_container_and_what_it_left_goes(
     engine: cl.Engine, box: cl.ContainerRecipe, tmp_path: Path
 ) -> None:
@@ -454,14 +460,7 @@ def test_checkpoint_of_a_killed_process_leaves_the_container_and_what_it_left_go
                 cl.Engine({engine.root!r}).containers.get({container.id!r}).checkpoint(leave_running=True)
         """
         for delay in (0.05, 0.2, 0.3):
-            with subprocess.Popen(
-                [sys.executable, "-P", "-c", textwrap.dedent(code)], stdout=subprocess.PIPE
-            ) as process:
-                assert process.stdout is not None
-                process.stdout.readline()
-                with pytest.raises(subprocess.TimeoutExpired):
-                    process.wait(delay)
-                process.kill()
+            killed_while_it_works(code, delay)
             seen = len(numbers(container))
             until(lambda seen=seen: len(numbers(container)) > seen)
         container.checkpoint(leave_running=True)
@@ -480,14 +479,7 @@ def test_restore_of_a_killed_process_leaves_nothing(engine: cl.Engine, box: cl.C
             engine.images.get({checkpoint.id!r}).restore().remove(force=True)
     """
     for delay in (0.02, 0.05, 0.08, 0.11, 0.14, 0.2):
-        with subprocess.Popen(
-            [sys.executable, "-P", "-c", textwrap.dedent(code)], stdout=subprocess.PIPE
-        ) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(delay)
-            process.kill()
+        killed_while_it_works(code, delay)
     engine.reconcile()
     until(lambda: engine.containers.list() == [])
     until(lambda: list(Path(engine.root, "containers").iterdir()) == [])

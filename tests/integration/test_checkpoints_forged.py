@@ -20,17 +20,12 @@ from containerlib.engine.sources import resolve_again
 from containerlib.runtime.checkpoint import Options
 from containerlib.spec.image_config import CHECKPOINT
 from rig.bundles import until
-from rig.checkpoints import on_path
 from rig.images import Image, Layer, busybox_layer
 
-pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers, and CRIU dumps them")
-
-
-@pytest.fixture(autouse=True)
-def _criu_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    changed = dict(os.environ)
-    on_path(changed, tmp_path)
-    monkeypatch.setenv("PATH", changed["PATH"])
+pytestmark = [
+    pytest.mark.privileged("CAP_SYS_ADMIN: makes containers, and CRIU dumps them"),
+    pytest.mark.usefixtures("criu_on_path"),
+]
 
 
 @define

@@ -14,18 +14,14 @@ from typing import Any
 import pytest
 
 from rig.bundles import until
-from rig.checkpoints import PROGRAM, criu
+from rig.checkpoints import COUNT, PROGRAM, criu
 from rig.engines import Podman
 from rig.oci import SCRIPT, Bundle, Command, group_of, groups_left, status_of
 
-pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers, and CRIU dumps them")
-
-COUNT = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done"
-
-
-@pytest.fixture(autouse=True)
-def _needs_criu() -> None:
-    criu()
+pytestmark = [
+    pytest.mark.privileged("CAP_SYS_ADMIN: makes containers, and CRIU dumps them"),
+    pytest.mark.usefixtures("needs_criu"),
+]
 
 
 @pytest.fixture

@@ -22,10 +22,13 @@ from containerlib.runtime.checkpoint import Criu, Options, dump, find_criu
 from containerlib.runtime.checkpoint import restore as restore_images
 from containerlib.runtime.order import Stdio
 from containerlib.spec.runtime import Spec
-from rig.bundles import Bundled, Rack, make_directory
+from rig.bundles import Bundled, Rack, log_of, make_directory
 
 PROGRAM = os.environ.get("CRIU", "criu")
 """`tests/rig/criu-fetch DIR` gets one, where the distribution's is too old."""
+
+COUNT = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done"
+"""A program of sh that counts on its standard output: what it has left out shows."""
 
 
 def criu() -> Criu:
@@ -34,6 +37,11 @@ def criu() -> Criu:
         return find_criu(PROGRAM)
     except Unsupported as error:
         pytest.skip(str(error))
+
+
+def numbers(container: Bundled) -> list[int]:
+    """How far the container's program, COUNT, has counted by now."""
+    return [int(line) for line in log_of(container).splitlines()]
 
 
 def on_path(environment: MutableMapping[str, str], directory: Path) -> None:

@@ -1,8 +1,11 @@
 """Checkpoints of an engine's containers: images that are processes too.
 
-    record = checkpoint(instance, Wanted(leave_running=True))      # an image with two layers more than the container's
-    instance = restore(core, Restoration(record.id, name="again")) # here, or where that image was pulled
-    instances = fork(instance, 4)                                  # from one dump, without an image
+    # an image with two layers more than the container's
+    record = checkpoint(instance, Options(leave_running=True), reference="redis:warm", compression="zstd")
+    # here, or where that image was pulled
+    instance = restore(core, Restoration(record.id, name="again"))
+    # from one dump, without an image
+    instances = fork(instance, 4, Options(), detached=True)
 
         container's image     layers as they are, referenced
         what it changed       a layer, as `commit` makes it

@@ -83,9 +83,7 @@ def sources_of(core: Core, begun: Begun, given: Mapping[str, str]) -> dict[str, 
     found = {}
     for target, source in binds.items():
         if target in volumes:
-            name = given.get(target, volumes[target])
-            _require_volume(core, name, target)
-            found[target] = core.volumes.path(name)
+            found[target] = _volume(core, given.get(target, volumes[target]), target)
         else:
             found[target] = _path(begun, target, source, given.get(target))
     return found
@@ -103,12 +101,15 @@ def _path(begun: Begun, target: str, source: str, given: str | None) -> str:
     return path
 
 
-def _require_volume(core: Core, name: str, target: str) -> None:
-    if name not in {volume.name for volume in core.volumes.list()}:
+def _volume(core: Core, name: str, target: str) -> str:
+    """Its directory."""
+    try:
+        return core.volumes.path(name)
+    except (NotFound, InvalidArgument) as error:
         raise NotFound(
             f"the checkpoint has the volume {name!r} mounted on {target}, and it is not here: its files are no part of "
             f'a checkpoint. Restore it first, or name another with mounts={{"{target}": ...}}'
-        )
+        ) from error
 
 
 def networks_of(
