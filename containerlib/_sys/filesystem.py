@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 
 from containerlib.errors import StageError
 
-__all__ = ["exchange", "knows", "sync_filesystem", "type_of"]
+__all__ = ["exchange", "knows", "sync_filesystem", "type_of", "unescaped"]
+
+_ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
 def sync_filesystem(path: str) -> None:
@@ -67,3 +70,11 @@ def type_of(path: str) -> str:
             if left.split()[2] == wanted:
                 return right.split()[0]
     return ""
+
+
+def unescaped(path: str) -> str:
+    """A path as it is, of one that mountinfo has: with blanks and backslashes as octal numbers.
+
+    Spec: proc_pid_mountinfo(5)
+    """
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 8)), path) if "\\" in path else path

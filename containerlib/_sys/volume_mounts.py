@@ -12,7 +12,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
+
+from containerlib._sys.filesystem import unescaped
 
 __all__ = ["MS_BIND", "MS_RDONLY", "MS_REC", "is_mounted", "mount_on", "unmount"]
 
@@ -67,9 +68,5 @@ def is_mounted(place: str) -> bool:
     with contextlib.suppress(OSError):
         wanted = os.path.realpath(place)
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-            return any(_unescaped(line.split(" ", 5)[4]) == wanted for line in file)
+            return any(unescaped(line.split(" ", 5)[4]) == wanted for line in file)
     return False
-
-
-def _unescaped(text: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text) if "\\" in text else text

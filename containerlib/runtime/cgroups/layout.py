@@ -12,6 +12,7 @@ import functools
 import os
 from collections.abc import Mapping
 
+from containerlib._sys.filesystem import unescaped
 from containerlib.spec.values import field, frozen
 
 TYPE_CHECKING = False
@@ -86,12 +87,12 @@ class Layout:
             fields, tail = before.split(" "), after.split(" ")
             if len(fields) < 5 or len(tail) < 3 or tail[0] not in ("cgroup", "cgroup2"):
                 continue
-            directory = _unescape(fields[4])
+            directory = unescaped(fields[4])
             if directory != root and not directory.startswith(f"{root}/"):
                 continue
             roots.pop(directory, None)
             if fields[3] != "/":
-                roots[directory] = _unescape(fields[3])
+                roots[directory] = unescaped(fields[3])
             if tail[0] == "cgroup2":
                 v2 = directory
             elif "name=systemd" in tail[2].split(","):
@@ -106,9 +107,3 @@ class Layout:
         """This machine's layout, read once per process."""
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
             return cls.detect(file.read())
-
-
-def _unescape(path: str) -> str:
-    for code, character in ((r"\040", " "), (r"\011", "\t"), (r"\012", "\n"), (r"\134", "\\")):
-        path = path.replace(code, character)
-    return path

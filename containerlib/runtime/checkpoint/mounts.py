@@ -10,9 +10,9 @@ Spec: proc_pid_mountinfo(5); criu.org/External_bind_mounts
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from containerlib._sys.filesystem import unescaped
 from containerlib.spec.values import NamedTuple
 
 TYPE_CHECKING = False
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["BIND", "NULL", "MountLine", "external", "mount_lines"]
 
 BIND, NULL = "bind", "null"
-_ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
 class MountLine(NamedTuple):
@@ -39,12 +38,14 @@ class MountLine(NamedTuple):
 
 
 def mount_lines(text: str) -> Iterator[MountLine]:
-    """The mounts that can be seen: not those that another one lies on."""
+    """Of a /proc/PID/mountinfo, those below first."""
     for line in text.splitlines():
         own, _, rest = line.partition(" - ")
         _, _, device, root, path, attributes = own.split(" ")[:6]
         fstype, _, options = rest.split(" ")[:3]
-        yield MountLine(device, _plain(root), _plain(path), attributes, fstype, tuple(options.split(",")))
+        yield MountLine(
+            device, unescaped(root), unescaped(path), attributes, fstype, tuple(options.split(","))
+        )
 
 
 def external(text: str) -> Mapping[str, tuple[str, str]]:
@@ -82,7 +83,3 @@ def _kind(line: MountLine) -> str:
         known = [word for word in line.options if word not in ("rw", "ro", "xattr", "clone_children")]
         return f"cgroup:{','.join(known)}"
     return "cgroup:" if line.fstype == "cgroup2" else BIND
-
-
-def _plain(path: str) -> str:
-    return _ESCAPED.sub(lambda match: chr(int(match[1], 8)), path)
