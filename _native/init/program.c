@@ -30,6 +30,7 @@ struct words program_words(const struct plan *plan, const struct clib_op *op, ui
     if (memory < 0 && memory > -4096)
         return words;
     words.argv = (const char **)memory;
+    words.size = count * sizeof(char *);
     words.envp = words.argv + more + argc + 1;
     const char *text = plan->blob + op->text[2];
     for (uint64_t i = 0; i < argc; i++, text = next_text(text))
@@ -37,6 +38,12 @@ struct words program_words(const struct plan *plan, const struct clib_op *op, ui
     for (uint64_t i = 0; i < envc; i++, text = next_text(text))
         words.envp[i] = text;
     return words;
+}
+
+void words_release(struct words *words) {
+    if (words->argv)
+        sys(munmap, words->argv, words->size);
+    words->argv = NULL;
 }
 
 static int write_all(int fd, const char *text, size_t length) {
@@ -159,7 +166,9 @@ int program_hook_of(const struct plan *plan, const struct clib_op *op, int pid, 
         return state;
     struct words words = program_words(plan, op, op->number[0], op->number[1], 0);
     struct place place = {.stdio = {state, -1, -1}, .directory = -1};
-    return words.argv ? run(op_text(plan, op, 0), &words, &place, owner, op->number[2]) : -ENOMEM;
+    int result = words.argv ? run(op_text(plan, op, 0), &words, &place, owner, op->number[2]) : -ENOMEM;
+    words_release(&words);
+    return result;
 }
 
 int program_runtime(const struct plan *plan, const struct clib_op *op, const int stdio[3], int directory,
@@ -172,7 +181,9 @@ int program_runtime(const struct plan *plan, const struct clib_op *op, const int
                           .last = op};
     while (place.joins > plan->ops && place.joins[-1].kind == CLIB_OP_CGROUP_JOIN)
         place.joins--;
-    return words.argv ? spawn(op_text(plan, op, 0), &words, &place, pidfd) : -ENOMEM;
+    int pid = words.argv ? spawn(op_text(plan, op, 0), &words, &place, pidfd) : -ENOMEM;
+    words_release(&words);
+    return pid;
 }
 
 int program_command(const struct plan *plan, const struct clib_op *op, int pid) {
@@ -184,5 +195,7 @@ int program_command(const struct plan *plan, const struct clib_op *op, int pid) 
     words.argv[0] = op_text(plan, op, 0);
     words.argv[1] = number;
     struct place place = {.stdio = {-1, -1, -1}, .directory = -1};
-    return run(words.argv[0], &words, &place, -1, op->number[0]);
+    int result = run(words.argv[0], &words, &place, -1, op->number[0]);
+    words_release(&words);
+    return result;
 }

@@ -8,12 +8,15 @@
 void program_signals(void);
 
 /* argv and envp of an op as execve takes them; `more` leaves room for that many words at the front of argv.
- * NULL: no memory. They are there until the process ends. */
+ * NULL: no memory. */
 struct words {
     const char **argv, **envp;
+    size_t size; /* of their memory */
 };
 struct words program_words(const struct plan *plan, const struct clib_op *op, uint64_t argc, uint64_t envc,
                            int more);
+/* who executes a program itself has no use for it */
+void words_release(struct words *words);
 
 /* A HOOK with its container's state on stdin, run to its end; `pid` is put into the state. 0, -errno where it
  * could not be run or took too long (-ETIMEDOUT), or how it ended: its exit code, or 128 + the signal. */
