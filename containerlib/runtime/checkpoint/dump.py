@@ -12,6 +12,7 @@ and takes a caller who is gone for one that has refused.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 
 from containerlib._sys.paths import open_in_root
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from containerlib.spec.runtime import Spec
 
 __all__ = ["dump"]
+
+_LEAST_ROOM = 1 << 16
 
 
 def dump(
@@ -102,15 +105,21 @@ def dump(
             conversation.ask(asked)
             answer = conversation.finish(points)
         if not answer.success:
-            raise _failure(directory, answer, work or images)
+            raise _failure(directory, answer, images, work or images)
         made.keep()
     return description
 
 
-def _failure(directory: str, answer: Answer, work: str) -> Error:
+def _failure(directory: str, answer: Answer, images: str, work: str) -> Error:
     subject = f"container {os.path.basename(directory)}"  # noqa: PTH119 - a str
-    lines = log_lines(work, DUMP_LOG)
-    return explained("dump", answer.errno, lines, subject=subject, where=f"{work}/{DUMP_LOG}")
+    number = errno.ENOSPC if _is_full(images) else answer.errno
+    return explained("dump", number, log_lines(work, DUMP_LOG), subject=subject, where=f"{work}/{DUMP_LOG}")
+
+
+def _is_full(directory: str) -> bool:
+    """Whether there is no room: CRIU says of its programs only that they have failed."""
+    found = os.statvfs(directory)
+    return found.f_bavail * found.f_frsize < _LEAST_ROOM
 
 
 def _require(criu: Criu, options: Options, pre: bool) -> None:
