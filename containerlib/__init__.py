@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         Unavailable,
         Unsupported,
     )
-    from containerlib.fluent.checkpoint import Checkpoint
+    from containerlib.fluent.checkpoint import Checkpoint, KeptCheckpoint
     from containerlib.fluent.checks import command, http, tcp
     from containerlib.fluent.container import Container
     from containerlib.fluent.container_path import ContainerPath
@@ -91,6 +91,7 @@ __all__ = [
     "Image",
     "ImageRecipe",
     "InvalidArgument",
+    "KeptCheckpoint",
     "LogRecord",
     "Network",
     "NetworkRecipe",
@@ -145,7 +146,7 @@ if not TYPE_CHECKING:  # a type checker sees the imports above, and would take a
             "AlreadyExists BuildError Conflict Error ExitError InvalidArgument NotFound PluginError RegistryError "
             "StageError Timeout Unauthorized Unavailable Unsupported"
         ),
-        "fluent.checkpoint": "Checkpoint",
+        "fluent.checkpoint": "Checkpoint KeptCheckpoint",
         "fluent.checks": "command http tcp",
         "fluent.container": "Container",
         "fluent.container_path": "ContainerPath",

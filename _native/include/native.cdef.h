@@ -327,7 +327,9 @@ enum clib_resolver_port { CLIB_RESOLVER_PORT = 61053 };
  * ----
  *
  * Replaced as a whole (rename), and read when it is needed: so it may change while the container runs. Beside
- * it `check` has the plan of a command, or the request of HTTP; `health` is what came of the checks. */
+ * it `check` has the plan of a command, or the request of HTTP; `health` is what came of the checks. `keeper`
+ * is a plan of one HOOK, the program that takes a checkpoint, and `checkpoints/last/run` the plan of a run
+ * that goes on from the last one that it took. */
 
 enum clib_policy_magic {
     CLIB_POLICY_MAGIC = 0x6563696c,
@@ -369,7 +371,12 @@ struct clib_policy {
     uint32_t failures;              /* in a row that make it unhealthy */
     uint32_t port, lowest, highest; /* a status from lowest to highest is a good one */
     uint32_t every_ms, timeout_ms, start_period_ms, start_every_ms;
+    /* a file that ends here has 0 in what follows */
+    uint32_t checkpoint_ms; /* from one checkpoint to the next, which `keeper` takes; 0: none is taken */
+    uint32_t resume;        /* 1 = what is started again goes on from the last of them */
 };
+
+enum clib_policy_size { CLIB_POLICY_LEAST = 80 };
 
 enum clib_health_status { CLIB_HEALTH_STARTING = 1, CLIB_HEALTH_HEALTHY, CLIB_HEALTH_UNHEALTHY };
 enum clib_health_size { CLIB_HEALTH_RESULTS = 5, CLIB_HEALTH_OUTPUT = 4096 };

@@ -63,7 +63,8 @@ _Static_assert(sizeof(struct clib_error) == 12, "fixed width");
 _Static_assert(sizeof(struct clib_op) == 48, "fixed width");
 _Static_assert(sizeof(struct clib_plan) == 40, "fixed width");
 _Static_assert(sizeof(struct clib_message) == 40, "fixed width");
-_Static_assert(sizeof(struct clib_policy) == 80, "fixed width");
+_Static_assert(sizeof(struct clib_policy) == 88, "fixed width");
+_Static_assert(__builtin_offsetof(struct clib_policy, checkpoint_ms) == CLIB_POLICY_LEAST, "fixed width");
 _Static_assert(sizeof(struct clib_health_result) == 32 + CLIB_HEALTH_OUTPUT, "fixed width");
 _Static_assert(sizeof(struct clib_health) == 24 + CLIB_HEALTH_RESULTS * sizeof(struct clib_health_result),
                "fixed width");

@@ -3,10 +3,11 @@
  *   ends -> stdio drained -> what is left killed -> `ends`, `restarts` -> rests -> the stored plan again
  *                                              \-> no policy says so, or somebody has stopped it: `exit`
  *
- * A run has what the first one had: the cgroup, the log, standard input. Its namespaces are new. The rest
- * between two runs doubles from one to the next (Docker's 100 ms up to a minute), and begins anew after one
- * that went well. A start that fails is an end like any other, but for the first: whoever asked for that one
- * is there to hear of it. */
+ * A run has what the first one had: the cgroup, the log, standard input. Its namespaces are new. It begins
+ * anew, or where the policy says so goes on from the last checkpoint (keeper.c). The rest between two runs
+ * doubles from one to the next (Docker's 100 ms up to a minute), and begins anew after one that went well. A
+ * start that fails is an end like any other, but for the first: whoever asked for that one is there to hear
+ * of it. */
 #include "shim.h"
 
 #include <linux/signal.h>
@@ -25,11 +26,12 @@ int policy_read(const struct shim *shim, struct clib_policy *policy) {
     if (shim->directory < 0)
         return -ENOENT;
     cleanup_close int fd = (int)sys(openat, shim->directory, "policy", O_RDONLY | O_CLOEXEC);
+    memset(policy, 0, sizeof *policy);
     long size = fd < 0 ? fd : sys(read, fd, policy, sizeof *policy);
     if (size < 0)
         return (int)size;
-    int known =
-        size == sizeof *policy && policy->magic == CLIB_POLICY_MAGIC && policy->version == CLIB_LIFE_VERSION;
+    int known = size >= CLIB_POLICY_LEAST && policy->magic == CLIB_POLICY_MAGIC &&
+                policy->version == CLIB_LIFE_VERSION;
     return known ? 0 : -EINVAL;
 }
 
@@ -168,17 +170,29 @@ static void rest(struct shim *shim, const struct clib_policy *policy) {
     life->rest_until = 0;
 }
 
-static void run_again(struct shim *shim) {
-    enum clib_stage stage;
-    shim->life.oom_before += shim->end.value[2];
-    shim->life.restarts++;
-    shim->life.again = shim->life.settled = shim->recorded = 0;
-    shim->life.began = 0;
+/* The next run goes on from the last checkpoint, unless the one that has just ended was to, and could not. */
+static void choose_plan(struct shim *shim, const struct clib_policy *policy) {
+    int failed = shim->life.resumed && !shim->life.began;
     if (shim->later.header) {
         plan_unmap(&shim->plan);
         shim->plan = shim->later;
         shim->later.header = NULL;
     }
+    struct plan kept;
+    shim->life.resumed = policy->resume && !failed && keeper_last(shim, &kept) == 0;
+    if (!shim->life.resumed)
+        return;
+    shim->later = shim->plan;
+    shim->plan = kept;
+}
+
+static void run_again(struct shim *shim, const struct clib_policy *policy) {
+    enum clib_stage stage;
+    choose_plan(shim, policy);
+    shim->life.oom_before += shim->end.value[2];
+    shim->life.restarts++;
+    shim->life.again = shim->life.settled = shim->recorded = 0;
+    shim->life.began = 0;
     shim->log = (struct log){.fd = -1};
     shim->end = (struct clib_message){.kind = CLIB_MESSAGE_NONE};
     if (shim->life.stdin >= 0)
@@ -198,6 +212,7 @@ static void run_again(struct shim *shim) {
 int life_goes_on(struct shim *shim) {
     struct clib_policy policy;
     health_end(shim);
+    keeper_end(shim);
     int first_failed = shim->end.kind == CLIB_MESSAGE_FAILED && !shim->life.restarts;
     if (shim->released || !(shim->flags & CLIB_LAUNCH_LOG) || first_failed)
         return 0;
@@ -208,7 +223,7 @@ int life_goes_on(struct shim *shim) {
     rest(shim, &policy);
     if (shim->life.final)
         return 0;
-    run_again(shim);
+    run_again(shim, &policy);
     return 1;
 }
 

@@ -38,7 +38,8 @@ static void limit_to(struct __kernel_timespec *limit, int64_t due) {
 }
 
 static int64_t timers_due(const struct shim *shim) {
-    return earlier(earlier(health_due(shim), shim->life.kill_at), shim->deaf_until);
+    int64_t due = earlier(health_due(shim), keeper_due(shim));
+    return earlier(earlier(due, shim->life.kill_at), shim->deaf_until);
 }
 
 /* polls; returns how many descriptors are ready */
@@ -81,6 +82,7 @@ static void run_timers(struct shim *shim) {
         sys(pidfd_send_signal, shim->pidfd, SIGKILL, 0, 0);
     }
     health_run(shim, now);
+    keeper_run(shim, now);
 }
 
 static void record_start(struct shim *shim, int64_t start_time) {
@@ -88,8 +90,9 @@ static void record_start(struct shim *shim, int64_t start_time) {
     struct clib_message state = control_state(shim);
     if (shim->phase == PHASE_RUNNING && shim->flags & CLIB_LAUNCH_LOG) {
         life_began(shim);
-        health_begin(
-            shim); /* before anybody takes it for running, and the last run's health for this one's */
+        /* before anybody takes it for running, and the last run's health for this one's */
+        health_begin(shim);
+        keeper_begin(shim);
     }
     if (shim->flags & CLIB_LAUNCH_UNSUPERVISED) {
         shim->released = 1;
@@ -265,6 +268,7 @@ static void reap(struct shim *shim) {
         else if (pid == shim->health.pid)
             health_reaped(shim);
     }
+    keeper_look(shim);
     if (shim->phase == PHASE_ENDING)
         after_kill(shim);
 }

@@ -88,6 +88,7 @@ struct life {
     int keep;          /* who removes the container has taken the directory's removal over */
     int again;         /* it is started again whatever its policy says */
     int settled;       /* what follows an end is done */
+    int resumed;       /* this run goes on from a checkpoint */
     int oom_before;    /* OOM kills of earlier runs */
     int stdin;         /* of the next run, or -1 */
     int64_t began;     /* when its program started */
@@ -108,6 +109,11 @@ struct health {
     int64_t counted_from;              /* before its first success an earlier failure does not count */
     uint32_t early_ms;                 /* between such checks */
     struct clib_health_result *result; /* mapped while it is made */
+};
+
+struct keeper {
+    int pidfd;    /* of the program that takes a checkpoint now, or -1 */
+    int64_t next; /* when the next is taken */
 };
 
 struct shim {
@@ -145,6 +151,7 @@ struct shim {
     struct clib_message end; /* EXITED or FAILED, once it is known */
     struct life life;
     struct health health;
+    struct keeper keeper;
     struct pump pumps[SHIM_PUMPS];
     int64_t deaf_until; /* it has no descriptor for another client; on the monotonic clock, 0: it has */
     int client_count;   /* places in use, and free ones between them */
@@ -373,6 +380,17 @@ void health_run(struct shim *shim, int64_t now);
 void health_listen(struct shim *shim);
 /* the process that makes the check has ended */
 void health_reaped(struct shim *shim);
+
+/* keeper.c: checkpoints that are taken while the container runs */
+void keeper_begin(struct shim *shim);
+void keeper_end(struct shim *shim);
+/* when the next is taken; 0: not at all */
+int64_t keeper_due(const struct shim *shim);
+void keeper_run(struct shim *shim, int64_t now);
+/* some process has ended: perhaps the one that takes it */
+void keeper_look(struct shim *shim);
+/* the plan of a run that goes on from the last: 0 or -errno */
+int keeper_last(const struct shim *shim, struct plan *plan);
 
 /* check.c: the process that makes a check; its pid, with shim->health's descriptors, or -errno */
 int check_start(struct shim *shim, const struct clib_policy *policy);

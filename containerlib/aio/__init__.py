@@ -14,7 +14,7 @@ cancelled `run` leaves no container behind.
 from containerlib.aio.container import Container
 from containerlib.aio.container_path import ContainerPath
 from containerlib.aio.engine import Engine
-from containerlib.aio.image import HostImage, Image, ImageRecipe
+from containerlib.aio.image import HostImage, Image, ImageRecipe, KeptCheckpoint
 from containerlib.aio.network import Network, NetworkRecipe
 from containerlib.aio.process import Process
 from containerlib.aio.recipe import ContainerRecipe
@@ -28,6 +28,7 @@ __all__ = [
     "HostImage",
     "Image",
     "ImageRecipe",
+    "KeptCheckpoint",
     "Network",
     "NetworkRecipe",
     "Process",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self, overload
 
 from containerlib.aio.container_path import ContainerPath
 from containerlib.aio.driving import Flowing, drive, in_thread, insist
-from containerlib.aio.image import Image
+from containerlib.aio.image import Image, KeptCheckpoint
 from containerlib.aio.process import process
 from containerlib.aio.verbs import awaits, handed, iterates, threaded
 from containerlib.engine import stats, stop, waiting, words
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from containerlib.aio.engine import Engine
     from containerlib.engine.stats import Stats
     from containerlib.engine.waiting import ReadyCondition, WaitCondition
+    from containerlib.fluent.checkpoint import KeptCheckpoint as BlockingKept
     from containerlib.fluent.image import Image as BlockingImage
     from containerlib.spec.status import ExitStatus
 
@@ -31,6 +32,10 @@ __all__ = ["Container", "ContainerCollection", "discard"]
 
 def _image(self: Container, made: BlockingImage) -> Image:
     return Image(self.engine, made)
+
+
+def _kept(self: Container, made: list[BlockingKept]) -> list[KeptCheckpoint]:
+    return [KeptCheckpoint(self.engine, each) for each in made]
 
 
 def _copies(self: Container, made: list[BlockingContainer]) -> list[Container]:
@@ -73,6 +78,7 @@ class Container(ContainerHandle["Engine"]):
     attach = handed(BlockingContainer.attach, process, BlockingProcess.close)
     commit = handed(BlockingContainer.commit, _image)
     checkpoint = handed(BlockingContainer.checkpoint, _image)
+    checkpoints = handed(BlockingContainer.checkpoints, _kept)
     fork = handed(BlockingContainer.fork, _copies, _discard_all)
 
     @overload

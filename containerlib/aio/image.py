@@ -11,6 +11,7 @@ from attrs import field, frozen
 
 from containerlib.aio.driving import in_thread, interruptible
 from containerlib.aio.verbs import handed, threaded
+from containerlib.fluent.checkpoint import KeptCheckpoint as BlockingKept
 from containerlib.fluent.image import HostImage as BlockingHostImage
 from containerlib.fluent.image import Image as BlockingImage
 from containerlib.fluent.image import ImageCollection as BlockingCollection
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
     from containerlib.spec.image_config import ImageConfig
     from containerlib.spec.options import Compression, ManifestFormat
 
-__all__ = ["HostImage", "Image", "ImageCollection", "ImageRecipe"]
+__all__ = ["HostImage", "Image", "ImageCollection", "ImageRecipe", "KeptCheckpoint"]
 
 _OnProgress = Callable[["Progress"], None]
 
 
-def _image(self: Image | ImageCollection, made: BlockingImage) -> Image:
+def _image(self: Image | ImageCollection | KeptCheckpoint, made: BlockingImage) -> Image:
     return Image(self.engine, made)
 
 
@@ -155,6 +156,31 @@ class Image:
 
     def _repr_html_(self) -> str:
         return self.blocking._repr_html_()
+
+
+@frozen
+class KeptCheckpoint:
+    """One of those that `checkpoint_every` takes: `containerlib.KeptCheckpoint`, whose verb is awaited."""
+
+    engine: Engine
+    blocking: BlockingKept
+
+    save = handed(BlockingKept.save, _image)
+
+    @property
+    def number(self) -> int:
+        """The how-many-th of its container it is, from 1."""
+        return self.blocking.number
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was taken."""
+        return self.blocking.created_at
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes on disk."""
+        return self.blocking.size_bytes
 
 
 @frozen

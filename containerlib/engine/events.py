@@ -33,7 +33,7 @@ __all__ = ["EVENT_ACTIONS", "Event", "EventKind", "Query", "events"]
 EventKind = Literal["container", "image", "volume", "network"]
 
 _CONTAINER = """create start die oom missed stop kill pause resume restart attach detach exec exec_die resize top copy
-    commit export update rename health_status checkpoint restore remove prune"""
+    commit export update rename health_status checkpoint checkpoint_failed restore remove prune"""
 EVENT_ACTIONS: Mapping[EventKind, tuple[str, ...]] = {
     "container": tuple(_CONTAINER.split()),
     "image": ("pull", "load", "import", "build", "push", "save", "tag", "untag", "remove", "prune"),

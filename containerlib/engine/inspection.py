@@ -25,7 +25,7 @@ from containerlib.spec.status import ExitStatus
 
 if TYPE_CHECKING:
     from containerlib.engine.instance import Instance, Memo, Shared
-    from containerlib.spec.lifetime import Health, HealthOption, RestartOption
+    from containerlib.spec.lifetime import CheckpointOption, Health, HealthOption, RestartOption
     from containerlib.spec.runtime import IDMapping, Mount, Spec
 
 __all__ = ["ContainerInfo", "MountInfo", "inspect"]
@@ -128,6 +128,7 @@ class ContainerInfo:
     read_only_paths: tuple[str, ...]
     restart: RestartOption
     restart_count: int
+    checkpoints: CheckpointOption | None
     health_check: HealthOption | None
     health: Health | None
     log: LogOptions
@@ -163,6 +164,7 @@ def inspect(instance: Instance) -> ContainerInfo:
         secrets=memo.secrets,
         restart=memo.restart,
         restart_count=restart_count(instance.directory),
+        checkpoints=memo.checkpoints,
         health_check=memo.health,
         health=read_health(instance.directory),
         log=memo.log,

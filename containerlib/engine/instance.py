@@ -14,7 +14,7 @@ from containerlib.errors import NotFound
 from containerlib.runtime import ContainerCgroup, Driver
 from containerlib.runtime.config.read import read_config
 from containerlib.spec.lifecycle import State
-from containerlib.spec.lifetime import NO_RESTART, HealthOption, RestartOption
+from containerlib.spec.lifetime import NO_RESTART, CheckpointOption, HealthOption, RestartOption
 from containerlib.spec.log import ALL_IN_ONE, LogOptions
 from containerlib.spec.runtime import Spec
 from containerlib.store import ContainerRecord
@@ -68,6 +68,8 @@ class Memo:
     """Whether its network namespace is on a network."""
     driver: str = runtime.NATIVE
     restart: RestartOption = NO_RESTART
+    checkpoints: CheckpointOption | None = None
+    """Those that are taken while it runs."""
     health: HealthOption | None = None
     """How its health is checked: as the recipe says, or the image."""
     remove: bool = False
@@ -85,6 +87,8 @@ class Memo:
         known = {f.name: value for f in fields(Memo) if (value := getattr(self, f.name)) != f.default}
         if "restart" in known:
             known["restart"] = asdict(self.restart)
+        if self.checkpoints is not None:
+            known["checkpoints"] = asdict(self.checkpoints)
         if self.health is not None:
             known["health"] = self.health.to_json()
         return json.dumps(
@@ -107,6 +111,8 @@ class Memo:
         known["log"] = LogOptions(**known.get("log", {}))
         if "restart" in known:
             known["restart"] = RestartOption.read(known["restart"])
+        if "checkpoints" in known:
+            known["checkpoints"] = CheckpointOption(**known["checkpoints"])
         if "health" in known:
             known["health"] = HealthOption.read(known["health"])
         return cls(**known)

@@ -239,6 +239,7 @@ def _draft(
         connected=bool(options.networks or options.ports),
         driver=core.driver.name,
         restart=options.restart,
+        checkpoints=options.checkpoints,
         health=health_of(options, image.config),
         remove=order.remove,
         layers=image.kind,

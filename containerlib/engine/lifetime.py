@@ -64,11 +64,18 @@ def _of_image(check: Healthcheck, shell: tuple[str, ...]) -> HealthOption | None
 
 
 def prepare(instance: Instance) -> None:
-    """Tells the shim that is about to be started. Raises: StageError; Unsupported where the driver cannot check."""
+    """Tells the shim that is about to be started.
+
+    Raises: StageError; Unsupported where the driver cannot check, or nobody could make the checkpoints.
+    """
     lifetime = _lifetime(instance)
     if lifetime.is_plain:
         return
-    plan = b""
+    plan, keeper = b"", None
+    if instance.memo.checkpoints is not None:
+        from containerlib.engine.checkpoints import keeping  # noqa: PLC0415 - which knows starts
+
+        keeper = keeping.keeper(instance)
     if isinstance(lifetime.health.check, CommandCheck):
         own = instance.spec["process"]
         process = cast(Process, {**own, "args": list(lifetime.health.check.argv), "terminal": False})
@@ -79,7 +86,7 @@ def prepare(instance: Instance) -> None:
             cgroup=instance.cgroup,
             seccomp_cache=instance.core.seccomp_cache,
         )
-    write_lifetime(instance.directory, lifetime, plan)
+    write_lifetime(instance.directory, lifetime, plan, keeper)
 
 
 def refuse_policy(instance: Instance, restart: RestartOption) -> None:
@@ -144,4 +151,5 @@ def _lifetime(instance: Instance) -> Lifetime:
         remove=memo.remove,
         stop_signal=int(memo.stop_signal or signal.SIGTERM),
         grace=DEFAULT_GRACE if memo.stop_timeout is None else memo.stop_timeout,
+        checkpoint_every=0.0 if memo.checkpoints is None else memo.checkpoints.every,
     )

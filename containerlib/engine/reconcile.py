@@ -16,7 +16,7 @@ from containerlib.engine.start import restart
 from containerlib.engine.stop import discard, forget_removed
 from containerlib.engine.undo import clean_up
 from containerlib.engine.volume_use import release
-from containerlib.errors import Error, NotFound
+from containerlib.errors import Error, NotFound, StageError
 from containerlib.runtime import NATIVE
 from containerlib.runtime.supervisor import has_shim
 
@@ -148,7 +148,17 @@ def _revive(core: Core, record: ContainerRecord) -> None:
     instance = Instance.of(core, record)
     if is_to_run(instance):
         with contextlib.suppress(Error, OSError):  # another process is faster, or it is as it was
-            restart(instance)
+            _go_on(instance)
+
+
+def _go_on(instance: Instance) -> None:
+    """From its last checkpoint, where its policy says so and it can; else anew, as by its supervisor."""
+    try:
+        restart(instance, resume=True)
+    except StageError as error:
+        if error.stage not in ("restore", "checkpoint"):
+            raise
+        restart(instance)
 
 
 def _was_started(directory: str) -> bool:

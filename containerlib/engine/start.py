@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from attrs import evolve
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from containerlib.engine.core import Core
     from containerlib.engine.instance import Instance
     from containerlib.engine.launch import Order
+    from containerlib.runtime import Supervisor
 
 __all__ = ["again", "create", "restart", "start", "waiting_input"]
 
@@ -50,8 +51,10 @@ def create(core: Core, order: Order) -> Instance:
     return start(core, evolve(order, hold=True))
 
 
-def restart(instance: Instance) -> None:
+def restart(instance: Instance, *, resume: bool = False) -> None:
     """Starts a container that is created, or that has stopped: with the same bundle, on what it wrote.
+
+    `resume`: where its policy says so it goes on from its last checkpoint.
 
     Raises: Conflict where it runs, or somebody else has started it; what the runtime raises.
     """
@@ -59,7 +62,7 @@ def restart(instance: Instance) -> None:
         state = instance.state
         if state is State.STOPPED:
             _await_shim(instance)
-            _start_again(instance)
+            _start_again(instance, resume=resume and instance.memo.restart.from_checkpoint)
             return
         check("start", state, instance.subject, also=(State.STOPPED,))
         supervisor = runtime.connect(instance.directory)
@@ -89,7 +92,7 @@ def _await_shim(instance: Instance) -> None:
             supervisor.finished()
 
 
-def _start_again(instance: Instance) -> None:
+def _start_again(instance: Instance, *, resume: bool) -> None:
     require_capability(Capability.SYS_ADMIN)
     if instance.memo.secrets:
         raise Conflict(
@@ -110,11 +113,24 @@ def _start_again(instance: Instance) -> None:
     # What a killed supervisor was starting comes into a group when it gets there, and only then hears of its end.
     instance.cgroup.kill()
     instance.cgroup.remove()
+    create = _beginning(instance, resume=resume)
     with Undo() as undo, waiting_input(instance.memo.stdin) as stdio:
-        start_bundle(instance, image, stdio, hold=False, undo=undo).close()
+        start_bundle(instance, image, stdio, hold=False, undo=undo, create=create).close()
     catch_up([instance])
     if not instance.memo.detached:
         core.owned[instance.id] = instance
+
+
+def _beginning(instance: Instance, *, resume: bool) -> Callable[..., Supervisor] | None:
+    """How it is made, where it goes on from a checkpoint; else it begins anew, and forgets those of before."""
+    if instance.memo.checkpoints is None:
+        return None
+    from containerlib.engine.checkpoints import keeping  # noqa: PLC0415 - which knows starts
+
+    if resume:
+        return keeping.resuming(instance)
+    keeping.forget_last(instance)
+    return None
 
 
 @contextlib.contextmanager

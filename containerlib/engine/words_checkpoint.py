@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from containerlib.engine import words, words_networks, words_resources
 from containerlib.engine.checkpoints.restoring import Restoration
 from containerlib.engine.checkpoints.sealing import KEY_BYTES
 from containerlib.engine.names import check_name
+from containerlib.engine.words_lifetime import connections
 from containerlib.errors import InvalidArgument
 from containerlib.runtime.checkpoint import Options
 from containerlib.spec.options import Limits
@@ -16,7 +17,6 @@ from containerlib.units import check_kind
 
 __all__ = ["MOST_CLONES", "clones", "options", "restoration", "sealing_key"]
 
-_TCP = ("refuse", "established", "close")
 MOST_CLONES = 1000
 
 
@@ -24,10 +24,8 @@ def options(
     tcp: str, *, external_unix_sockets: bool, file_locks: bool, leave_running: bool = False
 ) -> Options:
     """What both sides agree on."""
-    if tcp not in _TCP:
-        raise InvalidArgument(f"{tcp!r} is none of {', '.join(_TCP)}", field="tcp")
     return Options(
-        tcp=cast(Any, tcp),
+        tcp=connections(tcp),
         external_unix_sockets=words.flag(external_unix_sockets, field="external_unix_sockets"),
         file_locks=words.flag(file_locks, field="file_locks"),
         leave_running=words.flag(leave_running, field="leave_running"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal, cast
 
 from attrs import evolve
 
@@ -12,6 +13,7 @@ from containerlib.spec.lifetime import (
     HEALTH_ACTIONS,
     RESTART_POLICIES,
     Check,
+    CheckpointOption,
     CommandCheck,
     HealthAction,
     HealthOption,
@@ -22,13 +24,23 @@ from containerlib.spec.lifetime import (
 )
 from containerlib.units import check_kind
 
-__all__ = ["changed", "command_check", "health", "http_check", "restart", "tcp_check"]
+__all__ = [
+    "changed",
+    "checkpoints",
+    "command_check",
+    "connections",
+    "health",
+    "http_check",
+    "restart",
+    "tcp_check",
+]
 
 _PATH = re.compile(r"/[!-~]*")
 _LONGEST_PATH = 2048
+_CONNECTIONS = ("refuse", "established", "close")
 
 
-def restart(policy: RestartPolicy, retries: int | None) -> RestartOption:
+def restart(policy: RestartPolicy, retries: int | None, *, from_checkpoint: bool = False) -> RestartOption:
     """When to start again."""
     if policy not in RESTART_POLICIES:
         raise InvalidArgument(
@@ -36,7 +48,38 @@ def restart(policy: RestartPolicy, retries: int | None) -> RestartOption:
         )
     if retries is not None and policy != "on-failure":
         raise InvalidArgument(f'retries are for "on-failure", and not for {policy!r}', field="retries")
-    return RestartOption(policy, None if retries is None else _count(retries, field="retries"))
+    return RestartOption(
+        policy,
+        None if retries is None else _count(retries, field="retries"),
+        from_checkpoint=words.flag(from_checkpoint, field="from_checkpoint"),
+    )
+
+
+def connections(tcp: str) -> Literal["refuse", "established", "close"]:
+    """What becomes of them in a checkpoint."""
+    if tcp not in _CONNECTIONS:
+        raise InvalidArgument(f"{tcp!r} is none of {', '.join(_CONNECTIONS)}", field="tcp")
+    return cast(Literal["refuse", "established", "close"], tcp)
+
+
+def checkpoints(
+    every: float | None,
+    *,
+    keep: int,
+    tcp: str,
+    external_unix_sockets: bool,
+    file_locks: bool,
+) -> CheckpointOption | None:
+    """How often one is taken, and how many are kept."""
+    if every is None:
+        return None
+    return CheckpointOption(
+        _some_time(every, field="every"),
+        _count(keep, field="keep"),
+        connections(tcp),
+        words.flag(external_unix_sockets, field="external_unix_sockets"),
+        words.flag(file_locks, field="file_locks"),
+    )
 
 
 def changed(old: RestartOption, policy: RestartPolicy | None, retries: int | None) -> RestartOption | None:

@@ -10,11 +10,14 @@ from containerlib.engine import words
 from containerlib.fluent.image import Image
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from containerlib.engine.checkpoints.keeping import Kept
     from containerlib.engine.instance import Instance
     from containerlib.fluent.engine import Engine
     from containerlib.spec.options import Compression
 
-__all__ = ["Checkpoint", "Checkpointable"]
+__all__ = ["Checkpoint", "Checkpointable", "KeptCheckpoint"]
 
 
 @frozen(repr=False)
@@ -23,6 +26,55 @@ class Checkpoint(Image):
 
     def __repr__(self) -> str:
         return f"<Checkpoint{super().__repr__().removeprefix('<Image')}"
+
+
+@frozen(repr=False)
+class KeptCheckpoint:
+    """One of those that `checkpoint_every` takes, until newer ones have taken its place."""
+
+    _container: Checkpointable
+    _kept: Kept
+
+    @property
+    def number(self) -> int:
+        """The how-many-th of its container it is, from 1."""
+        return self._kept.number
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was taken."""
+        return self._kept.created_at
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes on disk."""
+        return self._kept.size_bytes
+
+    def save(
+        self,
+        reference: str | None = None,
+        *,
+        compression: Compression = "zstd",
+        key: bytes | None = None,
+    ) -> Checkpoint:
+        """It as an image, for `push` and `restore`, which stays when the container goes: as of `Container.checkpoint`.
+
+        Raises: NotFound where it is no longer there.
+        """
+        from containerlib.engine import words_checkpoint  # noqa: PLC0415 - few containers have any
+        from containerlib.engine.checkpoints import keeping  # noqa: PLC0415
+
+        record = keeping.save(
+            self._container._instance,
+            self._kept,
+            reference=reference,
+            compression=words.compression(compression),
+            key=words_checkpoint.sealing_key(key),
+        )
+        return Checkpoint(self._container.engine, record)
+
+    def __repr__(self) -> str:
+        return f"<KeptCheckpoint {self.number} of {self._container!r} at {self.created_at:%Y-%m-%d %H:%M:%S}>"
 
 
 class Checkpointable:
@@ -71,6 +123,12 @@ class Checkpointable:
             key=words_checkpoint.sealing_key(key),
         )
         return Checkpoint(self.engine, record)
+
+    def checkpoints(self) -> list[KeptCheckpoint]:
+        """Those that the recipe's `checkpoint_every` has taken and that are still there, the oldest first."""
+        from containerlib.engine.checkpoints import keeping  # noqa: PLC0415 - few containers have any
+
+        return [KeptCheckpoint(self, each) for each in keeping.kept(self._instance)]
 
     def fork(
         self,

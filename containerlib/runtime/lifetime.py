@@ -6,6 +6,7 @@
     read_ends(directory)
 
     policy     struct clib_policy: when to start again, what to check and how often, whether to remove all in the end
+    keeper     the plan of a program that takes a checkpoint
     check      the plan of a command that is to be run in the container, or the HTTP request that is to be sent
     health     struct clib_health: what the last checks came to
     restarts   how often it was started again, how it ended last, and when it starts again
@@ -20,10 +21,11 @@ from __future__ import annotations
 import os
 import struct
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from containerlib._sys.native import lib
 from containerlib._sys.writing import replace_file
+from containerlib.runtime.plan.op import Plan
 from containerlib.runtime.records import read_record
 from containerlib.spec.lifetime import (
     NO_RESTART,
@@ -37,6 +39,9 @@ from containerlib.spec.lifetime import (
 )
 from containerlib.spec.values import frozen
 
+if TYPE_CHECKING:
+    from containerlib.runtime.plan.hooks import Program
+
 __all__ = [
     "End",
     "Ends",
@@ -49,7 +54,7 @@ __all__ = [
     "write_policy",
 ]
 
-_POLICY = struct.Struct("<20I")
+_POLICY = struct.Struct("<22I")
 _HEALTH = struct.Struct("<6I")
 _RESULT = struct.Struct(f"<qqiiiI{lib.CLIB_HEALTH_OUTPUT}s")
 _ENDS = struct.Struct("<4Iq")
@@ -86,11 +91,14 @@ class Lifetime:
     remove: bool = False
     stop_signal: int = 15
     grace: float = 10.0
+    checkpoint_every: float = 0.0
+    """Seconds between the checkpoints that the program `keeper` takes; 0: none is taken."""
 
     @property
     def is_plain(self) -> bool:
         """Whether there is nothing that a shim would do by itself."""
-        return self.restart.policy == "no" and self.health.check is None and not self.remove
+        ends = self.restart.policy == "no" and not self.remove
+        return ends and self.health.check is None and not self.checkpoint_every
 
 
 @frozen
@@ -117,10 +125,10 @@ class Ends:
 
 
 def policy_bytes(lifetime: Lifetime) -> bytes:
-    """`struct clib_policy`."""
+    """`struct clib_policy`, as short as shims know it that take no checkpoints."""
     restart, health = lifetime.restart, lifetime.health
     check, port, lowest, highest = _check(health)
-    return _POLICY.pack(
+    packed = _POLICY.pack(
         lib.CLIB_POLICY_MAGIC,
         lib.CLIB_LIFE_VERSION,
         _RESTARTS[restart.policy],
@@ -136,15 +144,25 @@ def policy_bytes(lifetime: Lifetime) -> bytes:
         lowest,
         highest,
         *map(_milliseconds, (health.every, health.timeout, health.start_period, health.start_every)),
+        _milliseconds(lifetime.checkpoint_every),
+        int(restart.from_checkpoint),
     )
+    return packed if any(packed[lib.CLIB_POLICY_LEAST :]) else packed[: lib.CLIB_POLICY_LEAST]
 
 
-def write_lifetime(directory: str, lifetime: Lifetime, check: bytes = b"") -> None:
-    """`check`: the packed plan of a command's check. Raises: StageError(stage="state")."""
+def write_lifetime(
+    directory: str, lifetime: Lifetime, check: bytes = b"", keeper: Program | None = None
+) -> None:
+    """`check`: the packed plan of a command's check; `keeper`: what takes a checkpoint.
+
+    Raises: StageError(stage="state").
+    """
     if isinstance(lifetime.health.check, HttpCheck):
         check = _request(lifetime.health.check)
     if check:
         replace_file(directory, "check", check)
+    if keeper is not None:
+        replace_file(directory, "keeper", Plan((keeper.op("keeper"),)).pack())
     write_policy(directory, lifetime)
 
 

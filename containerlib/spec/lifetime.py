@@ -14,6 +14,7 @@ __all__ = [
     "NO_RESTART",
     "RESTART_POLICIES",
     "Check",
+    "CheckpointOption",
     "CommandCheck",
     "Health",
     "HealthAction",
@@ -45,6 +46,8 @@ class RestartOption:
     """and no longer than this;"""
     calm: float = 10.0
     """one that has run so long begins anew."""
+    from_checkpoint: bool = False
+    """What is started again goes on from the last of its checkpoints."""
 
     @classmethod
     def read(cls, value: dict[str, Any]) -> RestartOption:
@@ -52,6 +55,20 @@ class RestartOption:
 
 
 NO_RESTART = RestartOption()
+
+
+@frozen
+class CheckpointOption:
+    """Checkpoints that are taken while a container runs: one each so many seconds, of which the last `keep` are kept.
+
+    The rest is as of any checkpoint.
+    """
+
+    every: float
+    keep: int = 3
+    tcp: Literal["refuse", "established", "close"] = "close"
+    external_unix_sockets: bool = False
+    file_locks: bool = False
 
 
 @frozen

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from attrs import fields, frozen
 
-from containerlib.spec.lifetime import NO_RESTART, HealthOption, RestartOption
+from containerlib.spec.lifetime import NO_RESTART, CheckpointOption, HealthOption, RestartOption
 from containerlib.spec.log import ALL_IN_ONE, LogOptions
 from containerlib.spec.secret import Secret
 
@@ -282,6 +282,7 @@ class ContainerOptions(_Given):
     stop_timeout: float | None = None
     log: LogOptions = ALL_IN_ONE
     restart: RestartOption = NO_RESTART
+    checkpoints: CheckpointOption | None = None
     health: HealthOption | None = None
     """One without a check: none, whatever the image says."""
 

@@ -214,6 +214,16 @@ def test_what_is_no_word_of_a_container_is_damage(
         restored(forge)
 
 
+@pytest.mark.parametrize(
+    "words", [{"every": -1.0}, {"every": 60.0, "keep": 0}, {"every": 1.0, "other": 1}], ids=str
+)
+def test_checkpoints_that_no_recipe_asks_for_are_damage(
+    restored: Callable[[Forge], cl.Container], words: dict[str, Any]
+) -> None:
+    with pytest.raises(cl.InvalidArgument, match=r"container\.json is damaged"):
+        restored(lambda parts: parts.memo.update(checkpoints=words))
+
+
 def test_key_is_for_what_was_encrypted_with_it_alone(engine: cl.Engine, tmp_path: Path) -> None:
     """Whoever can put another image in a checkpoint's place has no key."""
     for number, (top, words) in enumerate(

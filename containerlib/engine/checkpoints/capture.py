@@ -49,7 +49,19 @@ if TYPE_CHECKING:
     from containerlib.images import ImageRecord
     from containerlib.spec.options import Compression
 
-__all__ = ["DOCUMENT", "IMAGES", "SEALED", "SPEC", "Captured", "captured", "checkpoint", "memory"]
+__all__ = [
+    "DOCUMENT",
+    "IMAGES",
+    "SEALED",
+    "SPEC",
+    "Captured",
+    "captured",
+    "checkpoint",
+    "image_of",
+    "memory",
+    "read_captured",
+    "require",
+]
 
 IMAGES, DOCUMENT, SPEC, SEALED = "checkpoint", "container.json", "spec.dump", "checkpoint.sealed"
 _PREFIX = "checkpoint-"
@@ -85,7 +97,7 @@ def checkpoint(
     made: list[ImageRecord] = []
 
     def make(found: Captured) -> None:
-        made.append(_image(instance, found, reference, compression, key))
+        made.append(image_of(instance, found, reference, compression, key))
 
     tags_of(reference)
     if options.leave_running:
@@ -98,12 +110,16 @@ def checkpoint(
     return made[0]
 
 
-def _image(
+def image_of(
     instance: Instance, found: Captured, reference: str | None, compression: Compression, key: bytes | None
 ) -> ImageRecord:
-    layer = found.layer if key is None else _sealed(found, key)
+    """The image of these files. Raises: StageError; as the image store's `add_layers`."""
     done = history("checkpoint", comment=f"processes of {instance.record.name}")
-    with MergedTree([layer]) as tree, open(found.changed, "rb", buffering=0) as changed:
+    with (
+        _top(found, key) as layer,
+        MergedTree([layer]) as tree,
+        open(found.changed, "rb", buffering=0) as changed,
+    ):
         pieces = iter(lambda: changed.read(_PIECE), b"")
         return instance.core.images.add_layers(
             instance.record.image_id,
@@ -114,13 +130,20 @@ def _image(
         )
 
 
-def _sealed(found: Captured, key: bytes) -> str:
-    """A directory for the top layer, with its encrypted form."""
+@contextlib.contextmanager
+def _top(found: Captured, key: bytes | None) -> Iterator[str]:
+    """The directory of the top layer, with `key` that of its encrypted form."""
+    if key is None:
+        yield found.layer
+        return
     directory = f"{found.layer}-sealed"
     os.mkdir(directory, 0o700)  # noqa: PTH102 - a str
-    with _made(f"{directory}/{SEALED}") as file, MergedTree([found.layer]) as tree:
-        write_sealed(layer_tar(tree.walk()), key, file)
-    return directory
+    try:
+        with _made(f"{directory}/{SEALED}") as file, MergedTree([found.layer]) as tree:
+            write_sealed(layer_tar(tree.walk()), key, file)
+        yield directory
+    finally:
+        remove_tree(directory)
 
 
 @contextlib.contextmanager
@@ -129,8 +152,9 @@ def captured(
     options: Options,
     *,
     before_the_end: Callable[[Captured], object] = lambda _: None,
+    at: str | None = None,
 ) -> Iterator[Captured]:
-    """The files, for the time of the `with`; in memory, where they fit there.
+    """The files, for the time of the `with`; in memory, where they fit there, or for longer in the directory `at`.
 
     `before_the_end` is called when they are whole, and the processes stand still: what it raises lets them go on.
     Nobody starts it anew meanwhile, to be frozen as it was; and of two CRIUs one would find the processes traced.
@@ -139,15 +163,25 @@ def captured(
     with contextlib.ExitStack() as held:
         with locked(instance):
             check("checkpoint", instance.state, instance.subject)
-            _require(instance)
+            require(instance)
             criu = find_criu()
             _clear(instance)
-            directory = held.enter_context(memory() if _fits(instance) else _scratch(instance))
-            found = Captured(f"{directory}/layer", f"{directory}/changed.tar", _document(instance, criu))
+            directory = at or held.enter_context(memory() if _fits(instance) else _scratch(instance))
+            found = _at(directory, _document(instance, criu))
             _dump(criu, instance, found, options, before_the_end)
         if not options.leave_running:
             catch_up([instance])
         yield found
+
+
+def read_captured(directory: str) -> Captured:
+    """What `captured` has left in the directory. Raises: InvalidArgument where it is damaged; OSError."""
+    with open(f"{directory}/layer/{DOCUMENT}", "rb") as file:
+        return _at(directory, Document.unpack(file.read()))
+
+
+def _at(directory: str, document: Document) -> Captured:
+    return Captured(f"{directory}/layer", f"{directory}/changed.tar", document)
 
 
 def _dump(
@@ -173,7 +207,7 @@ def _dump(
     )
 
 
-def _require(instance: Instance) -> None:
+def require(instance: Instance) -> None:
     """Raises: Unsupported for what the files of a checkpoint would not have."""
     reason = unfit(instance.memo)
     if instance.memo.layers == "copy":

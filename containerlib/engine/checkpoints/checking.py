@@ -9,7 +9,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, cast
 
+from attrs import asdict
+
 from containerlib.engine.instance import Memo
+from containerlib.engine.words_lifetime import checkpoints
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime import NATIVE
 from containerlib.runtime.config.validate import validate
@@ -76,6 +79,8 @@ def checked_memo(text: str) -> Memo:
     """Raises: InvalidArgument where it is damaged; Unsupported for what `unfit` says."""
     try:
         memo = Memo.from_json(text)
+        if memo.checkpoints is not None:
+            checkpoints(**asdict(memo.checkpoints))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidArgument(f"container.json is damaged: {error!r}", field="checkpoint") from error
     if (reason := unfit(memo)) is not None:

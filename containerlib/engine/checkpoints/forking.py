@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from containerlib._sys.layers import LayerWriter
 from containerlib.engine.checkpoints.capture import captured
+from containerlib.engine.checkpoints.changed import unpack
 from containerlib.engine.checkpoints.outside import Begun
 from containerlib.engine.checkpoints.restoring import Restoration, begin
 from containerlib.engine.sources import resolve_again
 from containerlib.engine.stop import discard
 from containerlib.engine.undo import clean_up
-from containerlib.errors import StageError
 from containerlib.spec.values import evolve as evolve_value
 
 if TYPE_CHECKING:
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from containerlib.runtime.checkpoint import Options
 
 __all__ = ["fork"]
-
-_PIECE = 1 << 20
 
 
 def fork(instance: Instance, count: int, options: Options, *, detached: bool) -> list[Instance]:
@@ -68,12 +65,4 @@ def _all(make: Callable[[], Instance], count: int) -> list[Instance]:
 
 def _unpack(changed: str, directory: str) -> None:
     """What the container had changed, as the new one's own."""
-    try:
-        with open(changed, "rb", buffering=0) as file, LayerWriter(f"{directory}/upper") as writer:
-            while piece := file.read(_PIECE):
-                writer.feed(piece)
-            writer.finish()
-    except StageError:
-        raise
-    except OSError as error:
-        raise StageError("checkpoint", error.errno or 0, changed) from error
+    unpack(changed, f"{directory}/upper")

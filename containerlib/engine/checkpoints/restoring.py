@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from containerlib.runtime.checkpoint import Criu
     from containerlib.spec.layer import Layer
 
-__all__ = ["Restoration", "begin", "restore"]
+__all__ = ["Restoration", "begin", "create", "restore"]
 
 
 @frozen
@@ -124,7 +124,7 @@ def begin(
             undo=undo,
             late=late_of(instance),
             is_first=True,
-            create=partial(_create, criu, f"{begun.directory}/{IMAGES}", wanted.options),
+            create=partial(create, criu, f"{begun.directory}/{IMAGES}", wanted.options),
         ).close()
         if instance.memo.remove:  # from here on the shim's, as at any start
             core.store.containers.adopt(instance.id, None, None)
@@ -133,7 +133,7 @@ def begin(
     return instance
 
 
-def _create(
+def create(
     criu: Criu,
     source: str,
     options: Options,

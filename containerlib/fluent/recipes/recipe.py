@@ -69,14 +69,40 @@ class Recipe(
             log=log_options(self.options.log, keep=keep, max_size=max_size, max_files=max_files, full=full)
         )
 
-    def restart(self, policy: RestartPolicy, /, *, retries: int | None = None) -> Self:
+    def restart(
+        self, policy: RestartPolicy, /, *, retries: int | None = None, from_checkpoint: bool = False
+    ) -> Self:
         """When it is started again after its end: `"no"`, `"on-failure"`, `"always"` or `"unless-stopped"`.
 
         `"on-failure"` does so where the exit code is not 0, with `retries` no oftener than that. It waits between
         starts: 100 ms, each time twice as long up to a minute, and from the beginning after 10 s that went well.
         What `stop` or a kill has ended stays so. Nobody but the container's own supervisor needs to be alive.
+        `from_checkpoint`: it goes on from the last checkpoint that `checkpoint_every` has taken since it was started,
+        with its files as they were then; where there is none, or it cannot, it begins anew.
         """
-        return self._with(restart=words_lifetime.restart(policy, retries))
+        return self._with(restart=words_lifetime.restart(policy, retries, from_checkpoint=from_checkpoint))
+
+    def checkpoint_every(
+        self,
+        seconds: float | None,
+        /,
+        *,
+        keep: int = 3,
+        tcp: Literal["refuse", "established", "close"] = "close",
+        external_unix_sockets: bool = False,
+        file_locks: bool = False,
+    ) -> Self:
+        """A checkpoint each so many seconds while it runs; `container.checkpoints()` has the last `keep` of them.
+
+        Its supervisor has them taken, and needs nobody else; the container pauses for each, and goes on. They are in
+        its directory, memory and all, and go with it. Events tell of each, and of those that failed, with the reason.
+        `tcp` and the other words: as of `Container.checkpoint`. `None`: none is taken. Needs CRIU 4.2, and is
+        Unsupported at the start of a container that has no checkpoints.
+        """
+        option = words_lifetime.checkpoints(
+            seconds, keep=keep, tcp=tcp, external_unix_sockets=external_unix_sockets, file_locks=file_locks
+        )
+        return self._with(checkpoints=option)
 
     def healthy_when(
         self,
@@ -141,6 +167,11 @@ class Recipe(
             raise InvalidArgument(
                 f"what is removed at its end is not started again: {self.options.restart.policy!r}",
                 field="remove",
+            )
+        if self.options.restart.from_checkpoint and self.options.checkpoints is None:
+            raise InvalidArgument(
+                "what goes on from its checkpoints has to have some: checkpoint_every(60.0)",
+                field="from_checkpoint",
             )
         return Order(self.image, self.options, words.argv(argv), detached=detached, remove=removed)
 

@@ -17,6 +17,15 @@ from containerlib.runtime.checkpoint.criu import Criu, find_criu
 from containerlib.runtime.checkpoint.description import Description, read_description
 from containerlib.runtime.checkpoint.dump import dump
 from containerlib.runtime.checkpoint.options import Options
-from containerlib.runtime.checkpoint.restore import restore
+from containerlib.runtime.checkpoint.restore import packed_restore, restore
 
-__all__ = ["Criu", "Description", "Options", "dump", "find_criu", "read_description", "restore"]
+__all__ = [
+    "Criu",
+    "Description",
+    "Options",
+    "dump",
+    "find_criu",
+    "packed_restore",
+    "read_description",
+    "restore",
+]

@@ -12,10 +12,12 @@ from containerlib.runtime.checkpoint.failures import explained, log_lines
 from containerlib.runtime.checkpoint.options import Options
 from containerlib.runtime.checkpoint.outside import sources_of
 from containerlib.runtime.checkpoint.requests import RESTORE_LOG, restore_request
+from containerlib.runtime.order import Stdio
+from containerlib.runtime.plan.container import Manner
 from containerlib.runtime.plan.late import NOTHING, Late
 from containerlib.runtime.plan.namespaces import namespaces_of
-from containerlib.runtime.plan.restored import Restored
-from containerlib.spec.values import frozen
+from containerlib.runtime.plan.restored import Restored, restored_plan
+from containerlib.spec.values import evolve, frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,12 +25,13 @@ if TYPE_CHECKING:
     from typing import Any
 
     from containerlib.runtime.cgroups.cgroup import ContainerCgroup
-    from containerlib.runtime.order import Stdio
+    from containerlib.runtime.plan.hooks import Program
     from containerlib.runtime.plan.roots import OverlayRoot, Root
     from containerlib.runtime.supervisor import Supervisor
+    from containerlib.spec.log import LogOptions
     from containerlib.spec.runtime import Spec
 
-__all__ = ["restore"]
+__all__ = ["packed_restore", "restore"]
 
 _PLACE, _NOTHING = "late", "nothing"
 _PASSED_ON = ("PATH",)
@@ -62,11 +65,13 @@ def restore(
     if options.lazy_pages:
         criu.require("lazy_pages", "memory that comes when it is touched")
     work = work or directory
-    asked = _Asked(options, spec, cgroup, _given(spec, stdio, supervised=words.get("log", True) is not None))
+    own, is_logged = stdio or Stdio(), words.get("log", True) is not None
+    streams = _streams(
+        spec, own.stdin is not None, *(is_logged or fd is not None for fd in (own.stdout, own.stderr))
+    )
+    asked = _Asked(options, spec, cgroup, streams)
     places = [at for at, _ in mounted]
     restored = _restored(criu, images, bundle, asked, directory=directory, work=work, mounted=places)
-    for path in (restored.place, f"{directory}/{_NOTHING}"):
-        os.makedirs(path, 0o700, exist_ok=True)  # noqa: PTH103 - a str
     try:
         return launch.create(
             bundle,
@@ -89,6 +94,47 @@ def restore(
         raise explained("restore", error.errno or 0, log, subject=images, where=where) from error
 
 
+def packed_restore(
+    criu: Criu,
+    images: str,
+    bundle: str,
+    *,
+    directory: str,
+    root: Root,
+    cgroup: ContainerCgroup,
+    spec: Spec,
+    options: Options,
+    stdin: bool,
+    log: LogOptions,
+    late: Late = NOTHING,
+    mounted: Sequence[tuple[str, OverlayRoot]] = (),
+    first: Program | None = None,
+) -> bytes:
+    """The plan of a run of the same container that goes on from `images`, for its supervisor to start by itself.
+
+    `first` is run before its root is mounted. The rest: as `restore`. Raises: as that does before anything is started.
+    """
+    asked = _Asked(options, spec, cgroup, _streams(spec, stdin, True, True))
+    places = [at for at, _ in mounted]
+    restored = _restored(criu, images, bundle, asked, directory=directory, work=directory, mounted=places)
+    manner = Manner(
+        late=late,
+        links=("links",) if os.path.exists(f"{directory}/links") else (),  # noqa: PTH110 - a str
+        images=tuple((at, launch.mountable(image)) for at, image in mounted),
+        bundle=bundle,
+        log=log,
+    )
+    return restored_plan(
+        spec,
+        os.path.join(bundle, spec.get("root", {}).get("path", "rootfs")),
+        launch.mountable(root),
+        launch.groups_of(cgroup),
+        evolve(restored, first=first),
+        container_id=os.path.basename(directory),  # noqa: PTH119 - a str
+        manner=manner,
+    ).pack()
+
+
 @frozen
 class _Asked:
     """What a restored container is to be. `streams`: which of the three it is given."""
@@ -109,7 +155,7 @@ def _restored(
     work: str,
     mounted: Sequence[str],
 ) -> Restored:
-    """Raises: NotFound, InvalidArgument and Unsupported for the checkpoint."""
+    """With the directories that it needs. Raises: NotFound, InvalidArgument and Unsupported for the checkpoint."""
     spec, options = asked.spec, asked.options
     description = read_description(images, spec)
     place = f"{directory}/{_PLACE}"
@@ -122,6 +168,8 @@ def _restored(
         nothing=f"{directory}/{_NOTHING}",
         images=mounted,
     )
+    for path in (place, f"{directory}/{_NOTHING}"):
+        os.makedirs(path, 0o700, exist_ok=True)  # noqa: PTH103 - a str
     namespaces = namespaces_of(spec.get("linux", {})).kinds
     pairs = zip(description.streams, asked.streams, strict=False)
     request = restore_request(
@@ -171,9 +219,6 @@ def _roots(
     ]
 
 
-def _given(spec: Spec, stdio: Stdio | None, *, supervised: bool) -> Sequence[bool]:
-    """Of the program's three streams; a supervisor gives it the pipes that go to the log."""
-    if spec["process"].get("terminal"):
-        return ()
-    own = (None, None, None) if stdio is None else (stdio.stdin, stdio.stdout, stdio.stderr)
-    return (own[0] is not None, supervised or own[1] is not None, supervised or own[2] is not None)
+def _streams(spec: Spec, *given: bool) -> Sequence[bool]:
+    """Which of the program's three it is given: a terminal is CRIU's to make."""
+    return () if spec["process"].get("terminal") else given

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 
 from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.op import Op
+from containerlib.spec.values import frozen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from containerlib.spec.runtime import Spec
 
-__all__ = ["STATUS", "hook_ops", "state_text"]
+__all__ = ["STATUS", "Program", "hook_ops", "state_text"]
 
 STATUS = {
     "prestart": "creating",
@@ -33,6 +34,17 @@ STATUS = {
     "poststop": "stopped",
 }
 """Each kind of hook to the state that the container is in when it is called."""
+
+
+@frozen
+class Program:
+    """A program of the engine's that a supervisor runs on the host, as it runs hooks. `env`: all that it gets."""
+
+    argv: tuple[str, ...]
+    env: tuple[str, ...] = ()
+
+    def op(self, origin: str) -> Op:
+        return ops.hook(self.argv[0], self.argv, self.env, "", origin)
 
 
 def hook_ops(

@@ -1,5 +1,6 @@
 """The plan of a run that goes on from a checkpoint. Pure, as plan/container.py is.
 
+    its files               as they were then, where they are not by now
     the host's side         cgroups, namespaces that CRIU does not make, networks: as of any start
     what comes from outside below a directory of its own
     the root                mounted on the host directory
@@ -18,7 +19,7 @@ from containerlib.errors import Unsupported
 from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.container import Manner, after_ops, host_ops, log_ops
 from containerlib.runtime.plan.groups import Groups
-from containerlib.runtime.plan.hooks import hook_ops
+from containerlib.runtime.plan.hooks import Program, hook_ops
 from containerlib.runtime.plan.labels import labelled_mounts
 from containerlib.runtime.plan.late import PRIVATE, OtherNamespace, source_ops
 from containerlib.runtime.plan.mount_entry import read_mounts
@@ -66,6 +67,8 @@ class Restored:
     request: bytes
     outside: tuple[Outside, ...] = ()
     env: tuple[str, ...] = ()
+    first: Program | None = None
+    """Run before its root is mounted."""
 
 
 def image_place(place: str, index: int) -> str:
@@ -98,6 +101,7 @@ def restored_plan(
 
     before = [
         *host_ops(spec, read_mounts(spec, manner.bundle), groups, own, manner),
+        *(ops.handover(restored.first.op("its files as they were")) if restored.first else ()),
         *labelled_mounts(_outside(restored, rootfs, manner), linux),
         *root_mount_ops(rootfs, root, linux, new=False, joined=False, privileged=True),
         *_targets(spec, restored.outside),

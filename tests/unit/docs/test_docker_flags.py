@@ -91,7 +91,7 @@ def test_page_has_each_action_of_events_or_why_there_is_none(kind: str) -> None:
     assert [*found] == DOCKERS_ACTIONS[kind].split()
     ours = {text.split("`")[1] for text in found.values() if not text.startswith("none: ")}
     named = (
-        {"missed", "checkpoint", "restore"}
+        {"missed", "checkpoint", "checkpoint_failed", "restore"}
         if kind == "container"
         else {"build", "import"}
         if kind == "image"

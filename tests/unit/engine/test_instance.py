@@ -3,7 +3,15 @@ from __future__ import annotations
 import pytest
 
 from containerlib.engine.instance import Memo, Shared
-from containerlib.spec.lifetime import Check, CommandCheck, HealthOption, HttpCheck, RestartOption, TcpCheck
+from containerlib.spec.lifetime import (
+    Check,
+    CheckpointOption,
+    CommandCheck,
+    HealthOption,
+    HttpCheck,
+    RestartOption,
+    TcpCheck,
+)
 from containerlib.spec.log import LogOptions
 
 
@@ -31,7 +39,12 @@ def test_memo_zero_grace_survives_json() -> None:
 
 
 def test_memo_restart_survives_json() -> None:
-    memo = Memo(restart=RestartOption("on-failure", 5, pause=0.5), remove=True)
+    memo = Memo(restart=RestartOption("on-failure", 5, pause=0.5, from_checkpoint=True), remove=True)
+    assert Memo.from_json(memo.to_json()) == memo
+
+
+def test_memo_checkpoints_survive_json() -> None:
+    memo = Memo(checkpoints=CheckpointOption(60.0, 2, "established", file_locks=True))
     assert Memo.from_json(memo.to_json()) == memo
 
 

@@ -9,10 +9,17 @@ from attrs import evolve
 
 from containerlib import InvalidArgument, command, http, tcp
 from containerlib.engine.lifetime import health_of
-from containerlib.engine.words_lifetime import changed, health, restart
+from containerlib.engine.words_lifetime import changed, checkpoints, health, restart
 from containerlib.runtime.lifetime import Lifetime, policy_bytes
 from containerlib.spec.image_config import Healthcheck, ImageConfig
-from containerlib.spec.lifetime import CommandCheck, HealthOption, HttpCheck, RestartOption, TcpCheck
+from containerlib.spec.lifetime import (
+    CheckpointOption,
+    CommandCheck,
+    HealthOption,
+    HttpCheck,
+    RestartOption,
+    TcpCheck,
+)
 from containerlib.spec.options import ContainerOptions
 
 TIMES = {"every": 30.0, "timeout": 30.0, "retries": 3, "start_period": 0.0, "start_every": 5.0}
@@ -38,8 +45,35 @@ def test_restart_that_cannot_be_names_its_field(policy: Any, retries: Any, field
     assert caught.value.field == field
 
 
+def test_checkpoints_with_what_becomes_of_connections() -> None:
+    words = {"external_unix_sockets": False, "file_locks": True}
+    made = checkpoints(60.0, keep=5, tcp="established", **words)
+    assert made == CheckpointOption(60.0, 5, "established", file_locks=True)
+    assert checkpoints(None, keep=1, tcp="close", **words) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"every": 0.0}, "every"),
+        ({"every": "60"}, "every"),
+        ({"keep": 0}, "keep"),
+        ({"keep": 1.5}, "keep"),
+        ({"tcp": "drop"}, "tcp"),
+        ({"external_unix_sockets": 1}, "external_unix_sockets"),
+        ({"file_locks": "no"}, "file_locks"),
+    ],
+)
+def test_checkpoints_that_cannot_be_name_their_field(change: dict[str, Any], field: str) -> None:
+    words: dict[str, Any] = {"every": 60.0, "keep": 3, "tcp": "close"}
+    words |= {"external_unix_sockets": False, "file_locks": False, **change}
+    with pytest.raises(InvalidArgument) as caught:
+        checkpoints(words.pop("every"), **words)
+    assert caught.value.field == field
+
+
 def test_restart_that_changes_keeps_the_times_of_the_old_one() -> None:
-    old = RestartOption("always", pause=7.0, longest=8.0, calm=9.0)
+    old = RestartOption("always", pause=7.0, longest=8.0, calm=9.0, from_checkpoint=True)
     assert changed(old, "on-failure", 2) == evolve(old, policy="on-failure", retries=2)
     assert changed(old, None, None) is None
     with pytest.raises(InvalidArgument) as caught:

@@ -139,7 +139,7 @@ def test_recipe_words_of_docker_each_change_something(recipe: cl.ContainerRecipe
         "rlimits",
         "log",
     }
-    elsewhere |= {"restart", "health"}
+    elsewhere |= {"restart", "health", "checkpoints"}
     assert same - elsewhere == {"seccomp", "no_new_privileges", "stop_signal", "stop_timeout"}
 
 

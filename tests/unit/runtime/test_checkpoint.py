@@ -25,9 +25,11 @@ from containerlib.runtime.checkpoint.outside import names_of, sources_of
 from containerlib.runtime.checkpoint.requests import dump_request, restore_request
 from containerlib.runtime.plan.container import Manner
 from containerlib.runtime.plan.groups import Groups
+from containerlib.runtime.plan.hooks import Program
 from containerlib.runtime.plan.restored import Outside, Restored, restored_plan
 from containerlib.runtime.plan.roots import OverlayRoot
 from containerlib.spec.runtime import Spec
+from containerlib.spec.values import evolve
 
 MOUNTS = r"""114 88 0:46 / / rw,relatime - overlay none rw,lowerdir+=.
 115 114 0:48 / /proc rw,nosuid,nodev,noexec,relatime - proc proc rw
@@ -346,13 +348,13 @@ RESTORED = Restored(
 )
 
 
-def plan(config: Spec) -> list[tuple[str, str]]:
+def plan(config: Spec, restored: Restored = RESTORED) -> list[tuple[str, str]]:
     made = restored_plan(
         config,
         "/bundle/rootfs",
         OverlayRoot(("/lower",), "/upper", "/work"),
         Groups(join_files=("/cg/tasks",)),
-        RESTORED,
+        restored,
         container_id="x",
         manner=Manner(links=("eth0",)),
     )
@@ -379,6 +381,13 @@ def test_plan_makes_what_is_the_hosts_and_leaves_the_rest_to_criu() -> None:
         "request",
         "restore",
     ]
+
+
+def test_plan_puts_files_back_before_its_root_is_mounted() -> None:
+    first = Program(("/usr/bin/python3", "-m", "x"), ("PATH=/bin",))
+    names = [name for name, _ in plan(spec(namespaces=("pid", "mount")), evolve(RESTORED, first=first))]
+    assert names[names.index("hook") - 1] == "handover"
+    assert names.index("hook") < names.index("root_overlay")
 
 
 def test_plan_without_a_network_of_its_own_connects_none() -> None:

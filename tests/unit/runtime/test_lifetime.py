@@ -34,9 +34,18 @@ from containerlib.spec.lifetime import (
 
 
 def policy_of(lifetime: Lifetime) -> Any:
-    data = policy_bytes(lifetime)
+    data = policy_bytes(lifetime).ljust(ffi.sizeof("struct clib_policy"), b"\0")
     assert len(data) == ffi.sizeof("struct clib_policy")
     return ffi.from_buffer("struct clib_policy *", data)
+
+
+def test_policy_is_as_long_as_what_it_says_takes() -> None:
+    """A supervisor of a release that took no checkpoints knows the shorter one alone."""
+    assert len(policy_bytes(Lifetime())) == lib.CLIB_POLICY_LEAST
+    policy = policy_of(Lifetime(checkpoint_every=1.5))
+    assert (policy.checkpoint_ms, policy.resume) == (1500, 0)
+    policy = policy_of(Lifetime(RestartOption("always", from_checkpoint=True)))
+    assert (policy.checkpoint_ms, policy.resume) == (0, 1)
 
 
 def test_policy_has_each_value_in_its_place() -> None:

@@ -1,0 +1,268 @@
+"""Checkpoints that a container's supervisor has taken while it runs, and what is started again goes on from.
+
+    supervisor                          python -m containerlib.engine.checkpoints
+      | every so many seconds ------------>| keep ROOT ID: checkpoints/13 is made, `last` leads there, 10 is removed
+      | the program has ended, `last/run` ->| rewind DIRECTORY 13: its files are as they were then
+      |    then CRIU: the processes too     |
+
+    <container>/checkpoints/13/     layer/, changed.tar as of any checkpoint (capture.py), and when these are whole
+                       13/run       the plan of a run that goes on from it
+                       last         a link to the newest
+
+None of ours needs to be alive, and each step may be its last: a checkpoint without `run` is none, and is cleared away
+by the next. Who reads one holds it by flock(2), and it is not removed meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from containerlib._sys.forks import opened
+from containerlib._sys.trees import remove_tree, tree_size
+from containerlib._sys.writing import replace_file
+from containerlib.engine.checkpoints import changed, restoring
+from containerlib.engine.checkpoints.capture import captured, image_of, read_captured, require
+from containerlib.engine.history import note
+from containerlib.engine.late import late_of
+from containerlib.engine.mounting import image_roots
+from containerlib.engine.sources import resolve_again
+from containerlib.engine.undo import Undo
+from containerlib.errors import Error, NotFound, Unsupported
+from containerlib.runtime.checkpoint import Options, find_criu, packed_restore
+from containerlib.runtime.plan.hooks import Program
+from containerlib.spec.values import cast
+
+if TYPE_CHECKING:
+    from containerlib.engine.instance import Instance
+    from containerlib.images import ImageRecord
+    from containerlib.runtime import Supervisor
+    from containerlib.spec.lifetime import CheckpointOption
+    from containerlib.spec.options import Compression
+
+__all__ = ["Kept", "forget_last", "keep", "keeper", "kept", "resuming", "save"]
+
+_PLACE, _RUN, _LAST = "checkpoints", "run", "last"
+_PASSED_ON = ("PATH", "TMPDIR", "LANG")
+
+
+@frozen
+class Kept:
+    """One that is there."""
+
+    number: int
+    created_at: datetime
+    size_bytes: int
+    directory: str
+
+
+# ---- for the supervisor ----
+
+
+def keeper(instance: Instance) -> Program:
+    """What takes a checkpoint, whenever the supervisor runs it.
+
+    Raises: Unsupported where that could not be, with the reason.
+    """
+    require(instance)
+    find_criu()
+    return _program("keep", instance.core.root, instance.id)
+
+
+def _program(*words: str) -> Program:
+    """This module's, in an interpreter of its own. Raises: Unsupported where this process has none to run."""
+    if not sys.executable:
+        raise Unsupported("checkpoints are kept by a Python of their own, and sys.executable names none")
+    path = os.pathsep.join(filter(None, sys.path))
+    passed = (f"{name}={os.environ[name]}" for name in _PASSED_ON if name in os.environ)
+    env = (*passed, f"PYTHONPATH={path}", "PYTHONSAFEPATH=1", "PYTHONDONTWRITEBYTECODE=1")
+    return Program((sys.executable, "-m", "containerlib.engine.checkpoints", *words), env)
+
+
+def forget_last(instance: Instance) -> None:
+    """It begins anew: none of its earlier checkpoints is where it goes on from."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(f"{instance.directory}/{_PLACE}/{_LAST}")  # noqa: PTH108 - a str
+
+
+# ---- taking one ----
+
+
+def keep(instance: Instance) -> None:
+    """Takes a checkpoint of the running container, and removes the oldest where there are too many.
+
+    What it comes to is an event: "checkpoint", or "checkpoint_failed" with the reason. Raises: as `checkpoint`.
+    """
+    try:
+        number = _keep(instance, cast("CheckpointOption", instance.memo.checkpoints))
+    except (Error, OSError) as error:
+        with contextlib.suppress(Error, OSError):
+            note(instance, "checkpoint_failed", reason=str(error))
+        raise
+    note(instance, "checkpoint", number=str(number))
+
+
+def _keep(instance: Instance, option: CheckpointOption) -> int:
+    place = f"{instance.directory}/{_PLACE}"
+    os.makedirs(place, 0o700, exist_ok=True)  # noqa: PTH103 - a str
+    _clear(place)
+    number = max(_numbers(place), default=0) + 1
+    directory = f"{place}/{number}"
+    with Undo() as undo:
+        undo.add(partial(remove_tree, directory))
+        os.mkdir(directory, 0o700)  # noqa: PTH102 - a str
+        with captured(instance, _options(option, leave_running=True), at=directory):
+            pass
+        run = _run(instance, directory, option)
+        _sync(directory)
+        replace_file(directory, _RUN, run)
+    _lead_to(place, number)
+    for old in _numbers(place)[: -option.keep]:
+        _remove(f"{place}/{old}")
+    return number
+
+
+def _options(option: CheckpointOption, *, leave_running: bool = False) -> Options:
+    return Options(
+        tcp=option.tcp,
+        external_unix_sockets=option.external_unix_sockets,
+        file_locks=option.file_locks,
+        leave_running=leave_running,
+    )
+
+
+def _run(instance: Instance, directory: str, option: CheckpointOption) -> bytes:
+    """The plan of a run that goes on from it."""
+    record, memo = instance.record, instance.memo
+    image = resolve_again(instance.core, record.image_id, record.image_reference, memo.layers)
+    return packed_restore(
+        find_criu(),
+        f"{directory}/layer/checkpoint",
+        instance.directory,
+        directory=instance.directory,
+        root=image.root(instance.directory, instance.core.mountpoints),
+        cgroup=instance.cgroup,
+        spec=instance.spec,
+        options=_options(option),
+        stdin=memo.stdin,
+        log=memo.log,
+        late=late_of(instance),
+        mounted=image_roots(instance),
+        first=_program("rewind", instance.directory, directory),
+    )
+
+
+def _sync(directory: str) -> None:
+    """All of it is on disk before anybody relies on it."""
+    for at, _, names in os.walk(directory):
+        for path in (*(f"{at}/{name}" for name in names), at):
+            with opened(path, os.O_RDONLY) as file:
+                os.fsync(file)
+
+
+def _lead_to(place: str, number: int) -> None:
+    aside = f"{place}/{_LAST}.new"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(aside)  # noqa: PTH108 - a str
+    os.symlink(str(number), aside)  # noqa: PTH211
+    os.rename(aside, f"{place}/{_LAST}")  # noqa: PTH104
+
+
+def _clear(place: str) -> None:
+    """What killed ones left."""
+    with os.scandir(place) as entries:
+        unfinished = [
+            entry.path
+            for entry in entries
+            if entry.is_dir(follow_symlinks=False) and not os.path.exists(f"{entry.path}/{_RUN}")  # noqa: PTH110
+        ]
+    for path in unfinished:
+        remove_tree(path)
+
+
+def _numbers(place: str) -> list[int]:
+    """Of those that are there, the newest last."""
+    try:
+        return sorted(int(name) for name in os.listdir(place) if name.isdecimal())  # noqa: PTH208
+    except FileNotFoundError:
+        return []
+
+
+def _remove(path: str) -> None:
+    """Unless somebody reads it: then the next time."""
+    with (
+        contextlib.suppress(BlockingIOError, FileNotFoundError),
+        opened(path, os.O_RDONLY | os.O_DIRECTORY) as held,
+    ):
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(f"{path}/{_RUN}")  # noqa: PTH108 - from here on it is none
+        remove_tree(path)
+
+
+# ---- those that are there ----
+
+
+def kept(instance: Instance) -> list[Kept]:
+    """The oldest first. Raises: NotFound where the container has been removed."""
+    place, found = f"{instance.directory}/{_PLACE}", list[Kept]()
+    for number in _numbers(place):
+        path = f"{place}/{number}"
+        with contextlib.suppress(FileNotFoundError):  # an older one goes at this moment
+            made = os.stat(f"{path}/{_RUN}").st_mtime  # noqa: PTH116 - a str
+            found.append(Kept(number, datetime.fromtimestamp(made, UTC), tree_size(path), path))
+    if not found and not os.path.isdir(instance.directory):  # noqa: PTH112
+        raise instance.gone()
+    return found
+
+
+def save(
+    instance: Instance, one: Kept, *, reference: str | None, compression: Compression, key: bytes | None
+) -> ImageRecord:
+    """The image of one that is kept. Raises: NotFound where it is no longer there; as `checkpoint`."""
+    with _held(one):
+        record = image_of(instance, read_captured(one.directory), reference, compression, key)
+    note(instance, "checkpoint", image_id=record.id, number=str(one.number))
+    return record
+
+
+@contextlib.contextmanager
+def _held(one: Kept) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        try:
+            directory = stack.enter_context(opened(one.directory, os.O_RDONLY | os.O_DIRECTORY))
+        except FileNotFoundError as error:
+            raise _gone(one) from error
+        fcntl.flock(directory, fcntl.LOCK_SH)
+        if not os.path.exists(f"{one.directory}/{_RUN}"):  # noqa: PTH110 - a str
+            raise _gone(one)
+        yield
+
+
+def _gone(one: Kept) -> NotFound:
+    return NotFound(f"the checkpoint {one.number} is no longer there: newer ones have taken its place")
+
+
+# ---- without its supervisor ----
+
+
+def resuming(instance: Instance) -> Callable[..., Supervisor] | None:
+    """How the stopped container is made to go on from the last one, with its files put back; None: there is none.
+
+    Raises: StageError; Unsupported.
+    """
+    option, directory = instance.memo.checkpoints, f"{instance.directory}/{_PLACE}/{_LAST}"
+    if option is None or not os.path.exists(f"{directory}/{_RUN}"):  # noqa: PTH110 - a str
+        return None
+    criu = find_criu()
+    changed.rewind(instance.directory, f"{directory}/changed.tar")
+    return partial(
+        restoring.create, criu, f"{os.path.realpath(directory)}/layer/checkpoint", _options(option)
+    )
