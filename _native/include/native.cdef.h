@@ -275,6 +275,9 @@ enum clib_message_kind {
                            counted from 1 */
     /* from the first process */
     CLIB_MESSAGE_RESTORING, /* one descriptor: the socket to what it becomes by its exec, which is CRIU */
+    /* to the shim */
+    CLIB_MESSAGE_TRACED, /* one descriptor: a pidfd of who traces the container's processes from now on, and
+                            is killed where they would wait for each other for ever; answered by DONE */
 };
 
 enum clib_signal_flag {

@@ -206,6 +206,11 @@ static void handle(struct shim *shim, struct client *client, const struct clib_m
     case CLIB_MESSAGE_LINKS:
         answer_change(shim, client, fds, count);
         return;
+    case CLIB_MESSAGE_TRACED:
+        if (count == 1)
+            tracer_watch(shim, take_fd(fds));
+        answer(shim, client, count == 1 ? 0 : -EPROTO);
+        return;
     case CLIB_MESSAGE_END_INPUT:
         answer(shim, client, stdio_end_input(shim));
         return;

@@ -38,7 +38,7 @@ static void limit_to(struct __kernel_timespec *limit, int64_t due) {
 }
 
 static int64_t timers_due(const struct shim *shim) {
-    int64_t due = earlier(health_due(shim), keeper_due(shim));
+    int64_t due = earlier(earlier(health_due(shim), keeper_due(shim)), tracer_due(shim));
     return earlier(earlier(due, shim->life.kill_at), shim->deaf_until);
 }
 
@@ -83,6 +83,7 @@ static void run_timers(struct shim *shim) {
     }
     health_run(shim, now);
     keeper_run(shim, now);
+    tracer_run(shim, now);
 }
 
 static void record_start(struct shim *shim, int64_t start_time) {

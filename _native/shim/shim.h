@@ -111,6 +111,12 @@ struct health {
     struct clib_health_result *result; /* mapped while it is made */
 };
 
+/* of `tracer` */
+struct watch {
+    int64_t next;
+    int seen; /* how often in a row the first process was found to be waiting for others */
+};
+
 struct keeper {
     int pidfd;    /* of the program that takes a checkpoint now, or -1 */
     int64_t next; /* when the next is taken */
@@ -138,6 +144,7 @@ struct shim {
     int pid, pidfd;
     int root_daemon; /* pidfd of who serves the container's root, or -1 */
     int guard;       /* ends a container that this process has not started itself, where this one is killed */
+    int tracer;      /* pidfd of who traces the container's processes, or -1 */
     int criu;        /* the socket to what the first process is about to become, or -1 */
     int restoring;   /* `sync` is that, and CRIU is at work */
     int lent;        /* a mount in the container's mount namespace, or -1 */
@@ -152,6 +159,7 @@ struct shim {
     struct life life;
     struct health health;
     struct keeper keeper;
+    struct watch watch;
     struct pump pumps[SHIM_PUMPS];
     int64_t deaf_until; /* it has no descriptor for another client; on the monotonic clock, 0: it has */
     int client_count;   /* places in use, and free ones between them */
@@ -367,6 +375,12 @@ void life_remove(struct shim *shim);
 
 /* ends.c: shim->end, of a run that another follows, is there for those who look later */
 void ends_add(struct shim *shim);
+
+/* tracer.c: who makes a checkpoint of the container at this moment; takes the pidfd over */
+void tracer_watch(struct shim *shim, int pidfd);
+/* when it is looked at again; 0: there is none */
+int64_t tracer_due(const struct shim *shim);
+void tracer_run(struct shim *shim, int64_t now);
 
 /* remove.c: removes what is in the directory, and with its name the directory */
 int remove_tree(int directory);

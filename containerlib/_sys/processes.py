@@ -1,6 +1,6 @@
 """Which process a number means: a pid alone is used again, with its start time it names one process for ever.
 
-Spec: proc_pid_stat(5), fields 3 (state) and 22 (start time, in clock ticks since boot)
+Spec: proc_pid_stat(5), fields 3 (state), 9 (flags), 22 (start time, in clock ticks since boot) and 23 (bytes of memory)
 """
 
 from __future__ import annotations
@@ -10,17 +10,26 @@ import os
 import select
 
 from containerlib._sys import native
+from containerlib.spec.values import NamedTuple
 
-__all__ = ["await_end", "in_namespace_of", "is_alive", "start_time"]
+__all__ = ["await_end", "in_namespace_of", "is_alive", "is_ending", "start_time"]
 
 _DEAD = frozenset({b"Z", b"X", b"x"})
 """A zombie does not run: it was killed, and its parent has not looked yet."""
+_EXITING = 0x4
+"""PF_EXITING of include/linux/sched.h."""
 
 
 def is_alive(pid: int, started: int, *, proc: str = "/proc") -> bool:
     """Whether the process that had `pid` at `started` still runs."""
     found = _read_stat(pid, proc)
-    return found is not None and found[0] not in _DEAD and found[1] == started
+    return found is not None and found.state not in _DEAD and found.started == started
+
+
+def is_ending(pid: int, started: int) -> bool:
+    """Whether the process that had `pid` at `started` has nothing any more: it waits for others at most."""
+    found = _read_stat(pid, "/proc")
+    return found is None or found.started != started or (bool(found.flags & _EXITING) and not found.size)
 
 
 def await_end(pid: int, started: int, patience: float) -> bool:
@@ -56,10 +65,17 @@ def in_namespace_of(pid: int) -> tuple[int, ...]:
 def start_time(pid: int) -> int | None:
     """When process `pid` started; None where there is none."""
     found = _read_stat(pid, "/proc")
-    return found[1] if found else None
+    return found.started if found else None
 
 
-def _read_stat(pid: int, proc: str) -> tuple[bytes, int] | None:
+class _Stat(NamedTuple):
+    state: bytes
+    flags: int
+    started: int
+    size: int
+
+
+def _read_stat(pid: int, proc: str) -> _Stat | None:
     gone = (FileNotFoundError, ProcessLookupError)  # the second of one that ends while it is looked at
     try:
         fd = os.open(f"{proc}/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
@@ -73,4 +89,4 @@ def _read_stat(pid: int, proc: str) -> tuple[bytes, int] | None:
         os.close(fd)
     # The command, field 2, is in parentheses and may hold anything: what counts comes after the last one.
     fields = text[text.rindex(b")") + 2 :].split()
-    return fields[0], int(fields[19])
+    return _Stat(fields[0], int(fields[6]), int(fields[19]), int(fields[20]))

@@ -53,6 +53,7 @@ class Kind(IntEnum):
     ATTACH = lib.CLIB_MESSAGE_ATTACH
     END_INPUT = lib.CLIB_MESSAGE_END_INPUT
     LINKS = lib.CLIB_MESSAGE_LINKS
+    TRACED = lib.CLIB_MESSAGE_TRACED
 
 
 class Launch(IntEnum):

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from types import TracebackType
 
+from containerlib._sys import native
 from containerlib._sys.helper import Helper, reap
 from containerlib._sys.native import lib
 from containerlib._sys.wire import AttachFlag, Kind, Message, receive, send
@@ -112,6 +113,14 @@ class Supervisor:
             termios.tcsetwinsize(self.terminal_fd, (rows, columns))
             return
         self._done(Message(Kind.RESIZE, (rows, columns, 0, 0)))
+
+    def traced_by(self, pid: int) -> None:
+        """Process `pid`, which is alive, makes a checkpoint of the container: see tracer.c. Raises: Conflict."""
+        pidfd = native.pidfd_open(pid)
+        try:
+            self._done(Message(Kind.TRACED), (pidfd,))
+        finally:
+            os.close(pidfd)
 
     def relink(self, plan: Plan) -> None:
         """Has it change what connects the container: see links.c.

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,53 @@ def test_dump_whose_caller_is_interrupted_leaves_the_container_unharmed(
         assert "KeyboardInterrupt" in caller.communicate()[1]
     assert is_unharmed(counter)
     assert [file.name for file in (tmp_path / "images").iterdir()] == ["dump.log"]
+
+
+MOMENTS = ("Seized task", "Putting parasite blob", "Dumping pages", "Sent msg to daemon")
+"""What CRIU's log says on its way. At some of them it waits for a process that waits for another, which is CRIU's."""
+
+
+DUMPS = """
+import json, sys
+from containerlib.runtime.checkpoint import Options, dump, find_criu
+words = json.loads(sys.argv[1])
+with open(words["directory"] + "/config.json") as file:
+    spec = json.load(file)
+dump(find_criu(words["criu"]), words["directory"], words["images"], spec=spec, options=Options(leave_running=True))
+"""
+
+
+def await_moment(log: Path, words: str) -> None:
+    until(lambda: log.exists() and words in log.read_text(errors="replace"))
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_container_that_is_killed_while_it_is_dumped_has_stopped(
+    counter: Bundled, tmp_path: Path, moment: str
+) -> None:
+    images = tmp_path / "images"
+    with ThreadPoolExecutor(1) as pool:
+        dump = pool.submit(checkpoint, counter, images, leave_running=True)
+        await_moment(images / "dump.log", moment)
+        os.kill(counter.supervisor.pid, signal.SIGKILL)
+        with pytest.raises(Conflict, match="is stopped"):
+            dump.result(10.0)
+    assert not list(images.glob("*.img"))
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_container_that_is_killed_when_its_dump_has_lost_its_caller_has_stopped(
+    counter: Bundled, tmp_path: Path, moment: str
+) -> None:
+    """Nobody but its supervisor is there to see that two wait for each other."""
+    images = tmp_path / "images"
+    words = json.dumps({"directory": counter.directory, "images": str(images), "criu": PROGRAM})
+    with subprocess.Popen([sys.executable, "-P", "-c", DUMPS, words]) as caller:
+        await_moment(images / "dump.log", moment)
+        caller.kill()
+        os.kill(counter.supervisor.pid, signal.SIGKILL)
+    assert counter.supervisor.wait(10.0).signal == signal.SIGKILL
+    until(lambda: not working_on(images))
 
 
 @pytest.mark.parametrize("point", ["network-lock", "post-dump"])
@@ -295,6 +343,7 @@ def prepared(rack: Rack, counter: Bundled, tmp_path: Path) -> list[str]:
     images = checkpoint(counter, tmp_path / "images", leave_running=True)
     again = restore(rack, counter, images)
     again.supervisor.abandon()
+    until(lambda: not any(Path(group).exists() for group in again.cgroup.directories))
     words = [PROGRAM, str(images), again.directory, json.dumps(rack.lowers), json.dumps(again.spec)]
     return [sys.executable, "-c", OWNER, *words]
 

@@ -18,7 +18,8 @@ It is executed as `criu swrk FD`: a process that serves one request on the socke
       |<-- end of file --------------------|
 
 A caller that is gone has not accepted: before "post-dump" is answered nothing has happened to the processes that CRIU
-does not undo. So it is never killed, which could leave code of its own in them.
+does not undo. So it is not killed, which could leave code of its own in them, but where they have ended: see
+_native/shim/tracer.c.
 
 Spec: criu.org/RPC, criu.org/Action_scripts
 """
@@ -28,6 +29,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import select
 import shutil
 import socket
 from subprocess import DEVNULL, Popen
@@ -56,6 +58,7 @@ __all__ = ["LEAST", "Conversation", "Criu", "find_criu"]
 LEAST = (4, 2, 0)
 _HOW = "install criu 4.2 or later (Debian 12's and 13's are older), or name another program"
 _LONGEST_ANSWER = 1 << 16
+_INTERVAL, _LOOKS = 0.25, 2
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -129,8 +132,12 @@ class Conversation:
     At the end of the block it has ended; where that is left by an error, it was told so first.
     """
 
-    def __init__(self, criu: Criu | str) -> None:
-        """Raises: OSError."""
+    def __init__(self, criu: Criu | str, *, is_vain: Callable[[], bool] = lambda: False) -> None:
+        """`is_vain`: whether it works for nothing, asked every now and then: two times so, and it is killed.
+
+        Raises: OSError.
+        """
+        self._is_vain = is_vain
         path = criu if isinstance(criu, str) else criu.path
         with forks.no_fork:
             self._ours, theirs = socket.socketpair(
@@ -153,6 +160,11 @@ class Conversation:
                 except BaseException:
                     self._ours.close()
                     raise
+
+    @property
+    def pid(self) -> int:
+        """Of CRIU."""
+        return self._process.pid
 
     def ask(self, data: bytes) -> None:
         """Sends a request."""
@@ -187,6 +199,13 @@ class Conversation:
             raise self._gone() from error
 
     def _receive(self) -> Answer:
+        poll = select.poll()
+        poll.register(self._ours, select.POLLIN)
+        vain = 0
+        while not poll.poll(_INTERVAL * 1000):
+            vain = vain + 1 if self._is_vain() else 0
+            if vain == _LOOKS:
+                self._process.kill()
         try:
             data = self._ours.recv(_LONGEST_ANSWER)
         except ConnectionResetError:

@@ -16,9 +16,9 @@ import errno
 import os
 
 from containerlib._sys.paths import open_in_root
-from containerlib._sys.processes import is_alive
+from containerlib._sys.processes import await_end, is_alive, is_ending
 from containerlib._sys.wire import Kind
-from containerlib.errors import AlreadyExists, Conflict, InvalidArgument, StageError
+from containerlib.errors import AlreadyExists, Conflict, InvalidArgument, StageError, Unavailable
 from containerlib.runtime.checkpoint.criu import Conversation, Criu
 from containerlib.runtime.checkpoint.description import Description, FromOutside, write_description
 from containerlib.runtime.checkpoint.failures import explained, log_lines
@@ -40,11 +40,13 @@ if TYPE_CHECKING:
     from containerlib.errors import Error
     from containerlib.runtime.cgroups.cgroup import ContainerCgroup
     from containerlib.runtime.checkpoint.messages import Answer
+    from containerlib.runtime.supervisor import Supervisor
     from containerlib.spec.runtime import Spec
 
 __all__ = ["dump"]
 
 _LEAST_ROOM = 1 << 16
+_DYING = 0.1
 
 
 def dump(
@@ -98,13 +100,20 @@ def dump(
             if still is not None:
                 still()
             if not options.leave_running:
-                _announce_end(directory)
+                # its supervisor is not to start it again: it ends now, and goes on elsewhere
+                _announce(directory, lambda supervisor: supervisor.signal(0, final=True))
 
         points = {"status-ready": ready, "post-dump": None if pre else stands_still}
-        with Conversation(criu) as conversation:
-            conversation.ask(asked)
-            answer = conversation.finish(points)
+        try:
+            with Conversation(criu, is_vain=lambda: is_ending(pid, start_time)) as conversation:
+                _announce(directory, lambda supervisor: supervisor.traced_by(conversation.pid))
+                conversation.ask(asked)
+                answer = conversation.finish(points)
+        except Unavailable:
+            _check_going_on(pid, start_time)
+            raise
         if not answer.success:
+            _check_going_on(pid, start_time)
             raise _failure(directory, answer, images, work or images)
         made.keep()
     return description
@@ -172,6 +181,12 @@ def _check_alive(pid: int, start_time: int) -> None:
     """CRIU has taken a number, which may be another process's by now: frozen as they are, that is sure."""
     if not is_alive(pid, start_time):
         raise Conflict("the container is stopped, and must be running", state=State.STOPPED.value)
+
+
+def _check_going_on(pid: int, start_time: int) -> None:
+    """Of one that was killed CRIU may have seen that before its parent has."""
+    await_end(pid, start_time, _DYING)
+    _check_alive(pid, start_time)
 
 
 def _frozen_group(cgroup: ContainerCgroup | None) -> str | None:
@@ -244,10 +259,10 @@ def _network(pid: int, options: Options) -> int | None:
     return None if own == host else own
 
 
-def _announce_end(directory: str) -> None:
-    """Its supervisor is not to start it again: it ends now, and goes on elsewhere."""
+def _announce(directory: str, tell: Callable[[Supervisor], object]) -> None:
+    """To its supervisor, if it has one."""
     with contextlib.suppress(Conflict):
         supervisor = connect(directory)
         if supervisor is not None:
             with supervisor:
-                supervisor.signal(0, final=True)
+                tell(supervisor)

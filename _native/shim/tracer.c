@@ -1,0 +1,52 @@
+/* CRIU, while it makes a checkpoint of the container: it traces the processes, and whoever had it do so may
+ * be gone.
+ *
+ * Where the first process is killed then, it waits for all others of its pid namespace to be reaped. Those
+ * that are traced are CRIU's to reap, and CRIU waits for the first process: each for the other, for ever. So
+ * who is found to be waiting at one look and the next is set free by CRIU's end; it has nothing to undo any
+ * more. */
+#include "shim.h"
+
+#include <linux/poll.h>
+#include <linux/signal.h>
+#include <linux/time.h>
+#include <linux/time_types.h>
+
+enum { BETWEEN_LOOKS_NS = 250000000, LOOKS = 2 };
+
+static void forget(struct shim *shim) {
+    close_fd(&shim->tracer);
+    shim->tracer = -1;
+    shim->watch = (struct watch){0};
+}
+
+void tracer_watch(struct shim *shim, int pidfd) {
+    forget(shim);
+    shim->tracer = pidfd;
+    shim->watch.next = clock_ns(CLOCK_MONOTONIC) + BETWEEN_LOOKS_NS;
+}
+
+int64_t tracer_due(const struct shim *shim) {
+    return shim->watch.next;
+}
+
+static int has_ended(int pidfd) {
+    struct pollfd slot = {pidfd, POLLIN, 0};
+    struct __kernel_timespec at_once = {0};
+    return sys(ppoll, &slot, 1, &at_once, 0, 0) != 0;
+}
+
+void tracer_run(struct shim *shim, int64_t now) {
+    struct process_facts facts;
+    if (!shim->watch.next || shim->watch.next > now)
+        return;
+    if (shim->phase != PHASE_RUNNING || has_ended(shim->tracer)) {
+        forget(shim);
+        return;
+    }
+    process_facts(shim->pid, &facts);
+    shim->watch.next = now + BETWEEN_LOOKS_NS;
+    shim->watch.seen = facts.is_ending ? shim->watch.seen + 1 : 0;
+    if (shim->watch.seen == LOOKS)
+        sys(pidfd_send_signal, shim->tracer, SIGKILL, 0, 0);
+}
