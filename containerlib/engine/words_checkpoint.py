@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from containerlib.engine import words, words_networks, words_resources
+from containerlib.engine.checkpoints.document import agreed
 from containerlib.engine.checkpoints.restoring import Restoration
 from containerlib.engine.checkpoints.sealing import KEY_BYTES
 from containerlib.engine.names import check_name
@@ -13,6 +14,7 @@ from containerlib.engine.words_lifetime import connections
 from containerlib.errors import InvalidArgument
 from containerlib.runtime.checkpoint import Options
 from containerlib.spec.options import Limits
+from containerlib.spec.values import evolve
 from containerlib.units import check_kind
 
 __all__ = ["MOST_CLONES", "clones", "options", "restoration", "sealing_key"]
@@ -23,19 +25,15 @@ MOST_CLONES = 1000
 def options(
     tcp: str, *, external_unix_sockets: bool, file_locks: bool, leave_running: bool = False
 ) -> Options:
-    """What both sides agree on."""
-    return Options(
-        tcp=connections(tcp),
-        external_unix_sockets=words.flag(external_unix_sockets, field="external_unix_sockets"),
-        file_locks=words.flag(file_locks, field="file_locks"),
-        leave_running=words.flag(leave_running, field="leave_running"),
-    )
+    """How a checkpoint is made."""
+    made = agreed(tcp, external_unix_sockets, file_locks)
+    return evolve(made, leave_running=words.flag(leave_running, field="leave_running"))
 
 
 def restoration(
     image: str,
-    options: Options,
     *,
+    tcp: str | None,
     name: str | None,
     detach: bool,
     ports: Mapping[int, int] | None,
@@ -60,7 +58,7 @@ def restoration(
         None if published is None else tuple(published),
         words_resources.limits(Limits(), **given) if given else None,
         {at: words.text(source, field="mounts") for at, source in places.items()},
-        options,
+        None if tcp is None else connections(tcp),
         words.flag(trusted, field="trusted"),
         sealing_key(key),
     )

@@ -96,11 +96,12 @@ class Checkpointable:
     ) -> Checkpoint:
         """Its processes, its files and what it is on, as an image: named `reference`, for `push` and `restore`.
 
-        It ends then, or with `leave_running` goes on after a pause. `tcp`: connections are an error, go on where their
-        addresses are there again (`"established"`), or are closed (`"close"`). `external_unix_sockets`: those to
-        sockets of others are closed. `file_locks` are taken again. Volumes and what is bound of the host are no part of
-        it, nor programs that `exec` runs at this moment. The image holds what is in memory, secrets too: with `key`, 32
-        random bytes, encrypted (the extra `crypto`), for `restore(key=...)`. Needs CRIU 4.2.
+        It ends then, or with `leave_running` goes on after a pause. `tcp`: connections are an error, or where it is
+        restored they go on if their addresses are there again (`"established"`), or are closed (`"close"`).
+        `external_unix_sockets`: those to sockets of others are closed. `file_locks` are taken again. Volumes and what
+        is bound of the host are no part of it, nor programs that `exec` runs at this moment. The image holds what is in
+        memory, secrets too: with `key`, 32 random bytes, encrypted (the extra `crypto`), for `restore(key=...)`. Needs
+        CRIU 4.2.
 
         Raises: Unsupported, and StageError with the process and the resource, for what CRIU cannot save; Conflict where
         it does not run. It goes on then.

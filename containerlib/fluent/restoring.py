@@ -32,9 +32,7 @@ class Restorable:
         memory: Size | None = None,
         cpus: float | None = None,
         pids: int | None = None,
-        tcp: Literal["refuse", "established", "close"] = "refuse",
-        external_unix_sockets: bool = False,
-        file_locks: bool = False,
+        tcp: Literal["refuse", "established", "close"] | None = None,
         trusted: bool = False,
         key: bytes | None = None,
     ) -> Container:
@@ -43,8 +41,9 @@ class Restorable:
         It has the same files, and what was outside of it by the same names: volumes, paths that were bound, networks
         with the same addresses where these are free. Other ones: `ports` (the container's to the host's, 0 for any),
         the names of `networks`, and `mounts` (the place in the container to a volume's name or a path of the host).
-        `memory`, `cpus` and `pids` in place of its limits. `tcp`, `external_unix_sockets` and `file_locks` as at its
-        checkpoint. The same image may be restored several times. `detach`: as of `start`. Needs CRIU 4.2.
+        `memory`, `cpus` and `pids` in place of its limits. `tcp`: where its connections are to become something
+        else than its checkpoint said. The same image may be restored several times. `detach`: as of `start`. Needs
+        CRIU 4.2.
         One that came as an archive is refused unless it is `trusted`: whoever made it has written what runs.
         `key`: of one that is encrypted.
 
@@ -57,12 +56,9 @@ class Restorable:
         from containerlib.engine.checkpoints import restoring  # noqa: PLC0415
         from containerlib.fluent.container import Container  # noqa: PLC0415
 
-        options = words_checkpoint.options(
-            tcp, external_unix_sockets=external_unix_sockets, file_locks=file_locks
-        )
         wanted = words_checkpoint.restoration(
             self.record.id,
-            options,
+            tcp=tcp,
             name=name,
             detach=detach,
             ports=ports,

@@ -73,7 +73,7 @@ def test_container_goes_on_in_another_store_after_push_and_pull(
     with cl.Engine(tmp_path / "other") as other:
         image = other.image(reference).pull()
         assert image.digest == digest == checkpoint.digest
-        with image.restore(name="redis-master", tcp="close") as again:
+        with image.restore(name="redis-master") as again:
             assert (again.name, again.state) == ("redis-master", cl.State.RUNNING)
             assert ask(again, "GET", "key") == "$5\r\nvalue\r\n"
             assert again.exec("sh", "-c", "cat /etc/changed; ls /etc /").text.split("\n")[0] == "changed"
@@ -88,7 +88,7 @@ def test_checkpoint_that_leaves_it_running_is_of_that_moment(redis: cl.Container
     assert "docker.io/library/kept:1" in checkpoint.references
     redis.exec("redis-cli", "set", "key", "later")
     redis.exec("sh", "-c", "echo later >/etc/changed")
-    with checkpoint.restore(tcp="close") as one, checkpoint.restore(tcp="close") as other:
+    with checkpoint.restore() as one, checkpoint.restore() as other:
         for each in (one, other):
             assert ask(each, "GET", "key") == "$5\r\nvalue\r\n"
             assert each.exec("cat", "/etc/changed").text == "changed\n"
@@ -107,7 +107,7 @@ def test_layers_of_the_base_are_referenced_and_the_image_runs_as_its_files(
     box = engine.container(checkpoint).user("0").entrypoint()
     assert box.run("cat", "/etc/changed").text == "changed\n"
     assert "checkpoint" not in box.run("ls", "/").text.split()
-    with checkpoint.restore(tcp="close") as again:
+    with checkpoint.restore() as again:
         squashed, committed = checkpoint.squash(), again.commit()
         for image in (squashed, committed):
             assert image.record.processes is None
@@ -135,7 +135,7 @@ def test_annotations_say_what_it_is_to_other_tools(
 
 
 def test_container_starts_anew_from_its_files_after_it_went_on(redis: cl.Container) -> None:
-    with redis.checkpoint(tcp="close").restore(tcp="close") as again:
+    with redis.checkpoint(tcp="close").restore() as again:
         again.restart(timeout=5.0)
         again.wait_for(log="Ready to accept", timeout=30.0)
         assert ask(again, "GET", "key") == "$-1\r\n"  # it was in memory

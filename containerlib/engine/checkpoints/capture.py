@@ -167,7 +167,7 @@ def captured(
             criu = find_criu()
             _clear(instance)
             directory = at or held.enter_context(memory() if _fits(instance) else _scratch(instance))
-            found = _at(directory, _document(instance, criu))
+            found = _at(directory, _document(instance, criu, options))
             _dump(criu, instance, found, options, before_the_end)
         if not options.leave_running:
             catch_up([instance])
@@ -216,7 +216,7 @@ def require(instance: Instance) -> None:
         raise Unsupported(f"{instance.subject} cannot be checkpointed: {reason}")
 
 
-def _document(instance: Instance, criu: Criu) -> Document:
+def _document(instance: Instance, criu: Criu, options: Options) -> Document:
     networks, ports = _places(instance)
     return Document(
         instance.id,
@@ -230,6 +230,7 @@ def _document(instance: Instance, criu: Criu) -> Document:
         ports,
         _log_bytes(instance),
         Machine.here(criu.version),
+        options,
     )
 
 

@@ -15,10 +15,12 @@ from attrs import asdict, evolve, frozen
 
 from containerlib.engine import words, words_networks
 from containerlib.engine.names import check_name
+from containerlib.engine.words_lifetime import connections
 from containerlib.errors import InvalidArgument
+from containerlib.runtime.checkpoint import Options
 from containerlib.spec.options import NetworkOption, PortOption
 
-__all__ = ["VERSION", "Document", "Machine", "difference"]
+__all__ = ["VERSION", "Document", "Machine", "agreed", "difference"]
 
 VERSION = "1"
 _RELEASE = re.compile(r"(\d+)\.(\d+)")
@@ -69,7 +71,7 @@ def _release(text: str) -> tuple[int, int]:
 class Document:
     """`root` and `directory`: where the engine and the container were; `memo`: what the engine kept of its recipe.
 
-    `log_bytes`: how much of its log was written by then.
+    `log_bytes`: how much of its log was written by then; `options`: what a restore has to agree to.
     """
 
     container: str
@@ -83,12 +85,14 @@ class Document:
     ports: tuple[PortOption, ...]
     log_bytes: int
     machine: Machine
+    options: Options
 
     def pack(self) -> bytes:
         networks = [asdict(each) for each in self.networks]
         ports = [asdict(each, filter=lambda field, _: field.name != "socket") for each in self.ports]
         fields = {name: getattr(self, name) for name in _PLAIN}
-        changed = {"networks": networks, "ports": ports, "machine": asdict(self.machine)}
+        options = {name: getattr(self.options, name) for name in _AGREED}
+        changed = {"networks": networks, "ports": ports, "machine": asdict(self.machine), "options": options}
         return json.dumps({"version": VERSION, **fields, **changed}).encode()
 
     @classmethod
@@ -112,6 +116,7 @@ class Document:
                     words.text(made["criu"], field="criu"),
                     words.vector(made["cpu"], field="cpu"),
                 ),
+                options=agreed(**fields["options"]),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, InvalidArgument) and error.field == "checkpoint":
@@ -119,7 +124,17 @@ class Document:
             raise InvalidArgument(f"container.json is damaged: {error!r}", field="checkpoint") from error
 
 
+_AGREED = ("tcp", "external_unix_sockets", "file_locks")
 _PLAIN = ("container", "name", "created", "image", "root", "directory", "memo", "log_bytes")
+
+
+def agreed(tcp: str, external_unix_sockets: bool, file_locks: bool) -> Options:
+    """What both sides have to agree on, checked. Raises: InvalidArgument."""
+    return Options(
+        tcp=connections(tcp),
+        external_unix_sockets=words.flag(external_unix_sockets, field="external_unix_sockets"),
+        file_locks=words.flag(file_locks, field="file_locks"),
+    )
 
 
 def _plain(fields: Mapping[str, Any], name: str) -> Any:

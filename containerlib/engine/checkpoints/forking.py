@@ -39,7 +39,7 @@ def fork(instance: Instance, count: int, options: Options, *, detached: bool) ->
             evolve(each, address=None, address6=None, mac=None) for each in found.document.networks
         )
         ports = tuple(evolve(each, host_port=0, host_last=None) for each in found.document.ports)
-        wanted = Restoration(record.image_id, None, detached, networks, ports, options=options)
+        wanted = Restoration(record.image_id, None, detached, networks, ports)
         return _all(lambda: begin(core, begun, wanted, fill=partial(_unpack, found.changed)), count)
 
 

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import evolve, field, frozen
 
@@ -35,6 +35,7 @@ from containerlib.errors import InvalidArgument, StageError, Unsupported
 from containerlib.runtime.checkpoint import Options, find_criu
 from containerlib.runtime.checkpoint import restore as restore_images
 from containerlib.spec.options import ContainerOptions, Limits, NetworkOption, PortOption
+from containerlib.spec.values import evolve as evolve_value
 from containerlib.store import ContainerRecord
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class Restoration:
     ports: tuple[PortOption, ...] | None = None
     limits: Limits | None = None
     mounts: Mapping[str, str] = field(factory=dict)
-    options: Options = field(factory=Options)
+    tcp: Literal["refuse", "established", "close"] | None = None
+    """What becomes of connections."""
     trusted: bool = False
     """Also one that came as an archive: whoever made it has written what runs."""
     key: bytes | None = None
@@ -102,6 +104,9 @@ def begin(
         raise Unsupported(f"the checkpoint of {begun.document.name!r} cannot go on here: {reason}")
     sources = sources_of(core, begun, wanted.mounts)
     networks = networks_of(core, begun.document, wanted.networks)
+    options = begun.document.options
+    if wanted.tcp is not None:
+        options = evolve_value(options, tcp=wanted.tcp)
     instance = _draft(core, begun, wanted, networks, sources)
     with contextlib.ExitStack() as held, Undo() as undo, waiting_input(instance.memo.stdin) as stdio:
         undo.add(partial(release_of, instance))
@@ -124,7 +129,7 @@ def begin(
             undo=undo,
             late=late_of(instance),
             is_first=True,
-            create=partial(create, criu, f"{begun.directory}/{IMAGES}", wanted.options),
+            create=partial(create, criu, f"{begun.directory}/{IMAGES}", options),
         ).close()
         if instance.memo.remove:  # from here on the shim's, as at any start
             core.store.containers.adopt(instance.id, None, None)
