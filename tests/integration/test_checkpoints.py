@@ -19,15 +19,15 @@ from attrs import evolve
 
 import containerlib as cl
 from containerlib.engine.checkpoints import capture
-from containerlib.engine.checkpoints.document import Machine
+from containerlib.engine.checkpoints.document import Machine as Facts
 from containerlib.engine.checkpoints.outside import Begun
 from containerlib.engine.checkpoints.restoring import Restoration, begin
 from containerlib.engine.sources import resolve_again
 from containerlib.runtime.checkpoint import Options
 from rig.bundles import until
 from rig.checkpoints import COUNT
-from rig.networks import own_network
-from rig.registry import Registry
+from rig.networks import Machine, own_network
+from rig.registry import Registry, free_port
 
 pytestmark = [
     pytest.mark.privileged("CAP_SYS_ADMIN: makes containers, and CRIU dumps them"),
@@ -258,7 +258,7 @@ def test_machine_that_lacks_something_is_refused_with_that(
         with capture.captured(instance, Options(leave_running=True)) as found:
             image = resolve_again(engine.core, instance.record.image_id, "", instance.memo.layers)
             begun = Begun.of(found.layer, image)
-            newer = evolve(begun, document=evolve(begun.document, machine=Machine.here((9, 9, 9))))
+            newer = evolve(begun, document=evolve(begun.document, machine=Facts.here((9, 9, 9))))
             with pytest.raises(cl.Unsupported, match=r"made with CRIU 9\.9\.9, and here is 4\."):
                 begin(engine.core, newer, Restoration(image.id))
         assert [each.id for each in engine.containers.list()] == [container.id]
@@ -485,3 +485,56 @@ def test_restore_of_a_killed_process_leaves_nothing(engine: cl.Engine, box: cl.C
     until(lambda: list(Path(engine.root, "containers").iterdir()) == [])
     report = engine.prune()
     assert (report.directories, report.cgroups, report.failures) == ((), (), ())
+
+
+# ---- two machines ----
+
+RESTORES = """
+import json, sys
+import containerlib as cl
+words = json.loads(sys.argv[1])
+with cl.Engine(words["root"]) as engine:
+    image = engine.image(words["reference"]).pull()
+    redis = image.restore(name="redis-master", ports={6379: words["port"]}, detach=True)
+    print(image.digest, *redis.inspect().addresses["bridge"])
+"""
+REMOVES = """
+import sys
+import containerlib as cl
+with cl.Engine(sys.argv[1]) as engine:
+    engine.containers.get("redis-master").remove(force=True)
+"""
+
+
+def test_redis_goes_on_at_another_machine_with_its_keys(
+    redis: cl.Container, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a network and a store of its own; a registry is all that they share."""
+    redis.exec("redis-cli", "eval", "for i=1,100000 do redis.call('set', 'key:'..i, i) end", "0")
+    with (
+        Machine("198.51.100.2/24", host="198.51.100.1/24") as other,
+        Registry(tmp_path / "registry", address=f"198.51.100.1:{free_port()}") as registry,
+    ):
+        plain = tmp_path / "registries.conf"
+        plain.write_text(f'[[registry]]\nlocation = "{registry.address}"\ninsecure = true\n')
+        monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(plain))
+        reference = f"{registry.address}/checkpoints/redis:master"
+        (port,) = redis.ports
+        with socket.create_connection(("127.0.0.1", port.host), timeout=10.0) as client:
+            checkpoint = redis.checkpoint(leave_running=True, tcp="close")
+            digest = checkpoint.push(reference)
+            client.sendall(b"DBSIZE\r\n")
+            assert client.recv(100) == b":100001\r\n"
+        before = redis.inspect().addresses["bridge"]
+        root = str(tmp_path / "elsewhere")
+        words = json.dumps({"root": root, "reference": reference, "port": 16379})
+        done = other.run(sys.executable, "-P", "-c", RESTORES, words, timeout=60.0)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split() == [digest, *before]  # which are free in a network of its own
+        try:
+            with socket.create_connection(("198.51.100.2", 16379), timeout=10.0) as client:
+                client.sendall(b"GET key:77777\r\n")
+                assert client.recv(100) == b"$5\r\n77777\r\n"
+        finally:
+            gone = other.run(sys.executable, "-P", "-c", REMOVES, root, timeout=60.0)
+            assert gone.returncode == 0, gone.stderr
