@@ -22,7 +22,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
@@ -81,7 +81,7 @@ def _program(*words: str) -> Program:
     """This module's, in an interpreter of its own. Raises: Unsupported where this process has none to run."""
     if not sys.executable:
         raise Unsupported("checkpoints are kept by a Python of their own, and sys.executable names none")
-    path = os.pathsep.join(filter(None, sys.path))
+    path = os.pathsep.join(map(os.path.abspath, sys.path))  # an empty one is this process's directory
     passed = (f"{name}={os.environ[name]}" for name in _PASSED_ON if name in os.environ)
     env = (*passed, f"PYTHONPATH={path}", "PYTHONSAFEPATH=1", "PYTHONDONTWRITEBYTECODE=1")
     return Program((sys.executable, "-m", "containerlib.engine.checkpoints", *words), env)
@@ -227,27 +227,29 @@ def save(
     instance: Instance, one: Kept, *, reference: str | None, compression: Compression, key: bytes | None
 ) -> ImageRecord:
     """The image of one that is kept. Raises: NotFound where it is no longer there; as `checkpoint`."""
-    with _held(one):
+    with _held(one.directory):
         record = image_of(instance, read_captured(one.directory), reference, compression, key)
     note(instance, "checkpoint", image_id=record.id, number=str(one.number))
     return record
 
 
 @contextlib.contextmanager
-def _held(one: Kept) -> Iterator[None]:
+def _held(path: str) -> Iterator[None]:
+    """The checkpoint is not removed meanwhile. Raises: NotFound."""
     with contextlib.ExitStack() as stack:
         try:
-            directory = stack.enter_context(opened(one.directory, os.O_RDONLY | os.O_DIRECTORY))
+            directory = stack.enter_context(opened(path, os.O_RDONLY | os.O_DIRECTORY))
         except FileNotFoundError as error:
-            raise _gone(one) from error
+            raise _gone(path) from error
         fcntl.flock(directory, fcntl.LOCK_SH)
-        if not os.path.exists(f"{one.directory}/{_RUN}"):  # noqa: PTH110 - a str
-            raise _gone(one)
+        if not os.path.exists(f"{path}/{_RUN}"):  # noqa: PTH110 - a str
+            raise _gone(path)
         yield
 
 
-def _gone(one: Kept) -> NotFound:
-    return NotFound(f"the checkpoint {one.number} is no longer there: newer ones have taken its place")
+def _gone(path: str) -> NotFound:
+    number = os.path.basename(path)  # noqa: PTH119 - a str
+    return NotFound(f"the checkpoint {number} is no longer there: newer ones have taken its place")
 
 
 # ---- without its supervisor ----
@@ -256,13 +258,16 @@ def _gone(one: Kept) -> NotFound:
 def resuming(instance: Instance) -> Callable[..., Supervisor] | None:
     """How the stopped container is made to go on from the last one, with its files put back; None: there is none.
 
-    Raises: StageError; Unsupported.
+    Raises: Unsupported without CRIU.
     """
-    option, directory = instance.memo.checkpoints, f"{instance.directory}/{_PLACE}/{_LAST}"
-    if option is None or not os.path.exists(f"{directory}/{_RUN}"):  # noqa: PTH110 - a str
+    option, last = instance.memo.checkpoints, f"{instance.directory}/{_PLACE}/{_LAST}"
+    if option is None or not os.path.exists(f"{last}/{_RUN}"):  # noqa: PTH110 - a str
         return None
-    criu = find_criu()
-    changed.rewind(instance.directory, f"{directory}/changed.tar")
-    return partial(
-        restoring.create, criu, f"{os.path.realpath(directory)}/layer/checkpoint", _options(option)
-    )
+    criu, directory, options = find_criu(), os.path.realpath(last), _options(option)
+
+    def create(*given: Any, **words: Any) -> Supervisor:
+        with _held(directory):
+            changed.rewind(instance.directory, f"{directory}/changed.tar")
+            return restoring.create(criu, f"{directory}/layer/checkpoint", options, *given, **words)
+
+    return create
