@@ -5,8 +5,10 @@ Run as root: `python examples/checkpoints.py`. Needs the programs criu (4.2) and
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -68,6 +70,16 @@ with tempfile.TemporaryDirectory(prefix="checkpoints-") as folder:
                 with again.fork(1)[0] as copy:
                     print("a live copy:", copy.name != again.name, copy.state.value)
             print("left:", elsewhere.containers.list())
+
+            # kept while it runs, by its supervisor alone, for a restart to go on from
+            recipe = engine.container(image).checkpoint_every(0.2).restart("on-failure", from_checkpoint=True)
+            with recipe.start("sh", "-c", COUNT) as kept:
+                while not kept.checkpoints():
+                    time.sleep(0.05)
+                os.kill(kept.inspect().pid or 0, signal.SIGKILL)  # as a bug would end it
+                while kept.restart_count == 0 or kept.state is not cl.State.RUNNING:
+                    time.sleep(0.05)
+                print("after a crash it began anew:", counts(kept).count("count 1") > 1)
     finally:
         registry.terminate()
         registry.wait()

@@ -21,6 +21,7 @@ EXPECTED = {
         "goes on: count ",
         "a live copy: True running",
         "left: []",
+        "after a crash it began anew: False",
     ],
     "demo.py": ["a command in a container of its own:", "exit code:", "ready / asked to stop"],
     "detached.py": ["[('counter', 'running')]", "stdout line 3", "ended by signal 9"],
