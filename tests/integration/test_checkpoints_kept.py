@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import containerlib as cl
+from containerlib.engine.lock import locked
 from containerlib.runtime.checkpoint import find_criu
 from rig.bundles import until
 from rig.checkpoints import COUNT
@@ -235,6 +236,16 @@ def test_dump_in_progress_does_not_outlive_the_end_of_the_container(box: cl.Cont
     container = box.checkpoint_every(0.01).start("sleep", "0.5", detach=True, remove=True)
     directory = Path(container.inspect().directory)
     until(lambda: not directory.exists())
+
+
+def test_dump_in_progress_is_taken_back_before_the_next_run(box: cl.ContainerRecipe) -> None:
+    with box.checkpoint_every(1.0).restart("always").start(*PROGRAM) as container:
+        place = Path(container.inspect().directory, "checkpoints")
+        with locked(container._instance):  # for which it waits
+            until((place / "1").exists)
+            end_program(container)
+            until(lambda: container.restart_count == 1)
+            assert not list(place.iterdir())
 
 
 def test_killed_keeper_leaves_the_container_running_and_the_next_clears_up(box: cl.ContainerRecipe) -> None:
