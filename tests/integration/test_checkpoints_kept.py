@@ -233,6 +233,7 @@ def test_dump_in_progress_does_not_outlive_the_end_of_the_container(box: cl.Cont
             container.stop(timeout=0.0)
             until(lambda: not keepers(container))
             assert container.state is cl.State.STOPPED
+            assert list(container.engine.events(actions=["checkpoint_failed"])) == []
     container = box.checkpoint_every(0.01).start("sleep", "0.5", detach=True, remove=True)
     directory = Path(container.inspect().directory)
     until(lambda: not directory.exists())

@@ -39,6 +39,7 @@ from containerlib.engine.undo import Undo
 from containerlib.errors import Error, NotFound, Unsupported
 from containerlib.runtime.checkpoint import Options, find_criu, packed_restore
 from containerlib.runtime.plan.hooks import Program
+from containerlib.spec.lifecycle import State
 from containerlib.spec.values import cast
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ def keep(instance: Instance) -> None:
         number = _keep(instance, cast("CheckpointOption", instance.memo.checkpoints))
     except (Error, OSError) as error:
         with contextlib.suppress(Error, OSError):
-            note(instance, "checkpoint_failed", reason=str(error))
+            if instance.state is not State.STOPPED:  # else its end is what is to be told
+                note(instance, "checkpoint_failed", reason=str(error))
         raise
     note(instance, "checkpoint", number=str(number))
 
