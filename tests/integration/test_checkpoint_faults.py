@@ -22,7 +22,7 @@ from containerlib.runtime.checkpoint import Options, find_criu
 from containerlib.runtime.checkpoint.criu import Conversation
 from containerlib.spec.lifecycle import State
 from rig.bundles import Bundled, Rack, log_of, shim_of, until
-from rig.checkpoints import PROGRAM, checkpoint, criu, numbers, restore
+from rig.checkpoints import MOMENTS, PROGRAM, await_moment, checkpoint, criu, numbers, restore
 
 pytestmark = [
     pytest.mark.privileged("CAP_SYS_ADMIN: makes containers, and CRIU dumps them"),
@@ -131,10 +131,6 @@ def test_dump_whose_caller_is_interrupted_leaves_the_container_unharmed(
     assert [file.name for file in (tmp_path / "images").iterdir()] == ["dump.log"]
 
 
-MOMENTS = ("Seized task", "Putting parasite blob", "Dumping pages", "Sent msg to daemon")
-"""What CRIU's log says on its way. At some of them it waits for a process that waits for another, which is CRIU's."""
-
-
 DUMPS = """
 import json, sys
 from containerlib.runtime.checkpoint import Options, dump, find_criu
@@ -143,10 +139,6 @@ with open(words["directory"] + "/config.json") as file:
     spec = json.load(file)
 dump(find_criu(words["criu"]), words["directory"], words["images"], spec=spec, options=Options(leave_running=True))
 """
-
-
-def await_moment(log: Path, words: str) -> None:
-    until(lambda: log.exists() and words in log.read_text(errors="replace"))
 
 
 @pytest.mark.parametrize("moment", MOMENTS)

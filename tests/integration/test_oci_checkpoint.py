@@ -8,13 +8,14 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rig.bundles import until
-from rig.checkpoints import COUNT, PROGRAM, criu
+from rig.checkpoints import COUNT, MOMENTS, PROGRAM, await_moment, criu
 from rig.engines import Podman
 from rig.oci import SCRIPT, Bundle, Command, group_of, groups_left, status_of
 
@@ -88,6 +89,22 @@ def test_container_goes_on_from_its_checkpoint(
     until(lambda: status_of(ours, "c1") == "stopped")
     ours("delete", "c1").ok()
     assert not groups_left(made)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_checkpoint_of_a_container_that_is_killed_meanwhile_fails_and_it_has_stopped(
+    ours: Command, bundle: Bundle, tmp_path: Path, moment: str
+) -> None:
+    """Nobody of ours stays with it: the command itself sees that CRIU waits for ever."""
+    ours.detach(bundle("sh", "-c", COUNT), "c1").ok()
+    pid, images = ours.state("c1")["pid"], tmp_path / "images"
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(ours, "checkpoint", "--leave-running", "--image-path", images, "c1")
+        await_moment(images / "dump.log", moment)
+        os.kill(pid, signal.SIGKILL)
+        assert "is stopped" in done.result(10.0).stderr
+    until(lambda: status_of(ours, "c1") == "stopped")
+    ours("delete", "c1").ok()
 
 
 def test_checkpoint_that_leaves_it_running_is_restored_beside_it(

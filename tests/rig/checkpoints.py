@@ -22,7 +22,7 @@ from containerlib.runtime.checkpoint import Criu, Options, dump, find_criu
 from containerlib.runtime.checkpoint import restore as restore_images
 from containerlib.runtime.order import Stdio
 from containerlib.spec.runtime import Spec
-from rig.bundles import Bundled, Rack, log_of, make_directory
+from rig.bundles import Bundled, Rack, log_of, make_directory, until
 
 PROGRAM = os.environ.get("CRIU", "criu")
 """`tests/rig/criu-fetch DIR` gets one, where the distribution's is too old."""
@@ -37,6 +37,15 @@ def criu() -> Criu:
         return find_criu(PROGRAM)
     except Unsupported as error:
         pytest.skip(str(error))
+
+
+MOMENTS = ("Seized task", "Putting parasite blob", "Dumping pages", "Sent msg to daemon")
+"""What CRIU's log says on its way. At some of them it waits for a process that waits for another, which is CRIU's."""
+
+
+def await_moment(log: Path, words: str) -> None:
+    """Waits until CRIU has come so far."""
+    until(lambda: log.exists() and words in log.read_text(errors="replace"))
 
 
 def numbers(container: Bundled) -> list[int]:
