@@ -17,9 +17,10 @@ from containerlib.spec.options import Limits
 from containerlib.spec.values import evolve
 from containerlib.units import check_kind
 
-__all__ = ["MOST_CLONES", "clones", "options", "restoration", "sealing_key"]
+__all__ = ["MOST_CLONES", "MOST_PRE_DUMPS", "clones", "options", "pre_dumps", "restoration", "sealing_key"]
 
 MOST_CLONES = 1000
+MOST_PRE_DUMPS = 32
 
 
 def options(
@@ -81,3 +82,8 @@ def sealing_key(key: bytes | None) -> bytes | None:
 def clones(count: int) -> int:
     """How many."""
     return words_resources.number(count, field="count", least=1, most=MOST_CLONES)
+
+
+def pre_dumps(count: int) -> int:
+    """How many."""
+    return words_resources.number(count, field="pre_dumps", least=0, most=MOST_PRE_DUMPS)

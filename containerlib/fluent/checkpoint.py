@@ -88,6 +88,7 @@ class Checkpointable:
         reference: str | None = None,
         *,
         leave_running: bool = False,
+        pre_dumps: int = 0,
         tcp: Literal["refuse", "established", "close"] = "refuse",
         external_unix_sockets: bool = False,
         file_locks: bool = False,
@@ -96,12 +97,13 @@ class Checkpointable:
     ) -> Checkpoint:
         """Its processes, its files and what it is on, as an image: named `reference`, for `push` and `restore`.
 
-        It ends then, or with `leave_running` goes on after a pause. `tcp`: connections are an error, or where it is
-        restored they go on if their addresses are there again (`"established"`), or are closed (`"close"`).
-        `external_unix_sockets`: those to sockets of others are closed. `file_locks` are taken again. Volumes and what
-        is bound of the host are no part of it, nor programs that `exec` runs at this moment. The image holds what is in
-        memory, secrets too: with `key`, 32 random bytes, encrypted (the extra `crypto`), for `restore(key=...)`. Needs
-        CRIU 4.2.
+        It ends then, or with `leave_running` goes on after a pause. So many `pre_dumps` copy its memory before, while
+        it runs: the pause is for what it has written to since the last, where the kernel tracks that. `tcp`:
+        connections are an error, or where it is restored they go on if their addresses are there again
+        (`"established"`), or are closed (`"close"`). `external_unix_sockets`: those to sockets of others are closed.
+        `file_locks` are taken again. Volumes and what is bound of the host are no part of it, nor programs that `exec`
+        runs at this moment. The image holds what is in memory, secrets too: with `key`, 32 random bytes, encrypted (the
+        extra `crypto`), for `restore(key=...)`. Needs CRIU 4.2.
 
         Raises: Unsupported, and StageError with the process and the resource, for what CRIU cannot save; Conflict where
         it does not run. It goes on then.
@@ -122,6 +124,7 @@ class Checkpointable:
             reference=reference,
             compression=how,
             key=words_checkpoint.sealing_key(key),
+            pre_dumps=words_checkpoint.pre_dumps(pre_dumps),
         )
         return Checkpoint(self.engine, record)
 

@@ -1,6 +1,7 @@
 """A running container to the files of a checkpoint, and from these to an image.
 
     layer/checkpoint/                   CRIU's images
+    layer/checkpoint-N/                 of the Nth pass that copied memory before, which those build on
     layer/spec.dump, container.json
     changed.tar                         written while the processes stand still, as are CRIU's images
 
@@ -16,6 +17,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -43,6 +45,7 @@ from containerlib.runtime.checkpoint import Criu, Options, dump, find_criu
 from containerlib.spec.image_config import CHECKPOINT
 from containerlib.spec.lifecycle import check
 from containerlib.spec.options import NetworkOption, PortOption
+from containerlib.spec.values import evolve
 
 if TYPE_CHECKING:
     from containerlib.engine.instance import Instance
@@ -88,8 +91,11 @@ def checkpoint(
     reference: str | None,
     compression: Compression,
     key: bytes | None = None,
+    pre_dumps: int = 0,
 ) -> ImageRecord:
     """The image of the container with its processes as they are now, which with `key` are encrypted.
+
+    So many `pre_dumps` copy memory while it runs: what it stands still for is what it has written to since.
 
     Raises: Unsupported where CRIU or the kernel cannot, with the process and the resource; Conflict where it does not
     run, or has what `options` refuse; StageError.
@@ -101,10 +107,10 @@ def checkpoint(
 
     tags_of(reference)
     if options.leave_running:
-        with captured(instance, options) as found:
+        with captured(instance, options, pre_dumps=pre_dumps) as found:
             make(found)
     else:
-        with captured(instance, options, before_the_end=make):
+        with captured(instance, options, pre_dumps=pre_dumps, before_the_end=make):
             pass
     note(instance, "checkpoint", image_id=made[0].id)
     return made[0]
@@ -151,6 +157,7 @@ def captured(
     instance: Instance,
     options: Options,
     *,
+    pre_dumps: int = 0,
     before_the_end: Callable[[Captured], object] = lambda _: None,
     at: str | None = None,
 ) -> Iterator[Captured]:
@@ -165,10 +172,12 @@ def captured(
             check("checkpoint", instance.state, instance.subject)
             require(instance)
             criu = find_criu()
+            if pre_dumps:
+                criu.require("mem_track", "a copy of memory before the container stands still")
             _clear(instance)
             directory = at or held.enter_context(memory() if _fits(instance) else _scratch(instance))
             found = _at(directory, _document(instance, criu, options))
-            _dump(criu, instance, found, options, before_the_end)
+            _dump(criu, instance, found, options, before_the_end, pre_dumps=pre_dumps)
         if not options.leave_running:
             catch_up([instance])
         yield found
@@ -185,7 +194,13 @@ def _at(directory: str, document: Document) -> Captured:
 
 
 def _dump(
-    criu: Criu, instance: Instance, found: Captured, options: Options, still: Callable[[Captured], object]
+    criu: Criu,
+    instance: Instance,
+    found: Captured,
+    options: Options,
+    still: Callable[[Captured], object],
+    *,
+    pre_dumps: int,
 ) -> None:
     os.mkdir(found.layer, 0o700)  # noqa: PTH102 - a str
     _write(f"{found.layer}/{SPEC}", encode(instance.spec))
@@ -195,16 +210,20 @@ def _dump(
         _write_changed(instance, found.changed)
         still(found)
 
-    dump(
+    write = partial(
+        dump,
         criu,
         instance.directory,
-        found.images,
         spec=instance.spec,
         cgroup=instance.cgroup,
-        options=options,
-        still=stand_still,
         work=os.path.dirname(found.layer),  # noqa: PTH120 - a str
     )
+    before = options
+    for number in range(1, pre_dumps + 1):
+        write(f"{found.images}-{number}", options=before, pre=True)
+        # what is written to again is punched out of what was copied before: all of it together is memory's size
+        before = evolve(options, parent=f"../{IMAGES}-{number}", auto_dedup=True)
+    write(found.images, options=before, still=stand_still)
 
 
 def require(instance: Instance) -> None:

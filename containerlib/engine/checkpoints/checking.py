@@ -7,6 +7,7 @@ nor to programs and other containers of it.
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, cast
 
 from attrs import asdict
@@ -25,22 +26,51 @@ __all__ = ["checked_memo", "checked_spec", "require_files", "unfit"]
 
 _MADE = frozenset(("proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2"))
 """File systems that a recipe can ask for, beside what is bound."""
+_BEFORE, _LAST = re.compile(r"-(\d{1,2})"), 100
 
 
 def require_files(directory: str, images: str) -> None:
     """`directory` has files, and those in the directory `images`: a link, or a device, would be of this host.
 
+    It may build on a directory "IMAGES-N", and that one on another of a lower number: what their link `parent` says.
     Raises: InvalidArgument(field="checkpoint").
     """
-    for name in (".", images):
-        path = f"{directory}/{name}"
-        if not os.path.isdir(path):  # noqa: PTH112 - a str
-            raise InvalidArgument(f"it has no directory {name}", field="checkpoint")
-        with os.scandir(path) as entries:
-            for entry in entries:
-                is_known = name == "." and entry.name == images and entry.is_dir(follow_symlinks=False)
-                if not (is_known or entry.is_file(follow_symlinks=False)):
-                    raise InvalidArgument(f"{name}/{entry.name!r} is no file", field="checkpoint")
+    if not os.path.isdir(f"{directory}/{images}"):  # noqa: PTH112 - a str
+        raise InvalidArgument(f"it has no directory {images}", field="checkpoint")
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            number = _number(entry.name, images)
+            if number is not None and entry.is_dir(follow_symlinks=False):
+                _require_images(entry, images, number)
+            else:
+                _require_file(entry, ".")
+
+
+def _require_images(directory: os.DirEntry[str], images: str, number: int) -> None:
+    with os.scandir(directory.path) as entries:
+        for entry in entries:
+            if entry.name != "parent" or not entry.is_symlink():
+                _require_file(entry, directory.name)
+                continue
+            target = os.readlink(entry.path)  # noqa: PTH115 - a str
+            before = _number(target.removeprefix("../"), images)
+            if not target.startswith("../") or before is None or before >= number:
+                raise InvalidArgument(
+                    f"{directory.name}/parent leads to {target!r}, which is no part of it", field="checkpoint"
+                )
+
+
+def _require_file(entry: os.DirEntry[str], directory: str) -> None:
+    if not entry.is_file(follow_symlinks=False):
+        raise InvalidArgument(f"{directory}/{entry.name!r} is no file", field="checkpoint")
+
+
+def _number(name: str, images: str) -> int | None:
+    """Of a directory of images, the last one's being the highest; None: it is none."""
+    if name == images:
+        return _LAST
+    found = _BEFORE.fullmatch(name.removeprefix(images))
+    return None if found is None or not name.startswith(images) else int(found[1])
 
 
 def checked_spec(found: object, *, is_own: bool) -> Spec:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Description", "FromOutside", "described_by", "read_description", "write_description"]
 
-_FILE, _STREAMS = "containerlib.json", "descriptors.json"
+_FILE, _STREAMS, _PARENT = "containerlib.json", "descriptors.json", "parent"
 _VERSION = 1
 
 
@@ -43,7 +43,8 @@ class FromOutside:
 @frozen
 class Description:
     """`outside`: by the mountpoint. `streams`: what the first process had at 0, 1 and 2, as /proc/PID/fd says it.
-    `sizes`: of the images in bytes; CRIU waits for ever for what is missing of memory.
+    `sizes`: of the images in bytes, also of those before by the link "parent"; CRIU waits for ever for what is missing
+    of memory.
     """
 
     outside: Mapping[str, FromOutside]
@@ -112,15 +113,23 @@ def described_by(spec: Spec, streams: bytes) -> Description:
 
 def _sizes(images: str) -> dict[str, int]:
     with os.scandir(images) as entries:
-        return {entry.name: entry.stat().st_size for entry in entries if entry.name.endswith(".img")}
+        found = {entry.name: entry.stat().st_size for entry in entries if entry.name.endswith(".img")}
+    if os.path.isdir(f"{images}/{_PARENT}"):  # noqa: PTH112 - a str
+        before = _sizes(f"{images}/{_PARENT}")
+        found |= {f"{_PARENT}/{name}": size for name, size in before.items()}
+    return found
 
 
 def _check_sizes(images: str, description: Description) -> None:
-    found = _sizes(images)
     for name, size in description.sizes.items():
-        if found.get(name) != size:
-            what = "is missing" if name not in found else f"has {found[name]} bytes, not {size}"
-            raise InvalidArgument(f"the checkpoint in {images} is damaged: {name} {what}")
+        try:
+            found = os.stat(f"{images}/{name}").st_size  # noqa: PTH116 - a str
+        except OSError:
+            raise InvalidArgument(f"the checkpoint in {images} is damaged: {name} is missing") from None
+        if found != size:
+            raise InvalidArgument(
+                f"the checkpoint in {images} is damaged: {name} has {found} bytes, not {size}"
+            )
 
 
 def _hierarchies(at: str, options: str) -> Iterator[tuple[str, FromOutside]]:
