@@ -152,6 +152,8 @@ enum clib_op_kind {
     CLIB_OP_RESTORE, /* t0 CRIU's program, t1 host directory of the images, n0 argc, n1 envc, size = argc +
                         envc strings at t2; the first process becomes CRIU, with the descriptors of
                         clib_restore_fd, and what that makes takes its place */
+    CLIB_OP_PAGES,   /* before REQUEST: t0 program that brings memory when it is touched, and says on its
+                        standard output when it listens, n0 argc, n1 envc, size = argc + envc strings at t2 */
     CLIB_OP_KINDS
 };
 

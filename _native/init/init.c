@@ -176,7 +176,8 @@ int init_run_op(struct init *init, const struct clib_op *op) {
         return op_exec(init, op);
     case CLIB_OP_TARGET:
         return op_target(init, op);
-    case CLIB_OP_REQUEST: /* the shim sends it */
+    case CLIB_OP_PAGES:   /* the shim starts it, */
+    case CLIB_OP_REQUEST: /* and sends it */
         return 0;
     case CLIB_OP_RESTORE:
         return op_restore(init, op);

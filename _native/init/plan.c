@@ -20,6 +20,7 @@ static enum payload payload_of(uint32_t kind) {
     case CLIB_OP_HOOK:
     case CLIB_OP_RUNTIME:
     case CLIB_OP_RESTORE:
+    case CLIB_OP_PAGES:
         return PAYLOAD_STRINGS;
     case CLIB_OP_SECCOMP:
     case CLIB_OP_USER:
@@ -110,6 +111,7 @@ static uint32_t needed_texts(uint32_t kind) {
     case CLIB_OP_CGROUP_REMOVE:
     case CLIB_OP_BORROW:
     case CLIB_OP_REQUEST:
+    case CLIB_OP_PAGES:
         return 1;
     case CLIB_OP_MKNOD:
     case CLIB_OP_SECRET:
@@ -191,7 +193,7 @@ static int words_fit(const struct clib_op *op) {
     if (op->kind == CLIB_OP_LISTENER)
         return op->size == 1;
     if (op->kind != CLIB_OP_EXEC && op->kind != CLIB_OP_HOOK && op->kind != CLIB_OP_RUNTIME &&
-        op->kind != CLIB_OP_ROOT_FUSE && op->kind != CLIB_OP_RESTORE)
+        op->kind != CLIB_OP_ROOT_FUSE && op->kind != CLIB_OP_RESTORE && op->kind != CLIB_OP_PAGES)
         return 1;
     return op->number[0] > 0 && op->number[0] <= op->size && op->number[1] <= op->size &&
            op->number[0] + op->number[1] + more == op->size;

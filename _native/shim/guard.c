@@ -9,17 +9,20 @@
 #include <linux/sched.h>
 #include <linux/signal.h>
 
-enum { WATCHED_FD = 0, PROGRAM_FD = 1, KEPT_FDS = 3 };
+enum { WATCHED_FD = 0, PROGRAM_FD = 1, READER_FD = 3, KEPT_FDS = 4 };
 
 static _Noreturn void keep_guard(struct shim *shim, int self) {
     sys(dup3, self, WATCHED_FD, O_CLOEXEC);
     sys(dup3, shim->pidfd, PROGRAM_FD, O_CLOEXEC);
+    if (sys(dup3, shim->reader, READER_FD, O_CLOEXEC) < 0)
+        sys(close, READER_FD);
     sys(close_range, KEPT_FDS, ~0u, 0); /* 2 is /dev/null */
     shim->directory = -1;
     struct pollfd slot = {WATCHED_FD, POLLIN, 0};
     sys(ppoll, &slot, 1, 0, 0, 0);
     after_kill(shim);
     sys(pidfd_send_signal, PROGRAM_FD, SIGKILL, 0, 0);
+    sys(pidfd_send_signal, READER_FD, SIGKILL, 0, 0); /* after those whose memory it brings */
     int index;
     const struct clib_plan *header = shim->plan.header;
     handover_hooks(shim, header->before_count + header->started_count, header->after_count, &index);

@@ -231,6 +231,7 @@ static int run_op(struct shim *shim, const struct clib_op *op, int number, int *
     case CLIB_OP_INIT:
     case CLIB_OP_EXEC:
     case CLIB_OP_TARGET:
+    case CLIB_OP_PAGES:
     case CLIB_OP_REQUEST:
     case CLIB_OP_RESTORE:
     case CLIB_OP_OOM_RECORD:

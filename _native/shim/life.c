@@ -143,6 +143,7 @@ static void settle(struct shim *shim) {
     roots_end(shim);
     lend_end(shim);
     names_end(shim);
+    pages_end(shim);
     close_fd(&shim->root_daemon);
     close_fd(&shim->pidfd);
     shim->root_daemon = shim->pidfd = shim->terminal = -1;

@@ -268,6 +268,8 @@ static void reap(struct shim *shim) {
             loop_ended(shim, status);
         else if (pid == shim->health.pid)
             health_reaped(shim);
+        else if (pid == shim->reader_pid)
+            pages_heard(shim, status);
     }
     keeper_look(shim);
     if (shim->phase == PHASE_ENDING)

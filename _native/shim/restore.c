@@ -58,7 +58,11 @@ void restore_begin(struct shim *shim) {
     shim->sync = take_fd(&shim->criu);
     shim->restoring = 1;
     sys(fcntl, shim->sync, F_SETFL, O_NONBLOCK);
-    int result = guard_post(shim);
+    int result = pages_start(shim);
+    if (result == 0)
+        result = guard_post(shim);
+    if (result == 0)
+        result = pages_await(shim);
     if (result == 0)
         result = channel_send_bytes(shim->sync, op_list(&shim->plan, request), request->size, -1);
     if (result < 0)
@@ -85,7 +89,7 @@ static void go_on(struct shim *shim, const struct answer *answer, int *fd) {
     if (answer_is_at(answer, "orphan-pts-master"))
         result = attach_terminal(shim, fd);
     else if (answer_is_at(answer, "post-restore"))
-        result = take_place(shim, answer->pid);
+        result = (result = take_place(shim, answer->pid)) < 0 ? result : pages_watch(shim);
     const char *reply = result < 0 ? REFUSED : ACCEPTED;
     result = channel_send_bytes(shim->sync, reply, sizeof ACCEPTED, -1);
     if (result < 0)

@@ -152,6 +152,9 @@ struct shim {
     int failed_link; /* of them, counted from 1, or 0 */
     int filter;      /* a socket to nf_tables, or -1 */
     int resolver;    /* pidfd of who answers for names, or -1 */
+    int reader;      /* pidfd of who brings memory when it is touched, or -1 */
+    int reader_pid;  /* or 0 */
+    int reader_up;   /* a pipe, on which it says that it listens, or -1 */
     int host_mounts; /* of a foreign container: the mount namespace that its shim has left, or -1 */
     int64_t start_time;
     int64_t ended_at;        /* on the monotonic clock */
@@ -276,6 +279,17 @@ int roots_overlay(struct shim *shim, const struct clib_op *op, int *made);
 int roots_fuse(struct shim *shim, const struct clib_op *op, int *made);
 /* waits for who serves the root: its mount is gone, or goes now */
 void roots_end(struct shim *shim);
+
+/* pages.c: memory that comes when it is touched, of a run that goes on from a checkpoint: starts who brings
+ * it */
+int pages_start(struct shim *shim);
+/* until CRIU can be asked for processes with such memory */
+int pages_await(struct shim *shim);
+/* they are made: from here on nothing else than what they had is found in their memory */
+int pages_watch(struct shim *shim);
+/* what wait4(2) says of who brings it */
+void pages_heard(struct shim *shim, int status);
+void pages_end(struct shim *shim);
 
 /* link.c: moves a network device to the namespace of a process */
 int link_move(int pid, const char *name, const char *new_name);

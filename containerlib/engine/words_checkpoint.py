@@ -41,6 +41,7 @@ def restoration(
     networks: Sequence[str] | None,
     mounts: Mapping[str, str] | None,
     limits: Mapping[str, Any],
+    lazy: bool,
     trusted: bool,
     key: bytes | None,
 ) -> Restoration:
@@ -60,6 +61,7 @@ def restoration(
         words_resources.limits(Limits(), **given) if given else None,
         {at: words.text(source, field="mounts") for at, source in places.items()},
         None if tcp is None else connections(tcp),
+        words.flag(lazy, field="lazy"),
         words.flag(trusted, field="trusted"),
         sealing_key(key),
     )

@@ -139,6 +139,7 @@ class Checkpointable:
         count: int = 1,
         *,
         detach: bool = False,
+        lazy: bool = False,
         tcp: Literal["refuse", "established", "close"] = "close",
         external_unix_sockets: bool = False,
         file_locks: bool = False,
@@ -146,7 +147,7 @@ class Checkpointable:
         """`count` live copies, which go on from where it is: each with a name, addresses and writable files of its own.
 
         It pauses, and goes on. Ports that it has published are free ones of the host for a copy. Volumes and what is
-        bound of the host they share. The words: as of `checkpoint`; `detach`: as of `start`.
+        bound of the host they share. The words: as of `checkpoint`; `detach`: as of `start`; `lazy`: as of `restore`.
 
         Raises: as `checkpoint` and `Image.restore`; none of the copies is left then.
         """
@@ -157,7 +158,13 @@ class Checkpointable:
             tcp, external_unix_sockets=external_unix_sockets, file_locks=file_locks
         )
         number = words_checkpoint.clones(count)
-        made = forking.fork(self._instance, number, options, detached=words.flag(detach, field="detach"))
+        made = forking.fork(
+            self._instance,
+            number,
+            options,
+            detached=words.flag(detach, field="detach"),
+            lazy=words.flag(lazy, field="lazy"),
+        )
         return [self._beside(each) for each in made]
 
     def _beside(self, instance: Instance) -> Self:

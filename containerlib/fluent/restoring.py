@@ -33,6 +33,7 @@ class Restorable:
         cpus: float | None = None,
         pids: int | None = None,
         tcp: Literal["refuse", "established", "close"] | None = None,
+        lazy: bool = False,
         trusted: bool = False,
         key: bytes | None = None,
     ) -> Container:
@@ -42,8 +43,9 @@ class Restorable:
         with the same addresses where these are free. Other ones: `ports` (the container's to the host's, 0 for any),
         the names of `networks`, and `mounts` (the place in the container to a volume's name or a path of the host).
         `memory`, `cpus` and `pids` in place of its limits. `tcp`: where its connections are to become something
-        else than its checkpoint said. The same image may be restored several times. `detach`: as of `start`. Needs
-        CRIU 4.2.
+        else than its checkpoint said. The same image may be restored several times. `lazy`: it goes on at once, and its
+        memory comes when it is touched, or soon after; where that fails it is ended, and `inspect().error` says so.
+        `detach`: as of `start`. Needs CRIU 4.2.
         One that came as an archive is refused unless it is `trusted`: whoever made it has written what runs.
         `key`: of one that is encrypted.
 
@@ -65,6 +67,7 @@ class Restorable:
             networks=networks,
             mounts=mounts,
             limits={"memory": memory, "cpus": cpus, "pids": pids},
+            lazy=lazy,
             trusted=trusted,
             key=key,
         )

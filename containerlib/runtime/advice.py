@@ -7,9 +7,11 @@ from errno import (
     E2BIG,
     EACCES,
     EBUSY,
+    ECHILD,
     EDQUOT,
     EEXIST,
     EINVAL,
+    EIO,
     ELOOP,
     ENODEV,
     ENOENT,
@@ -104,6 +106,11 @@ _BY_OP: Mapping[str, Mapping[int, str]] = {
     "session_keyring": {EDQUOT: "the user has too many keys: raise /proc/sys/kernel/keys/maxkeys"},
     "listener": {
         ETIMEDOUT: "the seccomp agent accepts no connection, or does not read what it is sent: is it stopped?"
+    },
+    "pages": {
+        EIO: "what brought its memory from the checkpoint failed or was killed, and so it was ended: see pages.log",
+        ECHILD: "what was to bring its memory from the checkpoint could not begin: see pages.log",
+        ETIMEDOUT: "what was to bring its memory from the checkpoint does not answer: is it stopped?",
     },
     "link": {
         ENODEV: "the network namespace of the runtime has no such device",

@@ -76,9 +76,10 @@ def test_image_holds_what_its_last_pass_builds_on(
         container.checkpoint(pre_dumps=2).save(tmp_path / "archive.tar")
     with cl.Engine(tmp_path / "other") as other:
         (image,) = other.images.load(tmp_path / "archive.tar")
-        with image.restore(trusted=True) as again:
-            again.kill("USR1")
-            again.wait_for(log=SUM, timeout=60.0)
+        for lazy in (False, criu().features["lazy_pages"]):
+            with image.restore(trusted=True, lazy=lazy) as again:
+                again.kill("USR1")
+                again.wait_for(log=SUM, timeout=60.0)
 
 
 def leads_out(layer: Path) -> None:

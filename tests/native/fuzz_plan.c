@@ -30,6 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 touch_text(at);
             break;
         case CLIB_OP_ROOT_FUSE:
+        case CLIB_OP_PAGES:
         case CLIB_OP_MOUNT:
         case CLIB_OP_MEMORY:
         case CLIB_OP_EXEC:

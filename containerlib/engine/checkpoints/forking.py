@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["fork"]
 
 
-def fork(instance: Instance, count: int, options: Options, *, detached: bool) -> list[Instance]:
+def fork(
+    instance: Instance, count: int, options: Options, *, detached: bool, lazy: bool = False
+) -> list[Instance]:
     """`count` containers, all of them or none: each with a name, addresses, ports and a writable layer of its own.
 
     Raises: as `checkpoint` and `restore`.
@@ -39,7 +41,7 @@ def fork(instance: Instance, count: int, options: Options, *, detached: bool) ->
             evolve(each, address=None, address6=None, mac=None) for each in found.document.networks
         )
         ports = tuple(evolve(each, host_port=0, host_last=None) for each in found.document.ports)
-        wanted = Restoration(record.image_id, None, detached, networks, ports)
+        wanted = Restoration(record.image_id, None, detached, networks, ports, lazy=lazy)
         return _all(lambda: begin(core, begun, wanted, fill=partial(_unpack, found.changed)), count)
 
 

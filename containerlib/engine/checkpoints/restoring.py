@@ -63,6 +63,8 @@ class Restoration:
     mounts: Mapping[str, str] = field(factory=dict)
     tcp: Literal["refuse", "established", "close"] | None = None
     """What becomes of connections."""
+    lazy: bool = False
+    """It goes on at once, and its memory comes when it is touched."""
     trusted: bool = False
     """Also one that came as an archive: whoever made it has written what runs."""
     key: bytes | None = None
@@ -129,7 +131,7 @@ def begin(
             undo=undo,
             late=late_of(instance),
             is_first=True,
-            create=partial(create, criu, f"{begun.directory}/{IMAGES}", options),
+            create=partial(create, criu, f"{begun.directory}/{IMAGES}", options, pages=wanted.lazy),
         ).close()
         if instance.memo.remove:  # from here on the shim's, as at any start
             core.store.containers.adopt(instance.id, None, None)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 
 from containerlib._sys.paths import open_in_root
 from containerlib._sys.processes import await_end, is_alive, is_ending
@@ -47,6 +48,7 @@ __all__ = ["dump"]
 
 _LEAST_ROOM = 1 << 16
 _DYING = 0.1
+_COMING, _PAUSE = "lazy-pages.socket", 0.01
 
 
 def dump(
@@ -78,6 +80,7 @@ def dump(
     options.check()
     _require(criu, options, pre)
     pid, start_time = target or _recorded(directory)
+    _await_memory(directory, pid, start_time)
     with contextlib.ExitStack() as stack:
         root = _open_root(stack, pid, start_time)
         made = stack.enter_context(_Images(images))
@@ -187,6 +190,13 @@ def _check_going_on(pid: int, start_time: int) -> None:
     """Of one that was killed CRIU may have seen that before its parent has."""
     await_end(pid, start_time, _DYING)
     _check_alive(pid, start_time)
+
+
+def _await_memory(directory: str, pid: int, start_time: int) -> None:
+    """What has not come yet after a restore would not be in the images: CRIU's reader is at it without a pause."""
+    while os.path.exists(f"{directory}/{_COMING}"):  # noqa: PTH110 - a str
+        _check_alive(pid, start_time)
+        time.sleep(_PAUSE)
 
 
 def _frozen_group(cgroup: ContainerCgroup | None) -> str | None:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from containerlib.runtime.checkpoint.options import Options
 
-__all__ = ["DUMP_LOG", "RESTORE_LOG", "dump_request", "restore_request"]
+__all__ = ["DUMP_LOG", "PAGES_LOG", "RESTORE_LOG", "dump_request", "restore_request"]
 
-DUMP_LOG, RESTORE_LOG = "dump.log", "restore.log"
+DUMP_LOG, RESTORE_LOG, PAGES_LOG = "dump.log", "restore.log", "pages.log"
 _NETWORK = "extRootNetNS"
 """What the network namespace is called on both sides; runc and crun call it the same."""
 _CLONE_NEWNET = 0x40000000

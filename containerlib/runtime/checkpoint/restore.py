@@ -11,7 +11,7 @@ from containerlib.runtime.checkpoint.description import read_description
 from containerlib.runtime.checkpoint.failures import explained, log_lines
 from containerlib.runtime.checkpoint.options import Options
 from containerlib.runtime.checkpoint.outside import sources_of
-from containerlib.runtime.checkpoint.requests import RESTORE_LOG, restore_request
+from containerlib.runtime.checkpoint.requests import PAGES_LOG, RESTORE_LOG, restore_request
 from containerlib.runtime.order import Stdio
 from containerlib.runtime.plan.container import Manner
 from containerlib.runtime.plan.late import NOTHING, Late
@@ -35,6 +35,8 @@ __all__ = ["packed_restore", "restore"]
 
 _PLACE, _NOTHING = "late", "nothing"
 _PASSED_ON = ("PATH",)
+_LOGS = {"restore": RESTORE_LOG, "pages": PAGES_LOG}
+"""Where it says why, by the stage that failed."""
 
 
 def restore(
@@ -50,6 +52,7 @@ def restore(
     options: Options = Options(),  # noqa: B008 - it is frozen
     stdio: Stdio | None = None,
     work: str | None = None,
+    pages: bool = False,
     late: Late = NOTHING,
     mounted: Sequence[tuple[str, OverlayRoot]] = (),
     **words: Any,
@@ -57,10 +60,14 @@ def restore(
     """Makes the container of `bundle` as `launch.create` does, whose first run goes on from `images`.
 
     `spec` may have other limits, networks and sources of mounts than the one that was dumped; `root` is to have the
-    files that it had. `work` takes CRIU's log, restore.log; else `directory`. `mounted`: create's `images`.
+    files that it had. `work` takes CRIU's log, restore.log; else `directory`. `mounted`: create's `images`. `pages`: it
+    goes on at once, and its supervisor has its memory brought when it is touched, or when there is time: `images` are
+    needed no more, as everything has been opened; pages.log in `directory` is CRIU's log of that.
 
     Raises: as `launch.create`; NotFound for a mount that nothing is given for; StageError(stage="restore").
     """
+    if pages:
+        options, work = evolve(options, lazy_pages=True), None
     options.check()
     if options.lazy_pages:
         criu.require("lazy_pages", "memory that comes when it is touched")
@@ -72,6 +79,7 @@ def restore(
     asked = _Asked(options, spec, cgroup, streams)
     places = [at for at, _ in mounted]
     restored = _restored(criu, images, bundle, asked, directory=directory, work=work, mounted=places)
+    restored = evolve(restored, pages=pages)
     try:
         return launch.create(
             bundle,
@@ -87,11 +95,11 @@ def restore(
             **words,
         )
     except StageError as error:
-        if error.stage != "restore":
+        if error.stage not in _LOGS:
             raise
-        log = log_lines(work, RESTORE_LOG)
-        where = f"{work}/{RESTORE_LOG}"
-        raise explained("restore", error.errno or 0, log, subject=images, where=where) from error
+        log = log_lines(work, _LOGS[error.stage])
+        where = f"{work}/{_LOGS[error.stage]}"
+        raise explained(error.stage, error.errno or 0, log, subject=images, where=where) from error
 
 
 def packed_restore(

@@ -443,6 +443,13 @@ def request(work: str, message: bytes) -> Op:
     return Op(lib.CLIB_OP_REQUEST, "the request to CRIU", texts=(work, None), data=message)
 
 
+def pages(program: str, images: str, work: str, env: Sequence[str]) -> Op:
+    """CRIU brings memory from the images, to processes that another one restores in the same directory."""
+    where = ("--images-dir", images, "--work-dir", work, "--log-file", "pages.log")
+    argv = ("criu", "lazy-pages", *where, "-v2", "--status-fd", "1")
+    return Op(lib.CLIB_OP_PAGES, images, (len(argv), len(env), 0), (program, None), (*argv, *env))
+
+
 def restore(program: str, images: str, env: Sequence[str]) -> Op:
     """The process becomes CRIU, which finds its socket at descriptor 3."""
     argv = ("criu", "swrk", str(lib.CLIB_RESTORE_SOCKET))

@@ -57,7 +57,7 @@ class Restored:
     """Where a run goes on from: CRIU's `program`, its `images`, the directory that it works in, and what it is asked.
 
     `place`: an empty directory, below which is mounted what comes from outside and has no path on the host. `env`:
-    CRIU's.
+    CRIU's. `pages`: the supervisor has another CRIU bring memory when it is touched.
     """
 
     program: str
@@ -69,6 +69,7 @@ class Restored:
     env: tuple[str, ...] = ()
     first: Program | None = None
     """Run before its root is mounted."""
+    pages: bool = False
 
 
 def image_place(place: str, index: int) -> str:
@@ -107,6 +108,7 @@ def restored_plan(
         *_targets(spec, restored.outside),
         *ops.handover(*hooks("prestart"), *hooks("createRuntime")),
         ops.parent_death(signal.SIGKILL),
+        *_pages(restored),
         ops.request(restored.work, restored.request),
         ops.restore(restored.program, restored.images, restored.env),
     ]
@@ -145,6 +147,11 @@ def _outside(restored: Restored, rootfs: str, manner: Manner) -> Iterator[Op]:
             yield ops.bind(path, path, path, flags=ops.MOUNT_TREE, propagation=PRIVATE)
     for each in restored.outside:
         yield ops.bind(each.source, each.place, f"mount {each.path}", attributes=each.attributes)
+
+
+def _pages(restored: Restored) -> Iterator[Op]:
+    if restored.pages:
+        yield ops.pages(restored.program, restored.images, restored.work, restored.env)
 
 
 def _targets(spec: Spec, outside: Sequence[Outside]) -> Iterator[Op]:

@@ -248,6 +248,19 @@ def test_description_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "descriptors.json").read_text()) == list(written.streams)
 
 
+def test_sizes_are_also_of_what_the_images_build_on(tmp_path: Path) -> None:
+    for name, before in (("a", None), ("b", "../a"), ("c", "../b")):
+        (tmp_path / name).mkdir()
+        images_at(tmp_path / name)
+        if before is not None:
+            (tmp_path / name / "parent").symlink_to(before)
+    write_description(str(tmp_path / "c"), DESCRIPTION)
+    assert read_description(str(tmp_path / "c"), spec()).sizes["parent/parent/pages-1.img"] == 4096
+    (tmp_path / "a/pages-1.img").unlink()
+    with pytest.raises(InvalidArgument, match=r"parent/parent/pages-1\.img is missing"):
+        read_description(str(tmp_path / "c"), spec())
+
+
 @pytest.mark.parametrize("size", [4095, 4097, None])
 def test_image_of_another_size_is_refused_by_name(tmp_path: Path, size: int | None) -> None:
     write_description(str(images_at(tmp_path)), DESCRIPTION)
@@ -362,6 +375,12 @@ def plan(config: Spec, restored: Restored = RESTORED) -> list[tuple[str, str]]:
         0x40000000 if any(n["type"] == "network" for n in config["linux"]["namespaces"]) else 0
     )
     return [(op.name, op.origin) for op in made.before]
+
+
+def test_plan_has_who_brings_memory_where_that_comes_later() -> None:
+    names = [name for name, _ in plan(spec(), evolve(RESTORED, pages=True))]
+    assert names[-3:] == ["pages", "request", "restore"]
+    assert [name for name in names if name != "pages"] == [name for name, _ in plan(spec())]
 
 
 def test_plan_makes_what_is_the_hosts_and_leaves_the_rest_to_criu() -> None:
