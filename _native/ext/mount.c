@@ -27,11 +27,12 @@ int clib_mount_detached(const char *type, const char *source) {
     return mounted < 0 ? -errno : mounted;
 }
 
-int clib_mount_memory(void) {
+int clib_mount_memory(int large) {
     cleanup_close int context = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
     if (context < 0)
         return -errno;
     syscall(SYS_fsconfig, context, FSCONFIG_SET_FLAG, "noswap", NULL, 0);
+    syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "huge", large ? "within_size" : "never", 0);
     if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "mode", "0700", 0) ||
         syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
         return -errno;

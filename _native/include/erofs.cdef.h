@@ -23,8 +23,8 @@ void clib_erofs_close(struct clib_erofs *writer);
 /* A detached, read-only mount (nosuid, nodev) of a file system on `source`. Its descriptor, or -errno. */
 int clib_mount_detached(const char *type, const char *source);
 /* A detached tmpfs (mode 0700, nosuid, nodev, noexec), which is swapped only where the kernel knows no other
- * way. Its descriptor, or -errno. */
-int clib_mount_memory(void);
+ * way. `large`: large files have large pages, where the kernel has any. Its descriptor, or -errno. */
+int clib_mount_memory(int large);
 /* Makes the file a block device, read-only, that is taken apart when nobody has it open or mounted. Fills its
  * name; its descriptor, or -errno. */
 int clib_loop_attach(const char *path, char device[32]);

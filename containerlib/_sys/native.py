@@ -214,9 +214,12 @@ def filesystem_known(kind: str) -> bool:
     return True
 
 
-def mount_memory() -> int:
-    """A tmpfs that is attached nowhere: it is gone with its last descriptor. Raises: OSError."""
-    return _checked(lib.clib_mount_memory())
+def mount_memory(*, large: bool) -> int:
+    """A tmpfs that is attached nowhere: it is gone with its last descriptor. Raises: OSError.
+
+    `large`: large files have large pages, where the kernel has any.
+    """
+    return _checked(lib.clib_mount_memory(large))
 
 
 def exchange(one: str, other: str) -> None:

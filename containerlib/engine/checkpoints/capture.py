@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from containerlib._sys.balloons import takes_back
 from containerlib._sys.forks import descriptor, opened
 from containerlib._sys.native import mount_memory
 from containerlib._sys.sizes import size_on_disk
@@ -317,7 +318,7 @@ def _fits(instance: Instance) -> bool:
 def memory() -> Iterator[str]:
     """A directory that is gone with this process, which a path of its descriptor leads to."""
     try:
-        with descriptor(mount_memory) as made:
+        with descriptor(partial(mount_memory, large=not takes_back())) as made:
             yield f"/proc/{os.getpid()}/fd/{made}"
     except StageError:
         raise
