@@ -446,6 +446,9 @@ int clib_join(int fd, int flags);
 /* A child in new namespaces (CLONE_NEW*) that sleeps until it is killed, or its caller's thread ends: one at
  * a time. Its pid or -errno. */
 int clib_hold(int flags, int *pidfd);
+/* The calling thread gets a mount namespace of its own, with `source`, a file, mounted on the file `target`,
+ * which is made; or without a source a tmpfs on the directory. 0 or -errno. */
+int clib_own_mounts(const char *source, const char *target);
 
 /* pidfd_open(2), pidfd_send_signal(2). Each returns <0 with -errno. */
 int clib_pidfd_open(int pid);

@@ -110,6 +110,15 @@ def join(descriptor: int, flags: int) -> None:
     _checked(lib.clib_join(descriptor, flags))
 
 
+def own_mounts(source: str | None, target: str) -> None:
+    """This thread gets a mount namespace of its own, with the file `source` on the file `target`, which is made.
+
+    Without a source: a tmpfs on the directory. It stays there: for a thread that ends. Raises: OSError.
+    """
+    path = ffi.NULL if source is None else os.fsencode(source)
+    _checked(lib.clib_own_mounts(path, os.fsencode(target)), target)
+
+
 def pidfd_open(pid: int) -> int:
     """A descriptor of process `pid`. Raises: ProcessLookupError."""
     return _checked(lib.clib_pidfd_open(pid))

@@ -77,6 +77,8 @@ def test_checkpoints_are_taken_and_the_last_kept_with_no_process_of_ours(
     assert [each.number for each in kept] == [kept[-1].number - 1, kept[-1].number]
     assert kept[0].created_at < kept[-1].created_at
     assert kept[-1].size_bytes > 10_000
+    plan = Path(container.inspect().directory, "checkpoints", "last", "run").read_bytes()
+    assert b"criu.kdat" not in plan  # which is of this boot, and it is for the next one too
     for path in Path(container.inspect().directory, "checkpoints").rglob("*"):
         if not path.is_symlink():
             assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path

@@ -36,6 +36,7 @@ from subprocess import DEVNULL, Popen
 
 from containerlib._sys import forks
 from containerlib.errors import Unavailable, Unsupported
+from containerlib.runtime.checkpoint.kernel_facts import kept, shown
 from containerlib.runtime.checkpoint.messages import (
     ACCEPTED,
     FEATURE_CHECK,
@@ -77,6 +78,10 @@ class Criu:
         """`mem_track`, `lazy_pages` and `pidfd_store`. Raises: Unsupported where it cannot look."""
         wanted = dict.fromkeys(("mem_track", "lazy_pages", "pidfd_store"), True)
         return _ask(self.path, request(FEATURE_CHECK, features=wanted)).features
+
+    def facts(self) -> str | None:
+        """A file with what it has found out of the kernel, for where it keeps none itself."""
+        return kept(lambda: self.features)
 
     def require(self, feature: str, purpose: str) -> None:
         """Raises: Unsupported where this kernel, or CRIU itself, has not that feature."""
@@ -126,6 +131,21 @@ def _dotted(version: tuple[int, int, int]) -> str:
     return f"{major}.{minor}.{sublevel}" if sublevel else f"{major}.{minor}"
 
 
+def _start(path: str, fd: int) -> Popen[bytes]:
+    """Raises: OSError."""
+    return Popen(
+        [path, "swrk", str(fd)],
+        stdin=DEVNULL,
+        stdout=DEVNULL,
+        stderr=DEVNULL,
+        env={"PATH": os.environ.get("PATH") or _PATH},
+        cwd="/",
+        pass_fds=(fd,),
+        start_new_session=True,
+        umask=0o077,
+    )
+
+
 class Conversation:
     """One CRIU at work, in a session of its own: what is typed at this process's terminal does not reach it.
 
@@ -138,7 +158,7 @@ class Conversation:
         Raises: OSError.
         """
         self._is_vain = is_vain
-        path = criu if isinstance(criu, str) else criu.path
+        path, facts = (criu, None) if isinstance(criu, str) else (criu.path, criu.facts())
         with forks.no_fork:
             self._ours, theirs = socket.socketpair(
                 socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC
@@ -146,17 +166,7 @@ class Conversation:
             forks.close_in_child(self._ours)
             with theirs:
                 try:
-                    self._process = Popen(
-                        [path, "swrk", str(theirs.fileno())],
-                        stdin=DEVNULL,
-                        stdout=DEVNULL,
-                        stderr=DEVNULL,
-                        env={"PATH": os.environ.get("PATH") or _PATH},
-                        cwd="/",
-                        pass_fds=(theirs.fileno(),),
-                        start_new_session=True,
-                        umask=0o077,
-                    )
+                    self._process = shown(facts, functools.partial(_start, path, theirs.fileno()))
                 except BaseException:
                     self._ours.close()
                     raise

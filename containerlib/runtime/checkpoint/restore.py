@@ -9,6 +9,7 @@ from containerlib.runtime import launch
 from containerlib.runtime.checkpoint.criu import Criu
 from containerlib.runtime.checkpoint.description import read_description
 from containerlib.runtime.checkpoint.failures import explained, log_lines
+from containerlib.runtime.checkpoint.kernel_facts import PLACE
 from containerlib.runtime.checkpoint.options import Options
 from containerlib.runtime.checkpoint.outside import sources_of
 from containerlib.runtime.checkpoint.requests import PAGES_LOG, RESTORE_LOG, restore_request
@@ -79,7 +80,9 @@ def restore(
     asked = _Asked(options, spec, cgroup, streams)
     places = [at for at, _ in mounted]
     restored = _restored(criu, images, bundle, asked, directory=directory, work=work, mounted=places)
-    restored = evolve(restored, pages=pages)
+    facts = criu.facts()  # of this boot, as a plan that is kept may not be
+    shown = None if facts is None else (facts, PLACE)
+    restored = evolve(restored, pages=pages, facts=shown)
     try:
         return launch.create(
             bundle,

@@ -57,7 +57,8 @@ class Restored:
     """Where a run goes on from: CRIU's `program`, its `images`, the directory that it works in, and what it is asked.
 
     `place`: an empty directory, below which is mounted what comes from outside and has no path on the host. `env`:
-    CRIU's. `pages`: the supervisor has another CRIU bring memory when it is touched.
+    CRIU's. `pages`: the supervisor has another CRIU bring memory when it is touched. `facts`: a file of what CRIU has
+    found out of the kernel, and where it looks for that.
     """
 
     program: str
@@ -70,6 +71,7 @@ class Restored:
     first: Program | None = None
     """Run before its root is mounted."""
     pages: bool = False
+    facts: tuple[str, str] | None = None
 
 
 def image_place(place: str, index: int) -> str:
@@ -137,6 +139,8 @@ def _outside(restored: Restored, rootfs: str, manner: Manner) -> Iterator[Op]:
     place = restored.place
     yield ops.root_directory("/")  # where the paths of the mounts begin, until there is a root
     yield ops.mount("tmpfs", place, place, options=(("source", "late"), ("mode", "0700"), ("size", "1m")))
+    if restored.facts is not None:
+        yield ops.bind(*restored.facts, "CRIU's facts")
     for index, (_, image) in enumerate(manner.images):
         at = image_place(place, index)
         yield from ops.handover(ops.root_overlay(rootfs, image))

@@ -409,6 +409,12 @@ def test_plan_puts_files_back_before_its_root_is_mounted() -> None:
     assert names.index("hook") < names.index("root_overlay")
 
 
+def test_plan_shows_criu_what_it_has_found_of_the_kernel() -> None:
+    facts = ("/kept/facts", "/run/criu.kdat")
+    made = plan(spec(namespaces=("pid", "mount")), evolve(RESTORED, facts=facts))
+    assert ("bind", "CRIU's facts") in made[made.index(("mount", "/place")) :]
+
+
 def test_plan_without_a_network_of_its_own_connects_none() -> None:
     assert "loopback_up" not in [name for name, _ in plan(spec(namespaces=("pid", "mount")))]
 
