@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from attrs import evolve
 
 import containerlib as cl
@@ -23,6 +24,7 @@ from containerlib.engine.checkpoints.document import Machine as Facts
 from containerlib.engine.checkpoints.outside import Begun
 from containerlib.engine.checkpoints.restoring import Restoration, begin
 from containerlib.engine.sources import resolve_again
+from containerlib.images.archives.compression import compressed
 from containerlib.runtime.checkpoint import Options
 from rig.bundles import until
 from rig.checkpoints import COUNT
@@ -58,6 +60,10 @@ def ask(container: cl.Container, *words: str) -> str:
 
 def numbers(container: cl.Container) -> list[int]:
     return [int(record.text) for record in container.logs()]
+
+
+def blob(engine: cl.Engine, digest: str) -> bytes:
+    return Path(engine.root, "content", "blobs", *digest.split(":")).read_bytes()
 
 
 # ---- as an image ----
@@ -114,6 +120,14 @@ def test_layers_of_the_base_are_referenced_and_the_image_runs_as_its_files(
             found = engine.container(image).user("0").entrypoint().run("ls", "/", "/etc").text.split()
             assert "changed" in found
             assert "checkpoint" not in found
+
+
+def test_memory_is_compressed_soon_rather_than_small(redis: cl.Container, engine: cl.Engine) -> None:
+    checkpoint = redis.checkpoint(leave_running=True, tcp="close")
+    manifest = json.loads(blob(engine, checkpoint.digest))
+    memory = blob(engine, manifest["layers"][-1]["digest"])
+    content = zstandard.ZstdDecompressor().decompressobj().decompress(memory)
+    assert memory == b"".join(compressed([content], "zstd", fast=True))
 
 
 def test_annotations_say_what_it_is_to_other_tools(

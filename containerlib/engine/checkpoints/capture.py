@@ -130,7 +130,10 @@ def image_of(
         pieces = iter(lambda: changed.read(_PIECE), b"")
         return instance.core.images.add_layers(
             instance.record.image_id,
-            [NewLayer(pieces, done, compression), NewLayer(layer_tar(tree.walk()), done, compression)],
+            [
+                NewLayer(pieces, done, compression),
+                NewLayer(layer_tar(tree.walk()), done, compression, fast=True),
+            ],
             changes=ConfigChanges(labels=((CHECKPOINT, VERSION),)),
             annotations=_annotations(found.document),
             reference=reference,

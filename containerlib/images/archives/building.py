@@ -61,11 +61,12 @@ class Base:
 
 @frozen
 class NewLayer:
-    """A tar archive, and how it comes into the config."""
+    """A tar archive, and how it comes into the config. `fast`: it is wanted soon, rather than small."""
 
     chunks: Iterable[bytes]
     history: History
     compression: Compression = "gzip"
+    fast: bool = False
 
 
 def add_layers(
@@ -90,7 +91,7 @@ def add_layers(
         for new in layers:
             path = lease.temporary(root.content.ingest)
             undo.callback(_unlink, path)
-            layer, diff_id = _write_layer(path, new.chunks, new.compression)
+            layer, diff_id = _write_layer(path, new)
             paths[layer.digest] = path
             described.append(layer)
             diff_ids.append(diff_id)
@@ -131,18 +132,18 @@ def squash(
         )
 
 
-def _write_layer(path: str, chunks: Iterable[bytes], compression: Compression) -> tuple[Descriptor, Digest]:
+def _write_layer(path: str, new: NewLayer) -> tuple[Descriptor, Digest]:
     diff = Hasher()
     ingest = Ingest(path)
     try:
-        for piece in compressed(_hashed(chunks, diff), compression):
+        for piece in compressed(_hashed(new.chunks, diff), new.compression, fast=new.fast):
             ingest.write(piece)
         if diff.digest() == _NOTHING:
             raise InvalidArgument("it is empty, and an archive of no files is not", field="layer")
         digest = ingest.finish()
     finally:
         ingest.close()
-    return Descriptor(media_type(compression), digest, ingest.written), diff.digest()
+    return Descriptor(media_type(new.compression), digest, ingest.written), diff.digest()
 
 
 def _hashed(chunks: Iterable[bytes], hasher: Hasher) -> Iterator[bytes]:

@@ -44,6 +44,13 @@ def test_compressed_zstd_is_read_back(size: int) -> None:
     assert zstandard.ZstdDecompressor().decompressobj().decompress(written) == data
 
 
+def test_compressed_fast_is_another_way_to_the_same_content() -> None:
+    data = content(12_000_000)
+    fast, slow = (b"".join(compressed(pieces(data, 70_001), "zstd", fast=fast)) for fast in (True, False))
+    assert zstandard.ZstdDecompressor().decompressobj().decompress(fast) == data
+    assert fast != slow
+
+
 @pytest.mark.parametrize("kind", ["gzip", "zstd"])
 def test_compressed_does_not_depend_on_pieces_or_processors(
     kind: Compression, monkeypatch: pytest.MonkeyPatch
