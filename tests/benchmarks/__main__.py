@@ -28,6 +28,7 @@ NAMES = (
     "layers",
     "oci",
     "checkpoint",
+    "checkpoint_redis",
     "network_start",
     "network_connect",
     "network_speed",

@@ -143,7 +143,7 @@ class Held:
 
         def sample() -> float:
             archive = self._bench.directory / f"archive-{next(_numbers)}"
-            taken = podman.checkpoint(name, archive)
+            taken = podman.checkpoint(name, "--compress", "zstd", "--export", str(archive))
             if self._archive is not None:
                 self._archive.unlink()
             self._archive = archive
@@ -159,7 +159,7 @@ class Held:
 
         def sample() -> float:
             name = f"{prefix()}-podman-{next(_numbers)}"
-            taken = podman.restore(archive, name)
+            taken = podman.restore(name, "--import", str(archive))
             podman.remove(name)
             return taken
 

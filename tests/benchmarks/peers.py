@@ -78,15 +78,17 @@ class LowLevel:
         while self._runner.run(*self._command, "exec", name, "test", "-e", path, check=False).code:
             time.sleep(0.05)
 
-    def checkpoint(self, name: str, images: Path) -> float:
+    def checkpoint(self, name: str, images: Path, *words: str) -> float:
         """CRIU's images; the container runs on."""
-        return self._call(
-            "checkpoint", "--leave-running", "--image-path", str(images), "--work-path", str(images), name
-        )
+        places = ("--image-path", str(images), "--work-path", str(images))
+        return self._call("checkpoint", "--leave-running", *places, *words, name)
 
-    def restore(self, bundle: Path, name: str, images: Path) -> float:
-        words = ("--detach", "--image-path", str(images), "--work-path", str(images), "--bundle", str(bundle))
-        return self._quietly("restore", *words, name)
+    def restore(self, bundle: Path, name: str, images: Path, *words: str) -> float:
+        places = ("--image-path", str(images), "--work-path", str(images), "--bundle", str(bundle))
+        return self._quietly("restore", "--detach", *places, *words, name)
+
+    def pid(self, name: str) -> int:
+        return int(json.loads(self._runner.run(*self._command, "state", name).output)["pid"])
 
     def remove(self, name: str) -> float:
         return self._call("delete", "--force", name)
@@ -184,15 +186,21 @@ class Podman:
     def log(self, name: str) -> str:
         return self._runner.run(*self._command, "logs", name).output
 
-    def checkpoint(self, name: str, archive: Path) -> float:
-        """An archive of the container, compressed with zstd; it runs on."""
-        words = ("--leave-running", "--compress", "zstd", "--export", str(archive))
-        return self._call("--runtime", "runc", "container", "checkpoint", *words, name)
+    def checkpoint(self, name: str, *words: str) -> float:
+        """The container runs on. `words` say what is made of it."""
+        return self._call("--runtime", "runc", "container", "checkpoint", "--leave-running", *words, name)
 
-    def restore(self, archive: Path, name: str) -> float:
-        return self._call(
-            "--runtime", "runc", "container", "restore", "--import", str(archive), "--name", name
-        )
+    def restore(self, name: str, *words: str) -> float:
+        """`words` say from what."""
+        return self._call("--runtime", "runc", "container", "restore", "--name", name, *words)
+
+    def pid(self, name: str) -> int:
+        output = self._runner.run(*self._command, "inspect", "--format", "{{.State.Pid}}", name).output
+        return int(output.split()[-1])
+
+    def push(self, image: str, reference: str) -> float:
+        words = ("--quiet", "--tls-verify=false", "--compression-format", "zstd")
+        return self._call("push", *words, image, f"docker://{reference}")
 
     def wait(self, name: str) -> float:
         return self._call("wait", "--interval", "1ms", name)

@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 from urllib.error import HTTPError
 
 from rig.certificates import Certificate
@@ -107,6 +108,13 @@ class Registry:
             if error.code == 404:
                 return []
             raise
+
+    def manifest(self, repository: str, tag: str = "latest") -> dict[str, Any]:
+        """An image's."""
+        opener = self._opener()
+        opener.addheaders = [("Accept", "application/vnd.oci.image.manifest.v1+json")]
+        with opener.open(f"{self.url}/v2/{repository}/manifests/{tag}", timeout=10) as answer:
+            return dict(json.load(answer))
 
     def repositories(self) -> list[str]:
         with self._opener().open(f"{self.url}/v2/_catalog?n=1000", timeout=10) as answer:
