@@ -10,7 +10,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from functools import partial
 
+from containerlib._sys.forks import descriptor
+from containerlib._sys.opening import open_layer
 from containerlib.errors import StageError, Unsupported
 from containerlib.runtime import OverlayRoot, Root
 from containerlib.runtime.kernel import shares_layers
@@ -50,6 +53,19 @@ class LayerMounts:
             yield root
             return
         yield evolve(root, mounts=tuple(mount.descriptor for mount in mounts))
+
+    @contextlib.contextmanager
+    def opened(self, layer: Layer) -> Iterator[int]:
+        """A descriptor of the layer's root, for the time of the `with`. Raises: OSError."""
+        try:
+            mount = self._mount(layer.path) if layer.fstype and shares_layers() else None
+        except (StageError, Unsupported):
+            mount = None
+        if mount is not None:
+            yield mount.descriptor
+            return
+        with descriptor(partial(open_layer, layer)) as opened:
+            yield opened
 
     def close(self) -> None:
         """Containers keep theirs."""

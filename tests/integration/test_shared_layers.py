@@ -104,6 +104,20 @@ def open_files(container: cl.Container) -> set[str]:
     return {str(link.readlink()) for link in Path(directory).iterdir()}
 
 
+def test_layer_that_is_opened_again_has_what_was_read(engine: cl.Engine) -> None:
+    layer, *_ = layers_of(engine)
+    assert isinstance(layer, StoredLayer)
+    mounts = LayerMounts()
+    with mounts.opened(layer) as one:
+        device = os.fstat(one).st_dev
+        assert Path(f"/proc/self/fd/{one}/large").stat().st_size == PAGES * mmap.PAGESIZE
+    with mounts.opened(layer) as again, mounts.of(OverlayRoot((layer,), None, None)) as root:
+        assert os.fstat(again).st_dev == device
+        assert isinstance(root, OverlayRoot)
+        assert os.fstat(root.mounts[0]).st_dev == device
+    mounts.close()
+
+
 def test_layer_that_was_repaired_is_mounted_anew(engine: cl.Engine) -> None:
     mounts = LayerMounts()
     root = OverlayRoot(layers_of(engine), None, None)
