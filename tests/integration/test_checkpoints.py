@@ -19,6 +19,7 @@ import zstandard
 from attrs import evolve
 
 import containerlib as cl
+from containerlib._sys.filesystem import type_of
 from containerlib.engine.checkpoints import capture
 from containerlib.engine.checkpoints.document import Machine as Facts
 from containerlib.engine.checkpoints.outside import Begun
@@ -499,6 +500,23 @@ def test_restore_of_a_killed_process_leaves_nothing(engine: cl.Engine, box: cl.C
     until(lambda: list(Path(engine.root, "containers").iterdir()) == [])
     report = engine.prune()
     assert (report.directories, report.cgroups, report.failures) == ((), (), ())
+
+
+@pytest.mark.parametrize("key", [None, bytes(32)], ids=["open", "encrypted"])
+def test_memory_is_written_to_a_disk_only_where_it_stays_there_as_it_is(
+    box: cl.ContainerRecipe, key: bytes | None
+) -> None:
+    with box.start("sleep", "600") as container, ThreadPoolExecutor(1) as pool:
+        directory = Path(container.inspect().directory)
+        if type_of(str(directory)) not in ("ext4", "xfs"):
+            pytest.skip("the page cache of this file system may be slower than memory: choose another TMPDIR")
+        made = pool.submit(container.checkpoint, leave_running=True, key=key)
+        seen = set[str]()
+        while not made.done():
+            seen.update(path.name for path in directory.glob("checkpoint-*"))
+        made.result()
+        assert bool(seen) is (key is None)
+        assert list(directory.glob("checkpoint-*")) == []
 
 
 # ---- two machines ----

@@ -1,20 +1,15 @@
 """A running container to the files of a checkpoint, and from these to an image.
 
-    layer/checkpoint/                   CRIU's images
-    layer/checkpoint-N/                 of the Nth pass that copied memory before, which those build on
-    layer/spec.dump, container.json
-    changed.tar                         written while the processes stand still, as are CRIU's images
-
-They are on a tmpfs that is attached nowhere, and goes with this process; where memory is short in
-<container>/checkpoint-RANDOM/, held by flock(2): what a killed process left there is cleared away by the next.
+layer/checkpoint/                   CRIU's images
+layer/checkpoint-N/                 of the Nth pass that copied memory before, which those build on
+layer/spec.dump, container.json
+changed.tar                         written while the processes stand still, as are CRIU's images
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -22,21 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from containerlib._sys.balloons import takes_back
-from containerlib._sys.forks import descriptor, opened
-from containerlib._sys.native import mount_memory
-from containerlib._sys.sizes import size_on_disk
+from containerlib._sys.forks import opened
 from containerlib._sys.trees import remove_tree
 from containerlib._sys.writing import write_whole
 from containerlib.bundles.write import encode
 from containerlib.engine.archive import history, upper_layer
 from containerlib.engine.checkpoints.checking import unfit
 from containerlib.engine.checkpoints.document import VERSION, Document, Machine
+from containerlib.engine.checkpoints.room import clear, room
 from containerlib.engine.checkpoints.sealing import write_sealed
 from containerlib.engine.history import catch_up, note
 from containerlib.engine.lock import locked
-from containerlib.engine.usage import pids_of, usage_of
-from containerlib.errors import NotFound, StageError, Unsupported
+from containerlib.errors import StageError, Unsupported
 from containerlib.images.archives.building import NewLayer
 from containerlib.images.archives.configs import ConfigChanges
 from containerlib.images.archives.layer import layer_tar
@@ -62,13 +54,11 @@ __all__ = [
     "captured",
     "checkpoint",
     "image_of",
-    "memory",
     "read_captured",
     "require",
 ]
 
 IMAGES, DOCUMENT, SPEC, SEALED = "checkpoint", "container.json", "spec.dump", "checkpoint.sealed"
-_PREFIX = "checkpoint-"
 _PIECE = 1 << 20
 
 
@@ -107,11 +97,12 @@ def checkpoint(
         made.append(image_of(instance, found, reference, compression, key))
 
     tags_of(reference)
+    words: dict[str, Any] = {"pre_dumps": pre_dumps, "lasting": key is None}
     if options.leave_running:
-        with captured(instance, options, pre_dumps=pre_dumps) as found:
+        with captured(instance, options, **words) as found:
             make(found)
     else:
-        with captured(instance, options, pre_dumps=pre_dumps, before_the_end=make):
+        with captured(instance, options, before_the_end=make, **words):
             pass
     note(instance, "checkpoint", image_id=made[0].id)
     return made[0]
@@ -163,9 +154,10 @@ def captured(
     *,
     pre_dumps: int = 0,
     before_the_end: Callable[[Captured], object] = lambda _: None,
+    lasting: bool = False,
     at: str | None = None,
 ) -> Iterator[Captured]:
-    """The files, for the time of the `with`; in memory, where they fit there, or for longer in the directory `at`.
+    """The files, for the time of the `with`: as `room` says where, or for longer in the directory `at`.
 
     `before_the_end` is called when they are whole, and the processes stand still: what it raises lets them go on.
     Nobody starts it anew meanwhile, to be frozen as it was; and of two CRIUs one would find the processes traced.
@@ -178,8 +170,8 @@ def captured(
             criu = find_criu()
             if pre_dumps:
                 criu.require("mem_track", "a copy of memory before the container stands still")
-            _clear(instance)
-            directory = at or held.enter_context(memory() if _fits(instance) else _scratch(instance))
+            clear(instance)
+            directory = at or held.enter_context(room(instance, lasting=lasting))
             found = _at(directory, _document(instance, criu, options))
             _dump(criu, instance, found, options, before_the_end, pre_dumps=pre_dumps)
         if not options.leave_running:
@@ -307,60 +299,6 @@ def _made(path: str) -> Iterator[int]:
         raise
     except OSError as error:
         raise StageError("checkpoint", error.errno or 0, path) from error
-
-
-def _fits(instance: Instance) -> bool:
-    """Whether memory has room for what its processes have in theirs, and for what it has written."""
-    used = usage_of(pids_of(instance)).memory_bytes + size_on_disk(f"{instance.directory}/upper")
-    with open("/proc/meminfo", encoding="ascii") as file:
-        found = dict(line.split(":") for line in file)
-    return used < int(found["MemAvailable"].split()[0]) * 1024 // 4
-
-
-@contextlib.contextmanager
-def memory() -> Iterator[str]:
-    """A directory that is gone with this process, which a path of its descriptor leads to."""
-    try:
-        with descriptor(partial(mount_memory, large=not takes_back())) as made:
-            yield f"/proc/{os.getpid()}/fd/{made}"
-    except StageError:
-        raise
-    except OSError as error:
-        raise StageError("checkpoint", error.errno or 0, "memory") from error
-
-
-@contextlib.contextmanager
-def _scratch(instance: Instance) -> Iterator[str]:
-    path = f"{instance.directory}/{_PREFIX}{secrets.token_hex(8)}"
-    try:
-        os.mkdir(path, 0o700)  # noqa: PTH102 - a str
-    except FileNotFoundError as error:
-        raise instance.gone() from error
-    except OSError as error:
-        raise StageError("checkpoint", error.errno or 0, path) from error
-    try:
-        with opened(path, os.O_RDONLY | os.O_DIRECTORY) as directory:
-            fcntl.flock(directory, fcntl.LOCK_EX)
-            yield path
-    finally:
-        with (
-            contextlib.suppress(FileNotFoundError),  # somebody has removed the container
-            opened(instance.directory, os.O_RDONLY | os.O_DIRECTORY) as whole,
-        ):
-            fcntl.flock(whole, fcntl.LOCK_EX)  # its shim, which may be removing all of it, would meet this
-            remove_tree(path)
-
-
-def _clear(instance: Instance) -> None:
-    """What killed processes left."""
-    with contextlib.suppress(FileNotFoundError, NotFound):
-        for name in os.listdir(instance.directory):  # noqa: PTH208
-            if not name.startswith(_PREFIX):
-                continue
-            path = f"{instance.directory}/{name}"
-            with contextlib.suppress(OSError), opened(path, os.O_RDONLY | os.O_DIRECTORY) as directory:
-                fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                remove_tree(path)
 
 
 def _annotations(document: Document) -> tuple[tuple[str, str], ...]:

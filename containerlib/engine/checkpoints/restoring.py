@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from attrs import evolve, field, frozen
 
 from containerlib._sys.layers import LayerWriter
-from containerlib._sys.opening import open_layer
 from containerlib._sys.privilege import Capability, require_capability
 from containerlib.bundles.write import write
-from containerlib.engine.checkpoints.capture import IMAGES, SEALED, memory
+from containerlib.engine.checkpoints.capture import IMAGES, SEALED
 from containerlib.engine.checkpoints.document import Machine, difference
 from containerlib.engine.checkpoints.outside import Begun, networks_of, sources_of, spec_of
+from containerlib.engine.checkpoints.room import memory
 from containerlib.engine.checkpoints.sealing import read_sealed
 from containerlib.engine.history import catch_up, note
 from containerlib.engine.instance import Instance, Shared
@@ -92,7 +92,7 @@ def restore(core: Core, wanted: Restoration) -> Instance:
             field="trusted",
         )
     image = Resolved(record.id, wanted.image, record.config, record.layers)
-    with _opened(record.processes) as layer, _readable(layer, wanted.key) as directory:
+    with _opened(core, record.processes) as layer, _readable(layer, wanted.key) as directory:
         return begin(core, Begun.of(directory, image, is_own=origin == "made"), wanted)
 
 
@@ -156,16 +156,17 @@ def create(
 
 
 @contextlib.contextmanager
-def _opened(layer: Layer) -> Iterator[str]:
-    """A path of the layer's root, for the container's supervisor too, while the block runs."""
-    try:
-        descriptor = open_layer(layer)
-    except OSError as error:
-        raise StageError("image", error.errno or 0, layer.path, advice="pull the image again") from error
-    try:
+def _opened(core: Core, layer: Layer) -> Iterator[str]:
+    """A path of the layer's root, for the container's supervisor too, while the block runs.
+
+    What several containers go on from is read from the disk once.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            descriptor = stack.enter_context(core.layer_mounts.opened(layer))
+        except OSError as error:
+            raise StageError("image", error.errno or 0, layer.path, advice="pull the image again") from error
         yield f"/proc/{os.getpid()}/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager
