@@ -44,9 +44,15 @@ def measure(bench: Bench) -> list[Row]:
         rows += compare("the same as an image", lambda: held.checkpoint, peers, rounds)
         peers = {"runc restore": (held.runc_restore, 1.0), "podman restore": (held.podman_restore, 1.0)}
         rows += compare("restore of that", lambda: held.restore, peers, rounds)
-        medians = in_turns({"one": lambda: held.fork(1), "five": lambda: held.fork(5)}, rounds)
+        samples = {
+            "one": lambda: held.fork(1),
+            "five": lambda: held.fork(5),
+            "lazy": lambda: held.fork(1, lazy=True),
+        }
+        medians = in_turns(samples, rounds)
     further = (medians["five"] - medians["one"]) / 4
     rows.append(Row("fork, the first copy", "150 ms", medians["one"], 0.150, limit=1.0))
+    rows.append(Row("fork, lazy, the first copy", "150 ms", medians["lazy"], 0.150, limit=1.0))
     rows.append(Row("fork, each further copy", "60 ms", further, 0.060, limit=1.0))
     return rows
 
@@ -73,7 +79,7 @@ class Held:
 
     def dump(self) -> float:
         started = time.perf_counter()
-        with capture.captured(self._container._instance, Options(leave_running=True)):
+        with capture.captured(self._container._instance, Options(leave_running=True), lasting=True):
             return time.perf_counter() - started
 
     def checkpoint(self) -> float:
@@ -93,9 +99,9 @@ class Held:
         again.remove(force=True)
         return taken
 
-    def fork(self, count: int) -> float:
+    def fork(self, count: int, *, lazy: bool = False) -> float:
         started = time.perf_counter()
-        copies = self._container.fork(count)
+        copies = self._container.fork(count, lazy=lazy)
         taken = time.perf_counter() - started
         for copy in copies:
             copy.remove(force=True)
