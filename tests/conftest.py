@@ -92,6 +92,16 @@ def engine(tmp_path: Path, snapshotter: SnapshotterName) -> Iterator[Engine]:
 
 
 @pytest.fixture
+def criu_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CRIU of the tests is the one that an engine finds."""
+    from rig.checkpoints import on_path
+
+    changed = dict(os.environ)
+    on_path(changed, tmp_path)
+    monkeypatch.setenv("PATH", changed["PATH"])
+
+
+@pytest.fixture
 def registry(tmp_path: Path) -> Iterator[Registry]:
     """A real, empty registry on loopback."""
     skip_without("docker-registry", "skopeo")

@@ -14,7 +14,14 @@
 #include <linux/time.h>
 #include <linux/time_types.h>
 
-enum { NOT_FOUND = 127, NOT_EXECUTABLE = 126, NOT_STARTED = 128, LOCK_EX_NB = 6, LOCK_ROUNDS = 100 };
+enum {
+    RENAME_EXCHANGE_ = 2,
+    NOT_FOUND = 127,
+    NOT_EXECUTABLE = 126,
+    NOT_STARTED = 128,
+    LOCK_EX_NB = 6,
+    LOCK_ROUNDS = 100
+};
 
 int64_t clock_ns(int clock) {
     struct __kernel_timespec now = {0};
@@ -174,6 +181,8 @@ static void rest(struct shim *shim, const struct clib_policy *policy) {
 /* The next run goes on from the last checkpoint, unless the one that has just ended was to, and could not. */
 static void choose_plan(struct shim *shim, const struct clib_policy *policy) {
     int failed = shim->life.resumed && !shim->life.began;
+    if (failed) /* and its files have been put back for nothing */
+        sys(renameat2, shim->directory, "upper.before", shim->directory, "upper", RENAME_EXCHANGE_);
     if (shim->later.header) {
         plan_unmap(&shim->plan);
         shim->plan = shim->later;
@@ -213,13 +222,13 @@ static void run_again(struct shim *shim, const struct clib_policy *policy) {
 int life_goes_on(struct shim *shim) {
     struct clib_policy policy;
     health_end(shim);
-    keeper_end(shim);
     int first_failed = shim->end.kind == CLIB_MESSAGE_FAILED && !shim->life.restarts;
     if (shim->released || !(shim->flags & CLIB_LAUNCH_LOG) || first_failed)
         return 0;
     count_as_exit(shim);
     if (policy_read(shim, &policy) < 0 || !is_wanted(shim, &policy))
         return 0;
+    keeper_end(shim);
     settle(shim);
     rest(shim, &policy);
     if (shim->life.final)

@@ -128,7 +128,7 @@ class ContainerInfo:
     read_only_paths: tuple[str, ...]
     restart: RestartOption
     restart_count: int
-    checkpoints: CheckpointOption | None
+    checkpointing: CheckpointOption | None
     health_check: HealthOption | None
     health: Health | None
     log: LogOptions
@@ -164,7 +164,7 @@ def inspect(instance: Instance) -> ContainerInfo:
         secrets=memo.secrets,
         restart=memo.restart,
         restart_count=restart_count(instance.directory),
-        checkpoints=memo.checkpoints,
+        checkpointing=memo.checkpoints,
         health_check=memo.health,
         health=read_health(instance.directory),
         log=memo.log,

@@ -16,9 +16,10 @@ from containerlib.engine.start import restart
 from containerlib.engine.stop import discard, forget_removed
 from containerlib.engine.undo import clean_up
 from containerlib.engine.volume_use import release
-from containerlib.errors import Error, NotFound, StageError
+from containerlib.errors import Error, NotFound
 from containerlib.runtime import NATIVE
 from containerlib.runtime.supervisor import has_shim
+from containerlib.spec.lifecycle import State
 
 if TYPE_CHECKING:
     from containerlib.spec.options import SnapshotterName
@@ -155,8 +156,8 @@ def _go_on(instance: Instance) -> None:
     """From its last checkpoint, where its policy says so and it can; else anew, as by its supervisor."""
     try:
         restart(instance, resume=True)
-    except StageError as error:
-        if error.stage not in ("restore", "checkpoint"):
+    except (Error, OSError):
+        if not instance.memo.restart.from_checkpoint or instance.state is not State.STOPPED:
             raise
         restart(instance)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import subprocess
 import textwrap
 from collections.abc import Callable, Iterator
@@ -151,16 +150,6 @@ def needs_criu() -> None:
     from rig.checkpoints import criu
 
     criu()
-
-
-@pytest.fixture
-def criu_on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The CRIU of the tests is the one that an engine finds."""
-    from rig.checkpoints import on_path
-
-    changed = dict(os.environ)
-    on_path(changed, tmp_path)
-    monkeypatch.setenv("PATH", changed["PATH"])
 
 
 @pytest.fixture

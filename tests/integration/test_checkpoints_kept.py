@@ -20,7 +20,7 @@ import pytest
 import containerlib as cl
 from containerlib.engine.lock import locked
 from containerlib.runtime.checkpoint import find_criu
-from rig.bundles import until
+from rig.bundles import parent_of, until
 from rig.checkpoints import COUNT
 
 pytestmark = [
@@ -193,11 +193,18 @@ def test_restart_begins_anew_where_there_is_no_checkpoint_or_it_is_damaged(box: 
     with recipe.checkpoint_every(EVERY).start(*PROGRAM) as container:
         until(lambda: has_kept(container))
         no_more(container)
-        last = Path(container.inspect().directory, "checkpoints", "last")
-        next((last / "layer/checkpoint").glob("pages-*.img")).unlink()
+        container.exec("touch", "/late")
+        damage(container)
         end_program(container)
         until(lambda: numbers(container).count(1) == 2, seconds=20.0)
         assert container.restart_count == 2
+        container.exec("ls", "/late")  # what it has to begin with is what it had
+
+
+def damage(container: cl.Container) -> None:
+    """Its last checkpoint."""
+    last = Path(container.inspect().directory, "checkpoints", "last")
+    next((last / "layer/checkpoint").glob("pages-*.img")).unlink()
 
 
 def test_container_whose_supervisor_was_killed_goes_on_from_its_last_checkpoint(
@@ -218,23 +225,38 @@ def test_container_whose_supervisor_was_killed_goes_on_from_its_last_checkpoint(
         assert numbers(again).count(1) == 1
 
 
-def parent_of(pid: int) -> int:
-    text = Path(f"/proc/{pid}/status").read_text()
-    return int(next(line.split()[1] for line in text.splitlines() if line.startswith("PPid:")))
+def test_container_whose_supervisor_was_killed_begins_anew_where_its_checkpoint_is_damaged(
+    engine: cl.Engine, box: cl.ContainerRecipe
+) -> None:
+    recipe = box.checkpoint_every(EVERY).restart("always", from_checkpoint=True).name("lost")
+    container = recipe.start(*PROGRAM, detach=True)
+    until(lambda: has_kept(container))
+    no_more(container)
+    container.exec("touch", "/late")
+    damage(container)
+    pid = container.inspect().pid
+    assert pid is not None
+    os.kill(parent_of(pid), signal.SIGKILL)
+    until(lambda: container.state is cl.State.STOPPED)
+    with cl.Engine(engine.root) as other:
+        again = other.containers.get("lost")
+        until(lambda: numbers(again).count(1) == 2)
+        again.exec("ls", "/late")
 
 
 def test_container_that_somebody_starts_begins_anew_and_does_not_fall_back(box: cl.ContainerRecipe) -> None:
-    recipe = box.checkpoint_every(EVERY).restart("on-failure", from_checkpoint=True)
+    recipe = box.checkpoint_every(1.0).restart("on-failure", from_checkpoint=True)
     with recipe.start(*PROGRAM) as container:
         until(lambda: has_kept(container))
         no_more(container)
         container.stop(timeout=0.0)
         container.start()
-        Path(container.inspect().directory, "keeper").unlink(missing_ok=True)
+        place = Path(container.inspect().directory)
+        (place / "keeper").unlink()  # before it is due
         until(lambda: numbers(container).count(1) == 2)
-        if not keepers(container):
-            end_program(container)
-            until(lambda: numbers(container).count(1) == 3)
+        assert not (place / "checkpoints" / "last").exists()
+        end_program(container)
+        until(lambda: numbers(container).count(1) == 3)
 
 
 def test_dump_in_progress_does_not_outlive_the_end_of_the_container(box: cl.ContainerRecipe) -> None:
@@ -291,7 +313,8 @@ def test_full_disk_fails_the_checkpoint_with_an_event_and_nothing_else(
             assert "No space left on device" in failed.attributes["reason"]
             until(lambda: not keepers(container))
             place = Path(container.inspect().directory, "checkpoints")
-            assert {each.name for each in place.iterdir()} <= {"last", "1"}
+            assert {each.name for each in place.iterdir()} <= {"last", "1", "failed.log"}
+            assert "Error" in (place / "failed.log").read_text()
             seen = len(numbers(container))
             until(lambda: len(numbers(container)) > seen)
 

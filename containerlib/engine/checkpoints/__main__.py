@@ -26,7 +26,12 @@ def _rewind(directory: str, checkpoint: str) -> None:
     rewind(directory, f"{checkpoint}/changed.tar")
 
 
-if __name__ == "__main__":
+def main(what: str, *words: str) -> None:
+    """`keep` or `rewind`."""
     # its supervisor asks it to end: whatever it is at is taken back
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    {"keep": _keep, "rewind": _rewind}[sys.argv[1]](*sys.argv[2:])
+    {"keep": _keep, "rewind": _rewind}[what](*words)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

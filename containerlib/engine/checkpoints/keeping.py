@@ -1,6 +1,6 @@
 """Checkpoints that a container's supervisor has taken while it runs, and what is started again goes on from.
 
-    supervisor                          python -m containerlib.engine.checkpoints
+    supervisor                            a Python of its own: __main__.py
       | every so many seconds ------------>| keep ROOT ID: checkpoints/13 is made, `last` leads there, 10 is removed
       | the program has ended, `last/run` ->| rewind DIRECTORY 13: its files are as they were then
       |    then CRIU: the processes too     |
@@ -8,6 +8,8 @@
     <container>/checkpoints/13/     layer/, changed.tar as of any checkpoint (capture.py), and when these are whole
                        13/run       the plan of a run that goes on from it
                        last         a link to the newest
+                       failed.log   CRIU's, of the last that failed
+    <container>/upper.before        what the files were before they were put back, until the next is taken
 
 None of ours needs to be alive, and each step may be its last: a checkpoint without `run` is none, and is cleared away
 by the next. Who reads one holds it by flock(2), and it is not removed meanwhile.
@@ -26,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+import containerlib
 from containerlib._sys.forks import opened
 from containerlib._sys.trees import remove_tree, tree_size
 from containerlib._sys.writing import replace_file
@@ -36,9 +39,10 @@ from containerlib.engine.late import late_of
 from containerlib.engine.mounting import image_roots
 from containerlib.engine.sources import resolve_again
 from containerlib.engine.undo import Undo
-from containerlib.errors import Error, NotFound, Unsupported
-from containerlib.runtime.checkpoint import Options, find_criu, packed_restore
+from containerlib.errors import Conflict, Error, NotFound, Unsupported
+from containerlib.runtime.checkpoint import DUMP_LOG, Options, find_criu, packed_restore
 from containerlib.runtime.plan.hooks import Program
+from containerlib.runtime.records import read_record
 from containerlib.spec.lifecycle import State
 from containerlib.spec.values import cast
 
@@ -51,8 +55,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Kept", "forget_last", "keep", "keeper", "kept", "resuming", "save"]
 
-_PLACE, _RUN, _LAST = "checkpoints", "run", "last"
+_PLACE, _RUN, _LAST, _FAILED_LOG = "checkpoints", "run", "last", "failed.log"
 _PASSED_ON = ("PATH", "TMPDIR", "LANG")
+_START = (
+    "import sys; sys.path.append(sys.argv.pop(1)); "
+    "from containerlib.engine.checkpoints.__main__ import main; main(*sys.argv[1:])"
+)
+"""Nothing is loaded from where this process was started, or its script is: a container may write there. Where this
+package is comes last, and only there for an interpreter that does not know it."""
 
 
 @frozen
@@ -82,10 +92,9 @@ def _program(*words: str) -> Program:
     """This module's, in an interpreter of its own. Raises: Unsupported where this process has none to run."""
     if not sys.executable:
         raise Unsupported("checkpoints are kept by a Python of their own, and sys.executable names none")
-    path = os.pathsep.join(map(os.path.abspath, sys.path))  # an empty one is this process's directory
-    passed = (f"{name}={os.environ[name]}" for name in _PASSED_ON if name in os.environ)
-    env = (*passed, f"PYTHONPATH={path}", "PYTHONSAFEPATH=1", "PYTHONDONTWRITEBYTECODE=1")
-    return Program((sys.executable, "-m", "containerlib.engine.checkpoints", *words), env)
+    home = os.path.abspath(f"{os.path.dirname(containerlib.__file__)}/..")  # noqa: PTH100, PTH120 - a str
+    env = tuple(f"{name}={os.environ[name]}" for name in _PASSED_ON if name in os.environ)
+    return Program((sys.executable, "-I", "-B", "-c", _START, home, *words), env)
 
 
 def forget_last(instance: Instance) -> None:
@@ -115,21 +124,34 @@ def keep(instance: Instance) -> None:
 def _keep(instance: Instance, option: CheckpointOption) -> int:
     place = f"{instance.directory}/{_PLACE}"
     os.makedirs(place, 0o700, exist_ok=True)  # noqa: PTH103 - a str
-    _clear(place)
-    number = max(_numbers(place), default=0) + 1
-    directory = f"{place}/{number}"
-    with Undo() as undo:
-        undo.add(partial(remove_tree, directory))
-        os.mkdir(directory, 0o700)  # noqa: PTH102 - a str
-        with captured(instance, _options(option, leave_running=True), at=directory):
-            pass
-        run = _run(instance, directory, option)
-        _sync(directory)
-        replace_file(directory, _RUN, run)
-    _lead_to(place, number)
-    for old in _numbers(place)[: -option.keep]:
-        _remove(f"{place}/{old}")
+    with opened(place, os.O_RDONLY | os.O_DIRECTORY) as one_at_a_time:
+        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)  # one whose supervisor was killed may be at work still
+        run = read_record(instance.directory, "started")
+        _clear(place)
+        changed.forget_before(instance.directory)
+        number = max(_numbers(place), default=0) + 1
+        directory = f"{place}/{number}"
+        with Undo() as undo:
+            undo.add(partial(remove_tree, directory))
+            undo.add(partial(_keep_log, place, directory))
+            os.mkdir(directory, 0o700)  # noqa: PTH102 - a str
+            with captured(instance, _options(option, leave_running=True), at=directory):
+                pass
+            plan = _run(instance, directory, option)
+            _sync(directory)
+            if read_record(instance.directory, "started") != run:
+                raise Conflict(f"{instance.subject} was started anew meanwhile", state=instance.state.value)
+            replace_file(directory, _RUN, plan)
+        _lead_to(place, number)
+        for old in _numbers(place)[: -option.keep]:
+            _remove(f"{place}/{old}")
     return number
+
+
+def _keep_log(place: str, directory: str) -> None:
+    """Why it failed, as CRIU says it."""
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(f"{directory}/{DUMP_LOG}", f"{place}/{_FAILED_LOG}")  # noqa: PTH104 - a str
 
 
 def _options(option: CheckpointOption, *, leave_running: bool = False) -> Options:
@@ -268,8 +290,7 @@ def resuming(instance: Instance) -> Callable[..., Supervisor] | None:
     criu, directory, options = find_criu(), os.path.realpath(last), _options(option)
 
     def create(*given: Any, **words: Any) -> Supervisor:
-        with _held(directory):
-            changed.rewind(instance.directory, f"{directory}/changed.tar")
+        with _held(directory), changed.rewound(instance.directory, f"{directory}/changed.tar"):
             return restoring.create(criu, f"{directory}/layer/checkpoint", options, *given, **words)
 
     return create

@@ -15,14 +15,17 @@ from __future__ import annotations
 
 from containerlib.runtime.checkpoint.criu import Criu, find_criu
 from containerlib.runtime.checkpoint.description import Description, read_description
-from containerlib.runtime.checkpoint.dump import dump
+from containerlib.runtime.checkpoint.dump import await_memory, dump
 from containerlib.runtime.checkpoint.options import Options
+from containerlib.runtime.checkpoint.requests import DUMP_LOG
 from containerlib.runtime.checkpoint.restore import packed_restore, restore
 
 __all__ = [
+    "DUMP_LOG",
     "Criu",
     "Description",
     "Options",
+    "await_memory",
     "dump",
     "find_criu",
     "packed_restore",

@@ -35,7 +35,7 @@ from containerlib.spec.lifecycle import State
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Self
 
     from containerlib.errors import Error
@@ -44,11 +44,12 @@ if TYPE_CHECKING:
     from containerlib.runtime.supervisor import Supervisor
     from containerlib.spec.runtime import Spec
 
-__all__ = ["dump"]
+__all__ = ["await_memory", "dump"]
 
 _LEAST_ROOM = 1 << 16
 _DYING = 0.1
 _COMING, _PAUSE = "lazy-pages.socket", 0.01
+"""What CRIU's reader listens at, which is there until all has come: see _native/shim/pages.c."""
 
 
 def dump(
@@ -80,7 +81,7 @@ def dump(
     options.check()
     _require(criu, options, pre)
     pid, start_time = target or _recorded(directory)
-    _await_memory(directory, pid, start_time)
+    await_memory(directory, (pid, start_time))
     with contextlib.ExitStack() as stack:
         root = _open_root(stack, pid, start_time)
         made = stack.enter_context(_Images(images))
@@ -107,19 +108,32 @@ def dump(
                 _announce(directory, lambda supervisor: supervisor.signal(0, final=True))
 
         points = {"status-ready": ready, "post-dump": None if pre else stands_still}
-        try:
-            with Conversation(criu, is_vain=lambda: is_ending(pid, start_time)) as conversation:
-                _announce(directory, lambda supervisor: supervisor.traced_by(conversation.pid))
-                conversation.ask(asked)
-                answer = conversation.finish(points)
-        except Unavailable:
-            _check_going_on(pid, start_time)
-            raise
+        answer = _answer(criu, directory, (pid, start_time), asked, points)
         if not answer.success:
-            _check_going_on(pid, start_time)
             raise _failure(directory, answer, images, work or images)
         made.keep()
     return description
+
+
+def _answer(
+    criu: Criu,
+    directory: str,
+    target: tuple[int, int],
+    asked: bytes,
+    points: Mapping[str, Callable[[], object] | None],
+) -> Answer:
+    """Raises: Conflict where the container has ended; Unavailable; what a part of `points` raises."""
+    try:
+        with Conversation(criu, is_vain=lambda: is_ending(*target)) as conversation:
+            _announce(directory, lambda supervisor: supervisor.traced_by(conversation.pid))
+            conversation.ask(asked)
+            answer = conversation.finish(points)
+    except Unavailable:
+        _check_going_on(*target)
+        raise
+    if not answer.success:
+        _check_going_on(*target)
+    return answer
 
 
 def _failure(directory: str, answer: Answer, images: str, work: str) -> Error:
@@ -192,10 +206,13 @@ def _check_going_on(pid: int, start_time: int) -> None:
     _check_alive(pid, start_time)
 
 
-def _await_memory(directory: str, pid: int, start_time: int) -> None:
-    """What has not come yet after a restore would not be in the images: CRIU's reader is at it without a pause."""
+def await_memory(directory: str, target: tuple[int, int] | None = None) -> None:
+    """What has not come yet after a restore would not be in the images: CRIU's reader is at it without a pause.
+
+    `target`: as of `dump`. Raises: Conflict where the container does not run.
+    """
     while os.path.exists(f"{directory}/{_COMING}"):  # noqa: PTH110 - a str
-        _check_alive(pid, start_time)
+        _check_alive(*(target or _recorded(directory)))
         time.sleep(_PAUSE)
 
 
