@@ -55,15 +55,14 @@ void keeper_run(struct shim *shim, int64_t now) {
         plan_next(shim, now);
 }
 
-/* it has ended, and is reaped by whoever asks */
-static int has_ended(int pidfd, int seconds) {
+int ends_within(int pidfd, int seconds) {
     struct pollfd slot = {pidfd, POLLIN, 0};
     struct __kernel_timespec limit = {.tv_sec = seconds};
     return sys(ppoll, &slot, 1, &limit, 0, 0) > 0;
 }
 
 void keeper_look(struct shim *shim) {
-    if (shim->keeper.pidfd < 0 || !has_ended(shim->keeper.pidfd, 0))
+    if (shim->keeper.pidfd < 0 || !ends_within(shim->keeper.pidfd, 0))
         return;
     close_fd(&shim->keeper.pidfd);
     shim->keeper.pidfd = -1;
@@ -76,9 +75,10 @@ void keeper_end(struct shim *shim) {
     if (keeper->pidfd < 0)
         return;
     sys(pidfd_send_signal, keeper->pidfd, SIGTERM, 0, 0);
-    if (!has_ended(keeper->pidfd, PATIENCE_S))
+    if (!ends_within(keeper->pidfd,
+                     PATIENCE_S)) /* a disk may keep it from that too, which is not waited for */
         sys(pidfd_send_signal, keeper->pidfd, SIGKILL, 0, 0);
-    sys(waitid, P_PIDFD, keeper->pidfd, 0, WEXITED, 0);
+    sys(waitid, P_PIDFD, keeper->pidfd, 0, WEXITED | WNOHANG, 0);
     close_fd(&keeper->pidfd);
     keeper->pidfd = -1;
 }

@@ -62,6 +62,7 @@ static void finish(struct shim *shim) {
     if (shim->end.kind == CLIB_MESSAGE_FAILED) /* it must not be heard of before it is gone */
         after_remove(shim);
     control_end(shim);
+    keeper_end(shim); /* which nobody who waits for the end has to wait for */
     after_remove(shim);
     if (!(shim->flags & CLIB_LAUNCH_FOREIGN))
         life_poststop(shim);

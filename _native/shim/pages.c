@@ -62,9 +62,12 @@ int pages_start(struct shim *shim) {
     sys(close, ready[1]);
     shim->reader_up = ready[0];
     shim->reader_pid = pid < 0 ? 0 : pid;
-    if (pid < 0)
-        fail(shim, -pid);
-    return pid < 0 ? pid : 0;
+    if (pid >= 0)
+        return 0;
+    close_fd(&shim->reader_up);
+    shim->reader_up = -1;
+    fail(shim, -pid);
+    return pid;
 }
 
 int pages_await(struct shim *shim) {

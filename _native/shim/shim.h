@@ -419,6 +419,8 @@ void keeper_run(struct shim *shim, int64_t now);
 void keeper_look(struct shim *shim);
 /* the plan of a run that goes on from the last: 0 or -errno */
 int keeper_last(const struct shim *shim, struct plan *plan);
+/* whether the process behind the pidfd has ended by then; it is not reaped */
+int ends_within(int pidfd, int seconds);
 
 /* check.c: the process that makes a check; its pid, with shim->health's descriptors, or -errno */
 int check_start(struct shim *shim, const struct clib_policy *policy);

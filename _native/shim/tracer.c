@@ -7,10 +7,8 @@
  * more. */
 #include "shim.h"
 
-#include <linux/poll.h>
 #include <linux/signal.h>
 #include <linux/time.h>
-#include <linux/time_types.h>
 
 enum { BETWEEN_LOOKS_NS = 250000000, LOOKS = 2 };
 
@@ -30,17 +28,11 @@ int64_t tracer_due(const struct shim *shim) {
     return shim->watch.next;
 }
 
-static int has_ended(int pidfd) {
-    struct pollfd slot = {pidfd, POLLIN, 0};
-    struct __kernel_timespec at_once = {0};
-    return sys(ppoll, &slot, 1, &at_once, 0, 0) != 0;
-}
-
 void tracer_run(struct shim *shim, int64_t now) {
     struct process_facts facts;
     if (!shim->watch.next || shim->watch.next > now)
         return;
-    if (shim->phase != PHASE_RUNNING || has_ended(shim->tracer)) {
+    if (shim->phase != PHASE_RUNNING || ends_within(shim->tracer, 0)) {
         forget(shim);
         return;
     }
