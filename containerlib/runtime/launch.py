@@ -75,7 +75,7 @@ __all__ = [
 ]
 
 
-_LATER_RECORDS = ("restarts", "failed", "ends", "health", "stopped")
+_LATER_RECORDS = ("restarts", "failed", "ends", "health", "stopped", "lazy-pages.socket")
 
 
 def create(

@@ -225,3 +225,5 @@ def test_reader_of_a_killed_supervisor_ends_after_the_container(
         os.kill(guard, signal.SIGCONT)
         until(lambda: not readers(engine))
         until(lambda: again.state is cl.State.STOPPED)
+        again.start()
+        again.checkpoint(leave_running=True)  # which waits for no reader of before

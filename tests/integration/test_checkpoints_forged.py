@@ -218,7 +218,9 @@ def test_what_is_no_word_of_a_container_is_damage(
 
 
 @pytest.mark.parametrize(
-    "words", [{"every": -1.0}, {"every": 60.0, "keep": 0}, {"every": 1.0, "other": 1}], ids=str
+    "words",
+    [{"every": None}, {"every": -1.0}, {"every": 60.0, "keep": 0}, {"every": 1.0, "other": 1}],
+    ids=str,
 )
 def test_checkpoints_that_no_recipe_asks_for_are_damage(
     restored: Callable[[Forge], cl.Container], words: dict[str, Any]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -34,7 +35,7 @@ from containerlib.images.archives.configs import ConfigChanges
 from containerlib.images.archives.layer import layer_tar
 from containerlib.images.naming import tags_of
 from containerlib.images.snapshots.merged import MergedTree
-from containerlib.runtime.checkpoint import Criu, Options, dump, find_criu
+from containerlib.runtime.checkpoint import Criu, Options, await_memory, dump, find_criu
 from containerlib.spec.image_config import CHECKPOINT
 from containerlib.spec.lifecycle import check
 from containerlib.spec.options import NetworkOption, PortOption
@@ -137,7 +138,7 @@ def _top(found: Captured, key: bytes | None) -> Iterator[str]:
     if key is None:
         yield found.layer
         return
-    directory = f"{found.layer}-sealed"
+    directory = f"{found.layer}-sealed-{secrets.token_hex(8)}"
     os.mkdir(directory, 0o700)  # noqa: PTH102 - a str
     try:
         with _made(f"{directory}/{SEALED}") as file, MergedTree([found.layer]) as tree:
@@ -163,6 +164,7 @@ def captured(
     Nobody starts it anew meanwhile, to be frozen as it was; and of two CRIUs one would find the processes traced.
     Raises: as `checkpoint`.
     """
+    await_memory(instance.directory)  # whoever wants the container meanwhile does not wait for that
     with contextlib.ExitStack() as held:
         with locked(instance):
             check("checkpoint", instance.state, instance.subject)

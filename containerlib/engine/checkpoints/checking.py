@@ -109,8 +109,8 @@ def checked_memo(text: str) -> Memo:
     """Raises: InvalidArgument where it is damaged; Unsupported for what `unfit` says."""
     try:
         memo = Memo.from_json(text)
-        if memo.checkpoints is not None:
-            checkpoints(**asdict(memo.checkpoints))
+        if memo.checkpoints is not None and checkpoints(**asdict(memo.checkpoints)) is None:
+            raise ValueError("checkpoints without an interval")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidArgument(f"container.json is damaged: {error!r}", field="checkpoint") from error
     if (reason := unfit(memo)) is not None:

@@ -76,12 +76,15 @@ class Criu:
     @functools.cached_property
     def features(self) -> Mapping[str, bool]:
         """`mem_track`, `lazy_pages` and `pidfd_store`. Raises: Unsupported where it cannot look."""
-        wanted = dict.fromkeys(("mem_track", "lazy_pages", "pidfd_store"), True)
-        return _ask(self.path, request(FEATURE_CHECK, features=wanted)).features
+        return self._look().features
 
     def facts(self) -> str | None:
         """A file with what it has found out of the kernel, for where it keeps none itself."""
-        return kept(lambda: self.features)
+        return kept(self._look)
+
+    def _look(self) -> Answer:
+        wanted = dict.fromkeys(("mem_track", "lazy_pages", "pidfd_store"), True)
+        return _ask(self.path, request(FEATURE_CHECK, features=wanted))
 
     def require(self, feature: str, purpose: str) -> None:
         """Raises: Unsupported where this kernel, or CRIU itself, has not that feature."""
