@@ -153,6 +153,21 @@ def needs_criu() -> None:
 
 
 @pytest.fixture
+def redis(engine: cl.Engine, redis_image: Path) -> Iterator[cl.Container]:
+    """redis-server on a network of the test's own, with a key and a file that its image has not."""
+    from rig.networks import own_network
+
+    (image,) = engine.images.load(redis_image)
+    with own_network():
+        recipe = engine.container(image).user("0").name("redis").publish(6379)
+        with recipe.start("--save", "", "--bind", "0.0.0.0", "--protected-mode", "no") as container:  # noqa: S104
+            container.wait_for(log="Ready to accept", timeout=30.0)
+            container.exec("redis-cli", "set", "key", "value")
+            container.exec("sh", "-c", "echo changed >/etc/changed; rm /etc/group")
+            yield container
+
+
+@pytest.fixture
 def counter(rack: Rack) -> Bundled:
     """A container whose program counts on its standard output."""
     from rig.bundles import until

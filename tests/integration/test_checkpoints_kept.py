@@ -20,8 +20,9 @@ import pytest
 import containerlib as cl
 from containerlib.engine.lock import locked
 from containerlib.runtime.checkpoint import find_criu
+from containerlib.spec.lifetime import CheckpointOption
 from rig.bundles import parent_of, until
-from rig.checkpoints import COUNT
+from rig.checkpoints import COUNT, counted
 
 pytestmark = [
     pytest.mark.privileged("CAP_SYS_ADMIN: makes containers, and CRIU dumps them"),
@@ -41,10 +42,6 @@ def removed(engine: cl.Engine) -> Iterator[None]:
     yield
     for container in engine.containers.list():
         container.remove(force=True)
-
-
-def numbers(container: cl.Container) -> list[int]:
-    return [int(record.text) for record in container.logs()]
 
 
 def has_kept(container: cl.Container, least: int = 1) -> bool:
@@ -87,13 +84,14 @@ def test_checkpoints_are_taken_and_the_last_kept_with_no_process_of_ours(
 def test_restart_goes_on_from_the_last_checkpoint(box: cl.ContainerRecipe) -> None:
     recipe = box.checkpoint_every(EVERY).restart("always", from_checkpoint=True)
     with recipe.start(*PROGRAM) as container:
+        assert container.inspect().checkpointing == CheckpointOption(EVERY)
         until(lambda: has_kept(container, 2))
         no_more(container)
-        before = numbers(container)[-1]
-        until(lambda: numbers(container)[-1] > before + 3)
+        before = counted(container)[-1]
+        until(lambda: counted(container)[-1] > before + 3)
         end_program(container)
-        until(lambda: container.restart_count == 1 and numbers(container)[-1] > before + 9)
-        seen = numbers(container)
+        until(lambda: container.restart_count == 1 and counted(container)[-1] > before + 9)
+        seen = counted(container)
         (again,) = (at for at in range(1, len(seen)) if seen[at] <= seen[at - 1])
         assert 1 < seen[again] <= before + 1
 
@@ -135,7 +133,7 @@ def test_restart_puts_files_back_and_goes_on_as_often_as_it_must(box: cl.Contain
             names = container.exec("ls", "/").text.split()
             assert "kept" in names
             assert "late" not in names
-            assert numbers(container).count(1) == 1
+            assert counted(container).count(1) == 1
         assert container.checkpoints()[-1] == last
 
 
@@ -176,27 +174,27 @@ def test_kept_checkpoint_becomes_an_image_that_outlives_its_container(box: cl.Co
     with pytest.raises(cl.NotFound, match="no longer there"):
         kept.save()
     with checkpoint.restore() as again:
-        until(lambda: bool(numbers(again)))
-        assert numbers(again)[0] > 1
+        until(lambda: bool(counted(again)))
+        assert counted(again)[0] > 1
     with pytest.raises(cl.InvalidArgument, match="encrypted"):
         sealed.restore()
     with sealed.restore(key=bytes(32)) as again:
-        until(lambda: bool(numbers(again)))
+        until(lambda: bool(counted(again)))
 
 
 def test_restart_begins_anew_where_there_is_no_checkpoint_or_it_is_damaged(box: cl.ContainerRecipe) -> None:
     recipe = box.restart("always", from_checkpoint=True).checkpoint_every(60.0)
     with recipe.start(*PROGRAM) as container:
-        until(lambda: len(numbers(container)) > 3)
+        until(lambda: len(counted(container)) > 3)
         end_program(container)
-        until(lambda: numbers(container).count(1) == 2)
+        until(lambda: counted(container).count(1) == 2)
     with recipe.checkpoint_every(EVERY).start(*PROGRAM) as container:
         until(lambda: has_kept(container))
         no_more(container)
         container.exec("touch", "/late")
         damage(container)
         end_program(container)
-        until(lambda: numbers(container).count(1) == 2, seconds=20.0)
+        until(lambda: counted(container).count(1) == 2, seconds=20.0)
         assert container.restart_count == 2
         container.exec("ls", "/late")  # what it has to begin with is what it had
 
@@ -218,11 +216,11 @@ def test_container_whose_supervisor_was_killed_goes_on_from_its_last_checkpoint(
     assert pid is not None
     os.kill(parent_of(pid), signal.SIGKILL)
     until(lambda: container.state is cl.State.STOPPED)
-    before = numbers(container)[-1]
+    before = counted(container)[-1]
     with cl.Engine(engine.root) as other:
         again = other.containers.get("lost")
-        until(lambda: numbers(again)[-1] > before + 3)
-        assert numbers(again).count(1) == 1
+        until(lambda: counted(again)[-1] > before + 3)
+        assert counted(again).count(1) == 1
 
 
 def test_container_whose_supervisor_was_killed_begins_anew_where_its_checkpoint_is_damaged(
@@ -240,7 +238,7 @@ def test_container_whose_supervisor_was_killed_begins_anew_where_its_checkpoint_
     until(lambda: container.state is cl.State.STOPPED)
     with cl.Engine(engine.root) as other:
         again = other.containers.get("lost")
-        until(lambda: numbers(again).count(1) == 2)
+        until(lambda: counted(again).count(1) == 2)
         again.exec("ls", "/late")
 
 
@@ -253,10 +251,10 @@ def test_container_that_somebody_starts_begins_anew_and_does_not_fall_back(box: 
         container.start()
         place = Path(container.inspect().directory)
         (place / "keeper").unlink()  # before it is due
-        until(lambda: numbers(container).count(1) == 2)
+        until(lambda: counted(container).count(1) == 2)
         assert not (place / "checkpoints" / "last").exists()
         end_program(container)
-        until(lambda: numbers(container).count(1) == 3)
+        until(lambda: counted(container).count(1) == 3)
 
 
 def test_dump_in_progress_does_not_outlive_the_end_of_the_container(box: cl.ContainerRecipe) -> None:
@@ -291,8 +289,8 @@ def test_killed_keeper_leaves_the_container_running_and_the_next_clears_up(box: 
             for pid in keepers(container):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-        seen = len(numbers(container))
-        until(lambda: len(numbers(container)) > seen + 3)
+        seen = len(counted(container))
+        until(lambda: len(counted(container)) > seen + 3)
         newest = max((each.number for each in container.checkpoints()), default=0)
         until(lambda: has_kept(container, newest + 1))
         no_more(container)
@@ -315,8 +313,8 @@ def test_full_disk_fails_the_checkpoint_with_an_event_and_nothing_else(
             place = Path(container.inspect().directory, "checkpoints")
             assert {each.name for each in place.iterdir()} <= {"last", "1", "failed.log"}
             assert "Error" in (place / "failed.log").read_text()
-            seen = len(numbers(container))
-            until(lambda: len(numbers(container)) > seen)
+            seen = len(counted(container))
+            until(lambda: len(counted(container)) > seen)
 
 
 def test_paused_container_is_not_checkpointed(box: cl.ContainerRecipe) -> None:

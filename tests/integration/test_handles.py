@@ -199,6 +199,7 @@ IN_INSPECT = {
     "cgroupns": "namespaces",
     "userns": "uids",
     "volumes_from": "mounts",
+    "checkpoints": "checkpointing",
 }
 """Words of a recipe that have another name where a container tells what came of them."""
 NOT_IN_INSPECT = {"cdi_directories": "where specifications were looked for says nothing of the container"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, MutableMapping, Sequence
 from copy import deepcopy
@@ -16,6 +17,7 @@ from typing import Any, cast
 
 import pytest
 
+from containerlib import Container
 from containerlib.errors import Unsupported
 from containerlib.runtime import ContainerCgroup, OverlayRoot
 from containerlib.runtime.checkpoint import Criu, Options, dump, find_criu
@@ -51,6 +53,19 @@ def await_moment(log: Path, words: str) -> None:
 def numbers(container: Bundled) -> list[int]:
     """How far the container's program, COUNT, has counted by now."""
     return [int(line) for line in log_of(container).splitlines()]
+
+
+def counted(container: Container) -> list[int]:
+    """How far the program of an engine's container, COUNT, has counted by now."""
+    return [int(record.text) for record in container.logs()]
+
+
+def ask(container: Container, *words: str) -> str:
+    """By the port that it has published."""
+    (port,) = container.ports
+    with socket.create_connection(("127.0.0.1", port.host), timeout=10.0) as connection:
+        connection.sendall(" ".join(words).encode() + b"\r\n")
+        return connection.recv(1000).decode()
 
 
 def on_path(environment: MutableMapping[str, str], directory: Path) -> None:
