@@ -263,3 +263,10 @@ void plan_unmap(struct plan *plan) {
     sys(munmap, plan->header, plan->size);
     plan->header = NULL;
 }
+
+int plan_index(const struct plan *plan, enum clib_op_kind kind) {
+    for (uint32_t i = 0; i < plan->header->before_count; i++)
+        if (plan->ops[i].kind == kind)
+            return (int)i;
+    return -1;
+}

@@ -16,6 +16,8 @@ int plan_map(int fd, struct plan *plan);
 /* checks a plan of `size` bytes at `memory` */
 int plan_check(const void *memory, size_t size, struct plan *plan);
 void plan_unmap(struct plan *plan);
+/* the first op of that kind among those before the program, or -1 */
+int plan_index(const struct plan *plan, enum clib_op_kind kind);
 
 /* string n of an op, or NULL */
 static inline const char *op_text(const struct plan *plan, const struct clib_op *op, int n) {

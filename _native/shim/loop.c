@@ -146,17 +146,10 @@ void loop_attach(struct shim *shim, int master) {
     }
 }
 
-static int plan_has(const struct shim *shim, enum clib_op_kind kind) {
-    for (uint32_t i = 0; i < shim->plan.header->before_count; i++)
-        if (shim->plan.ops[i].kind == kind)
-            return 1;
-    return 0;
-}
-
 /* Whether the plan has such an op, and the first process may still ask for what goes with it: whoever has got
  * hold of it later must not be able to. */
 static int expects(const struct shim *shim, enum clib_op_kind kind) {
-    return !shim->recorded && plan_has(shim, kind);
+    return !shim->recorded && plan_index(&shim->plan, kind) >= 0;
 }
 
 /* The child that takes the first process's place: ours too, so that its number stays its own until it is
@@ -185,7 +178,7 @@ static void part_from_init(struct shim *shim) {
         restore_begin(shim);
         return;
     }
-    if (facts.has_execed || (facts.is_init && plan_has(shim, CLIB_OP_INIT))) {
+    if (facts.has_execed || (facts.is_init && plan_index(&shim->plan, CLIB_OP_INIT) >= 0)) {
         loop_started(shim, facts.start_time);
         return;
     }

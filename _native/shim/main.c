@@ -33,7 +33,7 @@ void shim_clear(struct shim *shim) {
         &shim->guard,          &shim->host_mounts,   &shim->life.stdin,     &shim->health.pidfd,
         &shim->health.channel, &shim->health.output, &shim->lent,           &shim->failed_op,
         &shim->resolver,       &shim->filter,        &shim->criu,           &shim->keeper.pidfd,
-        &shim->tracer,         &shim->reader,        &shim->reader_up,
+        &shim->tracer.pidfd,   &shim->reader,        &shim->reader_up,
     };
     memset(shim, 0, __builtin_offsetof(struct shim, clients));
     for (unsigned i = 0; i < sizeof none / sizeof *none; i++)

@@ -26,18 +26,11 @@
 enum { PATIENCE_SECONDS = 10, TRIES = 10000 /* milliseconds */, STOPPED = 0x7f };
 static const char SOCKET[] = "lazy-pages.socket";
 
-static int index_of(const struct shim *shim) {
-    for (uint32_t i = 0; i < shim->plan.header->before_count; i++)
-        if (shim->plan.ops[i].kind == CLIB_OP_PAGES)
-            return (int)i;
-    return -1;
-}
-
 static void fail(struct shim *shim, int error) {
     struct clib_message failed = {
         .kind = CLIB_MESSAGE_FAILED,
         .version = CLIB_PROTOCOL_VERSION,
-        .value = {CLIB_STAGE_OP, error, index_of(shim)},
+        .value = {CLIB_STAGE_OP, error, plan_index(&shim->plan, CLIB_OP_PAGES)},
         .number = {0, CLIB_OP_PAGES},
     };
     if (shim->phase == PHASE_ENDING)
@@ -51,7 +44,7 @@ static void fail(struct shim *shim, int error) {
 }
 
 int pages_start(struct shim *shim) {
-    int ready[2], at = index_of(shim);
+    int ready[2], at = plan_index(&shim->plan, CLIB_OP_PAGES);
     if (at < 0)
         return 0;
     int result = (int)sys(pipe2, ready, O_CLOEXEC);

@@ -27,14 +27,6 @@ enum { ANSWER_SIZE = 8192, TYPE_RESTORE = 2, TYPE_NOTIFY = 6 };
 static const char ACCEPTED[] = {1 << 3, TYPE_NOTIFY, 3 << 3, 1};
 static const char REFUSED[] = {1 << 3, TYPE_NOTIFY, 3 << 3, 0};
 
-static int index_of(const struct shim *shim, enum clib_op_kind kind) {
-    const struct clib_plan *header = shim->plan.header;
-    for (uint32_t i = 0; i < header->before_count; i++)
-        if (shim->plan.ops[i].kind == kind)
-            return (int)i;
-    return -1;
-}
-
 static void end_conversation(struct shim *shim) {
     close_fd(&shim->sync);
     shim->sync = -1;
@@ -47,13 +39,13 @@ static void fail(struct shim *shim, int error) {
         shim->end = (struct clib_message){
             .kind = CLIB_MESSAGE_FAILED,
             .version = CLIB_PROTOCOL_VERSION,
-            .value = {CLIB_STAGE_OP, error, index_of(shim, CLIB_OP_RESTORE)},
+            .value = {CLIB_STAGE_OP, error, plan_index(&shim->plan, CLIB_OP_RESTORE)},
         };
     sys(pidfd_send_signal, shim->pidfd, SIGKILL, 0, 0);
 }
 
 void restore_begin(struct shim *shim) {
-    int at = index_of(shim, CLIB_OP_REQUEST);
+    int at = plan_index(&shim->plan, CLIB_OP_REQUEST);
     const struct clib_op *request = &shim->plan.ops[at < 0 ? 0 : at];
     shim->sync = take_fd(&shim->criu);
     shim->restoring = 1;

@@ -111,10 +111,10 @@ struct health {
     struct clib_health_result *result; /* mapped while it is made */
 };
 
-/* of `tracer` */
-struct watch {
-    int64_t next;
-    int seen; /* how often in a row the first process was found to be waiting for others */
+struct tracer {
+    int pidfd;    /* of who traces the container's processes, or -1 */
+    int64_t next; /* when it is looked at again */
+    int seen;     /* how often in a row the first process was found to be waiting for others */
 };
 
 struct keeper {
@@ -144,7 +144,6 @@ struct shim {
     int pid, pidfd;
     int root_daemon; /* pidfd of who serves the container's root, or -1 */
     int guard;       /* ends a container that this process has not started itself, where this one is killed */
-    int tracer;      /* pidfd of who traces the container's processes, or -1 */
     int criu;        /* the socket to what the first process is about to become, or -1 */
     int restoring;   /* `sync` is that, and CRIU is at work */
     int lent;        /* a mount in the container's mount namespace, or -1 */
@@ -162,7 +161,7 @@ struct shim {
     struct life life;
     struct health health;
     struct keeper keeper;
-    struct watch watch;
+    struct tracer tracer;
     struct pump pumps[SHIM_PUMPS];
     int64_t deaf_until; /* it has no descriptor for another client; on the monotonic clock, 0: it has */
     int client_count;   /* places in use, and free ones between them */

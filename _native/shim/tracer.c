@@ -13,32 +13,31 @@
 enum { BETWEEN_LOOKS_NS = 250000000, LOOKS = 2 };
 
 static void forget(struct shim *shim) {
-    close_fd(&shim->tracer);
-    shim->tracer = -1;
-    shim->watch = (struct watch){0};
+    close_fd(&shim->tracer.pidfd);
+    shim->tracer = (struct tracer){.pidfd = -1};
 }
 
 void tracer_watch(struct shim *shim, int pidfd) {
     forget(shim);
-    shim->tracer = pidfd;
-    shim->watch.next = clock_ns(CLOCK_MONOTONIC) + BETWEEN_LOOKS_NS;
+    shim->tracer.pidfd = pidfd;
+    shim->tracer.next = clock_ns(CLOCK_MONOTONIC) + BETWEEN_LOOKS_NS;
 }
 
 int64_t tracer_due(const struct shim *shim) {
-    return shim->watch.next;
+    return shim->tracer.next;
 }
 
 void tracer_run(struct shim *shim, int64_t now) {
     struct process_facts facts;
-    if (!shim->watch.next || shim->watch.next > now)
+    if (!shim->tracer.next || shim->tracer.next > now)
         return;
-    if (shim->phase != PHASE_RUNNING || ends_within(shim->tracer, 0)) {
+    if (shim->phase != PHASE_RUNNING || ends_within(shim->tracer.pidfd, 0)) {
         forget(shim);
         return;
     }
     process_facts(shim->pid, &facts);
-    shim->watch.next = now + BETWEEN_LOOKS_NS;
-    shim->watch.seen = facts.is_ending ? shim->watch.seen + 1 : 0;
-    if (shim->watch.seen == LOOKS)
-        sys(pidfd_send_signal, shim->tracer, SIGKILL, 0, 0);
+    shim->tracer.next = now + BETWEEN_LOOKS_NS;
+    shim->tracer.seen = facts.is_ending ? shim->tracer.seen + 1 : 0;
+    if (shim->tracer.seen == LOOKS)
+        sys(pidfd_send_signal, shim->tracer.pidfd, SIGKILL, 0, 0);
 }
