@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     _R = TypeVar("_R", bound=Root)
 
 __all__ = [
+    "COMING",
     "create",
     "execute",
     "forget",
@@ -75,7 +76,9 @@ __all__ = [
 ]
 
 
-_LATER_RECORDS = ("restarts", "failed", "ends", "health", "stopped", "lazy-pages.socket")
+COMING = "lazy-pages.socket"
+"""What CRIU's reader listens at, which is there until all memory has come: see _native/shim/pages.c."""
+_LATER_RECORDS = ("restarts", "failed", "ends", "health", "stopped", COMING)
 
 
 def create(

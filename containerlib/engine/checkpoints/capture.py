@@ -1,9 +1,11 @@
 """A running container to the files of a checkpoint, and from these to an image.
 
-layer/checkpoint/                   CRIU's images
-layer/checkpoint-N/                 of the Nth pass that copied memory before, which those build on
-layer/spec.dump, container.json
-changed.tar                         written while the processes stand still, as are CRIU's images
+    layer/checkpoint/                   CRIU's images
+    layer/checkpoint-N/                 of the Nth pass that copied memory before, which those build on
+    layer/spec.dump, container.json
+    changed.tar                         written while the processes stand still, as are CRIU's images
+
+Where that is: room.py.
 """
 
 from __future__ import annotations

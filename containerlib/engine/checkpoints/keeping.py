@@ -34,22 +34,24 @@ from containerlib._sys.trees import remove_tree, tree_size
 from containerlib._sys.writing import replace_file
 from containerlib.engine.checkpoints import changed, restoring
 from containerlib.engine.checkpoints.capture import captured, image_of, read_captured, require
+from containerlib.engine.checkpoints.document import agreed
 from containerlib.engine.history import note
 from containerlib.engine.late import late_of
 from containerlib.engine.mounting import image_roots
 from containerlib.engine.sources import resolve_again
 from containerlib.engine.undo import Undo
 from containerlib.errors import Conflict, Error, NotFound, Unsupported
-from containerlib.runtime.checkpoint import DUMP_LOG, Options, find_criu, packed_restore
+from containerlib.runtime.checkpoint import DUMP_LOG, find_criu, packed_restore
 from containerlib.runtime.plan.hooks import Program
 from containerlib.runtime.records import read_record
 from containerlib.spec.lifecycle import State
-from containerlib.spec.values import cast
+from containerlib.spec.values import cast, evolve
 
 if TYPE_CHECKING:
     from containerlib.engine.instance import Instance
     from containerlib.images import ImageRecord
     from containerlib.runtime import Supervisor
+    from containerlib.runtime.checkpoint import Options
     from containerlib.spec.lifetime import CheckpointOption
     from containerlib.spec.options import Compression
 
@@ -135,7 +137,7 @@ def _keep(instance: Instance, option: CheckpointOption) -> int:
             undo.add(partial(remove_tree, directory))
             undo.add(partial(_keep_log, place, directory))
             os.mkdir(directory, 0o700)  # noqa: PTH102 - a str
-            with captured(instance, _options(option, leave_running=True), at=directory):
+            with captured(instance, evolve(_options(option), leave_running=True), at=directory):
                 pass
             plan = _run(instance, directory, option)
             _sync(directory)
@@ -154,13 +156,8 @@ def _keep_log(place: str, directory: str) -> None:
         os.rename(f"{directory}/{DUMP_LOG}", f"{place}/{_FAILED_LOG}")  # noqa: PTH104 - a str
 
 
-def _options(option: CheckpointOption, *, leave_running: bool = False) -> Options:
-    return Options(
-        tcp=option.tcp,
-        external_unix_sockets=option.external_unix_sockets,
-        file_locks=option.file_locks,
-        leave_running=leave_running,
-    )
+def _options(option: CheckpointOption) -> Options:
+    return agreed(option.tcp, option.external_unix_sockets, option.file_locks)
 
 
 def _run(instance: Instance, directory: str, option: CheckpointOption) -> bytes:

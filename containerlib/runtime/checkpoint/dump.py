@@ -29,7 +29,7 @@ from containerlib.runtime.checkpoint.options import Options
 from containerlib.runtime.checkpoint.outside import names_of
 from containerlib.runtime.checkpoint.requests import DUMP_LOG, dump_request
 from containerlib.runtime.connections import connect
-from containerlib.runtime.launch import groups_of
+from containerlib.runtime.launch import COMING, groups_of
 from containerlib.runtime.records import read_record
 from containerlib.spec.lifecycle import State
 
@@ -48,8 +48,7 @@ __all__ = ["await_memory", "dump"]
 
 _LEAST_ROOM = 1 << 16
 _DYING = 0.1
-_COMING, _PAUSE = "lazy-pages.socket", 0.01
-"""What CRIU's reader listens at, which is there until all has come: see _native/shim/pages.c."""
+_PAUSE = 0.01
 
 
 def dump(
@@ -211,7 +210,7 @@ def await_memory(directory: str, target: tuple[int, int] | None = None) -> None:
 
     `target`: as of `dump`. Raises: Conflict where the container does not run.
     """
-    while os.path.exists(f"{directory}/{_COMING}"):  # noqa: PTH110 - a str
+    while os.path.exists(f"{directory}/{COMING}"):  # noqa: PTH110 - a str
         _check_alive(*(target or _recorded(directory)))
         time.sleep(_PAUSE)
 
