@@ -6,14 +6,18 @@
 #include <fcntl.h>
 #include <linux/keyctl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -186,6 +190,47 @@ static int ask_for_parent(uint64_t argument) {
     return 0;
 }
 
+#ifdef __x86_64__
+/* socketcall(SYS_SOCKET, {family, SOCK_STREAM, 0}) as an i386 program makes it */
+static int opened_by_socketcall(unsigned family) {
+    unsigned *arguments =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+    if (arguments == MAP_FAILED)
+        return 0;
+    arguments[0] = family, arguments[1] = SOCK_STREAM;
+    int answer;
+    __asm__ volatile("int $0x80"
+                     : "=a"(answer)
+                     : "a"(102), "b"(1), "c"(arguments)
+                     : "memory", "r8", "r9", "r10", "r11");
+    return answer >= 0;
+}
+#else
+static int opened_by_socketcall(unsigned family) {
+    (void)family;
+    return 0;
+}
+#endif
+
+/* what the default profile compares an argument for, with bits in its upper half, which the kernel does not
+ * read */
+static int upper_bits(void) {
+    int escaped = 0;
+    for (int bit = 31; bit < 64; bit++) {
+        uint64_t upper = bit < 32 ? 0 : (uint64_t)1 << bit;
+        escaped |= syscall(SYS_socket, AF_ALG | upper, SOCK_SEQPACKET, 0) >= 0 && verdict(1, "AF_ALG");
+        escaped |= syscall(SYS_socket, AF_VSOCK | upper, SOCK_STREAM, 0) >= 0 && verdict(1, "AF_VSOCK");
+        escaped |= syscall(SYS_personality, ADDR_NO_RANDOMIZE | upper) >= 0 && verdict(1, "personality");
+        pid_t child = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD | upper, 0, 0, 0, 0);
+        if (!child)
+            _exit(0);
+        escaped |= child > 0 && verdict(1, "a user namespace");
+    }
+    escaped |= opened_by_socketcall(AF_VSOCK) && verdict(1, "AF_VSOCK by socketcall");
+    escaped |= opened_by_socketcall(AF_ALG) && verdict(1, "AF_ALG by socketcall");
+    return escaped ? 1 : verdict(0, "every call");
+}
+
 static int tiocsti(void) {
     ioctl(0, TIOCSCTTY, 1);
     int pushed = ioctl(0, TIOCSTI, "x");
@@ -274,6 +319,8 @@ int main(int argc, char **argv) {
         return read_key(atol(argv[2]));
     if (!strcmp(word, "getppid"))
         return ask_for_parent(strtoull(argv[2], NULL, 10));
+    if (!strcmp(word, "upper-bits"))
+        return upper_bits();
     if (!strcmp(word, "tiocsti"))
         return tiocsti();
     if (!strcmp(word, "tty"))

@@ -416,6 +416,13 @@ def test_comparison_of_an_argument_of_64_bits_is_the_kernels(rack: Rack) -> None
     assert wrong == []
 
 
+def test_argument_with_bits_that_the_kernel_does_not_read_is_judged_by_the_others(rack: Rack) -> None:
+    """CVE-2026-123876, CVE-2026-112917: the filter took AF_VSOCK | 1 << 32 for another family, and the kernel did not;
+    socketcall(2) of i386 has the family behind a pointer."""
+    done = rack.run("attack", "upper-bits")
+    assert done.text.startswith("blocked: every call")
+
+
 @pytest.mark.parametrize(("argument", "said"), [(1, "refused"), (2, "refused"), (3, "allowed")])
 def test_call_is_allowed_where_all_comparisons_of_a_rule_hold_and_not_one(
     rack: Rack, argument: int, said: str

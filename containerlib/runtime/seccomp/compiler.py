@@ -21,6 +21,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from containerlib.errors import InvalidArgument
+from containerlib.runtime.seccomp.arguments import argument_masks
 from containerlib.runtime.seccomp.bpf import (
     ARCHITECTURE,
     FULL,
@@ -30,7 +31,7 @@ from containerlib.runtime.seccomp.bpf import (
     Node,
     assemble,
 )
-from containerlib.runtime.seccomp.rules import Comparison, Rule, action_word, alternatives, decide
+from containerlib.runtime.seccomp.rules import Comparison, Rule, action_word, alternatives, as_read, decide
 from containerlib.runtime.seccomp.search import Ranges, Search
 from containerlib.runtime.seccomp.syscalls import ARCHITECTURES, MULTIPLEXED, NATIVE, Architecture
 
@@ -42,6 +43,7 @@ __all__ = ["compile_section"]
 
 _LONGEST = 4096  # BPF_MAXINSNS
 _KILL = action_word("SCMP_ACT_KILL", None)
+_ALLOWING = frozenset({action_word("SCMP_ACT_ALLOW", None), action_word("SCMP_ACT_LOG", None)})
 _ENOSYS = action_word("SCMP_ACT_ERRNO", 38)
 _REFUSING = frozenset(f"SCMP_ACT_{n}" for n in ("ERRNO", "KILL", "KILL_THREAD", "KILL_PROCESS", "TRAP"))
 _PRIVATE = 0x10000
@@ -122,14 +124,20 @@ class _Section:
                 number = numbers.get(name)
                 if number is not None:
                     newest = max(newest, number if number - architecture.first < _PRIVATE else 0)
-                    found.setdefault(number, []).extend(rules)
+                    found.setdefault(number, []).extend(as_read(rule, argument_masks(name)) for rule in rules)
                 call, which = MULTIPLEXED.get(name, ("", 0))
                 if call in numbers:
-                    found.setdefault(numbers[call], []).extend(_multiplexed(rule, which) for rule in rules)
+                    shared = (_multiplexed(rule, which) for rule in rules)
+                    found.setdefault(numbers[call], []).extend(filter(None, shared))
         return found, newest
 
 
-def _multiplexed(rule: Rule, which: int) -> Rule:
-    """The rule for the call that many share: it says in its first argument which it is, and has others behind it."""
-    others = (comparison for comparison in rule.comparisons if comparison.argument)
-    return Rule(rule.word, (Comparison(0, "EQ", which), *others))
+def _multiplexed(rule: Rule, which: int) -> Rule | None:
+    """The rule for the call that many share, whose first argument says which of them is meant.
+
+    The arguments of that one are behind a pointer, out of the filter's sight. A rule that compares them holds whatever
+    they are where it restricts the call, and never where it allows it.
+    """
+    if rule.comparisons and rule.word in _ALLOWING:
+        return None
+    return Rule(rule.word, (Comparison(0, "EQ", which),))

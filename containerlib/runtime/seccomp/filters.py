@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FilterCache", "compiled"]
 
-_FORMAT = 4
+_FORMAT = 5
 """Part of what a file is for: to be raised with every change of what is compiled from the same section."""
 _NUMBER_BYTES = 4
 _IN_MEMORY = 64

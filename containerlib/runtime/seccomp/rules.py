@@ -8,7 +8,8 @@ different answers, one without comparisons comes before all that have some, and 
 before the more general: equality, then "less", then "greater", each with the narrower bound first; else the first
 of the profile. libseccomp arranges them so, and with it runc and crun.
 
-An argument has 64 bits, which a filter sees as two words; of a 32-bit architecture only the low one counts.
+An argument has 64 bits, which a filter sees as two words; of a 32-bit architecture only the low one counts. Where
+the kernel reads fewer bits of an argument, `as_read` has the rule compare these alone.
 
 Spec: runtime-spec config-linux.md#seccomp; seccomp_rule_add(3)
 """
@@ -33,7 +34,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["OPERATORS", "Comparison", "Rule", "action_word", "alternatives", "decide"]
+__all__ = ["OPERATORS", "Comparison", "Rule", "action_word", "alternatives", "as_read", "decide"]
 
 _EPERM = 1
 # linux/seccomp.h; the low 16 bits of ERRNO and TRACE carry a number
@@ -54,6 +55,8 @@ OPERATORS = frozenset(f"SCMP_CMP_{name}" for name in ("NE", "LT", "LE", "EQ", "G
 _ARGUMENTS = 6
 _FIRST_ARGUMENT, _ARGUMENT_BYTES = 16, 8  # in struct seccomp_data, the low word first
 _WIDEST = 2**64 - 1
+_NEGATIVE = 2**64 - 2**31
+"""The lowest of the numbers that are an int below zero, sign-extended."""
 _SPECIAL = {"EQ": 0, "NE": 0, "LT": 1, "LE": 1, "GT": 2, "GE": 2}
 
 
@@ -95,6 +98,15 @@ def alternatives(rule: Mapping[str, Any]) -> Iterator[Rule]:
         yield from (Rule(word, (comparison,)) for comparison in comparisons)
 
 
+def as_read(rule: Rule, masks: Mapping[int, int]) -> Rule:
+    """The rule with each comparison bound to the bits that the kernel reads of the argument."""
+    if not masks:
+        return rule
+    return Rule(
+        rule.word, tuple(_bound(found, masks.get(found.argument, _WIDEST)) for found in rule.comparisons)
+    )
+
+
 def decide(rules: Sequence[Rule], default: Node, graph: Graph, *, is_32bit: bool) -> Node:
     """What becomes of a call with these rules."""
     unconditional = next((rule for rule in rules if not rule.comparisons), None)
@@ -120,6 +132,13 @@ def _comparison(arg: Mapping[str, Any]) -> Comparison:
     return Comparison(index, op, value)
 
 
+def _bound(comparison: Comparison, mask: int) -> Comparison:
+    """A number that the kernel cannot read stays one that no argument equals; a negative int is its low word."""
+    argument, op, value, own = comparison
+    is_cut = own != _WIDEST or value >= _NEGATIVE
+    return Comparison(argument, op, value & mask if is_cut else value, own & mask)
+
+
 def _speciality(rule: Rule) -> tuple[int, int, int]:
     first = rule.comparisons[0]
     narrow = first.value if first.op in ("LT", "LE") else -first.value
@@ -140,7 +159,9 @@ def _compared(comparison: Comparison, then: Node, otherwise: Node, graph: Graph,
     low = (_FIRST_ARGUMENT + argument * _ARGUMENT_BYTES, mask & FULL)
     high = (low[0] + 4, mask >> 32)
     code = {"EQ": JUMP_EQUAL, "GE": JUMP_GREATER_EQUAL, "GT": JUMP_GREATER}[op]
-    if is_32bit:
+    if not mask >> 32 and value >> 32 and not is_32bit:  # more than what is read of the argument can be
+        return otherwise
+    if is_32bit or not mask >> 32:
         return graph.test((low, code, value & FULL), then, otherwise)
     equal, greater = (high, JUMP_EQUAL, value >> 32), (high, JUMP_GREATER, value >> 32)
     ways = behind(then, equal, True), behind(otherwise, equal, True)

@@ -42,7 +42,9 @@ def test_default_profile_resolves_as_dockers_does(
 ) -> None:
     ours = resolve(None, capabilities, architecture, kernel)
     theirs = resolve(DOCKER.read_text(), capabilities, architecture, kernel)
-    assert effect(ours) == effect(theirs)
+    # whose first argument may ask for a socket of any family, out of the filter's sight
+    socketcall = ("socketcall", "SCMP_ACT_ALLOW", None, "[]")
+    assert effect(ours) == effect(theirs) - {socketcall}
     assert {k: v for k, v in ours.items() if k != "syscalls"} == {
         k: v for k, v in theirs.items() if k != "syscalls"
     }
@@ -51,7 +53,7 @@ def test_default_profile_resolves_as_dockers_does(
 def test_default_profile_resolves_to_the_known_result() -> None:
     section = resolve(None, frozenset(DEFAULT), "amd64", KERNEL)
     text = json.dumps(sorted(effect(section), key=str))
-    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "5062e7b6755df08f"
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == "5d69e8c1694252d1"
 
 
 def test_docker_conditions_are_all_decided() -> None:

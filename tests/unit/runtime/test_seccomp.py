@@ -31,8 +31,8 @@ X32 = 0x40000000
 CLONE_NEWUSER = 0x10000000
 # linux/unistd.h, x86_64
 CALLS = {
-    "read": 0, "mmap": 9, "socket": 41, "clone": 56, "chroot": 161, "mount": 165, "reboot": 169, "keyctl": 250,
-    "unshare": 272, "bpf": 321, "clone3": 435, "fchmodat2": 452, "mseal": 462, "removexattrat": 466,
+    "read": 0, "mmap": 9, "socket": 41, "clone": 56, "personality": 135, "chroot": 161, "mount": 165, "reboot": 169,
+    "keyctl": 250, "unshare": 272, "bpf": 321, "clone3": 435, "fchmodat2": 452, "mseal": 462, "removexattrat": 466,
 }  # fmt: skip
 
 
@@ -137,9 +137,9 @@ def compare(op: str, value: int, *args: int, value_two: int = 0, index: int = 0)
     comparison = {"index": index, "op": f"SCMP_CMP_{op}", "value": value, "valueTwo": value_two}
     section = {
         "defaultAction": "SCMP_ACT_ALLOW",
-        "syscalls": [{"names": ["read"], "action": "SCMP_ACT_ERRNO", "errnoRet": 7, "args": [comparison]}],
+        "syscalls": [{"names": ["mmap"], "action": "SCMP_ACT_ERRNO", "errnoRet": 7, "args": [comparison]}],
     }
-    return run_classic(parse_classic(compiled(section)), nr=0, arch=AUDIT_ARCH_X86_64, args=args)
+    return run_classic(parse_classic(compiled(section)), nr=CALLS["mmap"], arch=AUDIT_ARCH_X86_64, args=args)
 
 
 @pytest.mark.parametrize(
@@ -286,3 +286,62 @@ def test_kernel_takes_the_filter_and_answers_as_the_profile_says(tmp_path: Path)
     assert (keyctl, unshare, clone3) == (errno.EPERM, errno.EPERM, errno.ENOSYS)
     assert (newer, af_alg) == (errno.ENOSYS, errno.EPERM)
     assert (getpid, fork) == (0, 0)
+
+
+UPPER = 1 << 32
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "expected"),
+    [
+        ("socket", (38 | UPPER,), ERRNO | errno.EPERM),
+        ("socket", (40 | UPPER,), ERRNO | errno.EPERM),
+        ("socket", (40 | UPPER << 31,), ERRNO | errno.EPERM),
+        ("socket", (2 | UPPER,), ALLOW),
+        ("personality", (0x40000 | UPPER,), ERRNO | errno.EPERM),
+        ("personality", (0xFFFFFFFFFFFFFFFF,), ALLOW),
+        ("clone", (CLONE_NEWUSER | UPPER,), ERRNO | errno.EPERM),
+        ("clone", (0x11 | UPPER,), ALLOW),
+    ],
+)
+def test_default_filter_looks_at_the_bits_that_the_kernel_reads(
+    program: list[tuple[int, int, int, int]], name: str, args: tuple[int, ...], expected: int
+) -> None:
+    assert answer(program, name, *args) == expected
+
+
+@pytest.mark.parametrize(
+    ("op", "value", "hits", "misses"),
+    [
+        ("EQ", 5, (5, 5 | UPPER), (6, UPPER)),
+        ("EQ", 2**64 - 1, (2**32 - 1, 2**64 - 1), (0, 1)),
+        ("EQ", 5 | UPPER, (), (5, 5 | UPPER)),
+        ("NE", 5, (6, 6 | UPPER), (5, 5 | UPPER)),
+        ("LT", 5, (4, 4 | UPPER), (5, 5 | UPPER)),
+        ("LT", UPPER, (0, 2**32 - 1, UPPER), ()),
+        ("GT", 5, (6, 6 | UPPER), (5, UPPER)),
+        ("GE", UPPER, (), (0, 2**32 - 1, UPPER)),
+    ],
+)
+def test_comparison_of_a_descriptor_is_of_its_32_bits(
+    op: str, value: int, hits: tuple[int, ...], misses: tuple[int, ...]
+) -> None:
+    rule = {
+        "names": ["read"],
+        "action": "SCMP_ACT_ERRNO",
+        "errnoRet": 7,
+        "args": [{"index": 0, "op": f"SCMP_CMP_{op}", "value": value}],
+    }
+    found = parse_classic(compiled({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}))
+    assert {answer(found, "read", argument) for argument in hits} <= {ERRNO | 7}
+    assert {answer(found, "read", argument) for argument in misses} <= {ALLOW}
+
+
+@pytest.mark.parametrize("call", range(1, 21))
+def test_default_filter_opens_no_socket_by_the_call_that_x86_has_for_all(
+    program: list[tuple[int, int, int, int]], call: int
+) -> None:
+    """socketcall(SYS_SOCKET, ...) has the family behind a pointer; the others need a socket."""
+    socketcall = ARCHITECTURES["SCMP_ARCH_X86"].numbers["socketcall"]
+    word = run_classic(program, nr=socketcall, arch=AUDIT_ARCH_I386, args=(call, 40))
+    assert word == (ERRNO | errno.EPERM if call == 1 else ALLOW)
