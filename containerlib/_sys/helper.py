@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import select
+import stat
 from collections.abc import Iterator
 
 from containerlib._sys import native
@@ -21,6 +22,7 @@ from containerlib.errors import StageError, Unsupported
 __all__ = ["Helper", "reap"]
 
 _MFD_EXEC = 0x10
+_NULL_DEVICE = os.makedev(1, 3)
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
@@ -54,6 +56,18 @@ def _make_fds() -> tuple[int, int]:
         return helper, null
 
 
+def _check_null_device() -> None:
+    """Streams and masks of containers need it. Raises: StageError(stage="null device")."""
+    status = os.stat(os.devnull)  # noqa: PTH116
+    if not stat.S_ISCHR(status.st_mode) or status.st_rdev != _NULL_DEVICE:
+        raise StageError(
+            "null device",
+            errno.ENODEV,
+            os.devnull,
+            advice=f"it is no null device: make it again with rm -f {os.devnull} && mknod -m 666 {os.devnull} c 1 3",
+        )
+
+
 def _make_memory() -> int:
     flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
     try:
@@ -77,6 +91,7 @@ class Helper(native.Child):
 
         It need not be reaped: when another one is started, those that have ended are. Raises: StageError, Unsupported.
         """
+        _check_null_device()
         _helpers.sweep()
         _helpers.add(self)
         try:

@@ -5,7 +5,8 @@
 Either side may be changed meanwhile by somebody who wants the copy to go astray. So no symbolic link is ever followed,
 in the source or in the target: each step takes one name in an open directory, directories are found again by
 openat2(RESOLVE_NO_SYMLINKS), and a file is opened by the look that was taken at it. What was there in the target is
-replaced, but for a directory, which is filled and else left as it is. Devices are refused, sockets left out.
+replaced, but for a directory, which is filled and else left as it is, and with `spare_nodes`, as on the host, for a
+device, a FIFO or a socket, which is refused. A device in the source is refused, a socket left out.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from collections.abc import Callable, Iterator
 from containerlib._sys.copies import copy_content
 from containerlib._sys.inside import RESOLVE_NO_SYMLINKS, reopened
 from containerlib._sys.native import open_in_root
+from containerlib._sys.writing import write_whole
 
-__all__ = ["Device", "Mismatch", "Transfer"]
+__all__ = ["Device", "Mismatch", "Occupied", "Transfer"]
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -49,6 +51,14 @@ class Mismatch(Exception):
         self.path = path
 
 
+class Occupied(Exception):
+    """At `path` of the target is a device, a FIFO or a socket, and `spare_nodes` holds."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
 class Transfer:
     """One copy. `owner`: whose the copy of somebody's file is, None for the copier's.
 
@@ -57,10 +67,15 @@ class Transfer:
     """
 
     def __init__(
-        self, *, owner: Callable[[int, int], tuple[int, int]] | None = None, rights: bool = False
+        self,
+        *,
+        owner: Callable[[int, int], tuple[int, int]] | None = None,
+        rights: bool = False,
+        spare_nodes: bool = False,
     ) -> None:
         self._owner = owner
         self._rights = rights
+        self._spare_nodes = spare_nodes
         self._links: dict[tuple[int, int], str] = {}
         self._top = -1
 
@@ -94,6 +109,15 @@ class Transfer:
                 if new:
                     self._finish(below, above, os.fstat(below))
 
+    def file(self, seen: int, target: int, *, only_content: bool = False) -> None:
+        """The regular file `seen`, a descriptor of O_PATH, goes into the open file `target`. Raises: OSError."""
+        with _opened(reopened(seen, os.O_RDONLY)) as content:
+            if only_content:
+                _append(content, target)
+                return
+            _content(content, target)
+            self._finish(content, target, os.fstat(seen))
+
     def _begin(self, top: int) -> None:
         self._top = top
         self._links.clear()
@@ -113,14 +137,14 @@ class Transfer:
             raise Device(path)
         if stat.S_ISSOCK(status.st_mode):
             return
+        if self._spare_nodes:
+            _check_free_of_nodes(name, above, path)
         _clear(name, above, path)
         if status.st_nlink > 1 and self._linked(status, above, name, path):
             return
         if stat.S_ISREG(status.st_mode):
-            source = _opened(reopened(seen, os.O_RDONLY))
-            with source as content, _opened(os.open(name, _MAKE, 0o600, dir_fd=above)) as file:
-                _content(content, file)
-                self._finish(content, file, status)
+            with _opened(os.open(name, _MAKE, 0o600, dir_fd=above)) as file:
+                self.file(seen, file)
             return
         if stat.S_ISLNK(status.st_mode):
             os.symlink(os.readlink("", dir_fd=seen), name, dir_fd=above)
@@ -177,6 +201,12 @@ def _content(source: int, target: int) -> None:
     copy_content(source, target)
 
 
+def _append(source: int, target: int) -> None:
+    """By write(2) alone, which is all that a device or a FIFO knows."""
+    while piece := os.read(source, _UNSIZED):
+        write_whole(target, piece)
+
+
 def _made(name: str, parent: int, path: str) -> bool:
     """A directory is at `name`: whether it was made."""
     try:
@@ -186,6 +216,14 @@ def _made(name: str, parent: int, path: str) -> bool:
             raise Mismatch(path) from None
         return False
     return True
+
+
+def _check_free_of_nodes(name: str, parent: int, path: str) -> None:
+    """Raises: Occupied."""
+    with contextlib.suppress(FileNotFoundError):
+        mode = os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISDIR(mode)):
+            raise Occupied(path)
 
 
 def _clear(name: str, parent: int, path: str) -> None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from containerlib.engine import words
 from containerlib.errors import InvalidArgument, NotFound, StageError
 from containerlib.images.archives.streams import Target, Writable
+from containerlib.images.registry.output_file import OutputFile, is_special
 
 __all__ = ["input_file", "output"]
 
@@ -22,6 +22,7 @@ __all__ = ["input_file", "output"]
 def output(target: Target, *, field: str) -> Iterator[Writable]:
     """The open file; that of a path gets its name at the end, and where it fails none is left.
 
+    A device or a FIFO at the path is written as it comes. A symlink is followed.
     Raises: InvalidArgument; StageError where the path cannot be written.
     """
     if not isinstance(target, str | os.PathLike):
@@ -31,20 +32,21 @@ def output(target: Target, *, field: str) -> Iterator[Writable]:
         return
     path = words.any_path(target, field=field)
     try:
-        aside, name = tempfile.mkstemp(prefix=".containerlib-", dir=os.path.dirname(path) or ".")  # noqa: PTH120
+        if is_special(path):
+            with open(path, "wb") as special:
+                yield special
+            return
+        file = OutputFile(os.path.realpath(path))
     except OSError as error:
         raise StageError("save", error.errno or 0, path) from error
-    try:
-        with open(aside, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(aside)
-        os.chmod(name, 0o666 & ~_umask())  # noqa: PTH101
-        os.rename(name, path)  # noqa: PTH104
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)  # noqa: PTH108
-        raise
+    with file, open(file.fd, "wb", closefd=False) as whole:
+        yield whole
+        whole.flush()
+        os.fsync(file.fd)
+        try:
+            file.commit(0o666 & ~_umask())
+        except OSError as error:
+            raise StageError("save", error.errno or 0, path) from error
 
 
 def input_file(path: str, *, stage: str, missing: str) -> io.FileIO:

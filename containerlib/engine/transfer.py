@@ -3,6 +3,7 @@
     into a directory          under its own name, or with `contents` only what is in it
     to a name that is free    under that name, which is made also for what is only in it
     to a file                 in its place; a directory takes no file's place, nor a file that of a directory
+    to a device or a FIFO     on the host, into it
 
 Spec: docker container cp
 """
@@ -19,10 +20,11 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from containerlib._sys.transfer import Device, Mismatch, Transfer
+from containerlib._sys.transfer import Device, Mismatch, Occupied, Transfer
 from containerlib.engine.files import files
 from containerlib.engine.history import note
 from containerlib.errors import Conflict, Error, NotFound, StageError, Unsupported, printable
+from containerlib.images.registry.output_file import OutputFile, is_special
 
 if TYPE_CHECKING:
     from containerlib._sys.inside import Inside
@@ -32,6 +34,7 @@ __all__ = ["CopyOptions", "copy_in", "copy_out"]
 
 Owner = Callable[[int, int], tuple[int, int]]
 _ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @frozen
@@ -78,14 +81,31 @@ def copy_out(instance: Instance, path: str, target: str, options: CopyOptions) -
 
 def _copy_out(instance: Instance, path: str, target: str, options: CopyOptions) -> None:
     with files(instance, path) as inside, _copying(f"{path} in {instance.subject}", target):
-        transfer = Transfer(owner=_owner_outside(inside) if options.owners else None)
+        transfer = Transfer(owner=_owner_outside(inside) if options.owners else None, spare_nodes=True)
         if options.contents or not _base(path):
             with inside.opened(path, _ROOT) as below, _directory_outside(target) as (above, is_new):
                 transfer.tree(below, above, is_new=is_new)
             return
         real = inside.settled(path) if options.follow_links else path
-        with inside.parent(real) as (below, name), _place_outside(target, _base(path)) as (above, new):
-            transfer.copy(below, name, above, new)
+        with inside.parent(real) as (below, name), _opened(name, _LOOK, below) as seen:
+            if stat.S_ISREG(os.fstat(seen).st_mode):
+                _file_outside(transfer, seen, target, _base(path))
+                return
+            with _place_outside(target, _base(path)) as (above, new):
+                transfer.copy(below, name, above, new)
+
+
+def _file_outside(transfer: Transfer, seen: int, target: str, name: str) -> None:
+    """Whoever reads the target has the old file, or the whole new one."""
+    path = _path_outside(target, name)
+    for node, follow_links in ((target, True), (path, False)):
+        if is_special(node, follow_links=follow_links):
+            with _opened(node, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC) as output:
+                transfer.file(seen, output, only_content=True)
+            return
+    with _place_outside(target, name), OutputFile(path) as file:
+        transfer.file(seen, file.fd)
+        file.commit()
 
 
 def _owner_inside(inside: Inside, options: CopyOptions) -> Owner:
@@ -146,21 +166,26 @@ def _place_inside(inside: Inside, path: str, name: str) -> Iterator[tuple[int, s
 
 @contextlib.contextmanager
 def _place_outside(target: str, name: str) -> Iterator[tuple[int, str]]:
-    """The same on the host, whose own links are the caller's."""
-    if os.path.isdir(target):  # noqa: PTH112 - paths are text here
-        with _opened(target, _ROOT) as above:
-            yield above, name
-        return
-    if target.endswith("/"):
-        raise NotFound(f"there is no directory {target} to copy into: make it first")
-    directory, new = os.path.split(os.path.realpath(target))
+    """The same on the host."""
+    directory, new = os.path.split(_path_outside(target, name))
     with _opened(directory, _ROOT) as above:
         yield above, new
 
 
+def _path_outside(target: str, name: str) -> str:
+    """The host's own links are followed, as its user made them. One below a directory may have come out of a container:
+    it is replaced.
+    """
+    if os.path.isdir(target):  # noqa: PTH112 - paths are text here
+        return os.path.join(target, name)
+    if target.endswith("/"):
+        raise NotFound(f"there is no directory {target} to copy into: make it first")
+    return os.path.realpath(target)
+
+
 @contextlib.contextmanager
-def _opened(path: str, flags: int) -> Iterator[int]:
-    descriptor = os.open(path, flags)
+def _opened(path: str, flags: int, directory: int | None = None) -> Iterator[int]:
+    descriptor = os.open(path, flags, dir_fd=directory)
     try:
         yield descriptor
     finally:
@@ -182,6 +207,12 @@ def _copying(source: str, target: str) -> Iterator[None]:
     except Mismatch as error:
         raise Conflict(
             f"cannot copy {source} to {target}: of {printable(error.path)} only one is a directory; remove that first",
+            state="files",
+        ) from error
+    except Occupied as error:
+        raise Conflict(
+            f"cannot copy {source} to {target}: {printable(error.path)} is a device, a FIFO or a socket there,"
+            " and no copy replaces one; name it as the target to write a file into it",
             state="files",
         ) from error
     except FileNotFoundError as error:

@@ -270,7 +270,8 @@ class Container(ContainerHandle["Engine"], Inspectable, Checkpointable):
         return archive.diff(self._instance)
 
     def export(self, target: Target) -> None:
-        """Writes all of its files, without what is mounted, as a tar archive to a path or to an open file.
+        """Writes all of its files, without what is mounted, as a tar archive to a path, as `Image.save` does, or
+        to an open file.
 
         Raises: StageError; Unsupported for a container of the host's image.
         """

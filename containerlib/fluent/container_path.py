@@ -191,7 +191,9 @@ class ContainerPath:
         """Copies it to the host: into `target` where that is a directory, else under that name.
 
         As `copy_in`, but that set-user-ID, set-group-ID, capabilities and access lists stay behind: no container gives
-        rights on the host. Files are the caller's, or with `owners` of the numbers that they have in the container.
+        rights on the host. Files are the caller's, or with `owners` of the numbers that they have in the container. A
+        single file replaces the target once it is whole, or is written into the device or FIFO that is there. A tree
+        replaces no device, FIFO or socket of the host: Conflict.
         """
         options = _options(owners=owners, contents=contents, follow_links=follow_links)
         transfer.copy_out(self._instance, str(self), words.any_path(target, field="target"), options)

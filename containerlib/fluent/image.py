@@ -153,7 +153,8 @@ class Image(Restorable):
     def save(self, target: Target, *, layout: bool = False) -> None:
         """Writes it as an archive, for `load` here, docker, podman and skopeo; with `layout`, as an OCI layout.
 
-        `target` is a path, or a file that is open for bytes; a layout's is a directory that is not there yet.
+        `target` is a path, or a file that is open for bytes; a layout's is a directory that is not there yet. What
+        is at the path is replaced once the archive is whole; a symlink is followed, a device or a FIFO written into.
 
         Raises: AlreadyExists; StageError.
         """

@@ -114,7 +114,8 @@ class Volume:
         return self.record.created_at
 
     def backup(self, target: Target, /) -> None:
-        """Writes all that is in it as a tar archive: to a path, or into a file that is open for bytes.
+        """Writes all that is in it as a tar archive: to a path, as `Image.save` does, or into a file that is
+        open for bytes.
 
         A container that writes meanwhile may be seen half way: stop it first.
 

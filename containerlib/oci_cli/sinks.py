@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from containerlib.errors import InvalidArgument, StageError
 from containerlib.runtime.containers.sockets import send_descriptor
@@ -35,15 +36,30 @@ def send_pidfd(path: str, pid: int, kind: str) -> None:
 
 
 def write_pid_file(path: str, pid: int) -> None:
-    """Whole at once, as those who wait for it need it. Raises: StageError."""
-    directory, name = os.path.split(path)
-    aside = os.path.join(directory, f".{name}")
+    """Whole at once, as those who wait for it need it; into a device or a FIFO as it is. Raises: StageError."""
     try:
-        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        try:
-            os.write(fd, str(pid).encode())
-        finally:
-            os.close(fd)
-        os.rename(aside, path)
+        if _is_node(path):
+            _write(path, os.O_NOCTTY, pid)
+            return
+        directory, name = os.path.split(os.path.realpath(path))
+        aside = os.path.join(directory, f".{name}")
+        _write(aside, os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, pid)  # one may be left by who was killed
+        os.rename(aside, os.path.join(directory, name))
     except OSError as error:
         raise StageError("pid file", error.errno or 0, path) from error
+
+
+def _is_node(path: str) -> bool:
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return False
+    return not stat.S_ISREG(mode)
+
+
+def _write(path: str, flags: int, pid: int) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, 0o644)
+    try:
+        os.write(fd, str(pid).encode())
+    finally:
+        os.close(fd)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import TracebackType
+from typing import IO
 
 from containerlib.errors import RegistryError, StageError
+from containerlib.images.registry.output_file import OutputFile, is_special
 from containerlib.spec.digest import Digest, Hasher
 
 __all__ = ["FileSink", "HashedFile", "check_digest"]
@@ -74,18 +77,22 @@ class HashedFile:
 
 
 class FileSink:
-    """A file beside `path`, renamed at the end of `with` if it is what `expected` says, and else removed."""
+    """A file that gets the name `path` at the end of `with` if it is what `expected` says, and else is removed.
+
+    A device or a FIFO at `path` is written then, with what was verified.
+    """
 
     def __init__(self, path: str, expected: Digest) -> None:
         self._path = path
         self._expected = expected
-        import tempfile  # noqa: PLC0415 - what pulls into a store does without
-
-        directory, name = os.path.split(path)
+        self._aside = contextlib.ExitStack()
         try:
-            fd, self._aside = tempfile.mkstemp(prefix=f".{name}.", dir=directory or ".")
+            self._output = (
+                None if is_special(path) else self._aside.enter_context(OutputFile(os.path.realpath(path)))
+            )
         except OSError as error:
             raise StageError("content", error.errno or 0, path) from error
+        fd = self._output.fd if self._output else self._aside.enter_context(_unnamed()).fileno()
         self._file = HashedFile(fd, expected.algorithm)
 
     @property
@@ -126,11 +133,24 @@ class FileSink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._file.fd)
-        try:
-            if kind is None:
-                self.check()
-                os.replace(self._aside, self._path)
-        finally:
-            with suppress(OSError):  # it has its name
-                os.unlink(self._aside)
+        with self._aside:
+            if kind is not None:
+                return
+            self.check()
+            with self._typed():
+                self._publish()
+
+    def _publish(self) -> None:
+        if self._output:
+            self._output.commit()
+            return
+        os.lseek(self._file.fd, 0, os.SEEK_SET)
+        with open(self._path, "wb") as special:
+            while chunk := os.read(self._file.fd, _PIECE):
+                special.write(chunk)
+
+
+def _unnamed() -> IO[bytes]:
+    import tempfile  # noqa: PLC0415 - what pulls into a store does without
+
+    return tempfile.TemporaryFile()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,29 @@ def test_write_pid_file_replaces_an_old_one(tmp_path: Path) -> None:
     write_pid_file(str(tmp_path / "pid"), 42)
     assert (tmp_path / "pid").read_text() == "42"
     assert [path.name for path in tmp_path.iterdir()] == ["pid"]
+
+
+def test_write_pid_file_after_a_writer_that_was_killed(tmp_path: Path) -> None:
+    (tmp_path / ".pid").write_text("half of an older one")
+    write_pid_file(str(tmp_path / "pid"), 42)
+    assert (tmp_path / "pid").read_text() == "42"
+    assert [path.name for path in tmp_path.iterdir()] == ["pid"]
+
+
+def test_write_pid_file_through_a_symlink(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("pid")
+    write_pid_file(str(tmp_path / "link"), 42)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "pid").read_text() == "42"
+
+
+def test_write_pid_file_into_a_fifo(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pid")
+    reader = os.open(tmp_path / "pid", os.O_RDONLY | os.O_NONBLOCK)
+    write_pid_file(str(tmp_path / "pid"), 42)
+    assert os.read(reader, 10) == b"42"
+    os.close(reader)
+    assert (tmp_path / "pid").is_fifo()
 
 
 # ---- spec ----
