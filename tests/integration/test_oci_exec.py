@@ -50,6 +50,18 @@ def test_exec_flags_reach_the_process(oci: Command, running: str) -> None:
     assert inside == [line for line in own if line.split(":")[1]]
 
 
+def test_exec_variable_that_is_given_twice_is_there_once(oci: Command, running: str) -> None:
+    lines = oci(
+        "exec", "-e", "A=1", "-e", "TERM=other", "-e", "HOME=", "-e", "A=2", running, "env"
+    ).text.split()
+    assert [line for line in lines if line.startswith(("A=", "TERM=", "HOME="))] == [
+        "TERM=other",
+        "A=2",
+        "HOME=/root",
+    ]
+    assert oci("exec", "-e", "PATH=/bin", "-e", "PATH=/nowhere", running, "env").status == 255
+
+
 @pytest.mark.parametrize(
     ("program", "words"),
     [

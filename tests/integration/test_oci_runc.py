@@ -104,6 +104,18 @@ def test_exec_process_is_alike(both: tuple[Command, Command], bundle: Bundle, fl
     assert answers[0] == answers[1]
 
 
+@pytest.mark.parametrize(
+    "more", [["A=1", "B=1", "A=2"], ["HOME="], ["HOME=/x", "HOME="], ["HOME=", "HOME=/x"]]
+)
+def test_environment_is_alike(both: tuple[Command, Command], bundle: Bundle, more: list[str]) -> None:
+    def change(spec: dict[str, Any]) -> None:
+        spec["process"]["env"] += more
+
+    made = bundle("env", change=change)
+    ours, theirs = (sorted(command("run", "--bundle", made, "c1").text.split()) for command in both)
+    assert ours == theirs
+
+
 def test_first_process_is_alike(both: tuple[Command, Command], bundle: Bundle) -> None:
     """What a process can see of its container."""
     facts = """

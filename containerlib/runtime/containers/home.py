@@ -1,4 +1,4 @@
-"""$HOME for a process whose configuration has none: its user's in the container's own /etc/passwd, or "/".
+"""$HOME of a process without one, or with an empty one: its user's in the container's own /etc/passwd, or "/".
 
 Not the specification's, but every runtime does it, and engines count on it.
 """
@@ -22,12 +22,13 @@ _UID, _HOME, _FIELDS = 2, 5, 7
 
 
 def add_home(process: Process, root: str) -> None:
-    """Adds HOME to the environment where it is missing. `root`: the container's, as this process sees it."""
+    """Adds HOME to the environment where it is missing or empty. `root`: the container's, as this process sees it."""
     env = process.get("env") or []
-    if any(entry.startswith("HOME=") for entry in env):
+    given = [entry for entry in env if entry.startswith("HOME=")]
+    if given and given[-1] != "HOME=":
         return
     home = _home(_read(root), process.get("user", {}).get("uid", 0))
-    process["env"] = [*env, f"HOME={home}"]
+    process["env"] = [*(entry for entry in env if entry not in given), f"HOME={home}"]
 
 
 def _home(passwd: bytes, uid: int) -> str:

@@ -25,7 +25,7 @@ from containerlib.runtime.plan.mounts import ahead_ops, mount_ops, read_only_ops
 from containerlib.runtime.plan.namespaces import CLONE_FLAGS, Namespaces, namespaces_of
 from containerlib.runtime.plan.net_devices import net_device_ops
 from containerlib.runtime.plan.op import Op, Plan
-from containerlib.runtime.plan.process import final_ops, joining_ops, process_ops, search_path
+from containerlib.runtime.plan.process import environment, final_ops, joining_ops, process_ops, search_path
 from containerlib.runtime.plan.root_mounts import root_mount_ops
 from containerlib.runtime.plan.roots import OverlayRoot, Root
 from containerlib.runtime.plan.sysctls import check_sysctl
@@ -262,7 +262,7 @@ def _check_notify(profile: Mapping[str, Any], path: str | None) -> None:
 def _hold(process: Process, manner: Manner) -> Sequence[Op]:
     if not manner.hold:
         return []
-    return [ops.hold(process["args"][0], search_path(process.get("env", [])), bare=manner.bare)]
+    return [ops.hold(process["args"][0], search_path(environment(process)), bare=manner.bare)]
 
 
 def _listener(spec: Spec, container_id: str, bundle: str) -> Op | None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from containerlib.spec.runtime import Linux, Process, Rlimit
 
-__all__ = ["final_ops", "joining_ops", "process_ops", "search_path"]
+__all__ = ["environment", "final_ops", "joining_ops", "process_ops", "search_path"]
 
 _RLIMITS = {
     name: number
@@ -127,7 +127,7 @@ def final_ops(process: Process, *, reaper: bool = False) -> Iterator[Op]:
 
     `reaper`: this process stays as the container's init, and the program is its child.
     """
-    env = process.get("env", [])
+    env = environment(process)
     yield ops.descriptors()
     yield from (_rlimit_op(limit) for limit in process.get("rlimits") or () if _is_few_files(limit))
     if reaper:
@@ -209,6 +209,16 @@ def _filter_flags(profile: Mapping[str, Any]) -> int:
             raise Unsupported(f"linux.seccomp.flags {name} is not supported yet")
         flags |= _FILTER_FLAGS[name]
     return flags
+
+
+def environment(process: Process) -> list[str]:
+    """Of a variable that is set several times the last one, where that stands. Not the specification's, but runc's."""
+    last: dict[str, str] = {}
+    for entry in process.get("env") or ():
+        name = entry.partition("=")[0]
+        last.pop(name, None)
+        last[name] = entry
+    return list(last.values())
 
 
 def search_path(env: Sequence[str]) -> str:

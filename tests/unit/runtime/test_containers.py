@@ -450,6 +450,21 @@ def test_home_is_the_user_s_in_the_container(tmp_path: Path, uid: int, home: str
     assert process["env"] == ["A=1", f"HOME={home}"]
 
 
+@pytest.mark.parametrize("env", [["HOME="], ["HOME=/mine", "HOME="]])
+def test_home_that_is_empty_is_the_user_s_in_the_container(tmp_path: Path, env: list[str]) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc" / "passwd").write_text(PASSWD)
+    process: Process = {"user": {"uid": 7, "gid": 0}, "env": [*env, "A=1"]}
+    add_home(process, str(tmp_path))
+    assert process["env"] == ["A=1", "HOME=/srv/www"]
+
+
+def test_home_that_is_given_last_stays(tmp_path: Path) -> None:
+    process: Process = {"env": ["HOME=", "HOME=/mine"]}
+    add_home(process, str(tmp_path))
+    assert process["env"] == ["HOME=", "HOME=/mine"]
+
+
 def test_home_that_is_given_stays(tmp_path: Path) -> None:
     process: Process = {"env": ["HOME=/mine"]}
     add_home(process, str(tmp_path))
