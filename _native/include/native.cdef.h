@@ -59,11 +59,12 @@ enum clib_op_kind {
                       where there is none */
     CLIB_OP_LISTENER, /* shim: t0 socket that takes the seccomp listener, size 1: at t2 a state as a HOOK has
                          it */
-    CLIB_OP_HOOK, /* t0 program, n0 argc, n1 envc, n2 milliseconds or 0, size = argc + envc + 1 strings at t2:
-                         argv, environment, and the state's JSON with a byte 1 where the pid belongs */
-    CLIB_OP_RUNTIME, /* foreign shim: t0 program, t1 file in DIRECTORY with the pid that it made, or 0, n0
-                        argc, n1 envc, n2 milliseconds, size = argc + envc strings at t2; it joins the cgroups
-                        of the CGROUP_JOINs right before it */
+    CLIB_OP_HOOK,     /* t0 program, t1 host directory where the shim runs it, or 0: "/"; n0 argc, n1 envc, n2
+                         milliseconds or 0, size = argc + envc + 1 strings at t2:     argv, environment, and the
+                         state's JSON with a byte 1 where the pid belongs */
+    CLIB_OP_RUNTIME,  /* foreign shim: t0 program, t1 file in DIRECTORY with the pid that it made, or 0, n0
+                         argc, n1 envc, n2 milliseconds, size = argc + envc strings at t2; it joins the cgroups
+                         of the CGROUP_JOINs right before it */
     /* before the root is changed: the host's tree is still visible */
     CLIB_OP_CGROUP_JOIN, /* t0 host file that takes "0" (v1 tasks or v2 cgroup.procs) */
     CLIB_OP_UNSHARE,     /* n0 CLONE_NEW* flags */

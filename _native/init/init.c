@@ -86,7 +86,7 @@ int init_run_op(struct init *init, const struct clib_op *op) {
     case CLIB_OP_LINKS:
         return init->links ? hand_over(init, op, 1) : 0;
     case CLIB_OP_HOOK:
-        return program_hook(plan, op, init->pid);
+        return program_hook(plan, op, init->pid, init->root);
     case CLIB_OP_CGROUP_JOIN:
         return op_cgroup_join(op_text(plan, op, 0));
     case CLIB_OP_UNSHARE:

@@ -153,11 +153,7 @@ static int run(const char *path, const struct words *words, const struct place *
     return pid < 0 ? pid : await_end(pidfd, owner, milliseconds);
 }
 
-int program_hook(const struct plan *plan, const struct clib_op *op, int pid) {
-    return program_hook_of(plan, op, pid, -1);
-}
-
-int program_hook_of(const struct plan *plan, const struct clib_op *op, int pid, int owner) {
+static int run_hook(const struct plan *plan, const struct clib_op *op, int pid, int directory, int owner) {
     const char *text = plan->blob + op->text[2];
     for (uint64_t i = 0; i < op->number[0] + op->number[1]; i++)
         text = next_text(text);
@@ -165,10 +161,21 @@ int program_hook_of(const struct plan *plan, const struct clib_op *op, int pid, 
     if (state < 0)
         return state;
     struct words words = program_words(plan, op, op->number[0], op->number[1], 0);
-    struct place place = {.stdio = {state, -1, -1}, .directory = -1};
+    struct place place = {.stdio = {state, -1, -1}, .directory = directory};
     int result = words.argv ? run(op_text(plan, op, 0), &words, &place, owner, op->number[2]) : -ENOMEM;
     words_release(&words);
     return result;
+}
+
+int program_hook(const struct plan *plan, const struct clib_op *op, int pid, int directory) {
+    return run_hook(plan, op, pid, directory, -1);
+}
+
+int program_hook_of(const struct plan *plan, const struct clib_op *op, int pid, int owner) {
+    const char *path = op_text(plan, op, 1);
+    cleanup_close int directory =
+        path ? (int)sys(openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    return path && directory < 0 ? directory : run_hook(plan, op, pid, directory, owner);
 }
 
 int program_runtime(const struct plan *plan, const struct clib_op *op, const int stdio[3], int directory,

@@ -18,10 +18,11 @@ struct words program_words(const struct plan *plan, const struct clib_op *op, ui
 /* who executes a program itself has no use for it */
 void words_release(struct words *words);
 
-/* A HOOK with its container's state on stdin, run to its end; `pid` is put into the state. 0, -errno where it
+/* A HOOK with its container's state on stdin, run to its end; `pid` is put into the state. It works in
+ * `directory` (-1: "/"). 0, -errno where it
  * could not be run or took too long (-ETIMEDOUT), or how it ended: its exit code, or 128 + the signal. */
-int program_hook(const struct plan *plan, const struct clib_op *op, int pid);
-/* the same, which is ended with the process behind the pidfd `owner` (-EOWNERDEAD) */
+int program_hook(const struct plan *plan, const struct clib_op *op, int pid, int directory);
+/* the same in its own directory, which is ended with the process behind the pidfd `owner` (-EOWNERDEAD) */
 int program_hook_of(const struct plan *plan, const struct clib_op *op, int pid, int owner);
 /* a COMMAND, likewise */
 int program_command(const struct plan *plan, const struct clib_op *op, int pid);

@@ -71,5 +71,5 @@ def tell(request: Request, container: Container) -> None:
         if file := request.values.text("pid-file"):
             write_pid_file(file, container.record.pid)
     except BaseException:
-        delete(request.containers, container.id, force=True)
+        delete(request.containers, container.id, force=True, warn=request.log.warning)
         raise

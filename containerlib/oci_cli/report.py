@@ -44,7 +44,7 @@ def _text(error: Error | OSError, verb: str, container_id: str) -> str:
     return str(error)
 
 
-_STARTS = frozenset(("create", "run", "start", "exec"))
+_STARTS = frozenset(("create", "run", "start", "exec", "restore"))
 
 
 def _conflict(verb: str, state: str, container_id: str) -> str:
@@ -58,6 +58,8 @@ def _conflict(verb: str, state: str, container_id: str) -> str:
 
 
 def _stage(error: StageError) -> str:
+    if error.stage == "hook":
+        return _hook(error)
     if error.stage != "exec":
         return str(error)
     program, number = error.detail, error.errno or 0
@@ -66,3 +68,9 @@ def _stage(error: StageError) -> str:
     if number == errno.ENOENT:
         return f'exec: "{program}": stat {program}: no such file or directory'
     return f'exec: "{program}": {os.strerror(number).lower()}'
+
+
+def _hook(error: StageError) -> str:
+    """Its kind and number, as runc says them; the detail is "hooks.KIND[NUMBER] PROGRAM"."""
+    kind, _, rest = error.detail.removeprefix("hooks.").partition("[")
+    return f"error running {kind} hook #{rest.partition(']')[0]}: {error}"

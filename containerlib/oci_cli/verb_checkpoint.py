@@ -37,7 +37,7 @@ def run(request: Request) -> int:
         ready=_ready(values),
     )
     if not (options.leave_running or pre):
-        delete(request.containers, request.id, force=True)
+        delete(request.containers, request.id, force=True, warn=request.log.warning)
     return 0
 
 

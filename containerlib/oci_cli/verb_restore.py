@@ -39,7 +39,7 @@ def run(request: Request) -> int:
             tell(request, container)
             status = ended(container, foreground)
         finally:
-            delete(request.containers, container.id, force=True)
+            delete(request.containers, container.id, force=True, warn=request.log.warning)
         return status
 
 

@@ -30,10 +30,10 @@ def run(request: Request) -> int:
         try:
             status = _served(request, container, foreground)
         except BaseException:
-            delete(request.containers, container.id, force=True)
+            delete(request.containers, container.id, force=True, warn=request.log.warning)
             raise
         if not request.values.flag("keep"):
-            delete(request.containers, container.id, force=True)
+            delete(request.containers, container.id, force=True, warn=request.log.warning)
         return status
 
 
@@ -44,7 +44,7 @@ def _detached(request: Request) -> int:
         start(container)
         tell(request, container)
     except BaseException:
-        delete(request.containers, container.id, force=True)
+        delete(request.containers, container.id, force=True, warn=request.log.warning)
         raise
     if notify is not None:
         notify.wait(container.record.pid)

@@ -34,7 +34,7 @@ def _kill(request: Request) -> None:
 def _delete(request: Request) -> None:
     from containerlib.runtime.containers.delete import delete
 
-    delete(request.containers, request.id, force=request.values.flag("force"))
+    delete(request.containers, request.id, force=request.values.flag("force"), warn=request.log.warning)
 
 
 def _pause(request: Request) -> None:

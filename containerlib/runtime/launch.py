@@ -3,28 +3,22 @@
     supervisor = create(bundle, directory=..., root=..., cgroup=..., owned=True)
     execute(directory, spec, process, cgroup=...)
 
-A container may also be left to whoever adopts orphans, as a command's caller does:
-
-    create(bundle, ..., owned=False, hold=True, unsupervised=True)      # the helper ends when it is created
-    start_unsupervised(directory, spec)
-    run_hooks("poststop", spec, container_id=..., bundle=...)
+A container may also be left to whoever adopts orphans, as a command's caller does: see `unsupervised`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import socket
 from collections.abc import Sequence
 
 from containerlib._sys import native
 from containerlib._sys.privilege import in_user_namespace
 from containerlib._sys.processes import is_alive
-from containerlib._sys.wire import Kind, Launch, Message, receive, send
+from containerlib._sys.wire import Kind, Launch
 from containerlib.errors import Conflict
 from containerlib.runtime.cgroups.cgroup import ContainerCgroup
 from containerlib.runtime.config.read import read_config
-from containerlib.runtime.failures import failure
 from containerlib.runtime.kernel import HOST_FILES, KernelFiles, layers_one_by_one, require_kernel
 from containerlib.runtime.linking import write_links
 from containerlib.runtime.order import (
@@ -32,14 +26,12 @@ from containerlib.runtime.order import (
     Stdio,
     open_directory,
     owner_fd,
-    run_chores,
     start_helper,
     stdio_fds,
     terminal_size,
 )
-from containerlib.runtime.plan.container import Manner, container_plan, exec_plan, late_ops
+from containerlib.runtime.plan.container import Manner, container_plan, exec_plan
 from containerlib.runtime.plan.groups import Groups
-from containerlib.runtime.plan.hooks import hook_ops
 from containerlib.runtime.plan.labels import require_labels
 from containerlib.runtime.plan.late import NOTHING, Late
 from containerlib.runtime.plan.links import NO_LINKS, Links
@@ -48,7 +40,8 @@ from containerlib.runtime.plan.roots import OverlayRoot, Root, shared_mounts
 from containerlib.runtime.plan.user import Mapper
 from containerlib.runtime.records import read_record
 from containerlib.runtime.seccomp import filters as seccomp
-from containerlib.runtime.supervisor import Supervisor, connect_in
+from containerlib.runtime.supervisor import Supervisor
+from containerlib.runtime.unsupervised import own_environment
 from containerlib.spec.lifecycle import State
 from containerlib.spec.log import ALL_IN_ONE, LogOptions
 from containerlib.spec.values import evolve
@@ -71,8 +64,6 @@ __all__ = [
     "mountable",
     "packed_exec",
     "require_running",
-    "run_hooks",
-    "start_unsupervised",
 ]
 
 
@@ -147,6 +138,7 @@ def create(
             bundle=bundle,
             mapper=mapper,
             log=log or ALL_IN_ONE,
+            environ=own_environment() if unsupervised else (),
             nested=in_user_namespace(),
         )
         rootfs = os.path.join(bundle, spec.get("root", {}).get("path", "rootfs"))
@@ -278,40 +270,6 @@ def packed_exec(
         manner=Manner(bundle=directory),
     )
     return plan.pack()
-
-
-def start_unsupervised(directory: str, spec: Spec) -> None:
-    """Lets the created container of `directory` run, whose helper has ended. Its poststart hooks are the caller's.
-
-    Raises: Conflict where it is not created; StageError where its program cannot be started.
-    """
-    channel = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-    with channel:
-        try:
-            connect_in(channel, directory, "start.sock")
-            send(channel, Message(Kind.START))
-        except OSError as error:
-            raise Conflict("the container is not waiting to be started: it runs, or has ended") from error
-        try:
-            answer = receive(channel)
-        except ConnectionResetError:
-            raise Conflict("the container ended when it was to be started") from None
-    if answer is not None:
-        message, fds = answer
-        for fd in fds:
-            os.close(fd)
-        late = late_ops(spec)
-        raise failure(message, late, first=message.number[0] - len(late))
-
-
-def run_hooks(kind: str, spec: Spec, *, container_id: str, bundle: str, pid: int | None = None) -> None:
-    """Runs the "poststart" or "poststop" hooks of a container that no shim stays with, one after the other.
-
-    Raises: StageError for the first that fails.
-    """
-    hooks = tuple(hook_ops(spec, kind, container_id=container_id, bundle=bundle, pid=pid))
-    if hooks:
-        run_chores(hooks)
 
 
 def require_running(directory: str, cgroup: ContainerCgroup) -> None:

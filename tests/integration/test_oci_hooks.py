@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from containerlib.errors import StageError
-from containerlib.runtime.launch import run_hooks
+from containerlib.runtime.unsupervised import run_hooks
 from rig.bundles import Rack, until
+from rig.oci import Bundle, Command
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
@@ -162,3 +163,74 @@ def test_hooks_without_a_shim_are_run_and_told_of(record: Path) -> None:
     with pytest.raises(StageError, match=r"poststart\[1\] /bin/false"):
         run_hooks("poststart", spec, container_id="x", bundle="/b", pid=17)
     assert json.loads((record / "poststart").read_text())["pid"] == 17
+
+
+# ---- the command's, as runc's ----
+
+
+def commanded(
+    record: Path, busybox_rootfs: Path, oci: Command, bundle: Bundle, **hook: Any
+) -> dict[str, list[str]]:
+    """Of each kind what a hook of it has: its directory, and its environment, in lines."""
+
+    def change(spec: dict[str, Any]) -> None:
+        script = "cd -P .; pwd; env"
+        spec["hooks"] = {
+            kind: [{"path": "/bin/sh", "args": ["sh", "-c", f"({script}) >{record}/{kind}"], **hook}]
+            for kind in KINDS
+        }
+        spec["process"]["env"].append("OF=process")
+        spec["mounts"].append(bind(record))
+
+    oci("run", "--bundle", bundle("true", change=change), "c1", env={"OF": "runtime"}).ok()
+    return {kind: (record / kind).read_text().splitlines() for kind in KINDS}
+
+
+def test_hook_without_an_environment_has_the_runtimes_or_the_programs(
+    record: Path, busybox_rootfs: Path, oci: Command, bundle: Bundle
+) -> None:
+    found = commanded(record, busybox_rootfs, oci, bundle)
+    of = {kind: [line for line in lines if line.startswith("OF=")] for kind, lines in found.items()}
+    assert {kind: of[kind] for kind in ON_THE_HOST} == {kind: ["OF=runtime"] for kind in ON_THE_HOST}
+    assert of["createContainer"] == of["startContainer"] == ["OF=process"]
+
+
+def test_hook_with_an_empty_environment_inherits_nothing(
+    record: Path, busybox_rootfs: Path, oci: Command, bundle: Bundle
+) -> None:
+    found = commanded(record, busybox_rootfs, oci, bundle, env=[])
+    assert not [line for lines in found.values() for line in lines if line.startswith(("OF=", "HOME="))]
+
+
+def test_hook_works_in_the_bundle_or_in_the_root(
+    record: Path, busybox_rootfs: Path, oci: Command, bundle: Bundle
+) -> None:
+    found = {kind: lines[0] for kind, lines in commanded(record, busybox_rootfs, oci, bundle).items()}
+    assert found["prestart"] == found["createRuntime"] == str(record.with_name(Path(found["prestart"]).name))
+    assert Path(found["prestart"], "config.json").is_file()
+    assert found["createContainer"] == str(busybox_rootfs)
+    assert found["startContainer"] == found["poststart"] == found["poststop"] == "/"
+
+
+@pytest.mark.parametrize("kind", KINDS[:5])
+def test_command_names_the_hook_that_failed(oci: Command, bundle: Bundle, kind: str) -> None:
+    def change(spec: dict[str, Any]) -> None:
+        good, bad = ({"path": "/bin/sh", "args": ["sh", "-c", f"exit {code}"]} for code in (0, 7))
+        spec["hooks"] = {kind: [good, bad]}
+
+    answer = oci("run", "--bundle", bundle("true", change=change), "c1")
+    assert answer.status == 1
+    assert f"error running {kind} hook #1: " in answer.message
+    assert "it ended with exit code 7" in answer.message
+
+
+def test_delete_warns_of_a_poststop_hook_that_failed(oci: Command, bundle: Bundle) -> None:
+    def change(spec: dict[str, Any]) -> None:
+        spec["hooks"] = {"poststop": [{"path": "/bin/false"}]}
+
+    oci.create(bundle("true", change=change), "c1").ok()
+    answer = oci("delete", "--force", "c1")
+    assert answer.status == 0
+    assert "level=warning" in answer.stderr
+    assert "error running poststop hook #0: " in answer.message
+    assert "it ended with exit code 1" in answer.message

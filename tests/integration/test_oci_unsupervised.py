@@ -15,7 +15,8 @@ from containerlib._sys.native import become_subreaper
 from containerlib._sys.processes import start_time
 from containerlib.errors import Conflict, StageError
 from containerlib.runtime import Stdio
-from containerlib.runtime.launch import execute, start_unsupervised
+from containerlib.runtime.launch import execute
+from containerlib.runtime.unsupervised import start_unsupervised
 from rig.bundles import Bundled, Rack, until
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")

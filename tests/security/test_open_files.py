@@ -25,7 +25,7 @@ from containerlib._sys.native import become_subreaper
 from containerlib.errors import StageError
 from containerlib.runtime import OverlayRoot, Stdio
 from containerlib.runtime.kernel import KernelFiles
-from containerlib.runtime.launch import start_unsupervised
+from containerlib.runtime.unsupervised import start_unsupervised
 from containerlib.spec.options import ContainerOptions
 from rig.bundles import Bundled, Rack, until
 from rig.oci import Command, make_bundle

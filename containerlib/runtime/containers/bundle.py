@@ -10,6 +10,7 @@ import os
 from containerlib.errors import InvalidArgument, NotFound
 from containerlib.runtime.config.read import read_config
 from containerlib.runtime.config.validate import validate
+from containerlib.runtime.containers.warning import silent
 from containerlib.runtime.plan.capabilities import NAMES, held, mask, ungranted
 
 TYPE_CHECKING = False
@@ -19,11 +20,7 @@ if TYPE_CHECKING:
 
     from containerlib.spec.runtime import Process, Spec
 
-__all__ = ["check_config", "load_bundle", "rootfs_of", "silent", "warn_of_capabilities"]
-
-
-def silent(message: str) -> None:
-    """Who makes a container without a log does not hear of warnings."""
+__all__ = ["check_config", "load_bundle", "rootfs_of", "warn_of_capabilities"]
 
 
 def load_bundle(bundle: str, warn: Callable[[str], None] = silent) -> Spec:

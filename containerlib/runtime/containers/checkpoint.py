@@ -13,7 +13,7 @@ from containerlib.runtime.containers.create import create
 from containerlib.runtime.containers.kill import end
 from containerlib.runtime.containers.lock import Lock
 from containerlib.runtime.containers.rootless import is_rootless
-from containerlib.runtime.launch import run_hooks
+from containerlib.runtime.unsupervised import run_hooks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import errno
 import os
 
 from containerlib.errors import AlreadyExists, Error, StageError
-from containerlib.runtime.containers.bundle import load_bundle, rootfs_of, silent
+from containerlib.runtime.containers.bundle import load_bundle, rootfs_of
 from containerlib.runtime.containers.containers import Container, Containers
 from containerlib.runtime.containers.delete import remove
 from containerlib.runtime.containers.groups import freezer_file, make_groups, place_of
@@ -19,6 +19,7 @@ from containerlib.runtime.containers.ids import RESERVED
 from containerlib.runtime.containers.lock import Lock
 from containerlib.runtime.containers.record import Record, now
 from containerlib.runtime.containers.rootless import check_namespace, is_rootless, mapper_of_caller
+from containerlib.runtime.containers.warning import silent
 from containerlib.runtime.launch import create as launch
 from containerlib.runtime.plan.roots import BindRoot
 

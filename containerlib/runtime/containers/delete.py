@@ -9,9 +9,12 @@ from containerlib.errors import Error, NotFound, StageError, Timeout, Unsupporte
 from containerlib.runtime.containers.containers import Container, Containers
 from containerlib.runtime.containers.kill import end
 from containerlib.runtime.containers.lock import Lock
+from containerlib.runtime.containers.warning import silent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from containerlib.spec.runtime import Spec
 
 __all__ = ["delete", "remove"]
@@ -19,8 +22,12 @@ __all__ = ["delete", "remove"]
 PATIENCE = 10.0
 
 
-def delete(containers: Containers, container_id: str, *, force: bool = False) -> None:
+def delete(
+    containers: Containers, container_id: str, *, force: bool = False, warn: Callable[[str], None] = silent
+) -> None:
     """Removes a stopped container. `force`: kills it first, and takes what a killed command left, or nothing at all.
+
+    `warn` hears of poststop hooks that failed.
 
     Raises: NotFound and Conflict, not by force; Timeout where its process does not end.
     """
@@ -36,20 +43,20 @@ def delete(containers: Containers, container_id: str, *, force: bool = False) ->
                 return
             if not force:
                 container.check("delete", locked=True)
-            remove(container)
+            remove(container, warn)
     except NotFound:
         if not force:
             raise
 
 
-def remove(container: Container) -> None:
+def remove(container: Container, warn: Callable[[str], None] = silent) -> None:
     """Ends and removes all of a container, whatever its state; the caller has its lock. Raises: Timeout, Conflict."""
     if not end(container, patience=PATIENCE):
         raise Timeout(
             f"container init still running: {container.subject} did not end within {PATIENCE} s of SIGKILL"
         )
     _remove_groups(container)
-    _run_hooks(container)
+    _run_hooks(container, warn)
     remove_tree(container.directory)
 
 
@@ -60,8 +67,8 @@ def _remove_groups(container: Container) -> None:
         cgroup.remove()
 
 
-def _run_hooks(container: Container) -> None:
-    """Each one, also where another fails: nobody could do anything about it. Spec: runtime.md#lifecycle, poststop"""
+def _run_hooks(container: Container, warn: Callable[[str], None]) -> None:
+    """Each one, also where another fails, of which `warn` hears. Spec: runtime.md#lifecycle, poststop"""
     try:
         spec = container.spec()
     except Error:  # it was never made whole
@@ -70,12 +77,14 @@ def _run_hooks(container: Container) -> None:
     hooks = (spec.get("hooks") or {}).get("poststop") or ()
     if not hooks:
         return
-    from containerlib.runtime.launch import run_hooks
+    from containerlib.runtime.unsupervised import run_hooks
 
-    for hook in hooks:
+    for index, hook in enumerate(hooks):
         alone: Spec = {**spec, "hooks": {"poststop": [hook]}}
-        with contextlib.suppress(StageError):
+        try:
             run_hooks("poststop", alone, container_id=container.id, bundle=container.record.bundle)
+        except StageError as error:
+            warn(f"error running poststop hook #{index}: {error}")
 
 
 def _remove_class(container: Container, spec: Spec) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 
 from containerlib.runtime.config.validate import validate_process
-from containerlib.runtime.containers.bundle import silent, warn_of_capabilities
+from containerlib.runtime.containers.bundle import warn_of_capabilities
 from containerlib.runtime.containers.groups import place
 from containerlib.runtime.containers.home import add_home
 from containerlib.runtime.containers.ids import RESERVED
 from containerlib.runtime.containers.rootless import mapper_of_caller
+from containerlib.runtime.containers.warning import silent
 from containerlib.runtime.launch import execute as launch
 from containerlib.runtime.plan.roots import BindRoot
 from containerlib.spec.lifecycle import State

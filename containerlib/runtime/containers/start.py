@@ -5,7 +5,7 @@ from __future__ import annotations
 from containerlib.errors import StageError
 from containerlib.runtime.containers.kill import end
 from containerlib.runtime.containers.lock import Lock
-from containerlib.runtime.launch import run_hooks, start_unsupervised
+from containerlib.runtime.unsupervised import run_hooks, start_unsupervised
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

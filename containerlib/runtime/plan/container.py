@@ -17,7 +17,7 @@ from containerlib.errors import InvalidArgument
 from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.devices import console_ops, device_ops
 from containerlib.runtime.plan.groups import Groups
-from containerlib.runtime.plan.hooks import hook_ops, state_text
+from containerlib.runtime.plan.hooks import IN_CONTAINER, hook_ops, state_text
 from containerlib.runtime.plan.labels import keyring_label_ops, labelled_mounts
 from containerlib.runtime.plan.late import NOTHING, Late
 from containerlib.runtime.plan.mount_entry import read_mounts
@@ -80,6 +80,8 @@ class Manner:
     mapper: Mapper | None = None
     """Who maps the ids of a user namespace; None: the caller, who is privileged."""
     log: LogOptions = ALL_IN_ONE
+    environ: tuple[str, ...] = ()
+    """The runtime's, which hooks on the host have where they are given none of their own."""
     nested: bool = False
     """The caller is root of a user namespace alone: it makes no devices, and cannot mount what shows the host's."""
 
@@ -110,7 +112,8 @@ def container_plan(
     mounts = read_mounts(spec, manner.bundle)
 
     def hooks(kind: str) -> Iterator[Op]:
-        return hook_ops(spec, kind, container_id=container_id, bundle=manner.bundle)
+        inherited = environment(process) if kind in IN_CONTAINER else manner.environ
+        return hook_ops(spec, kind, container_id=container_id, bundle=manner.bundle, inherited=inherited)
 
     before = [
         *host_ops(spec, mounts, groups, namespaces, manner),

@@ -11,7 +11,7 @@ Spec: runtime-spec config.md#posix-platform-hooks, runtime.md#lifecycle
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.op import Op
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from containerlib.spec.runtime import Spec
 
-__all__ = ["STATUS", "Program", "hook_ops", "state_text"]
+__all__ = ["IN_CONTAINER", "STATUS", "Program", "hook_ops", "state_text"]
 
 STATUS = {
     "prestart": "creating",
@@ -34,6 +34,11 @@ STATUS = {
     "poststop": "stopped",
 }
 """Each kind of hook to the state that the container is in when it is called."""
+
+_IN_BUNDLE = ("prestart", "createRuntime")
+"""They work in the bundle's directory, as under runc. Later ones may find none."""
+IN_CONTAINER = ("createContainer", "startContainer")
+"""The first process runs them, in the container's root and with its environment."""
 
 
 @frozen
@@ -48,19 +53,29 @@ class Program:
 
 
 def hook_ops(
-    spec: Spec, kind: str, *, container_id: str, bundle: str, pid: int | None = None
+    spec: Spec,
+    kind: str,
+    *,
+    container_id: str,
+    bundle: str,
+    pid: int | None = None,
+    inherited: Sequence[str] = (),
 ) -> Iterator[Op]:
-    """The hooks of one kind, in order. Where `pid` is not given, who runs them puts it in."""
+    """The hooks of one kind, in order. Where `pid` is not given, who runs them puts it in.
+
+    `inherited`: the environment of a hook whose configuration has no `env`.
+    """
     hooks: Mapping[str, Any] = spec.get("hooks") or {}
     for index, hook in enumerate(hooks.get(kind) or ()):
         state = state_text(spec, STATUS[kind], container_id=container_id, bundle=bundle, pid=pid)
         yield ops.hook(
             hook["path"],
             hook.get("args") or [hook["path"]],
-            hook.get("env") or [],
+            inherited if hook.get("env") is None else hook["env"],
             state,
             f"hooks.{kind}[{index}] {hook['path']}",
             timeout=float(hook.get("timeout") or 0),
+            directory=bundle if kind in _IN_BUNDLE else None,
         )
 
 

@@ -175,10 +175,11 @@ def hook(
     origin: str,
     *,
     timeout: float = 0.0,
+    directory: str | None = None,
 ) -> Op:
-    """`state`: the JSON for its stdin, with PID_MARK where the pid belongs."""
+    """`state`: the JSON for its stdin, with PID_MARK where the pid belongs. `directory`: the host's, where it works."""
     numbers = (len(args), len(env), int(timeout * 1000))
-    return Op(lib.CLIB_OP_HOOK, origin, numbers, (path, None), (*args, *env, state))
+    return Op(lib.CLIB_OP_HOOK, origin, numbers, (path, directory), (*args, *env, state))
 
 
 def time_offsets(text: str) -> Op:

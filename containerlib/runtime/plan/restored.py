@@ -100,7 +100,7 @@ def restored_plan(
     )
 
     def hooks(kind: str) -> Iterator[Op]:
-        return hook_ops(spec, kind, container_id=container_id, bundle=manner.bundle)
+        return hook_ops(spec, kind, container_id=container_id, bundle=manner.bundle, inherited=manner.environ)
 
     before = [
         *host_ops(spec, read_mounts(spec, manner.bundle), groups, own, manner),
