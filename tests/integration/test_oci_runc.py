@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rig.bundles import until
-from rig.oci import Answer, Bundle, Command, group_of
+from rig.oci import Answer, Bundle, Command, group_of, groups_left
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
@@ -155,6 +155,23 @@ def test_states_are_alike(both: tuple[Command, Command], bundle: Bundle) -> None
         for key in ("id", "status", "bundle", "rootfs", "annotations", "owner"):
             assert ours[key] == theirs[key]
         assert (ours["pid"] == 0) == (theirs["pid"] == 0)
+
+
+def test_created_container_takes_an_exec_and_a_deletion(
+    both: tuple[Command, Command], bundle: Bundle
+) -> None:
+    answers = []
+    for command in both:
+        made = bundle("sleep", "100")
+        command.create(made, "c1").ok()
+        pid = command.state("c1")["pid"]
+        answers.append(command("exec", "c1", "sh", "-c", "cat /proc/1/comm >/dev/null; id; pwd; exit 3"))
+        assert command.state("c1")["status"] == "created"
+        command("delete", "c1").ok()
+        until(lambda pid=pid: not Path(f"/proc/{pid}").exists())  # type: ignore[misc]
+        assert (list(command.root.iterdir()), groups_left(made)) == ([], [])
+    assert answers[0] == answers[1]
+    assert answers[0].status == 3
 
 
 STEPS: list[Callable[[Command], Answer]] = [

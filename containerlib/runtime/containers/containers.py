@@ -124,12 +124,12 @@ class Container:
             return State.PAUSED
         return State.RUNNING if known.has_execed or self.record.restored else State.CREATED
 
-    def check(self, verb: str, *, locked: bool = False) -> State:
-        """The state, in which `verb` is allowed. `locked`: as in `status`. Raises: Conflict."""
+    def check(self, verb: str, *, locked: bool = False, also: tuple[State, ...] = ()) -> State:
+        """The state, in which `verb` is allowed. `locked`: as in `status`. `also`: more states. Raises: Conflict."""
         if locked and not self._made_here:
             self._read_again()
         state = self.status(locked=locked)
-        check(verb, state, self.subject)
+        check(verb, state, self.subject, also=also)
         return state
 
     def cgroup(self) -> ContainerCgroup | None:

@@ -10,6 +10,7 @@ from containerlib.runtime.containers.containers import Container, Containers
 from containerlib.runtime.containers.kill import end
 from containerlib.runtime.containers.lock import Lock
 from containerlib.runtime.containers.warning import silent
+from containerlib.spec.lifecycle import State
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ PATIENCE = 10.0
 def delete(
     containers: Containers, container_id: str, *, force: bool = False, warn: Callable[[str], None] = silent
 ) -> None:
-    """Removes a stopped container. `force`: kills it first, and takes what a killed command left, or nothing at all.
+    """Removes a stopped container, or ends and removes one that was not started, as runc does.
+
+    `force`: kills one that runs first, and takes what a killed command left, or nothing at all.
 
     `warn` hears of poststop hooks that failed.
 
@@ -42,7 +45,7 @@ def delete(
                 remove_tree(directory)
                 return
             if not force:
-                container.check("delete", locked=True)
+                container.check("delete", locked=True, also=(State.CREATED,))
             remove(container, warn)
     except NotFound:
         if not force:

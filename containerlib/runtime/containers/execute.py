@@ -29,10 +29,10 @@ __all__ = ["check_running", "execute"]
 
 
 def check_running(container: Container, *, ignore_paused: bool = False) -> State:
-    """The state, in which something can be executed in `container`. Raises: Conflict."""
+    """The state, in which something can be executed in `container`: also before its start. Raises: Conflict."""
     if ignore_paused and (state := container.status()) is State.PAUSED:
         return state
-    return container.check("exec")
+    return container.check("exec", also=(State.CREATED,))
 
 
 def execute(
