@@ -122,13 +122,18 @@ def process_of(values: Values, argv: list[str], default: Process) -> Process:
 
 
 def _add_capabilities(process: Process, names: list[str]) -> None:
-    """To the sets that a program without privileged files gets; never to the inheritable one (CVE-2022-29162)."""
+    """To the sets that a program without privileged files gets; never to the inheritable one (CVE-2022-29162).
+
+    One that is inheritable already becomes ambient, so that a user who is not root has it.
+    """
     if not names:
         return
     sets = dict(process.get("capabilities") or {})
     for kind in ("bounding", "effective", "permitted"):
         before = _texts(sets.get(kind))
         sets[kind] = [*before, *(name for name in names if name not in before)]
+    inheritable, ambient = _texts(sets.get("inheritable")), _texts(sets.get("ambient"))
+    sets["ambient"] = [*ambient, *(name for name in names if name in inheritable and name not in ambient)]
     process["capabilities"] = sets  # type: ignore[typeddict-item]  # the same keys
 
 

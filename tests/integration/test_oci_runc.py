@@ -104,6 +104,21 @@ def test_exec_process_is_alike(both: tuple[Command, Command], bundle: Bundle, fl
     assert answers[0] == answers[1]
 
 
+def test_exec_capability_that_is_inheritable_becomes_ambient(
+    both: tuple[Command, Command], bundle: Bundle
+) -> None:
+    def change(spec: dict[str, Any]) -> None:
+        spec["process"]["capabilities"]["inheritable"] = ["CAP_KILL"]
+
+    flags = ("--cap", "CAP_KILL", "--cap", "CAP_SYS_ADMIN", "--user", "5")
+    answers = []
+    for command in both:
+        command.detach(bundle("sleep", "100", change=change), "c1").ok()
+        answers.append(command("exec", *flags, "c1", "grep", "^Cap", "/proc/self/status").text)
+    assert answers[0] == answers[1]
+    assert f"CapAmb:\t{1 << 5:016x}\n" in answers[0]
+
+
 @pytest.mark.parametrize(
     "more", [["A=1", "B=1", "A=2"], ["HOME="], ["HOME=/x", "HOME="], ["HOME=", "HOME=/x"]]
 )
