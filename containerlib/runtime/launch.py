@@ -139,6 +139,7 @@ def create(
             mapper=mapper,
             log=log or ALL_IN_ONE,
             environ=own_environment() if unsupervised else (),
+            all_cpus=unsupervised,
             nested=in_user_namespace(),
         )
         rootfs = os.path.join(bundle, spec.get("root", {}).get("path", "rootfs"))
@@ -226,7 +227,13 @@ def execute(
         groups_of(cgroup, group),
         container_id=container_id,
         seccomp=_filter(spec, seccomp_cache),
-        manner=Manner(supervised=not unsupervised, keyring=keyring, bundle=directory, mapper=mapper),
+        manner=Manner(
+            supervised=not unsupervised,
+            keyring=keyring,
+            bundle=directory,
+            mapper=mapper,
+            all_cpus=target is not None,
+        ),
         root=root,
     )
     supervisor: Supervisor | None = None

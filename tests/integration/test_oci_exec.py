@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from containerlib.spec.number_list import bits_of
 from rig.bundles import until
 from rig.oci import Bundle, Command, group_of, groups_left, status_of
 
@@ -109,6 +112,24 @@ def test_exec_capability_that_does_not_exist_is_a_warning(oci: Command, running:
 
 def test_exec_capability_that_is_given_is_no_warning(oci: Command, running: str) -> None:
     assert oci("exec", "--cap", "CAP_CHOWN", "--user", "5", running, "true").stderr == ""
+
+
+def test_processes_have_the_cpus_of_their_group_and_not_their_callers(oci: Command, bundle: Bundle) -> None:
+    """The caller is bound to one CPU, the container to none, and then to another CPU."""
+    first, second, *_ = (*sorted(os.sched_getaffinity(0)), -1, -1)
+    if second < 0:
+        pytest.skip("one CPU alone")
+    bound = Command(["taskset", "--cpu-list", str(first), *oci.words], oci.root)
+
+    def few(spec: dict[str, Any]) -> None:
+        spec["linux"]["resources"]["cpu"] = {"cpus": str(second)}
+
+    for change, expected in ((None, os.sched_getaffinity(0)), (few, {second})):
+        bound.detach(bundle("sleep", "100", change=change), "c1").ok()
+        assert os.sched_getaffinity(oci.state("c1")["pid"]) == expected
+        line = bound("exec", "c1", "grep", "Cpus_allowed_list", "/proc/self/status").text
+        assert bits_of(line.split()[1], 8192) == sum(1 << cpu for cpu in expected)
+        oci("delete", "--force", "c1").ok()
 
 
 ADOPTER = """

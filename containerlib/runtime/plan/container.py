@@ -28,6 +28,7 @@ from containerlib.runtime.plan.op import Op, Plan
 from containerlib.runtime.plan.process import environment, final_ops, joining_ops, process_ops, search_path
 from containerlib.runtime.plan.root_mounts import root_mount_ops
 from containerlib.runtime.plan.roots import OverlayRoot, Root
+from containerlib.runtime.plan.scheduling import any_cpu
 from containerlib.runtime.plan.sysctls import check_sysctl
 from containerlib.runtime.plan.time_offsets import time_ops
 from containerlib.runtime.plan.unmounted import check_unmounted, directory_op, is_unmounted
@@ -80,6 +81,8 @@ class Manner:
     mapper: Mapper | None = None
     """Who maps the ids of a user namespace; None: the caller, who is privileged."""
     log: LogOptions = ALL_IN_ONE
+    all_cpus: bool = False
+    """It has all CPUs of its cgroup, also where its maker is bound to a few, as a command's caller may be."""
     environ: tuple[str, ...] = ()
     """The runtime's, which hooks on the host have where they are given none of their own."""
     nested: bool = False
@@ -203,7 +206,7 @@ def exec_plan(
     flags = namespaces.all_flags
     unmounted = is_unmounted(namespaces.kinds)
     before = [
-        *joining_ops(process, groups),
+        *joining_ops(process, groups, reset=manner.all_cpus),
         *ops.handover(*map(ops.cgroup_join, groups.task_files)),
         *_oom_score(process),
         *([directory_op(root)] if unmounted else ()),
@@ -321,6 +324,8 @@ def host_ops(
         yield from user_ops(linux, mapper, joins)
         joins, oom_score = [], []
     yield from joins
+    if manner.all_cpus:
+        yield any_cpu("the CPUs of the container's cgroup")
     yield from ops.handover(*map(ops.cgroup_join, groups.task_files))
     for kind, path in sorted(joined.items(), key=lambda item: item[0] != "user"):
         origin, other = f"linux.namespaces {kind} {path}", manner.late.namespace(path)

@@ -135,11 +135,11 @@ def final_ops(process: Process, *, reaper: bool = False) -> Iterator[Op]:
     yield ops.exec_(process["args"], env, search_path(env))
 
 
-def joining_ops(process: Process, groups: Groups) -> Iterator[Op]:
+def joining_ops(process: Process, groups: Groups, *, reset: bool = False) -> Iterator[Op]:
     """An exec's way into the container's groups, on the CPUs that process.execCPUAffinity has for before and after.
 
     With CPUs for before it is not born in its cgroup v2 (CLONE_INTO_CGROUP), but goes there. Without CPUs for after it
-    has all those of the container.
+    has all those of the container; with `reset` it has them always, whatever CPUs its maker is bound to.
     """
     affinity = process.get("execCPUAffinity") or {}
     initial, final = affinity.get("initial", "").strip(), affinity.get("final", "").strip()
@@ -150,7 +150,7 @@ def joining_ops(process: Process, groups: Groups) -> Iterator[Op]:
     yield from map(ops.cgroup_join, files)
     if final:
         yield affinity_op(final, "process.execCPUAffinity.final")
-    elif initial:
+    elif initial or reset:
         yield any_cpu("process.execCPUAffinity.final")
 
 
