@@ -40,7 +40,9 @@ def _text(error: Error | OSError, verb: str, container_id: str) -> str:
         known = _conflict(verb, error.state, container_id)
         return f"{known}: {error}" if known else str(error)
     if isinstance(error, StageError):
-        return f"unable to start container process: {_stage(error)}" if verb in _STARTS else str(error)
+        return f"unable to start container process: {_stage(error)}" if verb in _STARTS else _with_term(error)
+    if isinstance(error, OSError) and not isinstance(error, Error) and error.errno and error.filename:
+        return f"{os.fsdecode(error.filename)}: {os.strerror(error.errno).lower()}"
     return str(error)
 
 
@@ -61,7 +63,7 @@ def _stage(error: StageError) -> str:
     if error.stage == "hook":
         return _hook(error)
     if error.stage != "exec":
-        return str(error)
+        return _with_term(error)
     program, number = error.detail, error.errno or 0
     if number == errno.ENOENT and "/" not in program:
         return f'exec: "{program}": executable file not found in $PATH'
@@ -73,4 +75,16 @@ def _stage(error: StageError) -> str:
 def _hook(error: StageError) -> str:
     """Its kind and number, as runc says them; the detail is "hooks.KIND[NUMBER] PROGRAM"."""
     kind, _, rest = error.detail.removeprefix("hooks.").partition("[")
-    return f"error running {kind} hook #{rest.partition(']')[0]}: {error}"
+    return f"error running {kind} hook #{rest.partition(']')[0]}: {_with_term(error)}"
+
+
+_TERMS = {("bind", errno.EINVAL): "not a directory"}
+"""What the kernel's older calls said, where those that we make give another number."""
+
+
+def _with_term(error: StageError) -> str:
+    """The words of the error's number as every other runtime writes them: without a capital letter."""
+    known = os.strerror(error.errno or 0)
+    text = str(error).replace(f"({known})", f"({known[:1].lower()}{known[1:]})")
+    term = _TERMS.get((error.stage, error.errno or 0))
+    return f"{text}: {term}" if term else text

@@ -287,3 +287,46 @@ def test_spec_runs_under_the_other(
             spec["ociVersion"] = "1.0.2"  # runc 1.1 knows no later one
         (directory / "config.json").write_text(json.dumps(spec))
         assert runner("run", "--bundle", directory, "c1").text == "hello\n"
+
+
+TERMS: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
+    ("not a directory", lambda spec: spec["process"].update(cwd="/bin/busybox")),
+    ("not a directory", lambda spec: spec["process"].update(args=["/bin/busybox/x"])),
+    ("not a directory", lambda spec: spec["root"].update(path="/etc/passwd")),
+    ("not a directory", lambda spec: spec["mounts"].append(file_on("/tmp", "/etc/passwd"))),
+    ("not a directory", lambda spec: spec["mounts"].append(file_on("/bin/busybox/x", "/etc"))),
+    ("no such file or directory", lambda spec: spec["mounts"].append(file_on("/tmp", "/no/such"))),
+    ("no such file or directory", lambda spec: spec["linux"].update(sysctl={"net.ipv4.nosuch": "1"})),
+    ("no such file or directory", lambda spec: spec.update(hooks={"prestart": [{"path": "/no/hook"}]})),
+    ("permission denied", lambda spec: spec.update(hooks={"createRuntime": [{"path": "/etc/passwd"}]})),
+    ("permission denied", lambda spec: spec["process"].update(args=["/tmp"])),
+    (
+        "no such device",
+        lambda spec: spec["mounts"].append({**file_on("/tmp", "x"), "type": "nofs", "options": []}),
+    ),
+]
+
+
+def file_on(destination: str, source: str) -> dict[str, Any]:
+    return {"destination": destination, "type": "bind", "source": source, "options": ["bind"]}
+
+
+@pytest.mark.parametrize(("term", "change"), TERMS)
+def test_message_has_the_term_that_scripts_look_for(
+    both: tuple[Command, Command], bundle: Bundle, term: str, change: Callable[[dict[str, Any]], object]
+) -> None:
+    made = bundle("true", change=lambda spec: void(change(spec)))
+    for command in both:
+        answer = command("run", "--bundle", made, "c1")
+        assert answer.status == 1
+        assert term in answer.message
+
+
+def void(_: object) -> None:
+    """Takes what an expression gives."""
+
+
+def test_state_directory_that_is_a_file_is_told_alike(both: tuple[Command, Command]) -> None:
+    for command in both:
+        answer = Command(command.words, Path("/etc/passwd"))("list")
+        assert (answer.status, "/etc/passwd: not a directory" in answer.message) == (1, True)

@@ -38,6 +38,8 @@ def load_bundle(bundle: str, warn: Callable[[str], None] = silent) -> Spec:
     rootfs = check_config(spec, bundle, warn)
     warn_of_capabilities(spec["process"], spec, warn)
     if not os.path.isdir(rootfs):
+        if os.path.lexists(rootfs):
+            raise InvalidArgument(f"invalid rootfs: {rootfs}: not a directory", field="root.path")
         raise NotFound(f"invalid rootfs: stat {rootfs}: no such file or directory")
     return spec
 
