@@ -234,6 +234,15 @@ def test_list_has_all_of_them(oci: Command, bundle: Bundle, running: str) -> Non
     assert table[1][:3] == ["c1", str(rows["c1"]["pid"]), "running"]
 
 
+def test_create_in_a_group_in_use_is_refused_and_ends_nothing(oci: Command, bundle: Bundle) -> None:
+    made = bundle("sleep", "100")
+    oci.detach(made, "c1").ok()
+    assert "has processes: name another cgroupsPath" in oci.create(made, "c2").message
+    assert status_of(oci, "c1") == "running"
+    assert groups_left(made) != []
+    assert [path.name for path in oci.root.iterdir()] == ["c1"]
+
+
 def test_ps_lines_are_of_the_container_alone(oci: Command, running: str) -> None:
     pid = oci.state(running)["pid"]
     assert json.loads(oci("ps", "-f", "json", running).text) == [pid]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
-from containerlib.errors import AlreadyExists, Error, StageError
+from containerlib.errors import AlreadyExists, Conflict, Error, StageError
 from containerlib.runtime.containers.bundle import load_bundle, rootfs_of
 from containerlib.runtime.containers.containers import Container, Containers
 from containerlib.runtime.containers.delete import remove
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
+    from containerlib.runtime.cgroups.cgroup import ContainerCgroup
     from containerlib.runtime.order import Stdio
     from containerlib.runtime.supervisor import Supervisor
     from containerlib.spec.runtime import Spec
@@ -154,6 +155,16 @@ def _with_additions(container: Container, spec: Spec, env: Sequence[str]) -> Spe
     return spec
 
 
+def _make_groups(container: Container, cgroup: ContainerCgroup, spec: Spec) -> None:
+    """Groups that are in use are another container's: the removal of this one must not end what is in them."""
+    try:
+        make_groups(cgroup, spec)
+    except Conflict:
+        container.record.cgroup = None
+        container.record.write(container.directory)
+        raise
+
+
 def _make(
     container: Container,
     spec: Spec,
@@ -168,7 +179,7 @@ def _make(
     record = container.record
     cgroup = container.cgroup()
     if cgroup is not None:
-        make_groups(cgroup, spec)
+        _make_groups(container, cgroup, spec)
         if cgroup.adopted:
             record.adopted = list(cgroup.adopted)
             record.write(container.directory)
