@@ -46,7 +46,8 @@ class Restorable:
         else than its checkpoint said. The same image may be restored several times. `lazy`: it goes on at once, and its
         memory comes when it is touched, or soon after; where that fails it is ended, and `inspect().error` says so.
         `detach`: as of `start`. Needs CRIU 4.2.
-        One that came as an archive is refused unless it is `trusted`: whoever made it has written what runs.
+        One that came as an archive is refused unless it is `trusted`: whoever made it has written what runs. So is
+        one that was pulled and has more rights than a container of the default recipe.
         `key`: of one that is encrypted.
 
         Raises: InvalidArgument for that, for an image that is no checkpoint, and for a path of the host in one from

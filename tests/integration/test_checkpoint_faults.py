@@ -275,7 +275,7 @@ def test_images_that_are_cut_short_are_refused_by_name(rack: Rack, counter: Bund
         restore(rack, counter, images)
 
 
-@pytest.mark.parametrize("name", ["core-1.img", "mm-1.img", "inventory.img", "pagemap-1.img"])
+@pytest.mark.parametrize("name", ["mm-1.img", "inventory.img", "pagemap-1.img"])
 def test_damaged_images_fail_the_restore_and_leave_nothing(
     rack: Rack, counter: Bundled, tmp_path: Path, name: str
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from containerlib.runtime.checkpoint import Options
 from containerlib.spec.image_config import CHECKPOINT
 from rig.bundles import until
 from rig.images import Image, Layer, busybox_layer
+from rig.images_of_criu import changed_image
 
 pytestmark = [
     pytest.mark.privileged("CAP_SYS_ADMIN: makes containers, and CRIU dumps them"),
@@ -280,3 +282,44 @@ def test_container_with_an_init_is_refused_before_it_ends(box: cl.ContainerRecip
         with pytest.raises(cl.Unsupported, match=r"leave init\(\) out"):
             container.checkpoint()
         assert container.state is cl.State.RUNNING
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda spec: spec["process"].pop("capabilities"), "all capabilities"),
+        (lambda spec: spec["process"]["capabilities"]["bounding"].append("CAP_SYS_ADMIN"), "CAP_SYS_ADMIN"),
+        (lambda spec: spec["linux"].pop("seccomp"), "another seccomp profile"),
+        (
+            lambda spec: spec["linux"]["seccomp"]["syscalls"].pop(),
+            "another seccomp profile",
+        ),
+        (lambda spec: spec["linux"].pop("maskedPaths"), "maskedPaths"),
+        (lambda spec: spec["linux"]["namespaces"].remove({"type": "pid"}), "host's namespaces pid"),
+        (lambda spec: spec["linux"]["resources"]["devices"].append({"allow": True}), "devices"),
+        (lambda spec: spec["mounts"].append(WRITABLE), "/sys to write to"),
+    ],
+    ids=["capabilities", "capability", "seccomp", "profile", "masked", "pid", "devices", "sys"],
+)
+def test_more_rights_than_the_default_recipes_take_the_callers_word(
+    restored: Callable[[Forge], cl.Container], change: Callable[[dict[str, Any]], object], words: str
+) -> None:
+    """CVE-2026-95837, CVE-2026-92574: whoever made the checkpoint has written its configuration."""
+    with pytest.raises(cl.InvalidArgument, match=words) as caught:
+        restored(lambda parts: change(parts.spec))
+    assert caught.value.field == "trusted"
+
+
+WRITABLE = {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["rw"]}
+
+
+def test_filter_of_its_own_takes_the_callers_word(restored: Callable[[Forge], cl.Container]) -> None:
+    def forge(parts: Parts) -> None:
+        filters = parts.layer / "checkpoint/seccomp.img"
+        allow = struct.pack("<HBBI", 0x06, 0, 0, 0x7FFF0000)
+        filters.write_bytes(changed_image(filters.read_bytes(), (1, 1), allow))
+        sizes = parts.described["sizes"]
+        sizes.update({name: filters.stat().st_size for name in sizes if name == filters.name})
+
+    with pytest.raises(cl.InvalidArgument, match="not compiled from its profile"):
+        restored(forge)

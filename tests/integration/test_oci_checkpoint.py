@@ -227,8 +227,8 @@ def test_restore_that_fails_leaves_nothing(ours: Command, bundle: Bundle, tmp_pa
     made = bundle("sleep", "60")
     ours.detach(made, "c1").ok()
     ours("checkpoint", "--image-path", tmp_path / "images", "c1").ok()
-    core = tmp_path / "images" / "core-1.img"
-    core.write_bytes(core.read_bytes()[:8] + b"\xff" * (core.stat().st_size - 8))
+    memory = tmp_path / "images" / "mm-1.img"
+    memory.write_bytes(memory.read_bytes()[:8] + b"\xff" * (memory.stat().st_size - 8))
     answer = ours("restore", "-d", "-b", made, "--image-path", tmp_path / "images", "c1")
     assert answer.status == 1
     assert "restore.log" in answer.stderr

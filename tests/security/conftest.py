@@ -21,6 +21,14 @@ def attack_layer(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def needs_criu() -> None:
+    """Skips with the reason where no CRIU works."""
+    from rig.checkpoints import criu
+
+    criu()
+
+
+@pytest.fixture
 def rack(tmp_path: Path, busybox_rootfs: Path, attack_layer: Path) -> Iterator[Rack]:
     with Rack(tmp_path / "containers", (attack_layer, busybox_rootfs)) as rack:
         yield rack

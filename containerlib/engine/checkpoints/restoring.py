@@ -18,6 +18,7 @@ from containerlib.bundles.write import write
 from containerlib.engine.checkpoints.capture import IMAGES, SEALED
 from containerlib.engine.checkpoints.document import Machine, difference
 from containerlib.engine.checkpoints.outside import Begun, networks_of, sources_of, spec_of
+from containerlib.engine.checkpoints.rights import require_default_rights
 from containerlib.engine.checkpoints.room import memory
 from containerlib.engine.checkpoints.sealing import read_sealed
 from containerlib.engine.history import catch_up, note
@@ -66,7 +67,7 @@ class Restoration:
     lazy: bool = False
     """It goes on at once, and its memory comes when it is touched."""
     trusted: bool = False
-    """Also one that came as an archive: whoever made it has written what runs."""
+    """Also one that came as an archive, or has more rights than the default recipe: whoever made it wrote what runs."""
     key: bytes | None = None
     """Of one that is encrypted."""
 
@@ -101,6 +102,8 @@ def begin(
 ) -> Instance:
     """The container; `fill` gets its directory when that is made. Raises: as `restore`."""
     require_capability(Capability.SYS_ADMIN)
+    if not (begun.is_own or wanted.trusted):
+        require_default_rights(begun.spec)
     criu = find_criu()
     if reason := difference(begun.document.machine, Machine.here(criu.version)):
         raise Unsupported(f"the checkpoint of {begun.document.name!r} cannot go on here: {reason}")
@@ -131,7 +134,14 @@ def begin(
             undo=undo,
             late=late_of(instance),
             is_first=True,
-            create=partial(create, criu, f"{begun.directory}/{IMAGES}", options, pages=wanted.lazy),
+            create=partial(
+                create,
+                criu,
+                f"{begun.directory}/{IMAGES}",
+                options,
+                pages=wanted.lazy,
+                is_own=begun.is_own or wanted.trusted,
+            ),
         ).close()
         if instance.memo.remove:  # from here on the shim's, as at any start
             core.store.containers.adopt(instance.id, None, None)

@@ -2,7 +2,8 @@
 
     check             whose processes, which mounts and namespaces come from outside
     CRIU              freezes them, writes the images, and waits at "post-dump"
-    post-dump         the processes stand still: the caller copies what else there is
+    post-dump         the processes stand still: their credentials in the images are compared with the kernel's, and
+                      the caller copies what else there is
     accepted          they go on, or are killed, and the supervisor was told that this is the end
 
 Before the last step nothing has happened that CRIU does not undo, also where this process is killed: it runs by itself,
@@ -20,6 +21,7 @@ from containerlib._sys.paths import open_in_root
 from containerlib._sys.processes import await_end, is_alive, is_ending
 from containerlib._sys.wire import Kind
 from containerlib.errors import AlreadyExists, Conflict, InvalidArgument, StageError, Unavailable
+from containerlib.runtime.checkpoint.credentials import verify_dump
 from containerlib.runtime.checkpoint.criu import Conversation, Criu
 from containerlib.runtime.checkpoint.description import Description, FromOutside, write_description
 from containerlib.runtime.checkpoint.failures import explained, log_lines
@@ -75,7 +77,8 @@ def dump(
     container from outside are left out.
 
     Raises: Conflict where it does not run, or has what the options refuse; Unsupported; AlreadyExists for images that
-    are there; StageError(stage="dump"), with the process and the resource.
+    are there; StageError(stage="dump"), with the process and the resource, with errno EPERM where a process has forged
+    its credentials in the images.
     """
     options.check()
     _require(criu, options, pre)
@@ -98,6 +101,7 @@ def dump(
 
         def stands_still() -> None:
             _check_alive(pid, start_time)
+            verify_dump(images, pid)
             forget_parent(images, _inner_pid(pid))
             write_description(images, description)
             if still is not None:

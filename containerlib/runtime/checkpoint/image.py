@@ -1,25 +1,41 @@
-"""CRIU's image of a process, without what its supervisor has made of it.
+"""CRIU's images: messages are read, and the image of a process is rewritten.
+
+    magic of all images     u32, little-endian
+    magic of its kind       u32
+    size of a message       u32
+    the message             and in some kinds more sizes and messages, to the end
 
 A supervised program gets SIGKILL when its parent ends (PR_SET_PDEATHSIG). Restored, its parent may be a command that
 ends at once, ours or another runtime's: so that is no part of a checkpoint. A supervisor's guard is in its place.
 
-Spec: criu.org/Images, images/core.proto; core_entry.thread_core is field 5, its pdeath_sig field 7
+Spec: criu.org/Images, images/core.proto; core_entry.thread_core is field 5, its pdeath_sig field 8
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import struct
 
 from containerlib._sys.writing import replace_file
-from containerlib.errors import InvalidArgument
+from containerlib.errors import InvalidArgument, StageError
 from containerlib.runtime.checkpoint.protobuf import without
 
-__all__ = ["forget_parent", "without_parent"]
+__all__ = ["forget_parent", "read_messages", "without_parent"]
 
-_HEADER = struct.Struct("<III")
+_MAGICS, _SIZE = struct.Struct("<II"), struct.Struct("<I")
 _COMMON, _CORE = 0x54564319, 0x55053847
-_PARENT_DEATH = (5, 7)
+_PARENT_DEATH = (5, 8)
+
+
+def read_messages(path: str, kind: int) -> list[bytes]:
+    """The messages of an image whose magic is `kind`. Raises: InvalidArgument(field="checkpoint"); StageError."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            data = file.readall()
+    except OSError as error:
+        raise StageError("checkpoint", error.errno or 0, path) from error
+    return _messages(data, kind, os.path.basename(path))  # noqa: PTH119 - a str
 
 
 def forget_parent(images: str, pid: int) -> None:
@@ -35,10 +51,21 @@ def forget_parent(images: str, pid: int) -> None:
 
 def without_parent(data: bytes) -> bytes:
     """The image without the signal. Raises: InvalidArgument for what is none of a process."""
-    if len(data) < _HEADER.size:
-        raise InvalidArgument("an image is too short")
-    common, core, size = _HEADER.unpack_from(data)
-    if (common, core) != (_COMMON, _CORE) or len(data) != _HEADER.size + size:
-        raise InvalidArgument("this is no image of a process")
-    message = without(data[_HEADER.size :], _PARENT_DEATH)
-    return _HEADER.pack(common, core, len(message)) + message
+    messages = _messages(data, _CORE, "an image")
+    if len(messages) != 1:
+        raise InvalidArgument("an image of a process has one message", field="checkpoint")
+    message = without(messages[0], _PARENT_DEATH)
+    return _MAGICS.pack(_COMMON, _CORE) + _SIZE.pack(len(message)) + message
+
+
+def _messages(data: bytes, kind: int, name: str) -> list[bytes]:
+    found, at = [], _MAGICS.size
+    whole = len(data) >= at and _MAGICS.unpack_from(data) == (_COMMON, kind)
+    while whole and at < len(data):
+        begin = at + _SIZE.size
+        at = begin + _SIZE.unpack_from(data, at)[0] if begin <= len(data) else begin
+        found.append(data[begin:at])
+        whole = at <= len(data)
+    if not whole:
+        raise InvalidArgument(f"{name} is no CRIU image of its kind, or is cut off", field="checkpoint")
+    return found

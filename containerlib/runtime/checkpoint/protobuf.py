@@ -20,10 +20,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-__all__ = ["FLAG", "NUMBER", "TEXT", "Field", "Table", "decode", "encode", "without"]
+__all__ = ["BYTES", "FLAG", "NUMBER", "TEXT", "Field", "Table", "decode", "encode", "without"]
 
-NUMBER, FLAG, TEXT = "number", "flag", "text"
-"""int32, uint32 and enums; bool; string."""
+NUMBER, FLAG, TEXT, BYTES = "number", "flag", "text", "bytes"
+"""int32, uint32 and enums; bool; string; bytes."""
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED = {_FIXED64: 8, _FIXED32: 4}
 _SIGNED = 1 << 63
@@ -54,7 +54,10 @@ def encode(table: Table, values: Mapping[str, Any]) -> bytes:
 
 
 def decode(table: Table, data: bytes) -> dict[str, Any]:
-    """What a message says; of a repeated field a list. Raises: InvalidArgument where it is none."""
+    """What a message says; of a repeated field a list. Raises: InvalidArgument where it is none.
+
+    A message in it that comes twice is refused: other readers merge the two.
+    """
     known = {field.number: (name, field) for name, field in table.items()}
     values: dict[str, Any] = {}
     at = 0
@@ -69,6 +72,8 @@ def decode(table: Table, data: bytes) -> dict[str, Any]:
         read = _decoded(field, value)
         if field.repeated:
             values.setdefault(name, []).append(read)
+        elif isinstance(read, dict) and name in values:
+            raise InvalidArgument(f"a message has two of {name}")
         else:
             values[name] = read
     return values
@@ -93,11 +98,13 @@ def without(data: bytes, path: tuple[int, ...]) -> bytes:
 def _encode_field(field: Field, value: Any) -> bytes:
     if field.kind in (NUMBER, FLAG):
         return _number(field.number << 3 | _VARINT) + _number(int(value) & _MASK)
-    data = (
-        value.encode("utf-8", "surrogateescape")
-        if field.kind == TEXT
-        else encode(cast(Table, field.kind), value)
-    )
+    data: bytes
+    if field.kind == TEXT:
+        data = value.encode("utf-8", "surrogateescape")
+    elif field.kind == BYTES:
+        data = value
+    else:
+        data = encode(cast(Table, field.kind), value)
     return _number(field.number << 3 | _BYTES) + _number(len(data)) + data
 
 
@@ -105,6 +112,8 @@ def _decoded(field: Field, value: int | bytes) -> Any:
     if isinstance(value, bytes):
         if field.kind == TEXT:
             return value.decode("utf-8", "surrogateescape")
+        if field.kind == BYTES:
+            return value
         return decode(cast(Table, field.kind), value)
     if field.kind == FLAG:
         return value != 0

@@ -6,6 +6,7 @@ import os
 
 from containerlib.errors import StageError, Unsupported
 from containerlib.runtime import launch
+from containerlib.runtime.checkpoint.credentials import verify_restore
 from containerlib.runtime.checkpoint.criu import Criu
 from containerlib.runtime.checkpoint.description import read_description
 from containerlib.runtime.checkpoint.failures import explained, log_lines
@@ -54,6 +55,7 @@ def restore(
     stdio: Stdio | None = None,
     work: str | None = None,
     pages: bool = False,
+    is_own: bool = True,
     late: Late = NOTHING,
     mounted: Sequence[tuple[str, OverlayRoot]] = (),
     **words: Any,
@@ -63,9 +65,11 @@ def restore(
     `spec` may have other limits, networks and sources of mounts than the one that was dumped; `root` is to have the
     files that it had. `work` takes CRIU's log, restore.log; else `directory`. `mounted`: create's `images`. `pages`: it
     goes on at once, and its supervisor has its memory brought when it is touched, or when there is time: `images` are
-    needed no more, as everything has been opened; pages.log in `directory` is CRIU's log of that.
+    needed no more, as everything has been opened; pages.log in `directory` is CRIU's log of that. `is_own`: as of
+    `verify_restore`.
 
-    Raises: as `launch.create`; NotFound for a mount that nothing is given for; StageError(stage="restore").
+    Raises: as `launch.create`; InvalidArgument for images that give their processes more than `spec`; NotFound for a
+    mount that nothing is given for; StageError(stage="restore").
     """
     if pages:
         options, work = evolve(options, lazy_pages=True), None
@@ -79,6 +83,7 @@ def restore(
     )
     asked = _Asked(options, spec, cgroup, streams)
     places = [at for at, _ in mounted]
+    verify_restore(images, spec, is_own=is_own)
     restored = _restored(criu, images, bundle, asked, directory=directory, work=work, mounted=places)
     facts = criu.facts()  # of this boot, as a plan that is kept may not be
     shown = None if facts is None else (facts, PLACE)
@@ -127,6 +132,7 @@ def packed_restore(
     """
     asked = _Asked(options, spec, cgroup, _streams(spec, stdin, True, True))
     places = [at for at, _ in mounted]
+    verify_restore(images, spec)
     restored = _restored(criu, images, bundle, asked, directory=directory, work=directory, mounted=places)
     manner = Manner(
         late=late,

@@ -126,7 +126,7 @@ def test_answers_say_what_became_of_it() -> None:
 
 # ---- what is taken out of an image ----
 
-SIGNAL = encode({"pdeath_sig": Field(7, NUMBER)}, {"pdeath_sig": 9})
+SIGNAL = encode({"pdeath_sig": Field(8, NUMBER)}, {"pdeath_sig": 9})
 
 
 def image(message: bytes) -> bytes:
