@@ -203,7 +203,10 @@ static void run_again(struct shim *shim, const struct clib_policy *policy) {
     shim->life.restarts++;
     shim->life.again = shim->life.settled = shim->recorded = 0;
     shim->life.began = 0;
-    shim->log = (struct log){.fd = -1};
+    shim->log = (struct log){.fd = -1, /* and what could not be written down yet */
+                             .lost_lines = shim->log.lost_lines,
+                             .lost_bytes = shim->log.lost_bytes,
+                             .lost_to = shim->log.lost_to};
     shim->end = (struct clib_message){.kind = CLIB_MESSAGE_NONE};
     if (shim->life.stdin >= 0)
         shim->stdio[0] = (int)sys(fcntl, shim->life.stdin, F_DUPFD_CLOEXEC, 0);

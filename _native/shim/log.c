@@ -16,6 +16,8 @@ enum {
     NAME_SIZE = 32,
     NOTE_SIZE = 512,
     TRIES = 10,
+    KEEP_SIZE = 1, /* FALLOC_FL_KEEP_SIZE */
+    BLOCK = 4096,
 };
 
 static void put_text(char **to, const char *text) {
@@ -61,15 +63,55 @@ int log_is_ready(struct log *log) {
     return 1;
 }
 
+static int is_full(long result) {
+    return result == -ENOSPC || result == -EDQUOT;
+}
+
+/* Allocates blocks at `at` for `size` bytes and for a note after them: the note then needs no room of a disk
+ * that has none. Returns the offset up to which there are blocks, or -errno of a full disk; a file system
+ * that cannot allocate, and another error, are left to the write. */
+static int64_t allocate(int fd, uint64_t at, uint64_t size) {
+    uint64_t end = (at + size + NOTE_SIZE + BLOCK - 1) / BLOCK * BLOCK;
+    long result = sys(fallocate, fd, KEEP_SIZE, at, end - at);
+    return is_full(result) ? result : (int64_t)end;
+}
+
+/* 0, or -errno of a full disk. */
+static int reserve(struct log *log, uint64_t size) {
+    if (log->size + size + NOTE_SIZE <= log->reserved)
+        return 0;
+    int64_t end = allocate(log->fd, log->size, size);
+    if (end < 0)
+        return (int)end;
+    log->reserved = (uint64_t)end;
+    return 0;
+}
+
+/* An empty file with room for a note. */
+static int open_next(struct log *log) {
+    const int flags = O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC;
+    int next = (int)sys(openat, log->directory, "log.next", flags, 0600);
+    if (next < 0)
+        return next;
+    int64_t end = allocate(next, 0, 0);
+    if (end < 0 && log->files > 1) { /* a single file is about to make room */
+        close_fd(&next);
+        sys(unlinkat, log->directory, "log.next", 0);
+        return (int)end;
+    }
+    log->reserved = end < 0 ? 0 : (uint64_t)end;
+    return next;
+}
+
 /* The new file is there before the old one gets its number. Where even that takes room, the oldest gives it.
  */
 static int rotate(struct log *log) {
     char from[NAME_SIZE], to[NAME_SIZE];
-    const int flags = O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC;
-    int next = (int)sys(openat, log->directory, "log.next", flags, 0600);
-    if ((next == -ENOSPC || next == -EDQUOT) && log->files > 1) {
+    uint64_t reserved = log->reserved;
+    int next = open_next(log);
+    if (is_full(next) && log->files > 1) {
         sys(unlinkat, log->directory, name_of(to, log->files - 1), 0);
-        next = (int)sys(openat, log->directory, "log.next", flags, 0600);
+        next = open_next(log);
     }
     if (next < 0)
         return next;
@@ -78,12 +120,14 @@ static int rotate(struct log *log) {
     long result = sys(renameat2, log->directory, "log.next", log->directory, "log", 0);
     if (result < 0) {
         close_fd(&next);
+        log->reserved = reserved;
         return (int)result;
     }
+    sys(ftruncate, log->fd, log->size); /* the blocks behind its end go */
     close_fd(&log->fd);
     log->fd = next;
     log->size = 0;
-    return 0;
+    return log->reserved ? 0 : reserve(log, 0);
 }
 
 /* Writes records, and takes back what is torn of one. Returns the bytes that are in the file, or -errno. */
@@ -121,6 +165,9 @@ static int write_some(struct log *log) {
     size_t size = fitting(log);
     if (!size)
         return rotate(log);
+    for (int full; (full = reserve(log, size)) < 0;)
+        if (!(size = whole_records(log->buffer + log->start, size / 2)))
+            return full;
     long written = write_records(log, log->buffer + log->start, size);
     if (written < 0)
         return (int)written;
@@ -183,13 +230,15 @@ static void lose(struct log *log, int error) {
 }
 
 static void flush(struct log *log) {
-    int result = log->lost_bytes ? write_note(log) : 0;
+    int result = log->lost_bytes ? reserve(log, NOTE_SIZE) : 0; /* the note at the end keeps its room */
+    if (result == 0 && log->lost_bytes)
+        result = write_note(log);
     while (result == 0 && log->start < log->end)
         result = write_some(log);
     log->stuck = 0;
     if (result == 0)
         log->start = log->end = 0;
-    else if (log->blocks && (result == -ENOSPC || result == -EDQUOT))
+    else if (log->blocks && is_full(result))
         log->stuck = 1;
     else
         lose(log, result);
@@ -276,7 +325,9 @@ int log_open(struct shim *shim) {
     long size = sys(lseek, log->fd, 0, SEEK_END_);
     log->size = size > 0 ? (uint64_t)size : 0;
     mend(log);
-    return 0;
+    int result = reserve(log, 0);
+    return shim->life.restarts ? 0
+                               : result; /* of a program that runs again the end is written down as well */
 }
 
 void log_retry(struct log *log, int last) {

@@ -21,6 +21,7 @@ struct log {
     int stuck;             /* it waits */
     int tries;             /* in vain since the container's end */
     uint64_t size, limit;  /* of the file that is written */
+    uint64_t reserved;     /* it has blocks up to here: for a note, where the disk is full */
     char *buffer;          /* mapped while needed */
     size_t start, end;     /* records that are still to be written */
     enum log_stream owner; /* of these records */

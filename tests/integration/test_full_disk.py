@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,3 +127,23 @@ def test_restarts_on_a_full_disk_are_told_once_and_the_lost_ones_as_missed(
         assert len(ends) == len({*ends})
         assert lost >= 2
         assert lost + len(ends) >= runs()
+
+
+@pytest.mark.parametrize("bounds", [{}, {"max_size": 4096, "max_files": 3}])
+def test_log_on_a_full_disk_says_how_many_lines_are_missing(
+    full: cl.ContainerRecipe, small_disk: Path, bounds: dict[str, int]
+) -> None:
+    """The room for that record was allocated before."""
+    lines = 100_000
+    script = f"until [ -e /dev/shm/go ]; do sleep 0.01; done; seq 1 {lines}"
+    with full.log(**bounds).start("sh", "-c", script) as container:
+        go = Path(f"/proc/{container.inspect().pid}/root/dev/shm/go")
+        with without_room(small_disk):
+            go.touch()
+            assert container.wait(10.0).exit_code == 0
+        texts = [record.text for record in container.logs()]
+    notes = [text for text in texts if not text.isdecimal()]
+    missing = sum(
+        int(re.findall(r"^containerlib: (\d+) lines .* are missing here", note)[0]) for note in notes
+    )
+    assert len(texts) - len(notes) + missing == lines
