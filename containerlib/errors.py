@@ -229,6 +229,12 @@ class PluginError(Error):
         self.details = details
 
 
+_NO_DESCRIPTOR = {
+    _errno.EMFILE: "this process has no descriptor left: raise its limit of open files (ulimit -n)",
+    _errno.ENFILE: "the host has no open file left: raise the sysctl fs.file-max",
+}
+
+
 class StageError(Error, OSError):
     """The kernel refused a step: which one (`stage`), why (`errno`), and on what (`detail`).
 
@@ -241,6 +247,7 @@ class StageError(Error, OSError):
     def __init__(self, stage: str, errno: int, detail: str = "", *, advice: str = "") -> None:
         reason = f"{_errno.errorcode.get(errno, errno)} ({os.strerror(errno)})" if errno else ""
         message = ": ".join(part for part in (stage, printable(detail), reason) if part)
+        advice = _NO_DESCRIPTOR.get(errno, advice)
         super().__init__(errno, f"{message}; {advice}" if advice else message)
         self.stage = stage
         self.detail = detail

@@ -17,6 +17,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from containerlib._sys.steps import Steps
 from containerlib.aio.driving import Flowing, drive, in_thread
+from containerlib.boundary import guard_items, outward
 from containerlib.fluent.waiting import answer_with, flow_of, steps_of
 
 __all__ = ["awaits", "handed", "iterates", "threaded"]
@@ -35,7 +36,12 @@ def awaits(verb: Callable[Concatenate[_S, _P], _T]) -> _Awaitable[_P, _T]:
 
     @wraps(verb)
     async def awaited(self: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        return await drive(steps(self.blocking, *args, **kwargs))
+        try:
+            return await drive(steps(self.blocking, *args, **kwargs))
+        except Exception as error:
+            if (leaving := outward(error, (self,))) is None:
+                raise
+            raise leaving  # noqa: B904 - it has its cause
 
     return awaited
 
@@ -75,7 +81,7 @@ def iterates(
 
     @wraps(verb)
     def iterated(self: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> Flowing[_T]:
-        return Flowing(flowing(self.blocking, *args, **kwargs))
+        return Flowing(guard_items(flowing(self.blocking, *args, **kwargs), self))
 
     answer_with(iterated, verb, str(verb.__annotations__["return"]).replace("Iterator[", "Flowing[", 1))
     return iterated

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from attrs import frozen
 
+from containerlib.boundary import public
 from containerlib.engine import words
 from containerlib.fluent.image import Image
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Checkpoint", "Checkpointable", "KeptCheckpoint"]
 
 
+@public
 @frozen(repr=False)
 class Checkpoint(Image):
     """An image with a container's processes: `restore` lets them go on, here or where it was pulled."""
@@ -28,6 +30,7 @@ class Checkpoint(Image):
         return f"<Checkpoint{super().__repr__().removeprefix('<Image')}"
 
 
+@public
 @frozen(repr=False)
 class KeptCheckpoint:
     """One of those that `checkpoint_every` takes, until newer ones have taken its place."""

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, overload
 
 from containerlib._sys.steps import finish
+from containerlib.boundary import public
 from containerlib.engine import (
     archive,
     attach,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["Container", "ContainerCollection"]
 
 
+@public
 class Container(ContainerHandle["Engine"], Inspectable, Checkpointable):
     """A container, whatever its state: a handle that any process with the same root can have.
 
@@ -341,6 +343,7 @@ class Container(ContainerHandle["Engine"], Inspectable, Checkpointable):
         return container_table(self)
 
 
+@public
 class ContainerCollection:
     """The containers of an engine: `engine.containers`."""
 

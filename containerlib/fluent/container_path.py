@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from containerlib.boundary import public
 from containerlib.engine import files, transfer, words
 from containerlib.engine.transfer import CopyOptions
 from containerlib.errors import NotFound
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["ContainerPath"]
 
 
+@public
 @frozen
 class ContainerPath:
     """A file or directory of a container, whether that runs or not: `container.path("/etc") / "hosts"`.

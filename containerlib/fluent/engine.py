@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from containerlib._sys.forks import Lock
+from containerlib.boundary import public
 from containerlib.engine import events, reconcile, words, words_events
 from containerlib.engine.core import default_root
 from containerlib.engine.eligible import eligible
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 
+@public
 class Engine:
     """A container engine over one state directory. The first verb opens it; to make the object does nothing.
 

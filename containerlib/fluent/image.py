@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
+from containerlib.boundary import public
 from containerlib.engine import archive, words
 from containerlib.engine.removal import prune_images, remove_image, verify_images
 from containerlib.engine.sources import check_reference
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["HostImage", "Image", "ImageCollection", "ImageRecipe", "image_changes"]
 
 
+@public
 @frozen
 class ImageRecipe:
     """An image by its reference, which need not be here yet."""
@@ -85,6 +87,7 @@ class HostImage:
         return "<HostImage>"
 
 
+@public
 @frozen
 class Image(Restorable):
     """An image that is here and unpacked."""
@@ -190,6 +193,7 @@ class Image(Restorable):
         return images_table([self.record])
 
 
+@public
 @frozen
 class ImageCollection:
     """The images of an engine: `engine.images`."""

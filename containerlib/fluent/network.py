@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import evolve, field, frozen
 
+from containerlib.boundary import public
 from containerlib.engine import connecting, listing, networks, words, words_networks
 from containerlib.engine.names import check_name
 from containerlib.engine.networks import NetworkOptions
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Network", "NetworkCollection", "NetworkRecipe"]
 
 
+@public
 @frozen
 class NetworkRecipe:
     """A network to be made: `engine.network("backend").create()`."""
@@ -128,6 +130,7 @@ class NetworkRecipe:
         return f"<NetworkRecipe {self.name}>"
 
 
+@public
 @frozen
 class Network:
     """A network that is there. As a context manager it is removed at the end."""
@@ -227,6 +230,7 @@ class Network:
         return f"<Network {' '.join((self.name, ', '.join(self.subnets))).rstrip()}>"
 
 
+@public
 @frozen
 class NetworkCollection:
     """The networks of an engine: `engine.networks`."""

@@ -6,6 +6,7 @@ import signal
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
+from containerlib.boundary import public
 from containerlib.engine import words
 from containerlib.engine.signals import parse_signal
 from containerlib.engine.undo import end_block
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Process"]
 
 
+@public
 class Process:
     """A running program, in the manner of subprocess.Popen. At the end of a `with` block it is killed.
 

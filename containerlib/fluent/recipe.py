@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from containerlib.boundary import public
 from containerlib.engine import run, start, words
 from containerlib.fluent.container import Container
 from containerlib.fluent.process import Process
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ContainerRecipe"]
 
 
+@public
 @frozen(repr=False)
 class ContainerRecipe(Recipe["Engine"]):
     """What a container is to be. Every word returns a new recipe; a verb makes the container.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
 
+from containerlib.boundary import public
 from containerlib.engine import words
 from containerlib.engine.names import check_name
 from containerlib.engine.removal import remove_volume
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Volume", "VolumeCollection", "VolumeRecipe"]
 
 
+@public
 @frozen
 class VolumeRecipe:
     """A volume to be made, or that is there. Mounting the recipe makes the volume where it is missing."""
@@ -76,6 +78,7 @@ class VolumeRecipe:
         return f"<VolumeRecipe {self.name or 'without a name'}>"
 
 
+@public
 @frozen
 class Volume:
     """A volume that is there."""
@@ -146,6 +149,7 @@ class Volume:
         return f"<Volume {self.name} at {self.record.path}>"
 
 
+@public
 @frozen
 class VolumeCollection:
     """The volumes of an engine: `engine.volumes`."""

@@ -8,6 +8,7 @@ from inspect import signature
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from containerlib._sys.steps import Flow, Steps, finish, items
+from containerlib.boundary import guard, guard_items
 
 __all__ = ["answer_with", "flow_of", "flows", "steps_of", "waits"]
 
@@ -24,7 +25,7 @@ def waits(verb: Callable[Concatenate[_S, _P], Steps[_T]]) -> Callable[Concatenat
         return finish(verb(self, *args, **kwargs))
 
     answer_with(blocking, verb, str(verb.__annotations__["return"]).removeprefix("Steps[").removesuffix("]"))
-    return blocking
+    return guard(blocking)
 
 
 def flows(verb: Callable[Concatenate[_S, _P], Flow[_T]]) -> Callable[Concatenate[_S, _P], Iterator[_T]]:
@@ -32,10 +33,10 @@ def flows(verb: Callable[Concatenate[_S, _P], Flow[_T]]) -> Callable[Concatenate
 
     @wraps(verb)
     def blocking(self: _S, /, *args: _P.args, **kwargs: _P.kwargs) -> Iterator[_T]:
-        return items(verb(self, *args, **kwargs))
+        return guard_items(items(verb(self, *args, **kwargs)), self)
 
     answer_with(blocking, verb, str(verb.__annotations__["return"]).replace("Flow[", "Iterator[", 1))
-    return blocking
+    return guard(blocking)
 
 
 def answer_with(face: Callable[..., object], verb: Callable[..., object], result: str) -> None:
@@ -47,11 +48,11 @@ def answer_with(face: Callable[..., object], verb: Callable[..., object], result
 
 def steps_of(verb: Callable[Concatenate[_S, _P], _T]) -> Callable[Concatenate[Any, _P], Steps[_T]]:
     """The steps of a method that `waits` made."""
-    steps: Callable[Concatenate[Any, _P], Steps[_T]] = verb.__wrapped__  # type: ignore[attr-defined]
+    steps: Callable[Concatenate[Any, _P], Steps[_T]] = verb.__wrapped__.__wrapped__  # type: ignore[attr-defined]
     return steps
 
 
 def flow_of(verb: Callable[Concatenate[_S, _P], Iterator[_T]]) -> Callable[Concatenate[Any, _P], Flow[_T]]:
     """What a method that `flows` made lets flow."""
-    flow: Callable[Concatenate[Any, _P], Flow[_T]] = verb.__wrapped__  # type: ignore[attr-defined]
+    flow: Callable[Concatenate[Any, _P], Flow[_T]] = verb.__wrapped__.__wrapped__  # type: ignore[attr-defined]
     return flow

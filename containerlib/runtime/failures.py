@@ -105,6 +105,8 @@ def _stage_advice(stage: Stage, code: int) -> str:
         return "making namespaces needs root (CAP_SYS_ADMIN)"
     if stage is Stage.CLONE and code == errno.ENOSPC:
         return "a limit in /proc/sys/user is reached"
+    if stage in (Stage.SPAWN, Stage.CLONE) and code == errno.EAGAIN:
+        return "the limit of processes is reached: raise pids.max of the control group, or ulimit -u"
     if stage is Stage.LOST:
         return (
             "somebody killed it, its memory limit is too small to start in, or its seccomp profile refuses what a "

@@ -13,6 +13,7 @@ import pytest
 
 import containerlib as cl
 from rig.lifetime import quick, until
+from rig.mounts import without_room
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
@@ -38,19 +39,6 @@ def without_files(disk: Path, *, but: int) -> Iterator[None]:
     finally:
         place.rmdir()
         subprocess.run(["mount", "-o", "remount,nr_inodes=100000", str(disk)], check=True)
-
-
-@contextlib.contextmanager
-def without_room(disk: Path) -> Iterator[None]:
-    """Nothing can be written on the disk."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(bytes(4096)):
-            pass
-    try:
-        yield
-    finally:
-        filler.unlink()
 
 
 def test_start_that_cannot_be_written_down_fails_and_leaves_nothing(

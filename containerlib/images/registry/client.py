@@ -18,6 +18,7 @@ from types import TracebackType
 import httpx
 from attrs import evolve
 
+from containerlib.boundary import public
 from containerlib.errors import InvalidArgument
 from containerlib.images.registry.configuration.files import ConfigurationFiles
 from containerlib.images.registry.configuration.rules import Location
@@ -39,6 +40,7 @@ _MIRROR_ATTEMPTS = 2
 StrPath = str | os.PathLike[str]
 
 
+@public
 class Registry(Reading, Operations):
     """Requests to one registry, with one identity. Safe for several threads at once.
 
