@@ -5,12 +5,16 @@
 
 A limit of the process or of the host that is reached becomes a `StageError` whose message names the limit. Any other
 exception that is no `Error` is a defect, and leaves as it is.
+
+An `Error` leaves with a short traceback: the frames of the caller, and one cause with the frame that raised it. With
+CONTAINERLIB_TRACEBACK=full in the environment every frame and every cause stays.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Callable, Generator, Iterable
 from functools import wraps
 from types import FunctionType
@@ -59,10 +63,11 @@ def guard(call: _Call) -> _Call:
 
     @wraps(call)
     def guarded(*args: Any, **kwargs: Any) -> Any:
+        handled = sys.exception()
         try:
             return call(*args, **kwargs)
         except Exception as error:
-            if (leaving := outward(error, args)) is None:
+            if (leaving := outward(error, args, handled)) is None:
                 raise
             raise leaving  # noqa: B904 - it has its cause
 
@@ -72,20 +77,36 @@ def guard(call: _Call) -> _Call:
 
 def guard_items(things: Iterable[_T], subject: object) -> Generator[_T, Any, None]:
     """The iterator or flow, whose failures leave as this module says."""
+    handled = sys.exception()
     try:
         yield from things
     except Exception as error:
-        if (leaving := outward(error, (subject,))) is None:
+        if (leaving := outward(error, (subject,), handled)) is None:
             raise
         raise leaving  # noqa: B904 - it has its cause
 
 
-def outward(error: Exception, subjects: tuple[object, ...] = ()) -> Exception | None:
-    """The exception that is raised in the place of `error`; None where that is `error` as it is.
+def outward(
+    error: Exception, subjects: tuple[object, ...] = (), handled: BaseException | None = None
+) -> Exception | None:
+    """The exception to raise in the place of `error`, without its frames; None where `error` leaves as it is.
 
-    `subjects`: the arguments of the call, the first of which may lead to the engine.
+    `subjects`: the arguments of the call, the first of which may lead to the engine. `handled`: the exception that the
+    caller was handling at the time of the call.
     """
-    if isinstance(error, Error) or (number := _limit(error)) not in _LIMITS:
+    leaving = error if isinstance(error, Error) else _exhausted(error, subjects)
+    if os.environ.get("CONTAINERLIB_TRACEBACK") == "full":
+        return None if leaving is error else leaving
+    if leaving is not None:
+        cause = leaving.__cause__ or (None if leaving.__suppress_context__ else leaving.__context__)
+        if cause is not None and cause is not handled:
+            _shorten(cause, handled)
+        leaving.__traceback__ = None
+    return leaving
+
+
+def _exhausted(error: Exception, subjects: tuple[object, ...]) -> StageError | None:
+    if (number := _limit(error)) not in _LIMITS:
         return None
     stage, advice = _LIMITS[number]
     place = str(getattr(error, "filename", None) or "")
@@ -94,6 +115,16 @@ def outward(error: Exception, subjects: tuple[object, ...] = ()) -> Exception | 
     leaving = StageError(stage, number, place, advice=advice)
     leaving.__cause__ = error
     return leaving
+
+
+def _shorten(cause: BaseException, handled: BaseException | None) -> None:
+    """Leaves the frame that raised it, and no cause but what the caller was handling."""
+    frames = cause.__traceback__
+    while frames is not None and frames.tb_next is not None:
+        frames = frames.tb_next
+    cause.__traceback__ = frames
+    cause.__cause__ = None
+    cause.__context__ = handled
 
 
 def _replace(base: type, name: str, value: object) -> None:

@@ -11,6 +11,7 @@ class Container:
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -36,12 +37,7 @@ def awaits(verb: Callable[Concatenate[_S, _P], _T]) -> _Awaitable[_P, _T]:
 
     @wraps(verb)
     async def awaited(self: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        try:
-            return await drive(steps(self.blocking, *args, **kwargs))
-        except Exception as error:
-            if (leaving := outward(error, (self,))) is None:
-                raise
-            raise leaving  # noqa: B904 - it has its cause
+        return await _guarded(self, drive(steps(self.blocking, *args, **kwargs)))
 
     return awaited
 
@@ -51,7 +47,7 @@ def threaded(verb: Callable[Concatenate[_S, _P], _T]) -> _Awaitable[_P, _T]:
 
     @wraps(verb)
     async def awaited(self: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        return await in_thread(partial(verb, self.blocking, *args, **kwargs))
+        return await _guarded(self, in_thread(partial(verb, self.blocking, *args, **kwargs)))
 
     return awaited
 
@@ -68,9 +64,21 @@ def handed(
 
     @wraps(verb)
     async def awaited(self: Any, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        return make(self, await in_thread(partial(verb, self.blocking, *args, **kwargs), undo))
+        made = in_thread(partial(verb, self.blocking, *args, **kwargs), undo)
+        return make(self, await _guarded(self, made))
 
     return awaited
+
+
+async def _guarded(self: object, verb: Coroutine[Any, Any, _T]) -> _T:
+    """What the coroutine returns; its failures leave as those of the blocking face."""
+    handled = sys.exception()
+    try:
+        return await verb
+    except Exception as error:
+        if (leaving := outward(error, (self,), handled)) is None:
+            raise
+        raise leaving  # noqa: B904 - it has its cause
 
 
 def iterates(
