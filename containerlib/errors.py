@@ -176,7 +176,8 @@ class ExitError(Error):
         super().__init__(self._message())
 
     def _message(self) -> str:
-        tail = self.stderr[-2000:].decode(errors="replace").splitlines()[-10:]
+        written = self.stderr if self.stderr.strip() else self.stdout
+        tail = written[-2000:].decode(errors="replace").splitlines()[-10:]
         return with_log(f"{' '.join(self.argv)} {self._end()}", [printable(line) for line in tail])
 
     def _end(self) -> str:

@@ -61,3 +61,8 @@ def test_exit_error_with_nothing_written_is_one_line(written: bytes) -> None:
 
 def test_timeout_with_an_empty_log_is_one_line() -> None:
     assert str(cl.Timeout("too late", log_tail=("",))) == "too late"
+
+
+def test_exit_error_without_stderr_shows_the_end_of_stdout() -> None:
+    assert str(cl.ExitError(("make",), 2, b"one\ntwo\n", b"\n")) == "make exited with 2\n  | one\n  | two"
+    assert "one" not in str(cl.ExitError(("make",), 2, b"one\n", b"two\n"))
