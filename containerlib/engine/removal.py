@@ -27,7 +27,7 @@ def remove_image(core: Core, name_or_id: str) -> None:
     Raises: NotFound; Conflict where the image would go and a container was made from it.
     """
 
-    core.images.remove(name_or_id, in_use=partial(_is_used, core))
+    core.images.remove(name_or_id, in_use=partial(_users, core))
 
 
 def prune_images(core: Core, policy: PrunePolicy) -> ImagesPruned:
@@ -45,8 +45,13 @@ def verify_images(
 
 
 def _is_used(core: Core, image_id: str) -> bool:
+    return bool(_users(core, image_id))
+
+
+def _users(core: Core, image_id: str) -> list[str]:
+    """The names of the containers that were made from the image or mount it."""
     records = core.store.containers.list()
-    return any(image_id in (record.image_id, *_mounted(record.options_json)) for record in records)
+    return [r.name for r in records if image_id in (r.image_id, *_mounted(r.options_json))]
 
 
 def _mounted(memo: str) -> list[str]:

@@ -275,10 +275,10 @@ class ImageStore:
             self._root.write_index()
         return self._record(self._row(row.id))
 
-    def remove(self, name_or_id: str, *, in_use: Callable[[str], bool] = lambda _: False) -> None:
+    def remove(self, name_or_id: str, *, in_use: Callable[[str], Sequence[str]] = lambda _: ()) -> None:
         """Takes the name away; with the last name, or by id, the image and what it shares with no other.
 
-        Raises: NotFound; Conflict where the image would go and `in_use` says of its id that it is in use.
+        Raises: NotFound; Conflict where the image would go and `in_use` names users of its id.
         """
         with self._table.transaction():
             row = self._row(name_or_id)
@@ -286,9 +286,10 @@ class ImageStore:
             if name is not None and len(row.references) > 1:
                 self._table.unrefer(name)
                 self._events.add(image_event("untag", row.id, name, self._config))
-            elif in_use(row.id):
+            elif users := in_use(row.id):
                 raise Conflict(
-                    f"the image {name_or_id} is in use: remove its containers first", state="in use"
+                    f"the image {name_or_id} is in use by {', '.join(users)}: remove them first",
+                    state="in use",
                 )
             else:
                 self._table.delete(row.id)

@@ -338,3 +338,10 @@ def test_inspect_has_health_and_restarts_as_they_are(box: cl.ContainerRecipe) ->
     assert info.health.failing_streak >= 2
     assert (info.health.log[-1].exit_code, info.health.log[-1].output) == (3, "so\n")
     assert json.loads(json.dumps(info.document()))["health"]["log"][-1]["exit_code"] == 3
+
+
+def test_image_in_use_names_its_containers(engine: cl.Engine, busybox_image: Path) -> None:
+    (image,) = engine.images.load(busybox_image)
+    first, second = (engine.container(image).name(name).create("true") for name in ("first", "second"))
+    with first, second, pytest.raises(cl.Conflict, match="in use by first, second: remove them first"):
+        image.remove()

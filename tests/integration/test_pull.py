@@ -172,9 +172,9 @@ def test_remove_frees_what_only_it_had(
     images.tag(record.id, "mine")
     images.remove(reference)
     assert images.get("mine").layers == record.layers
-    with pytest.raises(Conflict, match="remove its containers first"):
-        images.remove("mine", in_use=lambda image_id: image_id == record.id)
-    images.remove("mine", in_use=lambda _: False)
+    with pytest.raises(Conflict, match="in use by web: remove them first"):
+        images.remove("mine", in_use=lambda image_id: ["web"] if image_id == record.id else [])
+    images.remove("mine", in_use=lambda _: [])
     assert images.list() == []
     assert list((root / "snapshots").iterdir()) == list((root / "content/blobs/sha256").iterdir()) == []
     with pytest.raises(NotFound, match="pull or load it first"):
