@@ -87,6 +87,11 @@ def _check_bytes(value: str, field: str) -> None:
 def driver(value: str) -> str:
     """The name of a program, or its absolute path."""
     name = text(value, field="driver")
+    if name == "docker":
+        raise InvalidArgument(
+            '\'docker\' is no OCI runtime: write "native", or "runc", which docker itself runs',
+            field="driver",
+        )
     if not name or name.startswith("-") or ("/" in name and not name.startswith("/")):
         raise InvalidArgument(
             f'{name!r} is not a driver: write "native", "runc", "crun", "runsc", or the absolute path of a runtime',

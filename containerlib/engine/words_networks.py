@@ -135,6 +135,8 @@ def ports(
     number: int | range, protocol: str, host: int | range, address: str | None, socket: Socket | None = None
 ) -> tuple[PortOption, ...]:
     """Ports that are published: one, or each of a range, to one of the host's each."""
+    if isinstance(number, str) and (form := _published(number)):
+        raise InvalidArgument(f"{number!r} is docker's form: write {form}", field="publish")
     if not isinstance(number, range):
         return (port(number, protocol, host, address, socket),)
     if socket is not None:
@@ -148,6 +150,20 @@ def ports(
         raise InvalidArgument(f"one port of the host, {host!r}, is not one for each of several", field="host")
     hosts = host if isinstance(host, range) else [0] * len(numbers)
     return tuple(port(one, protocol, there, address) for one, there in zip(numbers, hosts, strict=True))
+
+
+def _published(text: str) -> str:
+    """The words for docker's `[[address:]host:]port[/protocol]`; none for another text."""
+    there, _, protocol = text.partition("/")
+    before, _, number = there.rpartition(":")
+    address, _, host = before.rpartition(":")
+    if not number.isdecimal() or not (not host or host.isdecimal()):
+        return ""
+    words = [number]
+    words += [f"host={host}"] if host else []
+    words += [f'address="{address}"'] if address else []
+    words += [f'protocol="{protocol}"'] if protocol else []
+    return f"publish({', '.join(words)})"
 
 
 def _whole(numbers: range, *, field: str) -> range:

@@ -56,6 +56,11 @@ class Reference:
 
 @lru_cache(maxsize=1024)
 def _parse(text: str) -> Reference:
+    scheme, separator, rest = text.partition("://")
+    if separator:
+        raise InvalidArgument(
+            f"{text!r} is a URL: write the reference without {scheme}://, {rest!r}", field="reference"
+        )
     name, at, digest_text = text.partition("@")
     digest = Digest.parse(digest_text, field="reference") if at else None
     registry, repository, tag = _split(name)
