@@ -135,7 +135,7 @@ def ports(
     number: int | range, protocol: str, host: int | range, address: str | None, socket: Socket | None = None
 ) -> tuple[PortOption, ...]:
     """Ports that are published: one, or each of a range, to one of the host's each."""
-    if isinstance(number, str) and (form := _published(number)):
+    if form := _published(number):
         raise InvalidArgument(f"{number!r} is docker's form: write {form}", field="publish")
     if not isinstance(number, range):
         return (port(number, protocol, host, address, socket),)
@@ -152,8 +152,10 @@ def ports(
     return tuple(port(one, protocol, there, address) for one, there in zip(numbers, hosts, strict=True))
 
 
-def _published(text: str) -> str:
-    """The words for docker's `[[address:]host:]port[/protocol]`; none for another text."""
+def _published(text: object) -> str:
+    """The words for docker's `[[address:]host:]port[/protocol]`; none for anything else."""
+    if not isinstance(text, str):
+        return ""
     there, _, protocol = text.partition("/")
     before, _, number = there.rpartition(":")
     address, _, host = before.rpartition(":")
