@@ -154,7 +154,7 @@ class ExitError(Error):
     """A command in a container ended with a status other than zero.
 
     `signal` is the number of the one that ended it, if one did; `oom_killed` says that the kernel killed a process
-    of the container for memory.
+    of the container for memory, `supervisor_killed` that the end of the program itself is unknown.
     """
 
     def __init__(
@@ -166,6 +166,7 @@ class ExitError(Error):
         *,
         signal: int | None = None,
         oom_killed: bool = False,
+        supervisor_killed: bool = False,
     ) -> None:
         self.argv: tuple[str, ...] = tuple(argv)
         self.exit_code = exit_code
@@ -173,6 +174,7 @@ class ExitError(Error):
         self.stderr = stderr
         self.signal = signal
         self.oom_killed = oom_killed
+        self.supervisor_killed = supervisor_killed
         super().__init__(self._message())
 
     def _message(self) -> str:
@@ -181,6 +183,8 @@ class ExitError(Error):
         return with_log(f"{' '.join(self.argv)} {self._end()}", [printable(line) for line in tail])
 
     def _end(self) -> str:
+        if self.supervisor_killed:
+            return "ended with its supervisor, which was killed: the program's own end is unknown"
         if self.oom_killed and self.signal == _signal.SIGKILL:
             return "was killed: it reached its memory limit; raise limit(memory=...)"
         end = f"exited with {self.exit_code}"

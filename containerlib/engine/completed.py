@@ -53,5 +53,6 @@ def checked(completed: Completed, argv: Sequence[str], *, check: bool) -> Comple
             completed.stderr,
             signal=status.signal,
             oom_killed=status.oom_killed,
+            supervisor_killed=status.supervisor_killed,
         )
     return completed

@@ -317,7 +317,7 @@ _REFUSALS = {
     errno.EOPNOTSUPP: "its streams do not go through its supervisor",
 }
 
-LOST = ExitStatus(exit_code=137, signal=9)
+LOST = ExitStatus(exit_code=137, signal=9, supervisor_killed=True)
 """What is known of a container whose shim was killed: the kernel killed it too."""
 
 

@@ -17,12 +17,15 @@ class ExitStatus:
     """The end of a container or process.
 
     `exit_code` is the program's own, or 128 + `signal` where a signal ended it, as in a shell and in Docker.
+    `supervisor_killed`: the supervisor was killed, and the kernel killed the container with it; how the program itself
+    would have ended is unknown.
     """
 
     exit_code: int
     signal: int | None = None
     oom_killed: bool = False
     finished_at: datetime | None = None
+    supervisor_killed: bool = False
 
 
 @frozen

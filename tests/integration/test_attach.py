@@ -361,7 +361,7 @@ def test_attached_whose_supervisor_is_killed_is_at_its_end(echo: cl.Container) -
     with echo.attach() as attached:
         os.kill(shim_of(echo), 9)
         assert attached.stdout.read() == b""
-        assert attached.wait(10.0) == cl.ExitStatus(exit_code=137, signal=9)
+        assert attached.wait(10.0) == cl.ExitStatus(137, signal=9, supervisor_killed=True)
 
 
 def test_attached_sends_signals(box: cl.ContainerRecipe) -> None:

@@ -66,3 +66,11 @@ def test_timeout_with_an_empty_log_is_one_line() -> None:
 def test_exit_error_without_stderr_shows_the_end_of_stdout() -> None:
     assert str(cl.ExitError(("make",), 2, b"one\ntwo\n", b"\n")) == "make exited with 2\n  | one\n  | two"
     assert "one" not in str(cl.ExitError(("make",), 2, b"one\n", b"two\n"))
+
+
+def test_exit_error_of_a_killed_supervisor_says_whose_end_it_was() -> None:
+    status = ExitStatus(137, signal=9, supervisor_killed=True)
+    with pytest.raises(
+        cl.ExitError, match="its supervisor, which was killed: the program's own end is unknown"
+    ):
+        checked(Completed(137, status=status), ("make",), check=True)
