@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from containerlib.engine.completed import Completed
     from containerlib.engine.disk import DiskUsage
     from containerlib.engine.events import Event
+    from containerlib.engine.host_address import HostAddress
     from containerlib.engine.inspection import ContainerInfo
     from containerlib.engine.option_files import read_env_file
     from containerlib.engine.places import PublishedPort
@@ -85,6 +86,7 @@ __all__ = [
     "ExitStatus",
     "Health",
     "HealthResult",
+    "HostAddress",
     "HostImage",
     "HttpCheck",
     "IdentityToken",
@@ -136,6 +138,7 @@ if not TYPE_CHECKING:  # a type checker sees the imports above, and would take a
         "engine.completed": "Completed",
         "engine.disk": "DiskUsage",
         "engine.events": "Event",
+        "engine.host_address": "HostAddress",
         "engine.inspection": "ContainerInfo",
         "engine.option_files": "read_env_file",
         "engine.places": "PublishedPort",

@@ -22,7 +22,7 @@ from containerlib.networking.direct import MODES, DirectDriver
 from containerlib.networking.subnets import Addresses, Pool
 from containerlib.spec.options import NetworkOption, PortOption
 
-__all__ = ["addresses", "driver", "network", "plugins", "pool", "port", "ports"]
+__all__ = ["addresses", "driver", "network", "plugins", "pool", "port", "ports", "published_port"]
 
 _ALIAS = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9_])?")
 _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
@@ -194,6 +194,13 @@ def port(
         None if address is None else str(_parsed(address, field="address")),
         host_last=last,
     )
+
+
+def published_port(number: int, protocol: str) -> tuple[int, str]:
+    """A port of a container that is asked for."""
+    if protocol not in _PROTOCOLS:
+        raise InvalidArgument(f"{protocol!r} is none of tcp, udp and sctp", field="protocol")
+    return _port(number, 1, field="port"), protocol
 
 
 def _hosts(host: int | range) -> tuple[int, int | None]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from containerlib.engine import health
 from containerlib.errors import NotFound
 
 if TYPE_CHECKING:
+    from containerlib.engine.host_address import HostAddress
     from containerlib.engine.instance import Instance
     from containerlib.engine.places import PublishedPort
     from containerlib.spec.lifecycle import State
@@ -43,6 +44,18 @@ class ContainerHandle(Generic[_E]):
         from containerlib.engine.places import published  # noqa: PLC0415 - few ask
 
         return published(self._instance)
+
+    def port(self, port: int, /, *, protocol: Literal["tcp", "udp", "sctp"] = "tcp") -> HostAddress:
+        """The host's address and port that lead to a port of the container: `HostAddress("127.0.0.1", 49153)`.
+
+        `socket.create_connection(container.port(6379))` connects to it. Of several that were published for the port
+        it is the first; the address of one that is published on every address is the loopback's. Needs no privilege.
+
+        Raises: NotFound where the port is not published, or the container was never started; InvalidArgument.
+        """
+        from containerlib.engine.host_address import host_address  # noqa: PLC0415 - few ask
+
+        return host_address(self._instance, port, protocol)
 
     @property
     def image(self) -> str:

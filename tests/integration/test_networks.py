@@ -104,6 +104,23 @@ def test_chosen_port_is_known_and_nobody_elses(box: cl.ContainerRecipe) -> None:
         free.bind(("127.0.0.1", port.host))
 
 
+def test_port_is_an_address_of_the_host_that_leads_to_the_container(box: cl.ContainerRecipe) -> None:
+    recipe = box.publish(80).publish(80, host=18090, address="127.0.0.1").publish(53, protocol="udp")
+    with recipe.start(*SERVE) as server:
+        chosen = server.port(80)
+        assert chosen == ("127.0.0.1", server.ports[0].host)
+        assert read(*chosen) == "well\n"
+        assert server.port(53, protocol="udp").port == server.ports[2].host
+        with pytest.raises(
+            cl.NotFound, match=r"not published its tcp port 53: it has 80/tcp, 80/tcp, 53/udp"
+        ):
+            server.port(53)
+        with pytest.raises(cl.InvalidArgument, match="port: 0 is not"):
+            server.port(0)
+    with box.create("true") as other, pytest.raises(cl.NotFound, match=r"write \.publish\(81\)"):
+        other.port(81)
+
+
 def test_ports_of_a_range_are_each_ones_own(box: cl.ContainerRecipe) -> None:
     with socket.create_server(("127.0.0.1", 18000)):
         recipe = box.publish(80, host=range(18000, 18003))

@@ -68,6 +68,8 @@ def containers(engine: cl.Engine, recipe: cl.ContainerRecipe) -> None:
         assert_type(container.wait(condition="next-exit"), cl.ExitStatus)
         assert_type(container.health, cl.Health | None)
         assert_type(container.restart_count, int)
+        assert_type(container.port(80), cl.HostAddress)
+        socket.create_connection(container.port(80, protocol="tcp")).close()
         assert_type(container.logs(follow=True), Iterator[cl.LogRecord])
         assert_type(container.logs(tail=10, stream="stderr"), Iterator[cl.LogRecord])
         assert_type(container.stats(), cl.Stats)
