@@ -21,6 +21,7 @@ from containerlib.spec.lifecycle import State
 
 if TYPE_CHECKING:
     from containerlib.engine.instance import Instance
+    from containerlib.engine.log_lines import Counter, LogLines
     from containerlib.spec.status import LogRecord
 
 __all__ = ["wait_for"]
@@ -32,13 +33,12 @@ _SLICE = 0.1
 def wait_for(
     instance: Instance,
     *,
-    log: str | None = None,
+    log: LogLines | None = None,
     target: Target | None = None,
     command: ExecOptions | None = None,
     timeout: float,
 ) -> Steps[None]:
-    """Waits until a line of the log contains `log`, then for `target`, then until `command` exits with 0 in the
-    container.
+    """Waits for the lines `log` of the log, then for `target`, then until `command` exits with 0 in the container.
 
     Raises: Timeout after `timeout` seconds in all; Conflict where the container ends first; StageError where
     the command cannot be started; Unsupported for the log of one that keeps none.
@@ -47,8 +47,8 @@ def wait_for(
     if log is not None:
         require_log(instance)
         with contextlib.closing(shim.LogReader(instance.directory)) as reader:
-            look = partial(_is_in_log, reader, log)
-            yield from _until(instance, limit, timeout, f"a line with {log!r}", look)
+            look = partial(_is_in_log, reader, log.counter())
+            yield from _until(instance, limit, timeout, str(log), look)
     if target is not None:
         yield from _until(instance, limit, timeout, str(target), partial(_is_reached, instance, target))
     if command is not None:
@@ -77,20 +77,21 @@ def _until(
         yield pauses.next()
 
 
-def _is_in_log(reader: shim.LogReader, text: str, left: float) -> Steps[bool]:
+def _is_in_log(reader: shim.LogReader, counter: Counter, left: float) -> Steps[bool]:
     """A program that writes faster than this reads lets it come to no end: so it is read a slice of time at once."""
     limit = time.monotonic() + left
     records = reader.read()
     while True:
-        found: bool | None = yield Work(partial(_look_for, records, text, time.monotonic() + _SLICE))
+        found: bool | None = yield Work(partial(_look_for, records, counter, time.monotonic() + _SLICE))
         if found is not None or time.monotonic() > limit:
             return bool(found)
 
 
-def _look_for(records: Iterator[LogRecord], text: str, until: float) -> bool | None:
-    """Whether it is in one of them; None where the time was over before the last."""
+def _look_for(records: Iterator[LogRecord], counter: Counter, until: float) -> bool | None:
+    """Whether so many of the lines have come; None where the time was over before the last."""
     for record in records:
-        if text in record.text:
+        counter.add(record)
+        if counter.is_done:
             return True
         if time.monotonic() > until:
             return None

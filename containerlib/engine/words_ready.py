@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from containerlib.engine.execute import ExecOptions
+from containerlib.engine.log_lines import LogLines
 from containerlib.engine.reach import Target
 from containerlib.engine.words import command, text, vector
 from containerlib.errors import InvalidArgument
@@ -17,23 +18,39 @@ _HTTP_PORT = 80
 _PATH = re.compile(r"/[!-~]*")
 _LONGEST_PATH = 2048
 
-Conditions = tuple[str | None, Target | None, ExecOptions | None]
+Conditions = tuple[LogLines | None, Target | None, ExecOptions | None]
 
 
 def conditions(
-    log: str | None,
+    log: str | re.Pattern[str] | None,
+    count: int,
     port: int | None,
     http: str | None,
     exec: Sequence[str] | None,  # noqa: A002 - the face's word
 ) -> Conditions:
-    """A text for the log, a port to reach, a command that succeeds: at least one of them."""
+    """Lines of the log, a port to reach, a command that succeeds: at least one of them."""
     if log is None and port is None and http is None and exec is None:
         raise InvalidArgument("there is nothing to wait for: give log=, port=, http= or exec=", field="log")
     return (
-        None if log is None else text(log, field="log"),
+        _lines(log, count),
         None if port is None and http is None else _target(port, http),
         None if exec is None else ExecOptions(command(vector(exec, field="exec"), field="exec")),
     )
+
+
+def _lines(wanted: str | re.Pattern[str] | None, count: int) -> LogLines | None:
+    check_kind(count, int, want="a number of lines, an int", field="count")
+    if count < 1:
+        raise InvalidArgument(f"{count} is not a number of lines: from 1 on", field="count")
+    if wanted is None:
+        if count != 1:
+            raise InvalidArgument("count= is of the lines that log= names: give it too", field="count")
+        return None
+    if not isinstance(wanted, re.Pattern):
+        return LogLines(text(wanted, field="log"), count)
+    if not isinstance(wanted.pattern, str):
+        raise InvalidArgument(f"{wanted!r} is for bytes: compile a str", field="log")
+    return LogLines(wanted, count)
 
 
 def _target(port: int | None, path: str | None) -> Target:

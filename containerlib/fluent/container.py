@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
@@ -118,7 +119,8 @@ class Container(ContainerHandle["Engine"], Inspectable, Checkpointable):
     def wait_for(
         self,
         *,
-        log: str | None = None,
+        log: str | re.Pattern[str] | None = None,
+        count: int = 1,
         port: int | None = None,
         http: str | None = None,
         exec: Sequence[str] | None = None,  # noqa: A002 - DESIGN's name
@@ -126,15 +128,18 @@ class Container(ContainerHandle["Engine"], Inspectable, Checkpointable):
     ) -> Steps[None]:
         """Waits until a line of its log contains `log`, then until it can be reached, then until `exec` exits with 0.
 
+        `log` is a text, or what `re.compile` gives: it is searched for in each line, from the log's first one on, and
+        with `count` so many lines are waited for (`log=re.compile("ready .* connections"), count=2`).
+
         `port` is a TCP port that takes a connection on its own loopback, by IPv4 or IPv6. With `http` it answers a
         GET of that path there (`http="/health", port=8080`; without `port` it is 80) with a status from 200 to 399.
 
         Raises: Timeout with the log's last lines, after `timeout` seconds; Conflict with them at once where it ends
         first; InvalidArgument where there is nothing to wait for.
         """
-        text, target, command = conditions(log, port, http, exec)
+        lines, target, command = conditions(log, count, port, http, exec)
         limit = words.seconds(timeout)
-        return ready.wait_for(self._instance, log=text, target=target, command=command, timeout=limit)
+        return ready.wait_for(self._instance, log=lines, target=target, command=command, timeout=limit)
 
     @waits
     def stop(self, timeout: float | None = None) -> Steps[ExitStatus]:

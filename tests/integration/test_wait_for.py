@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -20,6 +21,19 @@ SERVES = "mkdir -p /tmp/www; echo well >/tmp/www/health; echo up; exec httpd -f 
 def namespaces() -> set[str]:
     """The network namespaces that this process's threads are in."""
     return {str((thread / "ns/net").readlink()) for thread in Path("/proc/self/task").iterdir()}
+
+
+def test_wait_for_log_counts_lines_of_a_regular_expression(box: cl.ContainerRecipe) -> None:
+    """As a database does that starts twice: the program goes on when it is told to."""
+    code = "echo ready 1; echo ready now; cat /go; echo ready 22; sleep 1000"
+    with box.start("sh", "-c", f"mkfifo /go; {code}") as container:
+        container.wait_for(log="ready now", timeout=30.0)
+        container.wait_for(log=re.compile(r"^ready \d+$"), timeout=30.0)
+        with pytest.raises(cl.Timeout, match=r"2 lines with a match of '\^ready .*' did not come"):
+            container.wait_for(log=re.compile(r"^ready \d+$"), count=2, timeout=0.1)
+        container.exec("sh", "-c", "echo >/go")
+        container.wait_for(log=re.compile(r"^ready \d+$"), count=2, timeout=30.0)
+        container.wait_for(log="ready", count=3, timeout=30.0)
 
 
 def test_wait_for_port_returns_when_it_is_open(box: cl.ContainerRecipe) -> None:
@@ -135,6 +149,9 @@ def test_wait_for_all_of_it_in_order(box: cl.ContainerRecipe, left_nothing: Call
     ("words", "field"),
     [
         ({}, "log"),
+        ({"log": re.compile(b"x")}, "log"),
+        ({"log": "x", "count": 0}, "count"),
+        ({"port": 80, "count": 2}, "count"),
         ({"port": 0}, "port"),
         ({"port": 65536}, "port"),
         ({"port": "80"}, "port"),

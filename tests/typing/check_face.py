@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import socket
 import sys
 from collections.abc import Iterator
@@ -68,6 +69,8 @@ def containers(engine: cl.Engine, recipe: cl.ContainerRecipe) -> None:
         assert_type(container.wait(condition="next-exit"), cl.ExitStatus)
         assert_type(container.health, cl.Health | None)
         assert_type(container.restart_count, int)
+        container.wait_for(log=re.compile("ready"), count=2)
+        container.wait_for(log=re.compile(b"ready"))  # type: ignore[arg-type]
         assert_type(container.port(80), cl.HostAddress)
         socket.create_connection(container.port(80, protocol="tcp")).close()
         assert_type(container.logs(follow=True), Iterator[cl.LogRecord])

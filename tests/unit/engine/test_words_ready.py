@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -10,32 +11,39 @@ import pytest
 
 from containerlib.engine.eligible import Eligible, eligible
 from containerlib.engine.execute import ExecOptions
+from containerlib.engine.log_lines import LogLines
 from containerlib.engine.reach import Target
 from containerlib.engine.words_ready import conditions
 from containerlib.errors import InvalidArgument
 
 
 def test_conditions_are_each_what_was_given() -> None:
-    assert conditions("ready", None, None, None) == ("ready", None, None)
-    assert conditions(None, 1, None, None) == (None, Target(1), None)
-    assert conditions(None, 65535, "/x", None) == (None, Target(65535, "/x"), None)
-    assert conditions(None, None, "/" + "a" * 2047, None) == (None, Target(80, "/" + "a" * 2047), None)
-    assert conditions(None, None, None, ["true"]) == (None, None, ExecOptions(("true",)))
+    assert conditions("ready", 1, None, None, None) == (LogLines("ready"), None, None)
+    pattern = re.compile("ready$")
+    assert conditions(pattern, 2, None, None, None) == (LogLines(pattern, 2), None, None)
+    assert conditions(None, 1, 1, None, None) == (None, Target(1), None)
+    assert conditions(None, 1, 65535, "/x", None) == (None, Target(65535, "/x"), None)
+    assert conditions(None, 1, None, "/" + "a" * 2047, None) == (None, Target(80, "/" + "a" * 2047), None)
+    assert conditions(None, 1, None, None, ["true"]) == (None, None, ExecOptions(("true",)))
 
 
 @pytest.mark.parametrize(
     ("field", "given"),
     [
-        ("log", (None, None, None, None)),
-        ("log", (b"x", None, None, None)),
-        ("port", (None, 0, None, None)),
-        ("port", (None, 65536, None, None)),
-        ("port", (None, "80", None, None)),
-        ("http", (None, None, "ready", None)),
-        ("http", (None, None, "/a b", None)),
-        ("http", (None, None, "/" + "a" * 2048, None)),
-        ("exec", (None, None, None, "true")),
-        ("exec", (None, None, None, ())),
+        ("log", (None, 1, None, None, None)),
+        ("log", (b"x", 1, None, None, None)),
+        ("log", (re.compile(b"x"), 1, None, None, None)),
+        ("count", ("x", 0, None, None, None)),
+        ("count", ("x", True, None, None, None)),
+        ("count", (None, 2, 80, None, None)),
+        ("port", (None, 1, 0, None, None)),
+        ("port", (None, 1, 65536, None, None)),
+        ("port", (None, 1, "80", None, None)),
+        ("http", (None, 1, None, "ready", None)),
+        ("http", (None, 1, None, "/a b", None)),
+        ("http", (None, 1, None, "/" + "a" * 2048, None)),
+        ("exec", (None, 1, None, None, "true")),
+        ("exec", (None, 1, None, None, ())),
     ],
 )
 def test_condition_that_cannot_be_is_refused_by_name(field: str, given: tuple[Any, ...]) -> None:
