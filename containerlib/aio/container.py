@@ -15,8 +15,8 @@ from containerlib.aio.process import process
 from containerlib.aio.verbs import awaits, handed, iterates, threaded
 from containerlib.engine import stats, stop, waiting, words
 from containerlib.fluent.container import Container as BlockingContainer
-from containerlib.fluent.container import ContainerCollection as BlockingCollection
 from containerlib.fluent.container_handle import ContainerHandle
+from containerlib.fluent.containers import ContainerCollection as BlockingCollection
 from containerlib.fluent.process import Process as BlockingProcess
 
 if TYPE_CHECKING:
@@ -133,6 +133,10 @@ def _handle(self: ContainerCollection, found: BlockingContainer) -> Container:
     return Container(self.engine, found)
 
 
+def _handles(self: ContainerCollection, found: list[BlockingContainer]) -> list[Container]:
+    return [Container(self.engine, each) for each in found]
+
+
 class ContainerCollection:
     """The containers of an engine: `engine.containers`."""
 
@@ -140,12 +144,9 @@ class ContainerCollection:
         self.engine = engine
         self.blocking = BlockingCollection(engine.blocking)
 
+    list = handed(BlockingCollection.list, _handles)
     get = handed(BlockingCollection.get, _handle)
     prune = threaded(BlockingCollection.prune)
-
-    async def list(self) -> list[Container]:
-        """All containers in whatever state, the oldest first."""
-        return [Container(self.engine, found) for found in await in_thread(self.blocking.list)]
 
     def __repr__(self) -> str:
         return f"aio.{self.blocking!r}"

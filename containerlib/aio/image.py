@@ -14,8 +14,8 @@ from containerlib.aio.verbs import handed, threaded
 from containerlib.fluent.checkpoint import KeptCheckpoint as BlockingKept
 from containerlib.fluent.image import HostImage as BlockingHostImage
 from containerlib.fluent.image import Image as BlockingImage
-from containerlib.fluent.image import ImageCollection as BlockingCollection
 from containerlib.fluent.image import ImageRecipe as BlockingRecipe
+from containerlib.fluent.images import ImageCollection as BlockingCollection
 
 if TYPE_CHECKING:
     from containerlib.aio.container import Container
@@ -183,6 +183,10 @@ class KeptCheckpoint:
         return self.blocking.size_bytes
 
 
+def _handles(self: ImageCollection, found: list[BlockingImage]) -> list[Image]:
+    return [Image(self.engine, each) for each in found]
+
+
 @frozen
 class ImageCollection:
     """The images of an engine: `engine.images`."""
@@ -260,9 +264,7 @@ class ImageCollection:
         )
         return Image(self.engine, await interruptible(import_, progress))
 
-    async def list(self) -> list[Image]:
-        """All images."""
-        return [Image(self.engine, image) for image in await in_thread(self.blocking.list)]
+    list = handed(BlockingCollection.list, _handles)
 
     def __repr__(self) -> str:
         return f"<aio.ImageCollection of {self.engine!r}>"

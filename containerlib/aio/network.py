@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from attrs import frozen
 
-from containerlib.aio.driving import in_thread, insist
+from containerlib.aio.driving import insist
 from containerlib.aio.verbs import handed, threaded
 from containerlib.fluent.network import Network as BlockingNetwork
 from containerlib.fluent.network import NetworkCollection as BlockingCollection
@@ -135,6 +136,16 @@ class Network:
         return self.blocking.subnets
 
     @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return self.blocking.labels
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was made, in UTC."""
+        return self.blocking.created_at
+
+    @property
     def anti_spoofing(self) -> bool:
         """Whether its containers are kept from using each other's addresses."""
         return self.blocking.anti_spoofing
@@ -148,6 +159,10 @@ class Network:
         await insist(partial(self.blocking.__exit__, kind, error, traceback))
 
 
+def _handles(self: NetworkCollection, found: list[BlockingNetwork]) -> list[Network]:
+    return [Network(self.engine, each) for each in found]
+
+
 @frozen
 class NetworkCollection:
     """The networks of an engine: `engine.networks`."""
@@ -159,8 +174,5 @@ class NetworkCollection:
         """The same for those who may block."""
         return self.engine.blocking.networks
 
+    list = handed(BlockingCollection.list, _handles)
     get = handed(BlockingCollection.get, _network)
-
-    async def list(self) -> list[Network]:
-        """All networks, by name."""
-        return [Network(self.engine, network) for network in await in_thread(self.blocking.list)]

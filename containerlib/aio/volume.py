@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from containerlib.aio.driving import in_thread
 from containerlib.aio.verbs import handed, threaded
 from containerlib.fluent.volume import Volume as BlockingVolume
 from containerlib.fluent.volume import VolumeCollection as BlockingCollection
@@ -111,6 +110,10 @@ class Volume:
         return self.blocking.created_at
 
 
+def _handles(self: VolumeCollection, found: list[BlockingVolume]) -> list[Volume]:
+    return [Volume(self.engine, each) for each in found]
+
+
 @frozen
 class VolumeCollection:
     """The volumes of an engine: `engine.volumes`."""
@@ -123,8 +126,5 @@ class VolumeCollection:
         return self.engine.blocking.volumes
 
     prune = threaded(BlockingCollection.prune)
+    list = handed(BlockingCollection.list, _handles)
     get = handed(BlockingCollection.get, _volume)
-
-    async def list(self) -> list[Volume]:
-        """All volumes, by name."""
-        return [Volume(self.engine, volume) for volume in await in_thread(self.blocking.list)]

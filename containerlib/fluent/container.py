@@ -38,7 +38,6 @@ from containerlib.fluent.waiting import flows, waits
 if TYPE_CHECKING:
     from containerlib._sys.steps import Flow, Steps
     from containerlib.engine.completed import Completed
-    from containerlib.engine.disk import ContainersPruned
     from containerlib.fluent.container_path import ContainerPath
     from containerlib.fluent.engine import Engine
     from containerlib.images.archives.changes import Change
@@ -46,7 +45,7 @@ if TYPE_CHECKING:
     from containerlib.spec.options import Compression
     from containerlib.spec.status import ExitStatus, LogRecord
 
-__all__ = ["Container", "ContainerCollection"]
+__all__ = ["Container"]
 
 
 @public
@@ -346,46 +345,6 @@ class Container(ContainerHandle["Engine"], Inspectable, Checkpointable):
         from containerlib.fluent.tables import container_table  # noqa: PLC0415 - for notebooks alone
 
         return container_table(self)
-
-
-@public
-class ContainerCollection:
-    """The containers of an engine: `engine.containers`."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-
-    def get(self, name_or_id: str) -> Container:
-        """The container of that name or id, or the only one whose id starts so.
-
-        Raises: NotFound; InvalidArgument where several ids start so.
-        """
-        name = words.text(name_or_id, field="name_or_id")
-        return Container(self.engine, listing.find(self.engine.core, name))
-
-    def list(self) -> list[Container]:
-        """All containers in whatever state, the oldest first."""
-        return [Container(self.engine, instance) for instance in listing.list_all(self.engine.core)]
-
-    def prune(
-        self, *, older_than: float | None = None, labels: Mapping[str, str | None] | None = None
-    ) -> ContainersPruned:
-        """Removes the containers that have stopped, with all that they wrote.
-
-        Further conditions: they were made `older_than` seconds ago; they have all of `labels` (None: whatever value).
-        """
-        from containerlib.engine import disk  # noqa: PLC0415
-        from containerlib.engine.eligible import eligible  # noqa: PLC0415
-
-        return disk.prune_containers(self.engine.core, eligible(older_than, labels))
-
-    def __repr__(self) -> str:
-        return f"<ContainerCollection of {self.engine!r}>"
-
-    def _repr_html_(self) -> str:
-        from containerlib.fluent.tables import containers_table  # noqa: PLC0415 - for notebooks alone
-
-        return containers_table(self.list())
 
 
 def _find(engine: Engine, container_id: str) -> Container:

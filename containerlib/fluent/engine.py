@@ -16,8 +16,9 @@ from containerlib.engine.prune import prune
 from containerlib.engine.sources import HostSource, StoredSource, check_reference
 from containerlib.engine.undo import end_block
 from containerlib.errors import StageError
-from containerlib.fluent.container import ContainerCollection
-from containerlib.fluent.image import HostImage, Image, ImageCollection, ImageRecipe
+from containerlib.fluent.containers import ContainerCollection
+from containerlib.fluent.image import HostImage, Image, ImageRecipe
+from containerlib.fluent.images import ImageCollection
 from containerlib.fluent.network import NetworkCollection, NetworkRecipe
 from containerlib.fluent.recipe import ContainerRecipe
 from containerlib.fluent.volume import VolumeCollection, VolumeRecipe

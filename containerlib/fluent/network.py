@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import evolve, field, frozen
@@ -159,6 +161,16 @@ class Network:
         return tuple(one["subnet"] for one in self.record.settings["subnets"])
 
     @property
+    def labels(self) -> dict[str, str]:
+        """Its labels."""
+        return dict(self.record.labels)
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was made, in UTC."""
+        return self.record.created_at
+
+    @property
     def anti_spoofing(self) -> bool:
         """Whether its containers are kept from using each other's addresses."""
         return bool(self.record.settings.get("anti_spoofing"))
@@ -244,9 +256,26 @@ class NetworkCollection:
         """
         return Network(self.engine, self.engine.core.store.networks.get(check_name(name)))
 
-    def list(self) -> list[Network]:
-        """All networks, by name."""
-        return [Network(self.engine, record) for record in self.engine.core.store.networks.list()]
+    def list(
+        self,
+        *,
+        labels: Mapping[str, str | None] | None = None,
+        name: str | re.Pattern[str] | None = None,
+        id: str | None = None,  # noqa: A002 - docker's word
+        driver: str | None = None,
+        dangling: bool | None = None,
+    ) -> list[Network]:
+        """The networks for which all that is given holds, by name.
+
+        `labels`: they have all of these (None: any value). `name`: it contains the text, or the regular expression is
+        found in it. `id`: it starts so. `dangling`: whether no container is on them. Needs no privilege.
+
+        Raises: InvalidArgument.
+        """
+        from containerlib.engine import filters  # noqa: PLC0415 - few ask
+
+        given = {"labels": labels, "name": name, "id": id, "driver": driver, "dangling": dangling}
+        return [Network(self.engine, record) for record in filters.networks(self.engine.core, given)]
 
     def __repr__(self) -> str:
         return f"<NetworkCollection of {self.engine!r}>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
@@ -163,10 +164,6 @@ class VolumeCollection:
         """
         return Volume(self.engine, self.engine.core.volumes.get(check_name(name)))
 
-    def list(self) -> list[Volume]:
-        """All volumes, by name."""
-        return [Volume(self.engine, record) for record in self.engine.core.volumes.list()]
-
     def prune(
         self,
         *,
@@ -183,6 +180,26 @@ class VolumeCollection:
 
         which = eligible(older_than, labels)
         return prune_volumes(self.engine.core, which, named=words.flag(named, field="named"))
+
+    def list(
+        self,
+        *,
+        labels: Mapping[str, str | None] | None = None,
+        name: str | re.Pattern[str] | None = None,
+        driver: str | None = None,
+        dangling: bool | None = None,
+    ) -> list[Volume]:
+        """The volumes for which all that is given holds, by name.
+
+        `labels`: they have all of these (None: any value). `name`: it contains the text, or the regular expression is
+        found in it. `dangling`: whether no container has them. Needs no privilege.
+
+        Raises: InvalidArgument.
+        """
+        from containerlib.engine import filters  # noqa: PLC0415 - few ask
+
+        given = {"labels": labels, "name": name, "driver": driver, "dangling": dangling}
+        return [Volume(self.engine, record) for record in filters.volumes(self.engine.core, given)]
 
     def __repr__(self) -> str:
         return f"<VolumeCollection of {self.engine!r}>"

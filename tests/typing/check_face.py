@@ -86,6 +86,9 @@ def containers(engine: cl.Engine, recipe: cl.ContainerRecipe) -> None:
     assert_type(engine.disk_usage(), cl.DiskUsage)
     assert_type(engine.containers.get("a"), cl.Container)
     assert_type(engine.containers.list(), list[cl.Container])
+    assert_type(engine.containers.list(state="running", ancestor=engine.host_image()), list[cl.Container])
+    engine.containers.list(network=engine.networks.list(dangling=False)[0], before=engine.containers.get("a"))
+    engine.containers.list(health="well")  # type: ignore[arg-type]
 
 
 def images(engine: cl.Engine) -> None:

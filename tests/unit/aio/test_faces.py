@@ -17,21 +17,21 @@ import containerlib.aio.container
 import containerlib.aio.image
 import containerlib.aio.network
 import containerlib.aio.volume
-import containerlib.fluent.container
-import containerlib.fluent.image
+import containerlib.fluent.containers
+import containerlib.fluent.images
 import containerlib.fluent.network
 import containerlib.fluent.volume
 from containerlib import aio
 
-COLLECTIONS = ("container", "image", "network", "volume")
+COLLECTIONS = {"container": "containers", "image": "images", "network": "network", "volume": "volume"}
 NOUNS: dict[str, tuple[type, type]] = {
     **{name: (getattr(cl, name), getattr(aio, name)) for name in aio.__all__},
     **{
         name: (
-            getattr(getattr(containerlib.fluent, kind), name),
+            getattr(getattr(containerlib.fluent, home), name),
             getattr(getattr(containerlib.aio, kind), name),
         )
-        for kind in COLLECTIONS
+        for kind, home in COLLECTIONS.items()
         for name in [f"{kind.title()}Collection"]
     },
 }
