@@ -10,7 +10,20 @@ import socket
 import threading
 from collections.abc import Sequence
 
-from containerlib import _native
+try:
+    from containerlib import _native
+except ImportError as error:
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 - hot path
+    is_clone = os.path.isfile(f"{package}/../pyproject.toml")  # noqa: PTH113
+    if error.name != "containerlib" or not is_clone:  # another name: it is there, and cannot be loaded
+        raise
+    raise ImportError(
+        f"this containerlib is the source folder {package}, which has no compiled _native: Python looks in the "
+        "working directory first, before it finds the installed package. Start Python in another directory or as "
+        "`python -P`, or install the clone with `pip install -e .`",
+        name=error.name,
+        path=error.path,
+    ) from error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -27,6 +29,30 @@ def test_package_version_is_the_projects() -> None:
 def test_package_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="nonsense"):
         cl.nonsense  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_package_of_the_source_folder_says_why_it_has_no_native_part(tmp_path: Path) -> None:
+    root = Path(__file__).parents[3]
+    ignored = shutil.ignore_patterns("*.so", "__pycache__", "_libexec")
+    shutil.copytree(root / "containerlib", tmp_path / "containerlib", ignore=ignored)
+    shutil.copy(root / "pyproject.toml", tmp_path)
+    code = (
+        "import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in type(f).__module__]; "
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}import containerlib._sys.native"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith(f"ImportError: this containerlib is the source folder {tmp_path}/containerlib")
+    assert "python -P" in said
+    assert "pip install -e ." in said
 
 
 def test_package_misspelt_name_is_named_for_the_interpreters_suggestion() -> None:
