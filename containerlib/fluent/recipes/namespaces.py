@@ -35,7 +35,15 @@ class NamespaceWords(Words):
 
     def network(self, kind: Literal["none", "host"] | ContainerHandle[Any], /) -> Self:
         """`"none"`: a loopback device alone. `"host"`: the host's network. A container: its network, and its names."""
-        return self._with(network=_word(kind, "none", "host", field="network"))
+        try:
+            return self._with(network=_word(kind, "none", "host", field="network"))
+        except InvalidArgument as error:
+            if not isinstance(kind, str):
+                raise
+            advice = f"a network is joined by its name: write .join({kind!r})"
+            raise InvalidArgument(
+                f'{kind!r} is neither "none" nor "host"; {advice}', field="network"
+            ) from error
 
     def join(
         self,

@@ -323,3 +323,9 @@ def everything(recipe: cl.ContainerRecipe) -> cl.ContainerRecipe:
         .stop_timeout(2)
         .log(max_size="10MiB", full="block")
     )
+
+
+def test_recipe_network_by_its_name_names_the_word_that_joins_it() -> None:
+    recipe = cl.Engine("/nowhere").container("redis:7")
+    with pytest.raises(cl.InvalidArgument, match=r"network: 'bridge' is neither .* write \.join\('bridge'\)"):
+        recipe.network("bridge")  # type: ignore[arg-type]
