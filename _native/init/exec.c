@@ -86,7 +86,9 @@ static void close_own(struct init *init) {
 int op_hold(struct init *init, const char *name, const char *search) {
     char program[PROGRAM_SIZE];
     struct clib_message message = {.kind = CLIB_MESSAGE_CREATED, .version = CLIB_PROTOCOL_VERSION};
-    int result = name ? find_program(name, search ? search : "", program) : 0;
+    int result = !name              ? 0
+                 : init->found <= 0 ? init->found
+                                    : find_program(name, search ? search : "", program);
     if (result < 0)
         return result;
     close_own(init);
@@ -113,14 +115,63 @@ int op_descriptors(struct init *init) {
     return 0;
 }
 
-int op_exec(struct init *init, const struct clib_op *op) {
-    const char *search = op_text(init->plan, op, 1);
-    char program[PROGRAM_SIZE];
-    int result = find_program(op_text(init->plan, op, 0), search ? search : "", program);
-    if (result < 0)
-        return result;
+static int prepare_words(struct init *init, const struct clib_op *op) {
     struct words words = program_words(init->plan, op, op->number[0], op->number[1], 0);
-    if (!words.argv)
-        return -ENOMEM;
-    return (int)sys(execve, program, words.argv, words.envp);
+    init->argv = words.argv;
+    init->envp = words.envp;
+    return words.argv ? 0 : -ENOMEM;
+}
+
+int exec_prepare(struct init *init, const struct clib_op *from) {
+    const struct clib_op *end = init->plan->ops + init->plan->header->before_count;
+    char program[PROGRAM_SIZE];
+    int result = 0;
+    for (const struct clib_op *op = from; op < end && result == 0; op++) {
+        const char *search = op_text(init->plan, op, 1);
+        if (op->kind == CLIB_OP_HOLD && !op->number[0])
+            init->found = find_program(op_text(init->plan, op, 0), search ? search : "", program);
+        if (op->kind == CLIB_OP_EXEC)
+            result = prepare_words(init, op);
+    }
+    return result;
+}
+
+/* does the search go on behind a place where execve(2) has failed so? */
+static int is_elsewhere(int result) {
+    return result == -ENOENT || result == -ENOTDIR || result == -EACCES || result == -ELOOP ||
+           result == -ENAMETOOLONG;
+}
+
+/* As execvp(3) does: a seccomp filter need not allow the calls that would look for the program first. */
+static int search_and_execute(const struct init *init, const char *name, const char *search) {
+    char program[PROGRAM_SIZE];
+    size_t length = text_length(name);
+    int worst = -ENOENT;
+    const char *end = search + text_length(search);
+    for (const char *at = search; at <= end; at++) {
+        const char *stop = find_byte(at, end, ':');
+        size_t prefix = (size_t)(stop - at);
+        if (prefix && prefix + 1 + length < PROGRAM_SIZE) {
+            memcpy(program, at, prefix);
+            program[prefix] = '/';
+            memcpy(program + prefix + 1, name, length + 1);
+            int result = (int)sys(execve, program, init->argv, init->envp);
+            if (!is_elsewhere(result))
+                return result;
+            worst = result == -EACCES ? result : worst;
+        }
+        at = stop;
+    }
+    return worst;
+}
+
+int op_exec(struct init *init, const struct clib_op *op) {
+    const char *name = op_text(init->plan, op, 0), *search = op_text(init->plan, op, 1);
+    size_t length = text_length(name);
+    int result = init->argv ? 0 : prepare_words(init, op);
+    if (result < 0 || length == 0)
+        return result < 0 ? result : -ENOENT;
+    if (find_byte(name, name + length, '/') != name + length)
+        return (int)sys(execve, name, init->argv, init->envp);
+    return search_and_execute(init, name, search ? search : "");
 }

@@ -8,8 +8,9 @@
 #include <linux/sched.h>
 #include <linux/signal.h>
 
+/* by write(2), which a seccomp filter allows where it allows anything */
 static _Noreturn void tell(const struct init *init, const struct clib_message *failure) {
-    channel_send(init->sync, failure, -1);
+    sys(write, init->sync, failure, sizeof *failure);
     leave(125);
 }
 

@@ -32,9 +32,11 @@ struct init {
                                 these */
     int opened, joined;
     int listener; /* of the seccomp filter, or -1 */
-    int root;     /* the container's root: a mount before PIVOT, "/" after it */
-    int null;     /* a mount of /dev/null that masks a file, -1 before the first */
-    int empty;    /* an empty, read-only tmpfs that masks a directory, likewise */
+    int found;    /* what was found of HOLD's program before a filter that comes first; 1: not sought */
+    const char **argv, **envp; /* EXEC's, made before a filter; NULL: not yet */
+    int root;                  /* the container's root: a mount before PIVOT, "/" after it */
+    int null;                  /* a mount of /dev/null that masks a file, -1 before the first */
+    int empty;                 /* an empty, read-only tmpfs that masks a directory, likewise */
 };
 
 /* runs as the cloned child; never returns */
@@ -157,6 +159,8 @@ enum { PROGRAM_SIZE = 4096 };
 /* writes the path of `name`, sought in the directories of `search` as execvp(3) does, to `found` */
 int find_program(const char *name, const char *search, char found[PROGRAM_SIZE]);
 int op_hold(struct init *init, const char *name, const char *search);
+/* does before a filter, the op `from`, what it may refuse to the ops behind it; 0 or -errno */
+int exec_prepare(struct init *init, const struct clib_op *from);
 /* from here on nothing has to be opened */
 int op_descriptors(struct init *init);
 /* does not return when it succeeds */

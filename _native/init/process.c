@@ -89,7 +89,23 @@ int op_no_new_privs(void) {
     return (int)sys(prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 }
 
+/* Without no_new_privs only who has CAP_SYS_ADMIN loads a filter: the plan leaves it permitted until the
+ * exec, and a change of user has made it ineffective. Where it is not there, the load says so. */
+static void use_admin(void) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[CAP_WORDS];
+    if (sys(capget, &header, data) < 0)
+        return;
+    data[0].effective |= data[0].permitted & 1u << CAP_SYS_ADMIN;
+    sys(capset, &header, data);
+}
+
+/* What comes behind it may be refused, but for what every program needs: execve(2), write(2) and exit(2). */
 int op_seccomp(struct init *init, const struct clib_op *op) {
+    int prepared = exec_prepare(init, op);
+    if (prepared < 0)
+        return prepared;
+    use_admin();
     struct sock_fprog program = {
         .len = (unsigned short)(op->size / sizeof(struct sock_filter)),
         .filter = (struct sock_filter *)(uintptr_t)(init->plan->blob + op->text[2]),

@@ -149,6 +149,7 @@ static _Noreturn void become_init(const struct shim *shim, const int child[3], i
         .ordinary = ordinary,
         .tree = -1,
         .listener = -1,
+        .found = 1,
         .root = -1,
         .null = -1,
         .empty = -1,

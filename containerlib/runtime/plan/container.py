@@ -170,7 +170,8 @@ def container_plan(
             die_with_shim=manner.supervised,
             keep_groups="user" in new and denies_groups(linux, manner.mapper),
             listener=_listener(spec, container_id, manner.bundle),
-            last=(*_hold(process, manner), *hooks("startContainer")),
+            hold=_hold(process, manner),
+            hooks=tuple(hooks("startContainer")),
             reaper=manner.reaper,
         ),
     ]
@@ -236,8 +237,10 @@ def _image(rootfs: str, at: str, root: OverlayRoot) -> Iterator[Op]:
 
 def late_ops(spec: Spec) -> Sequence[Op]:
     """The ops that are left when a container is created, for the words of what fails in them."""
-    hooks = hook_ops(spec, "startContainer", container_id="", bundle="")
-    return [*hooks, *final_ops(spec["process"])]
+    hooks = tuple(hook_ops(spec, "startContainer", container_id="", bundle=""))
+    profile: Mapping[str, Any] = spec.get("linux", {}).get("seccomp") or {}
+    filters = [ops.seccomp(b"")] if profile and not profile.get("listenerPath") else []
+    return list(final_ops(spec["process"], filters=filters, hooks=hooks))
 
 
 def _refuse_later(spec: Spec, linux: Linux) -> None:

@@ -2,13 +2,16 @@
 
 The order is the kernel's logic, not a matter of taste:
 
-    limits -> placement -> labels -> (filter) -> bounding set -> user -> capabilities -> no_new_privs
-    -> (filter) -> (few open files) -> exec
+    limits -> placement -> labels -> bounding set -> user -> capabilities -> no_new_privs
+    -> (hold) -> (few open files) -> filter -> exec
 
 Placement (scheduler, I/O, memory) needs capabilities. A label needs a file, which a filter may refuse, and what
-no_new_privs may forbid; it counts from the exec on. A filter needs CAP_SYS_ADMIN, or no_new_privs: with the flag it is
-loaded last, without it before the capabilities go. The bounding set can be cut only while CAP_SETPCAP is there; a
-change of user drops what is not kept. Where the program may have few files open, the start still needs more.
+no_new_privs may forbid; it counts from the exec on. A filter need not allow what a start calls, so it is loaded right
+before the exec. It needs CAP_SYS_ADMIN, or no_new_privs: without the flag that capability stays permitted until the
+exec, which takes it away. A filter is loaded earlier where something of the container is to run under it before
+(startContainer hooks, an init of ours), or where its agent hears of it while the container is being created. The
+bounding set can be cut only while CAP_SETPCAP is there; a change of user drops what is not kept. Where the program may
+have few files open, the start still needs more.
 
 Spec: runtime-spec config.md#process
 """
@@ -21,7 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from containerlib.errors import InvalidArgument, Unsupported
 from containerlib.runtime.config.refusals import refuse
 from containerlib.runtime.plan import ops
-from containerlib.runtime.plan.capabilities import granted
+from containerlib.runtime.plan.capabilities import granted, mask
 from containerlib.runtime.plan.groups import Groups
 from containerlib.runtime.plan.labels import label_ops
 from containerlib.runtime.plan.op import Op
@@ -67,6 +70,7 @@ _FILTER_FLAGS = {
     "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": 32,
 }
 _NEW_LISTENER = 8
+_SYS_ADMIN = mask(["CAP_SYS_ADMIN"])
 _PERSONALITIES = {"LINUX": 0x0000, "LINUX32": 0x0008}
 
 
@@ -80,10 +84,11 @@ def process_ops(
     die_with_shim: bool = True,
     keep_groups: bool = False,
     listener: Op | None = None,
-    last: Sequence[Op] = (),
+    hold: Sequence[Op] = (),
+    hooks: Sequence[Op] = (),
     reaper: bool = False,
 ) -> Iterator[Op]:
-    """Ends with the exec, and `last` before it. `seccomp`: the compiled `profile`.
+    """Ends with the exec, and `hold` and `hooks` before it. `seccomp`: the compiled `profile`.
 
     `make_cwd`: a missing working directory is made. `keep_groups`: setgroups(2) is denied here. `listener`: tells the
     seccomp agent. `reaper`: as for `final_ops`.
@@ -96,7 +101,8 @@ def process_ops(
     yield from placement_ops(process, linux)
     yield from label_ops(process)
     yield ops.chdir(process.get("cwd", "/"), make=make_cwd)
-    if not no_new_privileges:
+    early = reaper or listener is not None
+    if reaper and not no_new_privileges:  # the init stays, and has no capability beyond the program's
         yield from filters
     capabilities = process.get("capabilities")
     sets = None if capabilities is None else granted(capabilities)
@@ -110,28 +116,36 @@ def process_ops(
         )
     yield ops.user(user.get("uid", 0), user.get("gid", 0), groups, keep_groups=keep_groups)
     if sets is not None:
-        yield ops.capabilities(sets.effective, sets.permitted, sets.inheritable, sets.ambient)
+        kept = _SYS_ADMIN if filters and not (reaper or no_new_privileges) else 0
+        yield ops.capabilities(sets.effective, sets.permitted | kept, sets.inheritable, sets.ambient)
     if no_new_privileges:
         yield ops.no_new_privs()
     yield ops.umask(user.get("umask"))
     if die_with_shim:
         yield ops.parent_death(signal.SIGKILL)
-    if no_new_privileges:
+    if early and (no_new_privileges or not reaper):
         yield from filters
-    yield from last
-    yield from final_ops(process, reaper=reaper)
+    yield from hold
+    yield from final_ops(process, filters=() if early else filters, hooks=hooks, reaper=reaper)
 
 
-def final_ops(process: Process, *, reaper: bool = False) -> Iterator[Op]:
-    """What is left when nothing has to be opened any more: a small limit of open files, and the exec.
+def final_ops(
+    process: Process, *, filters: Sequence[Op] = (), hooks: Sequence[Op] = (), reaper: bool = False
+) -> Iterator[Op]:
+    """What is left when a container is started: its hooks, a small limit of open files, its filter and the exec.
 
     `reaper`: this process stays as the container's init, and the program is its child.
     """
     env = environment(process)
+    if hooks:  # they are the container's programs, and have its filter
+        yield from filters
+        yield from hooks
     yield ops.descriptors()
     yield from (_rlimit_op(limit) for limit in process.get("rlimits") or () if _is_few_files(limit))
     if reaper:
         yield ops.init()
+    if not hooks:
+        yield from filters
     yield ops.exec_(process["args"], env, search_path(env))
 
 

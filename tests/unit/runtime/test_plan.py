@@ -115,17 +115,14 @@ def test_exec_plan_is_the_golden_one() -> None:
 def test_container_plan_with_no_new_privileges_loads_the_filter_last() -> None:
     order = names(plan_of(with_process(noNewPrivileges=True), seccomp=b"FILTERED"))
     assert order.index("no_new_privs") < order.index("seccomp")
-    assert order[order.index("seccomp") + 1 :] == ["descriptors", "rlimit", "exec"]
+    assert order[order.index("seccomp") + 1 :] == ["exec"]
 
 
-def test_container_plan_without_no_new_privileges_loads_the_filter_while_it_may() -> None:
-    order = names(plan_of(make_spec(), seccomp=b"FILTERED"))
-    assert (
-        order.index("seccomp")
-        < order.index("cap_bounding")
-        < order.index("user")
-        < order.index("capabilities")
-    )
+def test_container_plan_without_no_new_privileges_keeps_what_loads_the_filter_until_the_exec() -> None:
+    plan = plan_of(make_spec(), seccomp=b"FILTERED")
+    assert names(plan)[names(plan).index("seccomp") + 1 :] == ["exec"]
+    (op,) = (op for op in plan.before if op.name == "capabilities")
+    assert op.numbers == (0, 1 << 21, 0)
 
 
 def test_container_plan_leaves_the_hosts_tree_before_it_becomes_the_user() -> None:

@@ -314,7 +314,7 @@ def test_labels_are_written_before_what_could_refuse_them() -> None:
         names = order(ops)
         assert names.index("label") < names.index("session_keyring")
         last = len(names) - 1 - names[::-1].index("label")
-        assert last < names.index("seccomp") < names.index("cap_bounding")
+        assert last < names.index("cap_bounding") < names.index("seccomp")
 
 
 def test_labels_are_written_before_no_new_privileges() -> None:
@@ -340,7 +340,7 @@ FULL: dict[str, Any] = {
 }
 
 
-def test_order_is_limits_placement_labels_filter_user_capabilities() -> None:
+def test_order_is_limits_placement_labels_user_capabilities_filter() -> None:
     linux = {"memoryPolicy": {"mode": "MPOL_LOCAL"}, "personality": {"domain": "LINUX"}}
     names = order(container_ops(spec_of(FULL, linux), seccomp=b"FILTERED"))
     wanted = [
@@ -351,10 +351,10 @@ def test_order_is_limits_placement_labels_filter_user_capabilities() -> None:
         "io_priority",
         "memory_policy",
         "label",
-        "seccomp",
         "cap_bounding",
         "user",
         "capabilities",
+        "seccomp",
         "exec",
     ]
     assert [name for name in names if name in wanted] == wanted
