@@ -1,6 +1,7 @@
 """The words of a mount's `options`, sorted into what the kernel's calls take.
 
-Of two words that contradict each other the later one wins. A word with an `r` before it is for the mounts below too.
+Of two words that contradict each other the later one wins; "bind" takes nothing of "rbind" away. A word with
+an `r` before it is for the mounts below too.
 
 Spec: runtime-spec config.md#linux-mount-options; mount(8), mount_setattr(2)
 """
@@ -143,7 +144,7 @@ def _parse(options: tuple[str, ...]) -> MountOptions:
 
 
 _FLAGS = {
-    "bind": {"bind": True, "recursive": False},
+    "bind": {"bind": True},
     "rbind": {"bind": True, "recursive": True},
     "remount": {"remount": True},
     "idmap": {"mapped": True, "mapped_recursive": False},

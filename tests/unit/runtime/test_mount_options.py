@@ -94,7 +94,7 @@ def test_every_word_of_the_specification_has_a_row() -> None:
         (["rro", "rw"], MountOptions(Attributes(0, RDONLY), Attributes(RDONLY, 0))),
         (["ro", "rrw"], MountOptions(Attributes(0, RDONLY), Attributes(0, RDONLY))),
         (["nosuid", "rro"], MountOptions(Attributes(RDONLY | NOSUID, 0), Attributes(RDONLY, 0))),
-        (["rbind", "bind"], MountOptions(bind=True)),
+        (["rbind", "bind"], MountOptions(bind=True, recursive=True)),
         (["private", "rshared"], MountOptions(propagation=MS_SHARED, propagation_recursive=True)),
         (["rshared", "private"], MountOptions(propagation=MS_PRIVATE)),
         (["ridmap", "idmap"], MountOptions(mapped=True)),
