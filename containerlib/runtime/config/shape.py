@@ -303,6 +303,15 @@ _MEMORY_POLICY = record(
     required=("mode",),
 )
 _TIME_OFFSET = record({"secs": INT64, "nanosecs": integer(0, 999_999_999)})
+_TIME_OFFSETS = table(_TIME_OFFSET, word(vocabulary.CLOCKS, "a clock of a time namespace"))
+
+
+def _time_offsets(value: object) -> None:
+    """Engines in Go write null for none."""
+    if value is not None:
+        _TIME_OFFSETS(value)
+
+
 _PROPAGATION = word(
     vocabulary.PROPAGATIONS | {f"r{name}" for name in vocabulary.PROPAGATIONS} | {""}, "a propagation"
 )
@@ -311,7 +320,7 @@ _LINUX = record(
         "namespaces": array(_NAMESPACE),
         "uidMappings": _MAPPINGS,
         "gidMappings": _MAPPINGS,
-        "timeOffsets": table(_TIME_OFFSET, word(vocabulary.CLOCKS, "a clock of a time namespace")),
+        "timeOffsets": _time_offsets,
         "devices": array(_DEVICE),
         "netDevices": table(record({"name": text}), interface_name),
         "cgroupsPath": text,
