@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from containerlib._sys.privilege import Capability, require_capability
-from containerlib.errors import Conflict
-from containerlib.images.content.garbage import Cleanup, clear_temporary, collect
+from containerlib.errors import Conflict, NotFound, StageError
+from containerlib.images.content.garbage import Cleanup, collect
 from containerlib.images.content.pruning import PrunePolicy, doomed
 from containerlib.images.content.trees import index_of
 from containerlib.images.content.usage import usage
-from containerlib.images.content.verify import VerifyReport, damages
+from containerlib.images.content.verify import VerifyReport
 from containerlib.images.events import image_event, removed
 from containerlib.images.naming import find_row, reference_in, tag_of, tags_of
 from containerlib.images.records import (
@@ -30,7 +31,6 @@ from containerlib.images.records import (
 from containerlib.images.root import ImageRoot
 from containerlib.spec.auth import Auth, Credentials
 from containerlib.spec.digest import Digest
-from containerlib.spec.image import Manifest
 from containerlib.spec.image_config import ImageConfig
 from containerlib.spec.platform import Wanted
 from containerlib.spec.reference import Reference
@@ -156,9 +156,7 @@ class ImageStore:
         from containerlib.images.transfer.pushing import push  # noqa: PLC0415 - httpx takes 100 ms to import
 
         target = tag_of(reference)
-        with self._connect(target.registry, auth) as registry, self._root.lease() as lease:
-            rows = [self._row(name) for name in names]
-            lease.keep(content for row in rows for content in self._table.contents(row.id))
+        with self._connect(target.registry, auth) as registry, self._root.holding(*names) as rows:
             report, content = one_at_a_time(progress), self._root.content
             named = [(row, reference_in(row, name)) for row, name in zip(rows, names, strict=True)]
             pushed = push(content, registry, named, target, form=manifest_format, report=report)
@@ -173,9 +171,7 @@ class ImageStore:
         """
         from containerlib.images.archives.saving import save, save_layout  # noqa: PLC0415 - what only saving needs
 
-        with self._root.lease() as lease:
-            rows = [self._row(name) for name in names]
-            lease.keep(content for row in rows for content in self._table.contents(row.id))
+        with self._root.holding(*names) as rows:
             if isinstance(target, str):
                 save_layout(self._root.content, rows, target)
             else:
@@ -202,10 +198,10 @@ class ImageStore:
 
         names = tags_of(reference)
         self._require_privilege()
-        with Cleanup(self._root):
+        with Cleanup(self._root), self._root.holding(*([] if base is None else [base])) as rows:
             image_id = add_layers(
                 self._root,
-                Base() if base is None else Base.of(*self._documents(base)),
+                Base.of(self._root.manifest(rows[0]), self._config(rows[0].id)) if rows else Base(),
                 layers,
                 changes=changes,
                 annotations=annotations,
@@ -231,11 +227,11 @@ class ImageStore:
 
         names = tags_of(reference)
         self._require_privilege()
-        with Cleanup(self._root):
+        with Cleanup(self._root), self._root.holding(name_or_id) as (row,):
             image_id = squash(
                 self._root,
-                self.get(name_or_id).layers,
-                self._documents(name_or_id)[1],
+                self._record(row).layers,
+                self._config(row.id),
                 history=history,
                 compression=compression,
                 references=names,
@@ -251,7 +247,11 @@ class ImageStore:
 
     def list(self) -> list[ImageRecord]:
         """Every image, the newest first."""
-        return [self._record(row) for row in self._table.list()]
+        records = []
+        for row in self._table.list():
+            with suppress(NotFound):  # it was removed meanwhile
+                records.append(self._record(row))
+        return records
 
     def layers(self, image_id: str, kind: LayerKind) -> tuple[Layer, ...]:
         """The image's layers in the form in which a container of it has them, whatever the image is used in by now.
@@ -327,26 +327,12 @@ class ImageStore:
         damaged snapshots again, but directories of an image that `in_use` says is in use. Blocks for as long as reading
         and unpacking everything takes. What cannot be repaired is in the report, and raises nothing.
         """
-        from containerlib.images.transfer.checking import SnapshotCheck  # noqa: PLC0415 - what only this needs
+        from containerlib.images.transfer.checking import verify  # noqa: PLC0415 - what only this needs
 
-        checked, damaged = damages(self._root)
-        repaired, failures = list[str](), list[str]()
-        if damaged and repair:
-            from containerlib.images.transfer.repair import repair as fetch_again  # noqa: PLC0415
-
-            connect = partial(self._connect, auth=auth, foreign_layers=foreign_layers)
-            repaired, failures = fetch_again(self._root, damaged, connect)
-        check = SnapshotCheck(self._root, repair=repair, in_use=in_use)
-        for row in self._table.list():
+        if self._table.list():
             self._require_privilege()
-            check.image(row)
-        clear_temporary(self._root)
-        return VerifyReport(
-            checked + check.checked,
-            (*damaged, *check.damaged),
-            (*repaired, *check.repaired),
-            (*failures, *check.failures),
-        )
+        connect = partial(self._connect, auth=auth, foreign_layers=foreign_layers)
+        return verify(self._root, connect if repair else None, in_use)
 
     def prune(self) -> PruneReport:
         """Clears away what killed processes left: temporary files, and contents that no image keeps."""
@@ -364,11 +350,6 @@ class ImageStore:
         return Registry(
             name, auth=auth, foreign_layers=foreign_layers, transport=self._transport, retry=self._retry
         )
-
-    def _documents(self, name_or_id: str) -> tuple[Manifest, ImageConfig]:
-        row = self._row(name_or_id)
-        manifest = Manifest.from_bytes(self._root.content.read(Digest.parse(row.manifest_digest)))
-        return manifest, self._config(row.id)
 
     def _require_privilege(self) -> None:
         require_capability(Capability.CHOWN)
@@ -388,7 +369,13 @@ class ImageStore:
         self._events.note(image_event(action, row.id, name, self._config))
 
     def _record(self, row: ImageRow) -> ImageRecord:
-        config, layers = self._config(row.id), self._root.snapshots.layers(row.chain, row.snapshot_kind)
+        try:
+            config = self._config(row.id)
+        except StageError as error:
+            if self._table.has(row.id):
+                raise
+            raise NotFound(f"the image {row.id} was removed at this moment: pull it again") from error
+        layers = self._root.snapshots.layers(row.chain, row.snapshot_kind)
         return ImageRecord(
             id=row.id,
             references=row.references,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from attrs import frozen
 
@@ -11,9 +13,10 @@ from containerlib.images.content.leases import Lease
 from containerlib.images.content.stand_ins import named_in_layout, stand_in
 from containerlib.images.content.store import ContentStore
 from containerlib.images.content.trees import names_of, top_of
+from containerlib.images.naming import find_row
 from containerlib.images.snapshots.store import SnapshotStore
 from containerlib.spec.digest import Digest
-from containerlib.spec.image import Descriptor, Index
+from containerlib.spec.image import Descriptor, Index, Manifest
 from containerlib.spec.options import SnapshotterName
 from containerlib.store import ImageRow, ImageTable
 
@@ -53,6 +56,24 @@ class ImageRoot:
 
     def lease(self) -> Lease:
         return Lease(self.leases, self.table)
+
+    @contextmanager
+    def holding(self, *names: str) -> Iterator[Sequence[ImageRow]]:
+        """The images of these names or ids. Their blobs and snapshots stay until the block ends, also after a removal.
+
+        Raises: NotFound; InvalidArgument.
+        """
+        with self.lease() as lease:
+            with (
+                self.table.transaction()
+            ):  # a removal is before this or after it: the rows name nothing that is gone
+                rows = [find_row(self.table, name) for name in names]
+                lease.keep(content for row in rows for content in self.table.contents(row.id))
+            yield rows
+
+    def manifest(self, row: ImageRow) -> Manifest:
+        """Raises: StageError; InvalidArgument for one that is damaged."""
+        return Manifest.from_bytes(self.content.read(Digest.parse(row.manifest_digest)))
 
     def is_whole(self, row: ImageRow) -> bool:
         """Whether all that the image consists of is here, its layers in the form that new ones would have."""

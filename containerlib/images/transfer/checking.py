@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from containerlib.errors import Conflict, Error
 from containerlib.images.archives.layer import layer_tar
-from containerlib.images.content.verify import Damage, is_whole
+from containerlib.images.content.garbage import clear_temporary
+from containerlib.images.content.verify import Damage, VerifyReport, damages, is_whole
 from containerlib.images.root import ImageRoot
 from containerlib.images.snapshots.choice import snapshotter_of
 from containerlib.images.snapshots.merged import MergedTree
@@ -32,9 +33,32 @@ from containerlib.spec.layer import Layer
 from containerlib.store import ImageRow
 
 if TYPE_CHECKING:
+    from containerlib.images.registry.client import Registry
     from containerlib.spec.layer import LayerKind
 
-__all__ = ["SnapshotCheck"]
+__all__ = ["SnapshotCheck", "verify"]
+
+
+def verify(
+    root: ImageRoot, connect: Callable[[str], Registry] | None, in_use: Callable[[str], bool]
+) -> VerifyReport:
+    """Checks every blob and every snapshot, and repairs them where `connect` gives the registries to fetch from."""
+    checked, damaged = damages(root)
+    repaired, failures = list[str](), list[str]()
+    if damaged and connect is not None:
+        from containerlib.images.transfer.repair import repair  # noqa: PLC0415 - httpx takes 100 ms to import
+
+        repaired, failures = repair(root, damaged, connect)
+    check = SnapshotCheck(root, repair=connect is not None, in_use=in_use)
+    for row in root.table.list():
+        check.image(row)
+    clear_temporary(root)
+    return VerifyReport(
+        checked + check.checked,
+        (*damaged, *check.damaged),
+        (*repaired, *check.repaired),
+        (*failures, *check.failures),
+    )
 
 
 class SnapshotCheck:
