@@ -23,12 +23,12 @@ def size_on_disk(path: str) -> int:
 
     try:
         status = os.stat(path, follow_symlinks=False)  # noqa: PTH116 - a str
+        if not stat.S_ISDIR(status.st_mode):
+            return status.st_blocks * 512
+        top = os.open(path, _DIRECTORY)
     except FileNotFoundError:
         return 0
     size, seen, waiting = status.st_blocks * 512, {status.st_ino}, ["."]
-    if not stat.S_ISDIR(status.st_mode):
-        return size
-    top = os.open(path, _DIRECTORY)
     try:
         while waiting:
             place = waiting.pop()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from containerlib import shim
 from containerlib._sys.sizes import size_on_disk
+from containerlib.engine.lifetime import is_claimed
 from containerlib.engine.listing import list_all
 from containerlib.engine.mounting import ANONYMOUS
 from containerlib.engine.removal import remove_volume
@@ -119,16 +121,20 @@ def disk_usage(core: Core) -> DiskUsage:
 
 
 def prune_containers(core: Core, which: Eligible) -> ContainersPruned:
-    """Removes containers that have stopped. One that somebody starts or removes meanwhile is left alone."""
+    """Removes containers that have stopped. One that somebody starts or removes meanwhile is left alone.
+
+    So is one that is being made, and the container of a run() whose process lives: it is seen as stopped before its
+    program runs and after, and is removed by that process.
+    """
     removed, size = [], 0
     for instance in list_all(core):
         try:
-            if instance.state is not State.STOPPED:
+            if instance.state is not State.STOPPED or is_claimed(instance):
                 continue
             if not which.has(instance.record.created_at, dict(instance.memo.labels)):
                 continue
             takes = size_on_disk(instance.directory)
-            remove(instance)
+            remove(instance, unless=partial(is_claimed, instance))
         except (Conflict, NotFound):
             continue
         removed.append(instance.id)

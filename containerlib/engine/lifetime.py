@@ -10,6 +10,7 @@ from attrs import evolve
 
 from containerlib import runtime
 from containerlib.engine.lock import locked
+from containerlib.engine.owner import Owner, is_alive
 from containerlib.errors import InvalidArgument
 from containerlib.runtime.lifetime import Lifetime, restart_count, write_lifetime, write_policy
 from containerlib.spec.lifecycle import State
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_GRACE",
     "health_of",
+    "is_claimed",
     "is_removed",
     "is_to_run",
     "is_unattended",
@@ -127,6 +129,20 @@ def is_unattended(instance: Instance) -> bool:
     if supervisor is not None:
         supervisor.close()
     return supervisor is None
+
+
+def is_claimed(instance: Instance) -> bool:
+    """Whether a process that lives is making the container, or removes it at its end: run() and spawn().
+
+    For who holds the container, the first is exact: its configuration is written by who has it then.
+    """
+    record = instance.record
+    if record.owner_pid is None or record.owner_start_time is None:
+        return record.auto_remove and not is_unattended(instance)
+    is_whole = os.path.lexists(f"{instance.directory}/config.json")
+    if is_whole and not record.auto_remove:
+        return False
+    return is_alive(Owner(record.owner_pid, record.owner_start_time))
 
 
 def is_to_run(instance: Instance) -> bool:

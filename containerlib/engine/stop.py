@@ -176,10 +176,16 @@ def _unless_ended(verb: str, instance: Instance) -> Iterator[None]:
         raise
 
 
-def remove(instance: Instance, *, force: bool = False, volumes: bool = False) -> None:
+def remove(
+    instance: Instance,
+    *,
+    force: bool = False,
+    volumes: bool = False,
+    unless: Callable[[], bool] = lambda: False,
+) -> None:
     """Removes the container and all that it wrote; with `force`, also one that runs.
 
-    With `volumes` those go too that were made for it.
+    With `volumes` those go too that were made for it. `unless` is asked when nobody else can start it any more.
 
     Raises: NotFound where it has been removed; Conflict where it runs.
     """
@@ -195,6 +201,8 @@ def remove(instance: Instance, *, force: bool = False, volumes: bool = False) ->
                 "remove(force=True)",
                 state=state.value,
             )
+        if unless():
+            raise Conflict(f"cannot remove {instance.subject}: it is being made or used", state="in use")
         _clear_away(instance, None)
     release_of(instance)
     if volumes:

@@ -41,6 +41,7 @@ class ContainerCollection:
     ) -> ContainersPruned:
         """Removes the containers that have stopped, with all that they wrote.
 
+        Containers that are being made stay, and those of a `run()` or `spawn()` whose process lives: it removes them.
         Further conditions: they were made `older_than` seconds ago; they have all of `labels` (None: whatever value).
         """
         from containerlib.engine import disk  # noqa: PLC0415

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 import random
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -206,3 +207,55 @@ def test_prune_beside_running_containers_reports_and_removes_nothing_of_theirs(
 
     at_once(lambda number: run() if number else prune(), threads=3)
     assert {(r.containers, r.directories, r.cgroups, r.failures) for r in reports} == {((), (), (), ())}
+
+
+PRUNER = """
+import threading
+stop = threading.Event()
+def prune():
+    while not stop.is_set():
+        engine.containers.prune()
+thread = threading.Thread(target=prune)
+thread.start()
+print("ready", flush=True)
+sys.stdin.readline()
+stop.set()
+thread.join()
+"""
+RUNS = 25
+
+
+def test_prune_in_a_thread_spares_containers_that_are_being_made_and_run(
+    engine: cl.Engine, host: cl.ContainerRecipe, left_nothing: Callable[[], None]
+) -> None:
+    over = threading.Event()
+
+    def prune() -> None:
+        while not over.is_set():
+            engine.containers.prune()
+
+    with ThreadPoolExecutor(1) as pool:
+        pruning = pool.submit(prune)
+        try:
+            assert [run_and_start(host) for _ in range(RUNS)] == ["ok\n"] * RUNS
+        finally:
+            over.set()
+        pruning.result()
+    left_nothing()
+
+
+def test_prune_of_another_process_spares_containers_that_are_being_made_and_run(
+    host: cl.ContainerRecipe, script: Callable[[str], Popen[str]], left_nothing: Callable[[], None]
+) -> None:
+    with script("import sys\n" + PRUNER) as pruner:
+        assert hear(pruner) == "ready"
+        assert [run_and_start(host) for _ in range(RUNS)] == ["ok\n"] * RUNS
+        tell(pruner, "stop")
+        assert pruner.wait(60) == 0
+    left_nothing()
+
+
+def run_and_start(recipe: cl.ContainerRecipe) -> str:
+    with recipe.start("sleep", "1000") as container:
+        assert container.state is cl.State.RUNNING
+    return recipe.run("echo", "ok").text
