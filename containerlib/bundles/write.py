@@ -2,8 +2,8 @@
 
 On the path of every start, so the seccomp section, nine tenths of the file, is not encoded again: a
 SeccompSection brings its own text. Nothing is synced: a configuration lives as long as its container, and
-no longer than the machine is up. The first one of a directory is written in place, as nobody reads it yet;
-a later one is written aside.
+no longer than the machine is up. It is written aside and renamed: other processes read the configuration of a
+container that is being made, too, and find all of it or none.
 """
 
 from __future__ import annotations
@@ -41,17 +41,15 @@ def write(directory: str, spec: Spec) -> None:
     path = f"{directory}/config.json"
     data = encode(spec)
     try:
-        try:
-            _write(path, data)
-        except FileExistsError:
-            _write(f"{path}.new", data, os.O_TRUNC)
-            os.rename(f"{path}.new", path)  # noqa: PTH104 - hot path
+        _write(f"{path}.new", data)
+        os.rename(f"{path}.new", path)  # noqa: PTH104 - hot path
     except OSError as error:
         raise StageError("bundle", error.errno or 0, path) from error
 
 
-def _write(path: str, data: bytes, how: int = os.O_EXCL) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | how, 0o600)
+def _write(path: str, data: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600)
     try:
         write_whole(descriptor, data)
     finally:

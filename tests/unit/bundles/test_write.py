@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,21 @@ def test_missing_directory_is_a_stage_error_that_names_the_file(tmp_path: Path) 
     with pytest.raises(StageError, match=r"gone/config\.json") as caught:
         write(str(tmp_path / "gone"), {})
     assert caught.value.stage == "bundle"
+
+
+@pytest.mark.parametrize("before", [{}, {"config.json": '{"hostname":"old"}'}])
+def test_config_is_read_whole_at_each_step_of_its_writing(tmp_path: Path, before: dict[str, str]) -> None:
+    found = []
+    for name, text in before.items():
+        (tmp_path / name).write_text(text)
+
+    def look(*_: object) -> None:
+        with suppress(FileNotFoundError):
+            found.append((tmp_path / "config.json").read_text())
+
+    sys.setprofile(look)
+    try:
+        write(str(tmp_path), {"hostname": "new"})
+    finally:
+        sys.setprofile(None)
+    assert set(found) == {'{"hostname":"new"}', *before.values()}
