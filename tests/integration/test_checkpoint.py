@@ -118,7 +118,7 @@ def test_process_that_was_executed_from_outside_is_left_out(
 
 def test_images_do_not_have_the_supervisor_in_them(counter: Bundled, tmp_path: Path) -> None:
     images = checkpoint(counter, tmp_path / "images", leave_running=True)
-    thread: Table = {"death": Field(7, NUMBER), "nice": Field(4, NUMBER)}
+    thread: Table = {"death": Field(8, NUMBER), "nice": Field(4, NUMBER)}
     core = decode({"thread": Field(5, thread)}, (images / "core-1.img").read_bytes()[12:])
     assert core["thread"] == {"nice": 0}
 

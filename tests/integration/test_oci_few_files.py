@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from containerlib.errors import StageError
 from rig.bundles import Rack, until
 from rig.oci import Bundle, Command
 
@@ -87,11 +85,10 @@ def test_descriptors_beyond_the_programs_limit_are_still_given_to_it(rack: Rack,
         os.close(fd)
 
 
-def test_filter_that_refuses_the_last_limit_is_named(rack: Rack) -> None:
+def test_filter_that_refuses_limits_comes_after_the_last_limit(rack: Rack) -> None:
     profile = {
         "defaultAction": "SCMP_ACT_ALLOW",
         "syscalls": [{"names": ["prlimit64"], "action": "SCMP_ACT_ERRNO"}],
     }
-    with pytest.raises(StageError, match="prlimit64") as caught:
-        rack.create(*TOLD, change=limited(5, 5, seccomp=profile))
-    assert (caught.value.stage, caught.value.errno) == ("rlimit", errno.EPERM)
+    done = rack.run("grep", "open files", "/proc/self/limits", change=limited(5, 5, seccomp=profile))
+    assert done.text.split()[3:5] == ["5", "5"]

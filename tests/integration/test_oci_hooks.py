@@ -191,8 +191,8 @@ def test_hook_without_an_environment_has_the_runtimes_or_the_programs(
 ) -> None:
     found = commanded(record, busybox_rootfs, oci, bundle)
     of = {kind: [line for line in lines if line.startswith("OF=")] for kind, lines in found.items()}
-    assert {kind: of[kind] for kind in ON_THE_HOST} == {kind: ["OF=runtime"] for kind in ON_THE_HOST}
-    assert of["createContainer"] == of["startContainer"] == ["OF=process"]
+    assert of.pop("startContainer") == ["OF=process"]
+    assert set(map(tuple, of.values())) == {("OF=runtime",)}
 
 
 def test_hook_with_an_empty_environment_inherits_nothing(

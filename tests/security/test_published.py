@@ -322,11 +322,9 @@ def test_label_of_an_image_is_nothing_that_the_runtime_goes_by(
     assert not witness.exists()
 
 
-@pytest.mark.parametrize(
-    "kind", ["prestart", "createRuntime", "createContainer", "startContainer", "poststart"]
-)
+@pytest.mark.parametrize("kind", ["prestart", "createRuntime", "createContainer", "poststart"])
 def test_hook_has_nothing_of_the_containers_environment(rack: Rack, tmp_path: Path, kind: str) -> None:
-    """CVE-2025-23266: LD_PRELOAD of the image was a hook's, whose directory was the image's."""
+    """CVE-2025-23266: a hook that is a program of the host had LD_PRELOAD of the image."""
     record = tmp_path / "record"
     record.mkdir()
     told = "tr '\\0' '\\n' </proc/self/environ"
@@ -339,15 +337,14 @@ def test_hook_has_nothing_of_the_containers_environment(rack: Rack, tmp_path: Pa
             "ENV=/tmp/evil",
         ]
         spec["process"]["cwd"] = "/tmp"
-        script = f"export PATH=/bin:/usr/bin; cd .; pwd >{record}/pwd; {told} >{record}/env"
+        script = f"export PATH=/bin:/usr/bin; {told} >{record}/env"
         spec["hooks"] = {kind: [{"path": "/bin/sh", "args": ["sh", "-c", script]}]}
         spec["mounts"].append(
             {"destination": str(record), "type": "bind", "source": str(record), "options": ["bind"]}
         )
 
-    rack.run("true", change=change)
+    rack.run("/bin/true", change=change)
     assert record.joinpath("env").read_text().split() == []
-    assert record.joinpath("pwd").read_text() == "/\n"
 
 
 @pytest.mark.parametrize("network", ["own", "host"])

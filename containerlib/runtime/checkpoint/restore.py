@@ -81,9 +81,8 @@ def restore(
     streams = _streams(
         spec, own.stdin is not None, *(is_logged or fd is not None for fd in (own.stdout, own.stderr))
     )
-    asked = _Asked(options, spec, cgroup, streams)
+    asked = _Asked(options, spec, cgroup, streams, is_own)
     places = [at for at, _ in mounted]
-    verify_restore(images, spec, is_own=is_own)
     restored = _restored(criu, images, bundle, asked, directory=directory, work=work, mounted=places)
     facts = criu.facts()  # of this boot, as a plan that is kept may not be
     shown = None if facts is None else (facts, PLACE)
@@ -132,7 +131,6 @@ def packed_restore(
     """
     asked = _Asked(options, spec, cgroup, _streams(spec, stdin, True, True))
     places = [at for at, _ in mounted]
-    verify_restore(images, spec)
     restored = _restored(criu, images, bundle, asked, directory=directory, work=directory, mounted=places)
     manner = Manner(
         late=late,
@@ -160,6 +158,7 @@ class _Asked:
     spec: Spec
     cgroup: ContainerCgroup | None
     streams: Sequence[bool]
+    is_own: bool = True
 
 
 def _restored(
@@ -175,6 +174,7 @@ def _restored(
     """With the directories that it needs. Raises: NotFound, InvalidArgument and Unsupported for the checkpoint."""
     spec, options = asked.spec, asked.options
     description = read_description(images, spec)
+    verify_restore(images, spec, is_own=asked.is_own)
     place = f"{directory}/{_PLACE}"
     outside = sources_of(
         description,

@@ -17,7 +17,7 @@ from containerlib.errors import InvalidArgument
 from containerlib.runtime.plan import ops
 from containerlib.runtime.plan.devices import console_ops, device_ops
 from containerlib.runtime.plan.groups import Groups
-from containerlib.runtime.plan.hooks import IN_CONTAINER, hook_ops, state_text
+from containerlib.runtime.plan.hooks import hook_ops, state_text
 from containerlib.runtime.plan.labels import keyring_label_ops, labelled_mounts
 from containerlib.runtime.plan.late import NOTHING, Late
 from containerlib.runtime.plan.mount_entry import read_mounts
@@ -115,7 +115,8 @@ def container_plan(
     mounts = read_mounts(spec, manner.bundle)
 
     def hooks(kind: str) -> Iterator[Op]:
-        inherited = environment(process) if kind in IN_CONTAINER else manner.environ
+        # a createContainer hook is a program of the host: with LD_PRELOAD of the image it would load the image's code
+        inherited = environment(process) if kind == "startContainer" else manner.environ
         return hook_ops(spec, kind, container_id=container_id, bundle=manner.bundle, inherited=inherited)
 
     before = [

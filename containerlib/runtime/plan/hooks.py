@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from containerlib.spec.runtime import Spec
 
-__all__ = ["IN_CONTAINER", "STATUS", "Program", "hook_ops", "state_text"]
+__all__ = ["STATUS", "Program", "hook_ops", "state_text"]
 
 STATUS = {
     "prestart": "creating",
@@ -37,8 +37,6 @@ STATUS = {
 
 _IN_BUNDLE = ("prestart", "createRuntime")
 """They work in the bundle's directory, as under runc. Later ones may find none."""
-IN_CONTAINER = ("createContainer", "startContainer")
-"""The first process runs them, in the container's root and with its environment."""
 
 
 @frozen
