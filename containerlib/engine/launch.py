@@ -78,13 +78,19 @@ class Order:
 
 
 def launch(
-    core: Core, order: Order, stdio: Stdio | None = None, *, wait: bool = True
+    core: Core,
+    order: Order,
+    stdio: Stdio | None = None,
+    *,
+    wait: bool = True,
+    made: list[Instance] | None = None,
 ) -> tuple[Instance, Supervisor]:
     """Makes the container and starts its program, or leaves nothing behind.
 
     Without `wait` the supervisor has not reported yet: whether the program was started is the caller's to see, and
     what is left of one that was not, the caller's to discard. The descriptors of `stdio` are borrowed. The caller
-    closes the supervisor, which does not end the container.
+    closes the supervisor, which does not end the container. `made` gets the instance before anything of it exists: an
+    interrupt may come when it has started, and before the caller has it.
 
     Raises: NotFound (image, user, mount source; the container, where somebody removes it already), AlreadyExists
     (name), StageError, Unsupported, what a pull raises.
@@ -93,6 +99,8 @@ def launch(
     image = resolve(core, order.source, order.deadline)
     options, anonymous = whole(core, with_ids(core, with_files(order.options)), image)
     instance = _draft(core, order, options, image, anonymous)
+    if made is not None:
+        made.append(instance)
     with contextlib.ExitStack() as held, Undo() as undo:
         # Each undoing is noted before its step: an interrupt may come right after the step.
         undo.add(partial(release_of, instance))

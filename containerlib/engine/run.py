@@ -21,6 +21,8 @@ from containerlib.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from containerlib.engine.core import Core
+    from containerlib.engine.instance import Instance
+    from containerlib.runtime import Supervisor
 
 __all__ = ["run", "spawn"]
 
@@ -37,17 +39,23 @@ def run(
     deadline = None if timeout is None else time.monotonic() + timeout
     with Pipes(stdin=stdin is not None) as pipes:
         order = evolve(order, auto_remove=True, deadline=deadline)
-        start = partial(launch, core, order, pipes.child, wait=False)
-        instance, supervisor = yield Work(start)
+        made: list[Instance] = []
+        supervisor: Supervisor | None = None
+        start = partial(launch, core, order, pipes.child, wait=False, made=made)
         try:
+            instance, supervisor = yield Work(start)
             pipes.close_child()
             late = f"{instance.subject} did not end within {timeout} s, and was killed"
             status, stdout, stderr = yield from communicate(supervisor, pipes, stdin, deadline, late)
             yield Work(partial(discard, instance, supervisor))
         except BaseException as error:
             # Also after an interrupt in the middle of the removal: what is half done is done again. The supervisor
-            # would wait for somebody to read what the program wrote last.
-            clean_up(error, pipes.close, partial(discard, instance, supervisor), supervisor.close)
+            # would wait for somebody to read what the program wrote last. A start that fails leaves nothing itself;
+            # an interrupt may come between its end and here.
+            if supervisor is not None:
+                clean_up(error, pipes.close, partial(discard, instance, supervisor), supervisor.close)
+            elif not isinstance(error, Exception):
+                clean_up(error, pipes.close, *(partial(discard, each) for each in made))
             raise
         supervisor.close()
     completed = Completed(status.exit_code, stdout, stderr, status)
