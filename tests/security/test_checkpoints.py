@@ -12,6 +12,7 @@ import pytest
 
 from containerlib.errors import InvalidArgument, StageError
 from containerlib.runtime.checkpoint.credentials import verify_dump, verify_restore
+from containerlib.runtime.checkpoint.description import Description, write_description
 from rig.bundles import Bundled, Rack, log_of, until
 from rig.checkpoints import checkpoint, restore
 from rig.images_of_criu import changed_image
@@ -53,8 +54,11 @@ def sleeper(rack: Rack) -> Bundled:
 
 
 def forge(images: Path, path: tuple[int, ...], value: int) -> None:
-    core = images / "core-1.img"
+    """With the sizes of the images as whoever writes them says them."""
+    core, description = images / "core-1.img", images / "containerlib.json"
     core.write_bytes(changed_image(core.read_bytes(), path, value))
+    if description.exists():
+        write_description(str(images), Description.unpack(description.read_bytes()))
 
 
 @pytest.mark.parametrize("name", FORGED)
