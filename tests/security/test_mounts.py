@@ -73,9 +73,8 @@ RACES: dict[str, Callable[[Path], Change]] = {
     "symlink": lambda source: with_mounts(
         entry("/volume/a/made/link", "bind", str(source / "link"), "bind", "copy-symlink")
     ),
-    "masked": lambda _: with_mounts(
-        maskedPaths=["/volume/a/deep", "/volume/a/secret"], readonlyPaths=["/volume/a", "/volume/link"]
-    ),
+    "masked": lambda _: with_mounts(maskedPaths=["/volume/a/deep", "/volume/a/secret"]),
+    "read-only": lambda _: with_mounts(readonlyPaths=["/volume/a"]),
     "device": lambda _: with_mounts(
         devices=[{"path": "/volume/a/deep/device", "type": "c", "major": 1, "minor": 3, "fileMode": 0o666}]
     ),
