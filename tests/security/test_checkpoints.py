@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from containerlib.errors import InvalidArgument, StageError
-from containerlib.runtime.checkpoint.credentials import verify_dump, verify_restore
+from containerlib.runtime.checkpoint.credentials import verify_restore
+from containerlib.runtime.checkpoint.criu import Conversation
 from containerlib.runtime.checkpoint.description import Description, write_description
+from containerlib.runtime.checkpoint.messages import Answer
 from rig.bundles import Bundled, Rack, log_of, until
 from rig.checkpoints import checkpoint, restore
 from rig.images_of_criu import changed_image
@@ -63,15 +65,28 @@ def forge(images: Path, path: tuple[int, ...], value: int) -> None:
 
 @pytest.mark.parametrize("name", FORGED)
 def test_dump_with_other_credentials_than_the_kernels_is_refused(
-    sleeper: Bundled, tmp_path: Path, name: str
+    sleeper: Bundled, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """CVE-2026-18107: the program answers in place of CRIU's code in its memory."""
-    images = checkpoint(sleeper, tmp_path / "images", leave_running=True)
-    verify_dump(str(images), sleeper.supervisor.pid)
-    forge(images, *FORGED[name])
+    images = tmp_path / "images"
+
+    finish = Conversation.finish
+
+    def forged(self: Conversation, when: Mapping[str, Callable[[], object] | None] = {}) -> Answer:
+        def forge_first() -> None:
+            forge(images, *FORGED[name])
+            check = when["post-dump"]
+            assert check is not None
+            check()
+
+        return finish(self, {**when, "post-dump": forge_first})
+
+    monkeypatch.setattr(Conversation, "finish", forged)
     with pytest.raises(StageError, match=name) as caught:
-        verify_dump(str(images), sleeper.supervisor.pid)
+        checkpoint(sleeper, images)
     assert (caught.value.stage, caught.value.errno) == ("dump", errno.EPERM)
+    assert not list(images.glob("*.img"))
+    assert sleeper.supervisor.poll() is None
 
 
 @pytest.mark.parametrize(
