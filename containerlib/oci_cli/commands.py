@@ -57,6 +57,7 @@ _DETACH = Flag("detach d", "bool", "do not wait for the process")
 _FORMAT = Flag("format f", "text", "table or json", "table")
 _NEW = (
     _BUNDLE,
+    Flag("config f", "text", "another file than the bundle's config.json"),
     _CONSOLE,
     _PIDFD,
     _PID_FILE,

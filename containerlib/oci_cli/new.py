@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from containerlib.oci_cli.request import Request
     from containerlib.runtime.containers.containers import Container
 
-__all__ = ["make", "tell"]
+__all__ = ["config_file", "make", "tell"]
 
 
 def make(
@@ -32,7 +32,7 @@ def make(
     """A created container. In the foreground `on_terminal` takes the terminal's master, else a socket does."""
     values = request.values
     bundle = os.path.abspath(values.text("bundle") or ".")
-    spec = load_bundle(bundle, request.log.warning)
+    spec = load_bundle(bundle, request.log.warning, config=config_file(values.text("config")))
     terminal = bool(spec["process"].get("terminal"))
     console = values.text("console-socket")
     check_console(console, terminal=terminal, detach=detach)
@@ -54,6 +54,14 @@ def make(
         pivot=not values.flag("no-pivot"),
         keyring=not values.flag("no-new-keyring"),
     )
+
+
+def config_file(name: str) -> str | None:
+    """The file that --config names; None for the bundle's own.
+
+    As with crun: a path from the working directory, but "config.json" is the bundle's, which is the default there.
+    """
+    return None if name in ("", "config.json") else os.path.abspath(name)
 
 
 def _rootless(word: str) -> bool | None:

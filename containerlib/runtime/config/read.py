@@ -17,7 +17,7 @@ __all__ = ["parse_object", "read_config", "read_object"]
 
 def read_config(path: str) -> Spec:
     """Raises: NotFound, InvalidArgument, StageError."""
-    missing = f"JSON specification file config.json not found: there is no {path}"
+    missing = f"JSON specification file {path.rpartition('/')[2]} not found: there is no {path}"
     config: Spec = read_object(path, missing)  # type: ignore[assignment]  # what is wrong is found where it is used
     return config
 

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["check_config", "load_bundle", "rootfs_of", "warn_of_capabilities"]
 
 
-def load_bundle(bundle: str, warn: Callable[[str], None] = silent) -> Spec:
+def load_bundle(bundle: str, warn: Callable[[str], None] = silent, *, config: str | None = None) -> Spec:
     """The configuration in the directory `bundle`, checked as far as it can be without doing anything.
+
+    `config`: the file that it is in, in place of the bundle's config.json.
 
     `warn` hears of what is passed over, and of what this process cannot give.
 
@@ -34,7 +36,7 @@ def load_bundle(bundle: str, warn: Callable[[str], None] = silent) -> Spec:
         raise NotFound(
             f"chdir {bundle}: no such file or directory: the bundle is a directory with a config.json"
         )
-    spec = read_config(f"{bundle}/config.json")
+    spec = read_config(config or f"{bundle}/config.json")
     rootfs = check_config(spec, bundle, warn)
     warn_of_capabilities(spec["process"], spec, warn)
     if not os.path.isdir(rootfs):
