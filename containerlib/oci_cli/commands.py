@@ -43,6 +43,7 @@ GLOBAL = (
     ),
     Flag("criu", "text", "the program that makes checkpoints", "criu"),
     Flag("systemd-cgroup", "bool", 'the groups are made by systemd, and cgroupsPath is "slice:prefix:name"'),
+    Flag("cgroup-manager", "text", "who makes the groups: cgroupfs, systemd or, for none, disabled"),
     Flag("rootless", "text", "whether failures of cgroups are passed over: true, false or auto", "auto"),
     Flag("help h", "bool", "show this"),
     Flag("version v", "bool", "show the version"),
@@ -65,10 +66,11 @@ _NEW = (
     Flag("no-new-keyring", "bool", "let the container have the caller's session keyring"),
     _PRESERVE,
 )
+_SUBREAPER = Flag("no-subreaper", "bool", "do not reap what the container leaves behind")
 _RUN = (
     _DETACH,
     Flag("keep", "bool", "do not delete the container when it has ended"),
-    Flag("no-subreaper", "bool", "do not reap what the container leaves behind"),
+    _SUBREAPER,
 )
 _EXEC = (
     _CONSOLE,
@@ -122,7 +124,7 @@ _RESTORE = (
     _PID_FILE,
     _DETACH,
     *_CHECKPOINT,
-    Flag("no-subreaper", "bool", "do not reap what the container leaves behind"),
+    _SUBREAPER,
     Flag("no-pivot", "bool", "ignored: the root is CRIU's to change"),
     Flag("lsm-profile", "text", "TYPE:NAME that processes are confined by, in place of what they had"),
     Flag("lsm-mount-context", "text", "the SELinux context of mounts, in place of what they had"),
@@ -157,7 +159,7 @@ COMMANDS = {
     command.name: command
     for command in (
         Command("checkpoint", "write the processes of a container to files", flags=_DUMP),
-        Command("create", "make a container, whose program waits for start", flags=_NEW),
+        Command("create", "make a container, whose program waits for start", flags=(*_NEW, _SUBREAPER)),
         Command(
             "delete",
             "remove a stopped container",

@@ -30,7 +30,7 @@ def make(
     on_terminal: Callable[[int], None] | None = None,
 ) -> Container:
     """A created container. In the foreground `on_terminal` takes the terminal's master, else a socket does."""
-    values = request.values
+    values, manager = request.values, request.cgroup_manager
     bundle = os.path.abspath(values.text("bundle") or ".")
     spec = load_bundle(bundle, request.log.warning, config=config_file(values.text("config")))
     terminal = bool(spec["process"].get("terminal"))
@@ -50,7 +50,8 @@ def make(
         notify=bool(os.environ.get("NOTIFY_SOCKET")),
         rootless=_rootless(request.options.text("rootless")),
         warn=request.log.warning,
-        systemd=request.options.flag("systemd-cgroup"),
+        systemd=manager == "systemd",
+        groups=manager != "disabled",
         pivot=not values.flag("no-pivot"),
         keyring=not values.flag("no-new-keyring"),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from containerlib.errors import InvalidArgument
 from containerlib.runtime.containers.containers import Container, Containers
 
 TYPE_CHECKING = False
@@ -29,6 +30,16 @@ class Request:
     @property
     def id(self) -> str:
         return self.arguments[0]
+
+    @property
+    def cgroup_manager(self) -> str:
+        """Who makes the groups: "cgroupfs", "systemd" or "disabled". Raises: InvalidArgument."""
+        word = self.options.text("cgroup-manager")
+        if word not in ("", "cgroupfs", "systemd", "disabled"):
+            raise InvalidArgument(
+                f'invalid value "{word}" for flag -cgroup-manager: cgroupfs, systemd or disabled is needed'
+            )
+        return word or ("systemd" if self.options.flag("systemd-cgroup") else "cgroupfs")
 
     @property
     def container(self) -> Container:

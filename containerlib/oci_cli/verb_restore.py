@@ -44,7 +44,7 @@ def run(request: Request) -> int:
 
 
 def _make(request: Request, *, detach: bool, on_terminal: Callable[[int], None]) -> Container:
-    values = request.values
+    values, manager = request.values, request.cgroup_manager
     bundle = os.path.abspath(values.text("bundle") or ".")
     spec = load_bundle(bundle, request.log.warning)
     terminal = bool(spec["process"].get("terminal"))
@@ -61,5 +61,6 @@ def _make(request: Request, *, detach: bool, on_terminal: Callable[[int], None])
         stdio=None if terminal else Stdio(0, 1, 2),
         on_terminal=on_terminal,
         warn=request.log.warning,
-        systemd=request.options.flag("systemd-cgroup"),
+        systemd=manager == "systemd",
+        groups=manager != "disabled",
     )

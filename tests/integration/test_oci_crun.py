@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rig.oci import Bundle, Command
+from rig.bundles import until
+from rig.oci import Bundle, Command, groups_left, status_of
 
 pytestmark = pytest.mark.privileged("CAP_SYS_ADMIN: makes containers")
 
@@ -51,3 +52,42 @@ def test_config_by_an_absolute_path_counts_for_create_and_exec(
 def test_config_that_is_missing_is_named(oci: Command, bundle: Bundle) -> None:
     message = oci("create", "--bundle", bundle("true"), "--config", "/nowhere/other.json", "c1").message
     assert "JSON specification file other.json not found: there is no /nowhere/other.json" in message
+
+
+# ---- --cgroup-manager ----
+
+
+def test_cgroup_manager_disabled_makes_no_groups_and_warns(oci: Command, bundle: Bundle) -> None:
+    made = bundle("sleep", "100")
+    create = ("--cgroup-manager", "disabled", "create", "--bundle", made, "--no-subreaper", "c1")
+    answer = oci.silently(*create)
+    assert answer.status == 0
+    assert "no control groups, and no limits of resources.devices" in answer.message
+    assert groups_left(made) == []
+    oci("start", "c1").ok()
+    assert "was made without control groups" in oci("pause", "c1").message
+    oci("kill", "c1", "KILL").ok()
+    until(lambda: status_of(oci, "c1") == "stopped")
+    oci("delete", "c1").ok()
+
+
+def test_cgroup_manager_cgroupfs_wins_over_systemd_cgroup(oci: Command, bundle: Bundle) -> None:
+    made = bundle("sleep", "100")
+    oci.silently("--systemd-cgroup", "--cgroup-manager", "cgroupfs", "create", "--bundle", made, "c1").ok()
+    assert groups_left(made)
+
+
+def test_cgroup_manager_systemd_is_systemd_cgroup(oci: Command, bundle: Bundle) -> None:
+    """A path of cgroupfs is no unit."""
+    answers = [
+        oci(*words, "create", "--bundle", bundle("true"), "c1").message
+        for words in (("--cgroup-manager", "systemd"), ("--systemd-cgroup",))
+    ]
+    assert "slice:prefix:name" in answers[0]
+    assert answers[0].split("/containerlib")[0] == answers[1].split("/containerlib")[0]
+
+
+def test_cgroup_manager_of_another_name_is_refused(oci: Command, bundle: Bundle) -> None:
+    answer = oci("--cgroup-manager", "cgmanager", "run", "--bundle", bundle("true"), "c1")
+    assert answer.status == 1
+    assert "cgroupfs, systemd or disabled is needed" in answer.message

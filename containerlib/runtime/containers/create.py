@@ -51,6 +51,7 @@ def create(
     env: Sequence[str] = (),
     notify: bool = False,
     systemd: bool = False,
+    groups: bool = True,
     rootless: bool | None = None,
     warn: Callable[[str], None] = silent,
     pivot: bool = True,
@@ -63,7 +64,8 @@ def create(
     descriptors from 3 on, `env` is added to its environment. `rootless`: it goes without what a caller without
     privileges cannot give it (None: if this is one), and `warn` hears of that. `pivot`: False where "/" is the initial
     ramdisk, which pivot_root(2) does not take; `keyring`: it has a session keyring of its own. `launcher`: makes its
-    processes in place of `launch.create`, as programs that run already.
+    processes in place of `launch.create`, as programs that run already. `groups`: False for a container without
+    control groups, and `warn` hears of the limits that it will not have.
 
     Its first process is a child of the nearest process that adopts orphans (a subreaper), which is to be the caller's
     monitor.
@@ -75,7 +77,7 @@ def create(
     spec = spec or load_bundle(bundle, warn)
     rootless = is_rootless() if rootless is None else rootless
     check_namespace(spec)
-    place = place_of(spec, container_id, systemd=systemd, rootless=rootless, warn=warn)
+    place = place_of(spec, container_id, systemd=systemd, rootless=rootless, groups=groups, warn=warn)
     _claim(containers, container_id)
     with Lock(directory):
         container = Container(directory, _record(spec, container_id, bundle, place), made_here=True)

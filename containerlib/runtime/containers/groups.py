@@ -43,12 +43,21 @@ _DEVICES = (
 
 
 def place_of(
-    spec: Spec, container_id: str, *, systemd: bool, rootless: bool, warn: Callable[[str], None]
+    spec: Spec,
+    container_id: str,
+    *,
+    systemd: bool,
+    rootless: bool,
+    warn: Callable[[str], None],
+    groups: bool = True,
 ) -> dict[str, Any] | None:
-    """Where the groups will be, as it is written down; None where the caller cannot have any.
+    """Where the groups will be, as it is written down; None where the caller cannot have any, or wants none (`groups`).
 
     Raises: InvalidArgument, Unsupported. Spec: config-linux.md#cgroups-path
     """
+    if not groups:
+        _warn_of_limits(spec, warn)
+        return None
     if rootless and not systemd:
         from containerlib.runtime.containers.rootless import delegated_place
 
@@ -56,6 +65,15 @@ def place_of(
         return None if place is None else place.document()
     path = spec.get("linux", {}).get("cgroupsPath")
     return resolve(path, container_id, systemd=systemd, user=rootless).document()
+
+
+def _warn_of_limits(spec: Spec, warn: Callable[[str], None]) -> None:
+    """Tells `warn` what a container goes without that has no control groups."""
+    limits = sorted(name for name, value in (spec.get("linux", {}).get("resources") or {}).items() if value)
+    if limits:
+        warn(
+            f"this container has no control groups, and no limits of resources.{', resources.'.join(limits)}"
+        )
 
 
 def cgroup_of(record: Record) -> ContainerCgroup | None:
