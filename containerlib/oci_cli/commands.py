@@ -55,6 +55,7 @@ _PIDFD = Flag("pidfd-socket", "text", "a unix socket that takes a pidfd of the p
 _PID_FILE = Flag("pid-file", "text", "the file that the process id is written to")
 _PRESERVE = Flag("preserve-fds", "int", "pass N descriptors more (3 + $LISTEN_FDS + N in all)", 0)
 _DETACH = Flag("detach d", "bool", "do not wait for the process")
+_REGEX = Flag("regex r", "bool", "the id is a regular expression: all containers in whose ids it is found")
 _FORMAT = Flag("format f", "text", "table or json", "table")
 _NEW = (
     _BUNDLE,
@@ -163,7 +164,7 @@ COMMANDS = {
         Command(
             "delete",
             "remove a stopped container",
-            flags=(Flag("force f", "bool", "kill it first; a container that is not there is fine"),),
+            flags=(Flag("force f", "bool", "kill it first; a container that is not there is fine"), _REGEX),
         ),
         Command(
             "events",
@@ -186,7 +187,7 @@ COMMANDS = {
             "kill",
             "send a signal to a container's first process",
             "<container-id> [signal]",
-            flags=(Flag("all a", "bool", "send it to all processes of the container"),),
+            flags=(Flag("all a", "bool", "send it to all processes of the container"), _REGEX),
             most=2,
         ),
         Command(

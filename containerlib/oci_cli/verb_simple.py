@@ -6,8 +6,12 @@ import json
 import os
 import sys
 
+from containerlib.errors import Error, InvalidArgument
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from containerlib.oci_cli.request import Request
 
 __all__ = ["run"]
@@ -26,15 +30,45 @@ def _state(request: Request) -> None:
 def _kill(request: Request) -> None:
     from containerlib.runtime.containers.kill import kill, signal_number
 
-    container = request.container
     word = request.arguments[1] if len(request.arguments) > 1 else "TERM"
-    kill(container, signal_number(word), everyone=request.values.flag("all"))
+    everyone = request.values.flag("all")
+    if not request.values.flag("regex"):
+        container = request.container  # that it is not there counts more than a signal that is none
+        kill(container, signal_number(word), everyone=everyone)
+        return
+    number = signal_number(word)
+    _for_each(request, lambda name: kill(request.containers.get(name), number, everyone=everyone))
 
 
 def _delete(request: Request) -> None:
     from containerlib.runtime.containers.delete import delete
 
-    delete(request.containers, request.id, force=request.values.flag("force"), warn=request.log.warning)
+    def remove(name: str) -> None:
+        delete(request.containers, name, force=request.values.flag("force"), warn=request.log.warning)
+
+    if request.values.flag("regex"):
+        _for_each(request, remove)
+    else:
+        remove(request.id)
+
+
+def _for_each(request: Request, act: Callable[[str], None]) -> None:
+    """On each container in whose id the expression is found. What fails is a warning, as with crun: the others go on.
+
+    Raises: InvalidArgument for an expression that is none.
+    """
+    import re
+
+    try:
+        expression = re.compile(request.id)
+    except re.error as error:
+        raise InvalidArgument(f"invalid regular expression {request.id}: {error}") from error
+    for name in request.containers.names():
+        if expression.search(name):
+            try:
+                act(name)
+            except (Error, OSError) as error:
+                request.log.warning(f"{name}: {error}")
 
 
 def _pause(request: Request) -> None:

@@ -91,3 +91,38 @@ def test_cgroup_manager_of_another_name_is_refused(oci: Command, bundle: Bundle)
     answer = oci("--cgroup-manager", "cgmanager", "run", "--bundle", bundle("true"), "c1")
     assert answer.status == 1
     assert "cgroupfs, systemd or disabled is needed" in answer.message
+
+
+# ---- delete and kill --regex ----
+
+
+@pytest.fixture
+def four(oci: Command, bundle: Bundle) -> None:
+    for name in ("web-1", "web-2", "old-web-9", "db"):
+        oci.create(bundle("sleep", "100"), name).ok()
+
+
+@pytest.mark.usefixtures("four")
+def test_regex_delete_takes_the_containers_that_match_anywhere(oci: Command) -> None:
+    oci("start", "web-2").ok()
+    answer = oci("delete", "--regex", "web-[0-9]")
+    assert answer.status == 0
+    assert "web-2" in answer.message  # it runs, and the others were deleted all the same
+    assert oci("list", "-q").text == "db\nweb-2\n"
+    oci("delete", "-r", "--force", "^web").ok()
+    assert oci("list", "-q").text == "db\n"
+    oci("delete", "--regex", "nothing").ok()
+
+
+@pytest.mark.usefixtures("four")
+def test_regex_kill_reaches_the_containers_that_match(oci: Command) -> None:
+    oci("kill", "--regex", "^web-", "KILL").ok()
+    until(lambda: status_of(oci, "web-1") == status_of(oci, "web-2") == "stopped")
+    assert status_of(oci, "old-web-9") == status_of(oci, "db") == "created"
+
+
+@pytest.mark.parametrize("verb", ["kill", "delete"])
+def test_regex_that_is_none_is_refused(oci: Command, verb: str) -> None:
+    answer = oci(verb, "--regex", "web(")
+    assert answer.status == 1
+    assert "invalid regular expression web(" in answer.message

@@ -56,15 +56,19 @@ class Containers:
             raise NotFound(f"container does not exist: {container_id!r}, below {self.root}")
         return Container(directory, record)
 
-    def list(self) -> tuple[list[Container], list[Error]]:
-        """Containers by id, and an error for each directory that is none."""
+    def names(self) -> list[str]:
+        """The ids of all containers in order, also of those that were never made whole."""
         try:
             with os.scandir(self.root) as entries:
-                found_names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+                found = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
         except FileNotFoundError:
-            return [], []
+            return []
+        return sorted(name for name in found if name != RESERVED)
+
+    def list(self) -> tuple[list[Container], list[Error]]:
+        """Containers by id, and an error for each directory that is none."""
         found, errors = [], []
-        for name in sorted(name for name in found_names if name != RESERVED):
+        for name in self.names():
             try:
                 found.append(self.get(name))
             except Error as error:
