@@ -214,7 +214,11 @@ COMMANDS = {
             "spec",
             "write a config.json to begin with",
             "",
-            flags=(_BUNDLE, Flag("rootless", "bool", "one for a user without privileges")),
+            flags=(
+                _BUNDLE,
+                Flag("file f", "text", "the file to write, from the bundle's directory", "config.json"),
+                Flag("rootless", "bool", "one for a user without privileges"),
+            ),
             least=0,
             most=0,
         ),

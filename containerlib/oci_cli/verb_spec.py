@@ -29,11 +29,12 @@ def run(request: Request) -> int:
     if request.values.flag("rootless"):
         spec = rootless(spec, os.geteuid(), os.getegid())
     text = json.dumps(spec, indent="\t")
-    path = os.path.join(bundle, "config.json")
+    name = request.values.text("file")
+    path = os.path.join(bundle, name)
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     except FileExistsError as error:
-        raise AlreadyExists("File config.json exists. Remove it first") from error
+        raise AlreadyExists(f"File {name} exists. Remove it first") from error
     except OSError as error:
         raise StageError("spec", error.errno or 0, path) from error
     with open(fd, "w") as file:

@@ -218,6 +218,17 @@ def test_spec_writes_a_file_once(run: Run, tmp_path: Path) -> None:
     assert (status, "File config.json exists. Remove it first" in err) == (1, True)
 
 
+def test_spec_file_is_another_in_the_bundle_or_anywhere(run: Run, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    for name, path in (("other.json", bundle / "other.json"), (f"{tmp_path}/x.json", tmp_path / "x.json")):
+        assert run("spec", "--bundle", str(bundle), "--file", name) == (0, "", "")
+        assert json.loads(path.read_text())["process"]["args"] == ["sh"]
+        status, _, err = run("spec", "--bundle", str(bundle), "-f", name)
+        assert (status, f"File {name} exists. Remove it first" in err) == (1, True)
+    assert not (bundle / "config.json").exists()
+
+
 def test_features_is_valid(run: Run) -> None:
     status, out, _ = run("features")
     assert status == 0
