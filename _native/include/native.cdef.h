@@ -122,7 +122,7 @@ enum clib_op_kind {
     CLIB_OP_NO_NEW_PRIVS,
     CLIB_OP_SECCOMP,      /* data: struct sock_filter[], n0 SECCOMP_FILTER_FLAG_* */
     CLIB_OP_CAP_BOUNDING, /* n0 set that stays */
-    CLIB_OP_USER,         /* n0 uid, n1 gid, n2 1 = its groups stay as they are, data: uint32_t gid[] */
+    CLIB_OP_USER,         /* n0 uid, n1 gid, n2 clib_user_flag, data: uint32_t gid[] */
     CLIB_OP_CAPABILITIES, /* n0 effective, n1 permitted, n2 inheritable, data: uint64_t ambient */
     CLIB_OP_CHDIR,        /* t0 path in the container; made if it is missing and n0 is 1 */
     CLIB_OP_PARENT_DEATH, /* n0 signal when the shim dies */
@@ -201,6 +201,11 @@ enum clib_root_flag {
     CLIB_ROOT_VOLATILE = 16, /* what is written is never synced */
     CLIB_ROOT_SHARED =
         32, /* the layers that are files are mounted: LAUNCH brings the mounts, in this order */
+};
+
+enum clib_user_flag {
+    CLIB_USER_GROUPS_STAY = 1, /* as they are: setgroups(2) is denied */
+    CLIB_USER_OWNS_PIPES = 2,  /* those among its stdio */
 };
 
 enum clib_pivot_kind {

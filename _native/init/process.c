@@ -39,12 +39,29 @@ int op_cap_bounding(uint64_t kept) {
     return 0;
 }
 
+/* A program opens its streams again as /dev/stdout, which only a pipe's owner may. What else they may be
+ * stays as it is: a file or a terminal is the host's, with a name there, and a socket cannot be opened. */
+static int give_pipes(uint32_t uid) {
+    for (int fd = 0; fd < 3; fd++) {
+        struct file_facts facts;
+        if (file_facts(fd, &facts) < 0 || !S_ISFIFO(facts.mode))
+            continue;
+        long result = sys(fchown, fd, uid, -1);
+        /* an owner that this user namespace does not have, or a FIFO of a read-only file system */
+        if (result < 0 && result != -EPERM && result != -EINVAL && result != -EROFS)
+            return (int)result;
+    }
+    return 0;
+}
+
 int op_user(struct init *init, const struct clib_op *op) {
     /* to setresuid(2) -1 means "as it is", which is root, and the rest of a long number nothing */
     if (op->number[0] >= UINT32_MAX || op->number[1] >= UINT32_MAX)
         return -EINVAL;
-    long result = sys(prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0);
-    if (result == 0 && !op->number[2])
+    long result = op->number[2] & CLIB_USER_OWNS_PIPES ? give_pipes((uint32_t)op->number[0]) : 0;
+    if (result == 0)
+        result = sys(prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0);
+    if (result == 0 && !(op->number[2] & CLIB_USER_GROUPS_STAY))
         result = sys(setgroups, op->size / sizeof(uint32_t), init->plan->blob + op->text[2]);
     if (result == 0)
         result = sys(setresgid, op->number[1], op->number[1], op->number[1]);

@@ -389,13 +389,16 @@ def cap_bounding(kept: int) -> Op:
     return Op(lib.CLIB_OP_CAP_BOUNDING, "process.capabilities.bounding", (kept, 0, 0))
 
 
-def user(uid: int, gid: int, groups: Sequence[int], *, keep_groups: bool = False) -> Op:
-    """`keep_groups`: where setgroups(2) is denied, as it is to those who map themselves."""
+def user(
+    uid: int, gid: int, groups: Sequence[int], *, keep_groups: bool = False, owns_pipes: bool = False
+) -> Op:
+    """`keep_groups`: where setgroups(2) is denied, as it is to those who map themselves. `owns_pipes`: of its stdio."""
     for number in (uid, gid, *groups):
         if not 0 <= number <= _LAST_ID:  # the kernel takes -1 for "as it is", and the rest of a longer number
             raise InvalidArgument(f"{number} is no id: the highest is {_LAST_ID}", field="process.user")
     data = struct.pack(f"<{len(groups)}I", *groups)
-    return Op(lib.CLIB_OP_USER, f"process.user {uid}:{gid}", (uid, gid, int(keep_groups)), data=data)
+    flags = lib.CLIB_USER_GROUPS_STAY * keep_groups | lib.CLIB_USER_OWNS_PIPES * owns_pipes
+    return Op(lib.CLIB_OP_USER, f"process.user {uid}:{gid}", (uid, gid, flags), data=data)
 
 
 @functools.lru_cache(_CACHED)

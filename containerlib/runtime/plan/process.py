@@ -114,7 +114,7 @@ def process_ops(
             "groups cannot be set in a user namespace that its own user has mapped",
             field="process.user.additionalGids",
         )
-    yield ops.user(user.get("uid", 0), user.get("gid", 0), groups, keep_groups=keep_groups)
+    yield ops.user(user.get("uid", 0), user.get("gid", 0), groups, keep_groups=keep_groups, owns_pipes=True)
     if sets is not None:
         kept = _SYS_ADMIN if filters and not (reaper or no_new_privileges) else 0
         yield ops.capabilities(sets.effective, sets.permitted | kept, sets.inheritable, sets.ambient)
