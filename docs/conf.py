@@ -24,7 +24,7 @@ _ELSEWHERE = (
 )
 # Unions of what an argument may be, and values of the layers below that are seldom needed.
 _ALIASES = (
-    r"_OnProgress|_P|Auth|Check|Compression|EventKind|(.*\.)?Credentials|FileMode|HealthAction|ManifestFormat|MountSource"
+    r"_OnProgress|OnOutput|_P|Auth|Check|Compression|EventKind|(.*\.)?Credentials|FileMode|HealthAction|ManifestFormat|MountSource"
     r"|Recursion|RestartPolicy|Size|SnapshotterName|Source|Target|AnyHost|HealthWord|WithId|WithName|(.*\.)?(Ready|Wait)Condition"
 )
 _BELOW = (

@@ -23,6 +23,10 @@ with tempfile.TemporaryDirectory(prefix="streams-") as root, cl.Engine(root=root
         print(process.stdout.read().decode(), end="")
         assert process.wait(timeout=10.0).exit_code == 0
 
+    # a long command shows its output while it runs: on sys.stdout and sys.stderr, or to a function
+    host.run("sh", "-c", "echo step 1; echo step 2", stream=True)
+    host.run("sh", "-c", "echo step 3", stream=lambda name, data: print(f"{name}: {data!r}"))
+
     # a status other than zero raises, unless check=False
     try:
         host.run("sh", "-c", "echo no such luck >&2; exit 4")

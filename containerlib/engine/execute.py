@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from attrs import frozen
 
@@ -30,6 +30,9 @@ from containerlib.runtime.supervisor import REPLY_TIMEOUT
 from containerlib.spec.lifecycle import State, check
 from containerlib.spec.runtime import Capabilities, Process, User
 from containerlib.spec.status import ExitStatus
+
+if TYPE_CHECKING:
+    from containerlib.engine.streaming import OnOutput
 
 __all__ = ["ENDED", "ExecOptions", "execute", "spawn", "spawn_detached"]
 
@@ -58,12 +61,13 @@ def execute(
     stdin: bytes | None = None,
     must_succeed: bool = True,
     timeout: float | None = None,
+    on_output: OnOutput | None = None,
 ) -> Steps[Completed]:
     """Runs the command to its end.
 
     Raises: ExitError where `must_succeed` and the exit code is not 0; Timeout after `timeout` seconds, when
     the command is killed; Conflict where the container does not run; StageError where the command cannot be
-    started.
+    started; what `on_output` raises, when the command is killed.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     late = f"{' '.join(options.argv)!r} in {instance.subject} did not end within {timeout} s, and was killed"
@@ -73,7 +77,9 @@ def execute(
         start = partial(_start, instance, options, pipes, teller, wait=False, patience=patience)
         try:
             supervisor = yield Work(start)
-            status, stdout, stderr = yield from communicate(supervisor, pipes, stdin, deadline, late)
+            status, stdout, stderr = yield from communicate(
+                supervisor, pipes, stdin, deadline, late, on_output=on_output
+            )
             supervisor.finished()
             teller.ended(status)
         except BaseException as error:

@@ -22,18 +22,25 @@ from containerlib.errors import InvalidArgument
 if TYPE_CHECKING:
     from containerlib.engine.core import Core
     from containerlib.engine.instance import Instance
+    from containerlib.engine.streaming import OnOutput
     from containerlib.runtime import Supervisor
 
 __all__ = ["run", "spawn"]
 
 
 def run(
-    core: Core, order: Order, *, stdin: bytes | None = None, check: bool = True, timeout: float | None = None
+    core: Core,
+    order: Order,
+    *,
+    stdin: bytes | None = None,
+    check: bool = True,
+    timeout: float | None = None,
+    on_output: OnOutput | None = None,
 ) -> Steps[Completed]:
     """Starts the container, gives it `stdin`, collects what it writes, and removes it, whatever happens.
 
     Raises: ExitError where `check` and the exit code is not 0; Timeout after `timeout` seconds; what
-    `launch` raises.
+    `launch` or `on_output` raises.
     """
     _refuse_restarts(order, "run")
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -46,7 +53,9 @@ def run(
             instance, supervisor = yield Work(start)
             pipes.close_child()
             late = f"{instance.subject} did not end within {timeout} s, and was killed"
-            status, stdout, stderr = yield from communicate(supervisor, pipes, stdin, deadline, late)
+            status, stdout, stderr = yield from communicate(
+                supervisor, pipes, stdin, deadline, late, on_output=on_output
+            )
             yield Work(partial(discard, instance, supervisor))
         except BaseException as error:
             # Also after an interrupt in the middle of the removal: what is half done is done again. The supervisor

@@ -9,13 +9,16 @@ import signal
 import time
 from collections.abc import Collection, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from containerlib._sys import forks
 from containerlib._sys.steps import Ready, Steps
 from containerlib.errors import Timeout, printable
 from containerlib.runtime import Stdio, Supervisor
 from containerlib.spec.status import ExitStatus
+
+if TYPE_CHECKING:
+    from containerlib.engine.streaming import OnOutput
 
 __all__ = ["Pipes", "communicate", "log_tail", "read_or_end"]
 
@@ -100,15 +103,22 @@ class Pipes:
 
 
 def communicate(
-    supervisor: Supervisor, pipes: Pipes, data: bytes | None, deadline: float | None, late: str
+    supervisor: Supervisor,
+    pipes: Pipes,
+    data: bytes | None,
+    deadline: float | None,
+    late: str,
+    *,
+    on_output: OnOutput | None = None,
 ) -> Steps[tuple[ExitStatus, bytes, bytes]]:
     """Writes `data`, reads both streams to their end and waits for the program's: one loop, no thread.
 
-    `deadline` is on time.monotonic()'s clock, and `late` what is said when it is over.
+    `deadline` is on time.monotonic()'s clock, and `late` what is said when it is over. `on_output` gets each piece of
+    output as it comes.
 
-    Raises: Timeout, with the last lines that were written; the program still runs then.
+    Raises: Timeout, with the last lines that were written, and what `on_output` raises; the program still runs then.
     """
-    pump = _Pump(supervisor, pipes, data)
+    pump = _Pump(supervisor, pipes, data, on_output)
     while pump.is_busy:
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and left <= 0:
@@ -128,10 +138,13 @@ def log_tail(stdout: bytes, stderr: bytes) -> Sequence[str]:
 class _Pump:
     """The state of one `communicate`: what is still open, what has been read, how it ended."""
 
-    def __init__(self, supervisor: Supervisor, pipes: Pipes, data: bytes | None) -> None:
+    def __init__(
+        self, supervisor: Supervisor, pipes: Pipes, data: bytes | None, on_output: OnOutput | None
+    ) -> None:
         self.status: ExitStatus | None = None
         self._supervisor = supervisor
         self._pipes = pipes
+        self._on_output = on_output
         self._unsent = memoryview(data or b"")
         self._read: dict[int, list[bytes]] = {pipes.stdout: [], pipes.stderr: []}
         self._streams = (pipes.stdout, pipes.stderr)
@@ -196,6 +209,8 @@ class _Pump:
         if len(data) == _CHUNK:  # the pipe was full: the program waits for us, and shall not have to so often
             self._sizes[stream] = _CAPACITY
             _widen(stream)
+        if self._on_output is not None:
+            self._on_output("stdout" if stream == self._pipes.stdout else "stderr", data)
 
 
 def _write(pipe: int, data: memoryview) -> int:

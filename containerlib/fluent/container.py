@@ -27,6 +27,7 @@ from containerlib.engine import (
 )
 from containerlib.engine.execute import ExecOptions
 from containerlib.engine.signals import parse_signal
+from containerlib.engine.streaming import listener
 from containerlib.engine.words_ready import conditions
 from containerlib.fluent.checkpoint import Checkpointable
 from containerlib.fluent.container_handle import ContainerHandle
@@ -38,6 +39,7 @@ from containerlib.fluent.waiting import flows, waits
 if TYPE_CHECKING:
     from containerlib._sys.steps import Flow, Steps
     from containerlib.engine.completed import Completed
+    from containerlib.engine.streaming import OnOutput
     from containerlib.fluent.container_path import ContainerPath
     from containerlib.fluent.engine import Engine
     from containerlib.images.archives.changes import Change
@@ -210,10 +212,12 @@ class Container(ContainerHandle["Engine"], Inspectable, Checkpointable):
         privileged: bool = False,
         check: bool = True,
         timeout: float | None = None,
+        stream: bool | OnOutput = False,
     ) -> Steps[Completed]:
         """Runs one more command in it, to the command's end; what is not given is as for its first process.
 
         `privileged`: with every capability; what the container's filter, devices and masked paths refuse stays refused.
+        `stream` shows the output as it comes, as for `ContainerRecipe.run`.
 
         Raises: ExitError where the exit code is not 0, unless `check` is False; Timeout after `timeout`
         seconds, when the command is killed; Conflict where the container does not run; StageError where the
@@ -221,8 +225,10 @@ class Container(ContainerHandle["Engine"], Inspectable, Checkpointable):
         """
         options = _exec_options(argv, user, workdir, env, tty=tty, privileged=privileged)
         words.flag(check, field="check")
-        data, limit = words.data(input), words.timeout(timeout)
-        return execute.execute(self._instance, options, stdin=data, must_succeed=check, timeout=limit)
+        data, limit, hear = words.data(input), words.timeout(timeout), listener(stream)
+        return execute.execute(
+            self._instance, options, stdin=data, must_succeed=check, timeout=limit, on_output=hear
+        )
 
     def spawn(
         self,

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from containerlib.boundary import public
 from containerlib.engine import run, start, words
+from containerlib.engine.streaming import listener
 from containerlib.fluent.container import Container
 from containerlib.fluent.process import Process
 from containerlib.fluent.recipes.recipe import Recipe
@@ -16,6 +17,7 @@ from containerlib.fluent.waiting import waits
 if TYPE_CHECKING:
     from containerlib._sys.steps import Steps
     from containerlib.engine.completed import Completed
+    from containerlib.engine.streaming import OnOutput
     from containerlib.fluent.engine import Engine  # noqa: F401 - what the recipe's engine is
 
 __all__ = ["ContainerRecipe"]
@@ -37,11 +39,17 @@ class ContainerRecipe(Recipe["Engine"]):
         input: bytes | None = None,  # noqa: A002 - subprocess's name
         check: bool = True,
         timeout: float | None = None,
+        stream: bool | OnOutput = False,
     ) -> Steps[Completed]:
         """Runs the container to its end and removes it. `argv` replaces the image's command.
 
         `input` is what the program reads from its standard input; without it that is empty. Needs
         CAP_SYS_ADMIN.
+
+        `stream=True` also shows the output as it comes, on `sys.stdout` and `sys.stderr`, in a notebook below the
+        cell; a function `stream(name, data)` gets it, `name` being "stdout" or "stderr" and `data` bytes, which may
+        end within a line. The function is called in the thread, or event loop, that waits: while it works, the
+        program and `timeout` wait for it. If it raises, the container is killed and removed, and the exception leaves.
 
         Raises: ExitError where the exit code is not 0, unless `check` is False; Timeout after `timeout` seconds, the
         pull of its image included, when the container is killed and removed; StageError where the program cannot be
@@ -50,7 +58,8 @@ class ContainerRecipe(Recipe["Engine"]):
         """
         words.flag(check, field="check")
         order, data, limit = self._order(argv), words.data(input), words.timeout(timeout)
-        return run.run(self.engine.core, order, stdin=data, check=check, timeout=limit)
+        hear = listener(stream)
+        return run.run(self.engine.core, order, stdin=data, check=check, timeout=limit, on_output=hear)
 
     def spawn(self, *argv: str) -> Process:
         """Starts the container with pipes on its standard streams; it is removed when it has ended.

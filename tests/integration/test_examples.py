@@ -41,7 +41,13 @@ EXPECTED = {
     ],
     "isolation.py": ["links: ['lo']", "capabilities: 0000000000000000", "answer: 42"],
     "lifetime.py": ["healthy after 2 restarts", "the job ", "left: []"],
-    "streams.py": ["over the pipe", "4 no such luck", "127 exec: /no/such/program: ENOENT"],
+    "streams.py": [
+        "over the pipe",
+        "step 2\n",
+        "stdout: b'step 3",
+        "4 no such luck",
+        "127 exec: /no/such/program: ENOENT",
+    ],
 }
 
 

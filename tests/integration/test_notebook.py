@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -54,14 +54,18 @@ class Kernel:
         self._client.start_channels()
         self._client.wait_for_ready(timeout=120)
 
-    def run(self, code: str) -> str:
-        """Runs a cell; what it printed or shows. Fails with the kernel's traceback where the cell does."""
+    def run(self, code: str, hear: Callable[[str], object] = lambda _: None) -> str:
+        """Runs a cell; what it printed or shows. Fails with the kernel's traceback where the cell does.
+
+        `hear` gets each piece that it prints, while it runs.
+        """
         shown: list[str] = []
 
         def output(message: dict[str, Any]) -> None:
             content = message["content"]
             if message["msg_type"] == "stream":
                 shown.append(content["text"])
+                hear(content["text"])
             elif message["msg_type"] == "execute_result":
                 shown.append(content["data"].get("text/html") or content["data"]["text/plain"])
 
@@ -143,3 +147,16 @@ def test_kernel_interrupted_ends_the_run_alone(engine: cl.Engine, kernel: Kernel
     assert names(engine) == set()
     check_belongings(engine)
     assert kernel.run("print(engine.container(engine.host_image()).run('echo', 'well').text)") == "well\n\n"
+
+
+def test_notebook_shows_the_output_of_a_long_verb_while_it_runs(kernel: Kernel, tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    program = 'echo one; while [ ! -e "$1"/go ]; do sleep 0.02; done; echo two; echo err >&2'
+    code = f"""
+import containerlib as cl
+with cl.Engine({str(tmp_path / "root")!r}) as engine:
+    box = engine.container(engine.host_image()).mount({str(tmp_path / "shared")!r}, at="/tmp")
+    box.run("sh", "-c", {program!r}, "sh", "/tmp", stream=True, timeout=60.0)
+"""
+    shown = kernel.run(code, lambda text: (tmp_path / "shared" / "go").touch() if "one" in text else None)
+    assert sorted(shown.split()) == ["err", "one", "two"]

@@ -43,6 +43,9 @@ def verbs(recipe: cl.ContainerRecipe) -> None:
     assert_type(recipe.run("true", check=False), cl.Completed)
     assert_type(recipe.run("cat", input=b"x", timeout=1.0).text, str)
     assert_type(recipe.run("cat").stdout, bytes)
+    assert_type(recipe.run("make", stream=True), cl.Completed)
+    assert_type(recipe.run("make", stream=heard), cl.Completed)
+    recipe.run("make", stream=len)  # type: ignore[arg-type]
     assert_type(recipe.start(detach=True), cl.Container)
     assert_type(recipe.create(), cl.Container)
     with recipe.spawn("cat") as process:
@@ -50,6 +53,9 @@ def verbs(recipe: cl.ContainerRecipe) -> None:
         assert_type(process.stdin, BinaryIO)
         assert_type(process.poll(), cl.ExitStatus | None)
         assert_type(process.wait(1.0), cl.ExitStatus)
+
+
+def heard(name: str, data: bytes) -> None: ...
 
 
 def version() -> None:
