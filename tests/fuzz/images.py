@@ -89,7 +89,8 @@ def _challenge(data: bytes) -> None:
     found = best(parse_challenges([data.decode("latin-1")]))
     if found is not None and found.scheme == "bearer":
         for auth in (None, BasicAuth("me", "secret")):
-            for request in token_requests(found, _SCOPE, auth, plain=PlainHttp(loopback=True)):
+            plain = PlainHttp(loopback=True)
+            for request in token_requests(found, _SCOPE, auth, registry="registry.example.org", plain=plain):
                 assert request.url.startswith(("https://", "http://127.", "http://localhost", "http://[::1]"))
                 assert "secret" not in repr(request)
 
@@ -149,8 +150,8 @@ _SEEDS: tuple[tuple[int, Any], ...] = (
     (0, "[::1]:5000/a/b"),
     (7, "linux/arm/v7"),
     (8, _SHA),
-    (3, 'Bearer realm="https://auth.example/token?a=b",service="s",scope="repository:a:pull"'),
-    (3, 'Basic realm="x", Bearer realm="https://auth.example", error="insufficient_scope"'),
+    (3, 'Bearer realm="https://auth.example.org/token?a=b",service="s",scope="repository:a:pull"'),
+    (3, 'Basic realm="x", Bearer realm="https://auth.example.org", error="insufficient_scope"'),
     (6, _RULES),
 )
 """What is right, and the position of its reader."""

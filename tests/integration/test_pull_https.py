@@ -184,12 +184,13 @@ def test_pull_from_loopback_does_not_log_in_where_the_certificate_is_unknown(
 ) -> None:
     """A plain registry on loopback names a token server elsewhere: the password is for a server that proves itself."""
     challenge = {"WWW-Authenticate": f'Bearer realm="{tls_registry.url}/token",service="s"'}
+    login = BasicAuth(USER, PASSWORD, token_server=tls_registry.address)
     root = tmp_path / "root"
     store = Store(root)
     with ScriptedRegistry(IMAGE) as local:
         local.fault = lambda _: Answer(401, headers=challenge)
         with pytest.raises(Unavailable, match=f"the certificate of {tls_registry.address} is not accepted"):
-            ImageStore(root, store).pull(local.reference, auth=BasicAuth(USER, PASSWORD))
+            ImageStore(root, store).pull(local.reference, auth=login)
     store.close()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs/security.md"
-NAMED = re.compile(r"`(test_\w+\.py)::(test_\w+)`")
+NAMED = re.compile(r"`((?:\.\./[\w/]+/)?test_\w+\.py)::(test_\w+)`")
 
 
 def test_table_of_vulnerabilities_names_tests_that_are_there() -> None:

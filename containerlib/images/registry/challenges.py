@@ -16,6 +16,7 @@ from attrs import field, frozen
 
 from containerlib.errors import InvalidArgument
 from containerlib.images.registry.hosts import PlainHttp, is_link_local, split_url
+from containerlib.images.registry.realms import check_realm
 from containerlib.spec.auth import BasicAuth, IdentityToken
 from containerlib.spec.document import Document
 
@@ -135,14 +136,21 @@ def basic(auth: BasicAuth) -> str:
 
 
 def token_requests(
-    challenge: Challenge, scope: Scope | None, auth: BasicAuth | IdentityToken | None, *, plain: PlainHttp
+    challenge: Challenge,
+    scope: Scope | None,
+    auth: BasicAuth | IdentityToken | None,
+    *,
+    registry: str,
+    plain: PlainHttp,
+    token_server: str = "",
 ) -> tuple[TokenRequest, ...]:
     """Requests for a token that is good for `scope`; the next is for where the one before is not known (404, 405).
 
     A password goes into a GET, as Docker does it, else into the form of OAuth2; an identity token the other way.
+    `registry` is the host that asked. `token_server` may see its credentials too, and so may the one in `auth`.
 
-    Raises: InvalidArgument(field="realm") for a token server that must not see credentials: one without TLS,
-    where `plain` does not allow it.
+    Raises: InvalidArgument(field="realm") for a token server without TLS, where `plain` does not allow it;
+    RegistryError(code="DENIED") for one of another domain than the registry's, where `auth` would be sent there.
     """
     realm = challenge.get("realm")
     try:
@@ -162,6 +170,7 @@ def token_requests(
     url = f"{realm}{separator}{urlencode(query)}" if query else realm
     if auth is None:
         return (TokenRequest(url),)
+    check_realm(registry, realm, token_server, auth.token_server)
     common = {"client_id": _CLIENT, "service": service, "scope": " ".join(scopes)}
     form = TokenRequest(realm, form=urlencode({**_grant(auth), **common}).encode())
     if isinstance(auth, IdentityToken):

@@ -29,7 +29,7 @@ from containerlib.images.registry.reading import Reading
 from containerlib.images.registry.retry import Retry
 from containerlib.images.registry.session import Given, Session
 from containerlib.images.registry.tls import TlsFiles
-from containerlib.spec.auth import Auth, Credentials
+from containerlib.spec.auth import Auth, Credentials, check_token_server
 from containerlib.spec.reference import Reference
 
 __all__ = ["Registry"]
@@ -46,10 +46,11 @@ class Registry(Reading, Operations):
 
     `auth` are credentials, or where to look for them; without it, what a login left on this machine. `ca` is a PEM file
     of authorities to trust besides the system's, `client_certificate` one with a certificate and its key, or two files.
-    `insecure` takes any certificate, and plain HTTP; False wants TLS even on loopback. `mirrors` are other registries
-    that are read from first: `host[:port][/namespace]` in the place of this one. What of these is not given is as
-    registries.conf and certs.d say (`configuration`, `files`). `foreign_layers` are fetched from the URLs in their
-    manifests. `timeout`: the seconds within which a server has to make some progress.
+    `insecure` takes any certificate, and plain HTTP; False wants TLS even on loopback. `token_server` is the
+    `host[:port]` that may see the credentials though it is not in the registry's own domain. `mirrors` are other
+    registries that are read from first: `host[:port][/namespace]` in the place of this one. What of these is not given
+    is as registries.conf and certs.d say (`configuration`, `files`). `foreign_layers` are fetched from the URLs in
+    their manifests. `timeout`: the seconds within which a server has to make some progress.
 
     Raises: InvalidArgument for what is no registry, or a configuration file that cannot be understood.
     """
@@ -62,6 +63,7 @@ class Registry(Reading, Operations):
         ca: StrPath | None = None,
         client_certificate: StrPath | tuple[StrPath, StrPath] | None = None,
         insecure: bool | None = None,
+        token_server: str = "",
         mirrors: Sequence[str] | None = None,
         foreign_layers: bool = False,
         files: ConfigurationFiles | None = None,
@@ -74,6 +76,7 @@ class Registry(Reading, Operations):
         self._credentials = credentials_of(auth)
         self._given = _tls_files(ca, client_certificate)
         self._insecure = insecure
+        self._token_server = check_token_server(token_server)
         self._foreign_layers = foreign_layers
         self._timeout = timeout
         self._transport = transport
@@ -94,6 +97,7 @@ class Registry(Reading, Operations):
             self._credentials if own or not isinstance(self._credentials, Given) else StoredCredentials(),
             tls=self._given if own and self._given else self._files.tls(location.registry),
             insecure=self._insecure if own and self._insecure is not None else location.insecure,
+            token_server=self._token_server if own and self._token_server else location.token_server,
             timeout=self._timeout,
             transport=self._transport,
             retry=retry,

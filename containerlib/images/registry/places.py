@@ -54,7 +54,7 @@ class Places:
     def __init__(self, configuration: Configuration, make: Callable[[Location], Session]) -> None:
         self._configuration = configuration
         self._make = make
-        self._sessions: dict[tuple[str, bool | None, bool], Session] = {}
+        self._sessions: dict[tuple[str, bool | None, bool, str], Session] = {}
         self._others: list[Session] = []
         self._gone: set[Session] = set()
         self._stopped = False
@@ -71,7 +71,7 @@ class Places:
         return places
 
     def session(self, location: Location) -> Session:
-        key = (location.registry, location.insecure, location.is_mirror)
+        key = (location.registry, location.insecure, location.is_mirror, location.token_server)
         with self._lock:
             if self._stopped:
                 raise Unavailable("the requests to this registry were stopped")

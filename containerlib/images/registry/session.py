@@ -80,8 +80,9 @@ class Session:
 
     Without `credentials` nothing is answered that asks for a login. `tls` has the files of a private CA and of a
     client's certificate. Plain HTTP is for loopback, where `tls` has nothing. `insecure` takes any certificate, and
-    plain HTTP where there is no TLS; False wants TLS on loopback too. `timeout`: seconds within which a server has to
-    make some progress. `chosen`: the caller named the host, which may then be a link-local address.
+    plain HTTP where there is no TLS; False wants TLS on loopback too. `token_server` may see the credentials too (see
+    realms.py). `timeout`: seconds within which a server has to make some progress. `chosen`: the caller named the
+    host, which may then be a link-local address.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Session:
         *,
         tls: TlsFiles = _NO_FILES,
         insecure: bool | None = None,
+        token_server: str = "",
         timeout: float = 30.0,
         transport: httpx.BaseTransport | None = None,
         retry: Retry | None = None,
@@ -114,7 +116,7 @@ class Session:
             timeout=timeout,
         )
         self._anonymous = credentials is None
-        self._tokens = Tokens(name, credentials or Given(None), self._http)
+        self._tokens = Tokens(name, credentials or Given(None), self._http, token_server=token_server)
 
     @contextmanager
     def send(

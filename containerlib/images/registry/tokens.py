@@ -18,6 +18,7 @@ from containerlib.errors import InvalidArgument, RegistryError
 from containerlib.images.registry import challenges
 from containerlib.images.registry.answers import bounded, refused, request_line
 from containerlib.images.registry.challenges import Challenge, Scope, Token, TokenRequest
+from containerlib.images.registry.hosts import host_of, served_by
 from containerlib.images.registry.http import Http
 from containerlib.spec.auth import Auth, BasicAuth, Credentials, IdentityToken, RegistryToken
 from containerlib.spec.document import MAX_DOCUMENT
@@ -38,8 +39,10 @@ class _Kept:
 class Tokens:
     """What to show to a registry. Safe for several threads at once."""
 
-    def __init__(self, name: str, credentials: Credentials, http: Http) -> None:
+    def __init__(self, name: str, credentials: Credentials, http: Http, *, token_server: str = "") -> None:
         self._name = name
+        self._host = host_of(served_by(name))
+        self._token_server = token_server
         self._credentials = credentials
         self._http = http
         self._kept: dict[Scope, _Kept] = {}
@@ -59,7 +62,8 @@ class Tokens:
     def answer(self, asked: tuple[Challenge, ...], scope: Scope, *, refused: str, what: str) -> str:
         """Another header than `refused`, which got a 401; "" where there is no other to show.
 
-        Raises: Unauthorized where the token server refuses; RegistryError where it cannot be understood.
+        Raises: Unauthorized where the token server refuses; RegistryError where it cannot be understood, or may not see
+        the credentials.
         """
         with self._lock:
             known = self._find(scope)
@@ -95,7 +99,14 @@ class Tokens:
         self, challenge: Challenge, scope: Scope, auth: BasicAuth | IdentityToken | None, what: str
     ) -> Token:
         try:
-            requests = challenges.token_requests(challenge, scope, auth, plain=self._http.plain)
+            requests = challenges.token_requests(
+                challenge,
+                scope,
+                auth,
+                registry=self._host,
+                plain=self._http.plain,
+                token_server=self._token_server,
+            )
             tokens = (self._ask(request, auth, what) for request in requests)
             token = next((token for token in tokens if token), None)
         except InvalidArgument as error:

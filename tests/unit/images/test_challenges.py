@@ -25,7 +25,8 @@ from containerlib.images.registry.hosts import PlainHttp
 from containerlib.spec.auth import BasicAuth, IdentityToken, RegistryToken
 
 ALICE = BasicAuth("alice", "secret")
-BEARER = Challenge("bearer", (("realm", "https://auth.example/token"), ("service", "s")))
+HOST = "registry.example"
+BEARER = Challenge("bearer", (("realm", "https://auth.registry.example/token"), ("service", "s")))
 
 
 @pytest.mark.parametrize(
@@ -90,20 +91,23 @@ def test_best_is_bearer_then_basic() -> None:
 
 def test_token_request_asks_for_the_scope_with_credentials() -> None:
     challenge = Challenge(
-        "bearer", (("realm", "https://auth.example/token?a=b"), ("service", "the registry"))
+        "bearer", (("realm", "https://auth.registry.example/token?a=b"), ("service", "the registry"))
     )
-    request = token_requests(challenge, Scope("team/app"), ALICE, plain=PlainHttp())[0]
+    request = token_requests(challenge, Scope("team/app"), ALICE, registry=HOST, plain=PlainHttp())[0]
     assert (
         request.url
-        == "https://auth.example/token?a=b&service=the+registry&scope=repository%3Ateam%2Fapp%3Apull"
+        == "https://auth.registry.example/token?a=b&service=the+registry&scope=repository%3Ateam%2Fapp%3Apull"
     )
     assert request.authorization == basic(ALICE) == "Basic YWxpY2U6c2VjcmV0"
-    assert token_requests(challenge, Scope("team/app"), None, plain=PlainHttp())[0].authorization is None
+    assert (
+        token_requests(challenge, Scope("team/app"), None, registry=HOST, plain=PlainHttp())[0].authorization
+        is None
+    )
 
 
 def test_token_request_for_a_mount_asks_for_both_repositories() -> None:
     scope = Scope("team/app", "pull,push", mount_from="team/base")
-    request = token_requests(BEARER, scope, None, plain=PlainHttp())[0]
+    request = token_requests(BEARER, scope, None, registry=HOST, plain=PlainHttp())[0]
     assert parse_qs(urlsplit(request.url).query)["scope"] == [
         "repository:team/app:pull,push",
         "repository:team/base:pull",
@@ -111,8 +115,10 @@ def test_token_request_for_a_mount_asks_for_both_repositories() -> None:
 
 
 def test_token_request_with_an_identity_token_posts_it() -> None:
-    request = token_requests(BEARER, Scope("app"), IdentityToken("refresh"), plain=PlainHttp())[0]
-    assert (request.url, request.authorization) == ("https://auth.example/token", None)
+    request = token_requests(
+        BEARER, Scope("app"), IdentityToken("refresh"), registry=HOST, plain=PlainHttp()
+    )[0]
+    assert (request.url, request.authorization) == ("https://auth.registry.example/token", None)
     assert request.form is not None
     assert parse_qs(request.form.decode()) == {
         "grant_type": ["refresh_token"],
@@ -162,6 +168,7 @@ def test_token_request_to_a_server_not_to_trust_is_refused(realm: str, plain_htt
             Challenge("bearer", (("realm", realm),)),
             Scope("app"),
             ALICE,
+            registry=HOST,
             plain=PlainHttp(loopback=plain_http),
         )
     assert caught.value.field == "realm"
@@ -186,8 +193,10 @@ def test_token_missing_or_unfit_for_a_header_is_refused(data: bytes) -> None:
 
 
 def test_secrets_are_in_no_repr() -> None:
-    with_password = token_requests(BEARER, Scope("app"), ALICE, plain=PlainHttp())[0]
-    with_token = token_requests(BEARER, Scope("app"), IdentityToken("secret"), plain=PlainHttp())[0]
+    with_password = token_requests(BEARER, Scope("app"), ALICE, registry=HOST, plain=PlainHttp())[0]
+    with_token = token_requests(
+        BEARER, Scope("app"), IdentityToken("secret"), registry=HOST, plain=PlainHttp()
+    )[0]
     values = (ALICE, IdentityToken("secret"), RegistryToken("secret"), Token("secret"), with_token)
     assert not [value for value in values if "secret" in repr(value)]
     assert "Basic" not in repr(with_password)
@@ -195,12 +204,12 @@ def test_secrets_are_in_no_repr() -> None:
 
 def test_token_requests_fall_back_to_the_other_method() -> None:
     scope = Scope("app")
-    get, post = token_requests(BEARER, scope, ALICE, plain=PlainHttp())
+    get, post = token_requests(BEARER, scope, ALICE, registry=HOST, plain=PlainHttp())
     assert (get.method, get.authorization, post.method) == ("GET", basic(ALICE), "POST")
     assert post.form is not None
     form = parse_qs(post.form.decode())
     assert (form["grant_type"], form["username"], form["password"]) == (["password"], ["alice"], ["secret"])
-    post, get = token_requests(BEARER, scope, IdentityToken("refresh"), plain=PlainHttp())
+    post, get = token_requests(BEARER, scope, IdentityToken("refresh"), registry=HOST, plain=PlainHttp())
     assert (post.method, get.method) == ("POST", "GET")
     assert get.authorization == basic(BasicAuth("<token>", "refresh"))
-    assert len(token_requests(BEARER, scope, None, plain=PlainHttp())) == 1
+    assert len(token_requests(BEARER, scope, None, registry=HOST, plain=PlainHttp())) == 1

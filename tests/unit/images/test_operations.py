@@ -394,13 +394,15 @@ def test_delete_asks_for_a_token_that_is_good_for_it(place: Place) -> None:
     granted: list[str] = []
 
     def guard(request: httpx.Request) -> httpx.Response | None:
-        if request.url.host == "auth.example":
+        if request.url.host == "auth.registry.example":
             granted.append(request.url.params["scope"])
             return httpx.Response(200, json={"token": granted[-1].rpartition(":")[2]})
         deletes = "delete" in request.headers.get("Authorization", "")
         if request.method != "DELETE" or deletes:
             return None
-        challenge = 'Bearer realm="https://auth.example/token",service="s",error="insufficient_scope"'
+        challenge = (
+            'Bearer realm="https://auth.registry.example/token",service="s",error="insufficient_scope"'
+        )
         return httpx.Response(401, headers={"WWW-Authenticate": challenge})
 
     place.fake.fault = guard

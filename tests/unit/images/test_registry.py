@@ -21,7 +21,7 @@ from rig.mock_server import MockServer
 
 ALICE = BasicAuth("alice", "secret")
 BASIC = "Basic YWxpY2U6c2VjcmV0"
-BEARER = {"WWW-Authenticate": 'Bearer realm="https://auth.example/token",service="example"'}
+BEARER = {"WWW-Authenticate": 'Bearer realm="https://auth.registry.example/token",service="example"'}
 QUICK = Retry(attempts=2, first_delay=0.0)
 BLOB = b"some bytes"
 DESCRIPTOR = Descriptor("application/octet-stream", Digest.of(BLOB), len(BLOB))
@@ -42,7 +42,7 @@ def download(registry: Registry, path: Path) -> bytes:
 
 
 def bearer_server(request: httpx.Request) -> httpx.Response:
-    if request.url.host == "auth.example":
+    if request.url.host == "auth.registry.example":
         return httpx.Response(200, json={"token": "t0k"})
     if request.headers.get("Authorization") == "Bearer t0k":
         return httpx.Response(200, content=b"{}")
@@ -83,7 +83,7 @@ def test_bearer_token_is_fetched_once_and_kept() -> None:
             registry.manifest(Reference.parse("registry.example/app"))
     assert server.shown() == [
         ("registry.example", None),
-        ("auth.example", BASIC),
+        ("auth.registry.example", BASIC),
         ("registry.example", "Bearer t0k"),
         ("registry.example", "Bearer t0k"),
     ]
@@ -93,7 +93,7 @@ def test_bearer_token_without_credentials_is_asked_for_anonymously() -> None:
     server = MockServer(bearer_server)
     with connect(server, auth=None) as registry:
         registry.manifest(Reference.parse("registry.example/app"))
-    assert ("auth.example", None) in server.shown()
+    assert ("auth.registry.example", None) in server.shown()
 
 
 def test_bearer_token_that_has_expired_is_fetched_anew() -> None:
@@ -101,7 +101,7 @@ def test_bearer_token_that_has_expired_is_fetched_anew() -> None:
     valid = ["Bearer 1"]
 
     def serve(request: httpx.Request) -> httpx.Response:
-        if request.url.host == "auth.example":
+        if request.url.host == "auth.registry.example":
             return httpx.Response(200, json={"token": next(tokens)})
         good = request.headers.get("Authorization") in valid
         return httpx.Response(200, content=b"{}") if good else httpx.Response(401, headers=BEARER)

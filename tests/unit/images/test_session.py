@@ -20,7 +20,7 @@ from rig.threads import at_once
 
 QUICK = Retry(attempts=3, first_delay=0.0)
 PULL, PUSH = Scope("app"), Scope("app", "pull,push")
-BEARER = 'Bearer realm="https://auth.example/token",service="s"'
+BEARER = 'Bearer realm="https://auth.registry.example/token",service="s"'
 
 
 def connect(server: MockServer, auth: Auth | None = None, retry: Retry = QUICK) -> Session:
@@ -41,7 +41,7 @@ class TokenServer:
         self._answer = answer
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        if request.url.host == "auth.example":
+        if request.url.host == "auth.registry.example":
             form = parse_qs(request.read().decode()) or parse_qs(request.url.query.decode())
             self.asked.append(" ".join(form["scope"]))
             return httpx.Response(200, json={"token": f"t{len(self.asked)}", **self._answer})
@@ -103,7 +103,7 @@ def test_identity_token_is_posted_and_never_shown_to_the_registry() -> None:
     server = MockServer(TokenServer(lambda token: token == "t1"))
     with connect(server, IdentityToken("refresh-me")) as session:
         get(session)
-    posted = next(r for r in server.requests if r.url.host == "auth.example")
+    posted = next(r for r in server.requests if r.url.host == "auth.registry.example")
     assert posted.method == "POST"
     assert b"refresh_token=refresh-me" in posted.content
     assert not [r for r in server.requests if "refresh-me" in f"{r.headers} {r.url}"]
@@ -115,7 +115,7 @@ def test_token_server_that_knows_one_method_only_is_asked_by_the_other(auth: Aut
     methods = []
 
     def serve(request: httpx.Request) -> httpx.Response:
-        if request.url.host != "auth.example":
+        if request.url.host != "auth.registry.example":
             return tokens(request)
         methods.append(request.method)
         return httpx.Response(status) if len(methods) == 1 else tokens(request)
@@ -125,7 +125,8 @@ def test_token_server_that_knows_one_method_only_is_asked_by_the_other(auth: Aut
         assert get(session) == 200
     assert sorted(methods) == ["GET", "POST"]
     with connect(
-        MockServer(lambda r: tokens(r) if r.url.host != "auth.example" else httpx.Response(status)), auth
+        MockServer(lambda r: tokens(r) if r.url.host != "auth.registry.example" else httpx.Response(status)),
+        auth,
     ) as s:
         with pytest.raises(RegistryError, match="gave no token"):
             get(s)
@@ -133,7 +134,7 @@ def test_token_server_that_knows_one_method_only_is_asked_by_the_other(auth: Aut
 
 def test_identity_token_does_not_follow_a_redirect() -> None:
     def serve(request: httpx.Request) -> httpx.Response:
-        if request.url.host == "auth.example":
+        if request.url.host == "auth.registry.example":
             return httpx.Response(307, headers={"Location": "https://evil.example/token"})
         return httpx.Response(401, headers={"WWW-Authenticate": BEARER})
 
@@ -166,12 +167,12 @@ def test_registry_token_is_shown_as_it_is() -> None:
         get(session)
     with connect(server, RegistryToken("old")) as session, pytest.raises(Unauthorized, match="log in again"):
         get(session)
-    assert "auth.example" not in {r.url.host for r in server.requests}
+    assert "auth.registry.example" not in {r.url.host for r in server.requests}
 
 
 def test_scope_that_is_not_granted_is_not_asked_for_again_and_again() -> None:
     def serve(request: httpx.Request) -> httpx.Response:
-        if request.url.host == "auth.example":
+        if request.url.host == "auth.registry.example":
             return httpx.Response(200, json={"token": "t"})
         error = ',error="insufficient_scope"' if "Authorization" in request.headers else ""
         return httpx.Response(401, headers={"WWW-Authenticate": BEARER + error})
@@ -179,7 +180,7 @@ def test_scope_that_is_not_granted_is_not_asked_for_again_and_again() -> None:
     server = MockServer(serve)
     with connect(server) as session, pytest.raises(Unauthorized):
         get(session, PUSH)
-    assert [r.url.host for r in server.requests].count("auth.example") == 1
+    assert [r.url.host for r in server.requests].count("auth.registry.example") == 1
 
 
 def test_registry_that_takes_no_token_at_all_is_given_up() -> None:
@@ -215,7 +216,7 @@ def test_token_server_that_refuses_an_identity_token_is_unauthorized(status: int
     """400 is what OAuth2 has for a token that is no longer good: invalid_grant."""
 
     def serve(request: httpx.Request) -> httpx.Response:
-        if request.url.host == "auth.example":
+        if request.url.host == "auth.registry.example":
             return httpx.Response(status, json={"error": "invalid_grant"})
         return httpx.Response(401, headers={"WWW-Authenticate": BEARER})
 

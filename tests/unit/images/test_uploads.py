@@ -105,10 +105,10 @@ def test_mount_asks_for_a_token_that_is_good_for_both_repositories(place: Place)
     scopes: list[list[str]] = []
 
     def guard(request: httpx.Request) -> httpx.Response | None:
-        if request.url.host == "auth.example":
+        if request.url.host == "auth.registry.example":
             scopes.append(request.url.params.get_list("scope"))
             return httpx.Response(200, json={"token": "t"})
-        challenge = 'Bearer realm="https://auth.example/token",service="s"'
+        challenge = 'Bearer realm="https://auth.registry.example/token",service="s"'
         known = "Authorization" in request.headers
         return None if known else httpx.Response(401, headers={"WWW-Authenticate": challenge})
 

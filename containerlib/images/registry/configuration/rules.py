@@ -4,7 +4,8 @@
     for location in configuration.locations(Reference.parse("docker.io/library/redis:7")):
         location.registry, location.repository, location.insecure, location.is_mirror
 
-Names are complete when they come here, so nothing is read of unqualified-search-registries and aliases.
+Names are complete when they come here, so nothing is read of unqualified-search-registries and aliases. `token-server`
+is a key of this library's own, which the other readers of the file ignore.
 
 Spec: containers-registries.conf(5), containers-registries.conf.d(5).
 """
@@ -20,6 +21,7 @@ from typing import Any, Literal, cast
 from attrs import evolve, frozen
 
 from containerlib.errors import InvalidArgument
+from containerlib.spec.auth import check_token_server
 from containerlib.spec.reference import Reference
 
 __all__ = ["Configuration", "Location", "Mirror", "Rule", "parse"]
@@ -38,6 +40,7 @@ class Location:
     repository: str
     insecure: bool | None = None
     is_mirror: bool = False
+    token_server: str = ""
 
 
 @frozen
@@ -47,6 +50,7 @@ class Mirror:
     location: str
     insecure: bool = False
     pull: Pull = "all"
+    token_server: str = ""
 
 
 @frozen
@@ -59,6 +63,7 @@ class Rule:
     blocked: bool = False
     mirrors: tuple[Mirror, ...] = ()
     source: str = ""
+    token_server: str = ""
 
     def matches(self, name: str) -> bool:
         """Whether `name`, a registry and repository with a tag or digest behind, is under the prefix."""
@@ -120,16 +125,16 @@ class Configuration:
         mirrors = [mirror for mirror in rule.mirrors if mirror.pull != unwanted]
         return (
             *(
-                _location(rule.moved(name, target, mirror.location), mirror.insecure, True)
+                _location(rule.moved(name, target, mirror.location), mirror, is_mirror=True)
                 for mirror in mirrors
             ),
-            _location(rule.moved(name, target, rule.location), rule.insecure, False),
+            _location(rule.moved(name, target, rule.location), rule, is_mirror=False),
         )
 
 
-def _location(name: str, insecure: bool, is_mirror: bool) -> Location:
+def _location(name: str, of: Rule | Mirror, *, is_mirror: bool) -> Location:
     registry, _, repository = name.partition("/")
-    return Location(registry, repository, insecure=insecure or None, is_mirror=is_mirror)
+    return Location(registry, repository, of.insecure or None, is_mirror, of.token_server)
 
 
 @lru_cache(maxsize=32)
@@ -169,8 +174,16 @@ def _rule(table: _Table, source: str) -> Rule:
         if not where:
             raise InvalidArgument("a mirror needs a location", field=mirror.where)
         pull = "digest-only" if only_digests else pull
-        mirrors.append(Mirror(where, mirror.flag("insecure"), cast("Pull", pull)))
-    return Rule(prefix, location, table.flag("insecure"), table.flag("blocked"), tuple(mirrors), source)
+        mirrors.append(Mirror(where, mirror.flag("insecure"), cast("Pull", pull), mirror.token_server()))
+    return Rule(
+        prefix,
+        location,
+        table.flag("insecure"),
+        table.flag("blocked"),
+        tuple(mirrors),
+        source,
+        table.token_server(),
+    )
 
 
 class _Table:
@@ -192,6 +205,9 @@ class _Table:
     def name(self, name: str, *, wildcard: bool = False) -> str:
         """A registry, with a namespace or repository behind it or not."""
         return _checked(self.text(name), f"{self.where}.{name}", wildcard=wildcard)
+
+    def token_server(self) -> str:
+        return check_token_server(self.text("token-server"), f"{self.where}.token-server")
 
     def tables(self, name: str) -> Iterator[_Table]:
         items = self._typed(name, list, [])
